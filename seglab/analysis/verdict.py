@@ -1,0 +1,206 @@
+"""Does a run underfit or overfit? Said in one sentence from its learning curves.
+
+Loss on the training images is taken with augmentation and dropout on, so it may lie above the loss
+on the validation images; the verdict therefore rests on how the curves move, not on their distance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from seglab.runs import EPOCH
+
+Kind = Literal["underfit", "fine", "overfit", "too short to tell"]
+Points = tuple[np.ndarray, np.ndarray]
+
+TRAIN_LOSS, VAL_LOSS, VAL_MIOU = "train/loss", "val/loss", "val/miou"
+
+
+@dataclass(frozen=True)
+class VerdictRules:
+    """Thresholds of `fit_verdict`; fractions but for the counts, so the scale of a loss is free.
+
+    Args:
+        min_points: Fewer epochs with a finite loss than this, of either curve: too short to tell.
+        rise: Overfit needs the smoothed validation loss to end this fraction above its minimum...
+        noise: ...and this many standard deviations of the noise from epoch to epoch above it.
+        patience: It must have been up for this many validated epochs at least...
+        patience_frac: ...and for this fraction of all of them.
+        steep: Underfit: both curves made at least this fraction of their whole fall in the last
+            quarter of the epochs. A straight line makes 0.25, an exponential decay over three of
+            its time constants 0.06.
+        barely: Underfit too: the training loss fell by less than this fraction of its start.
+    """
+
+    min_points: int = 6
+    rise: float = 0.05
+    noise: float = 2.0
+    patience: int = 3
+    patience_frac: float = 0.1
+    steep: float = 0.10
+    barely: float = 0.10
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the curves say.
+
+    Attributes:
+        kind: underfit, fine, overfit or too short to tell.
+        since_epoch: Overfit: the epoch of the smallest (smoothed) validation loss; else None.
+        gap: Validation loss minus training loss at the end, smoothed; NaN where one is missing.
+        sentence: The verdict with its numbers and what to try.
+    """
+
+    kind: Kind
+    since_epoch: int | None
+    gap: float
+    sentence: str
+
+
+def fit_verdict(history: pd.DataFrame, rules: VerdictRules | None = None) -> Verdict:
+    """Judge the learning curves of one run.
+
+    Overfit: the validation loss has risen from its minimum by a margin, and stayed up, while the
+    training loss did not rise. Underfit: both still fall steeply at the end, or the training loss
+    hardly fell, or rose again. Otherwise fine. Curves are smoothed by a running median and mean of
+    three epochs first.
+
+    Args:
+        history: Columns epoch, train/loss, val/loss and, if there, val/miou; rows in any order.
+            Epochs without validation are NaN and left out; of a repeated epoch the last row counts.
+        rules: Thresholds.
+
+    Returns:
+        The verdict. Missing columns or too few epochs are no error: too short to tell.
+    """
+    rules = rules or VerdictRules()
+    train, val = curve(history, TRAIN_LOSS), curve(history, VAL_LOSS)
+    have = min(len(train[0]), len(val[0]))
+    gap = _gap(train, val)
+    if have < rules.min_points:
+        return Verdict(
+            "too short to tell", None, gap,
+            f"Too short to tell: {have} epochs with both losses, at least {rules.min_points} are "
+            "needed.",
+        )  # fmt: skip
+    since = _overfit_since(train, val, rules)
+    if since is not None:
+        return _overfit(train, val, curve(history, VAL_MIOU), since, gap)
+    return _underfit(train, val, gap, rules) or _fine(train, val, gap)
+
+
+def curve(history: pd.DataFrame, column: str) -> Points:
+    """Return epochs and values where the column is finite, in order of epochs; empty if absent."""
+    if column not in history or EPOCH not in history:
+        return np.empty(0), np.empty(0)
+    frame = history[[EPOCH, column]].apply(pd.to_numeric, errors="coerce")
+    frame = frame[np.isfinite(frame).all(axis=1)].drop_duplicates(EPOCH, keep="last")
+    frame = frame.sort_values(EPOCH)
+    return frame[EPOCH].to_numpy(float), frame[column].to_numpy(float)
+
+
+def smooth(values: np.ndarray) -> np.ndarray:
+    """Return the running median of three, then mean of three; falling curves stay falling."""
+    series = pd.Series(values).rolling(3, center=True, min_periods=1).median()
+    return series.rolling(3, center=True, min_periods=1).mean().to_numpy(float)
+
+
+def _noise(values: np.ndarray) -> float:
+    """Standard deviation of what jumps from epoch to epoch; trends cancel in second differences."""
+    second = np.diff(values, n=2)
+    # 1.4826 turns a median deviation into a standard one; 1, -2, 1 adds up six variances.
+    return float(1.4826 * np.median(np.abs(second)) / np.sqrt(6.0))
+
+
+def _gap(train: Points, val: Points) -> float:
+    if not len(train[0]) or not len(val[0]):
+        return float("nan")
+    return float(smooth(val[1])[-1] - smooth(train[1])[-1])
+
+
+def _at(points: Points, epoch: float) -> float:
+    return float(np.interp(epoch, points[0], smooth(points[1])))
+
+
+def _overfit_since(train: Points, val: Points, rules: VerdictRules) -> float | None:
+    epochs, values = val
+    level = smooth(values)
+    lowest = int(np.argmin(level))
+    wait = max(rules.patience, int(np.ceil(rules.patience_frac * len(values))))
+    if len(values) - 1 - lowest < wait:
+        return None
+    margin = max(rules.rise * abs(level[lowest]), rules.noise * _noise(values))
+    stayed_up = bool(np.all(level[-rules.patience :] > level[lowest] + margin))
+    slack = max(0.01 * abs(_at(train, epochs[lowest])), _noise(train[1]))
+    train_rose = smooth(train[1])[-1] > _at(train, epochs[lowest]) + slack
+    return float(epochs[lowest]) if stayed_up and not train_rose else None
+
+
+def _overfit(train: Points, val: Points, miou: Points, since: float, gap: float) -> Verdict:
+    low, end = _at(val, since), smooth(val[1])[-1]
+    before, after = _at(train, since), smooth(train[1])[-1]
+    sentence = (
+        f"Overfit since epoch {since:.0f}: validation loss rose from {low:.3g} to {end:.3g} while "
+        f"training loss went from {before:.3g} to {after:.3g}"
+    )
+    if len(miou[0]) and smooth(miou[1])[-1] > _at(miou, since) + 0.005:
+        sentence += (
+            f"; validation mIoU still rose by {smooth(miou[1])[-1] - _at(miou, since):.3f}, so the "
+            "model grows overconfident rather than worse. Smooth the labels or regularise."
+        )
+    else:
+        sentence += ". Augment more, regularise, or stop there."
+    return Verdict("overfit", int(since), gap, sentence)
+
+
+def _underfit(train: Points, val: Points, gap: float, rules: VerdictRules) -> Verdict | None:
+    level = smooth(train[1])
+    start, end = float(train[1][0]), float(level[-1])
+    rose = end - float(level.min())
+    if rose > max(rules.rise * abs(level.min()), rules.noise * _noise(train[1])):
+        sentence = (
+            f"Underfit: training loss rose again, from {level.min():.3g} to {end:.3g}. Lower the "
+            "learning rate."
+        )
+    elif start - end < rules.barely * abs(start):
+        sentence = (
+            f"Underfit: training loss hardly moved, from {start:.3g} to {end:.3g}. Raise the "
+            "learning rate, train longer or take a larger model."
+        )
+    elif all(_falls_steeply(points, rules) for points in (train, val)):
+        sentence = (
+            f"Underfit: training loss ({end:.3g}) and validation loss ({smooth(val[1])[-1]:.3g}) "
+            "both still fall at the end. Train longer."
+        )
+    else:
+        return None
+    return Verdict("underfit", None, gap, sentence)
+
+
+def _falls_steeply(points: Points, rules: VerdictRules) -> bool:
+    epochs, values = points
+    quarter = epochs[-1] - 0.25 * (epochs[-1] - epochs[0])
+    level = smooth(values)
+    recent, whole = _at(points, quarter) - level[-1], level[0] - level[-1]
+    clear = max(0.02 * abs(level[-1]), rules.noise * _noise(values))
+    return bool(whole > 0 and recent >= rules.steep * whole and recent > clear)
+
+
+def _fine(train: Points, val: Points, gap: float) -> Verdict:
+    level = smooth(val[1])
+    lowest = int(np.argmin(level))
+    where = (
+        "is lowest at the end"
+        if lowest == len(level) - 1
+        else (f"is lowest at epoch {val[0][lowest]:.0f} and has not risen clearly since")
+    )
+    sentence = (
+        f"Fine: validation loss {where}; it ends at {level[-1]:.3g} against "
+        f"{smooth(train[1])[-1]:.3g} in training."
+    )
+    return Verdict("fine", None, gap, sentence)

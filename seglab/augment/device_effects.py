@@ -1,0 +1,107 @@
+"""Colour, blur, noise and compression of a batch on its device, with the parameters of each sample.
+
+Brightness, contrast, gamma, saturation and hue follow the formulas of `seglab.augment.colour`
+instead of `kornia.enhance`, whose brightness adds and whose contrast scales about black: one
+configuration has to mean one thing in both back ends.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import torch
+from kornia.enhance import jpeg_codec_differentiable
+from kornia.filters import gaussian_blur2d
+from torch import Tensor
+
+from seglab.augment import colour as colours
+from seglab.augment.params import AugmentParams, ColourParams
+
+_IDENTITY = ColourParams()
+
+
+def apply_effects(images: Tensor, params: Sequence[AugmentParams], means: Tensor) -> Tensor:
+    """Apply colour, blur, noise and JPEG, in this order.
+
+    Args:
+        images: float32 `(B, C, h, w)`, C 1 or 3, values 0..255; may be overwritten.
+        params: One a sample.
+        means: Mean colour of each source `(B, C, 1, 1)`, 0..255; the contrast turns about its luma.
+
+    Returns:
+        float32 `(B, C, h, w)`; noise may leave values a little outside 0..255.
+    """
+    if any(item.colour is not None for item in params):
+        images = apply_colour(images, [item.colour or _IDENTITY for item in params], means)
+    blurred = [index for index, item in enumerate(params) if item.blur_sigma > 0]
+    if blurred:
+        images[blurred] = _blur(images[blurred], [params[index] for index in blurred])
+    for index, item in enumerate(params):
+        if item.noise_std > 0:
+            images[index] += item.noise_std * _noise(item, images)
+    compressed = [index for index, item in enumerate(params) if item.jpeg_quality > 0]
+    if compressed:
+        qualities = [params[index].jpeg_quality for index in compressed]
+        images[compressed] = _compress(images[compressed], qualities)
+    return images
+
+
+def apply_colour(images: Tensor, changes: Sequence[ColourParams], means: Tensor) -> Tensor:
+    """Apply the tone curve and, to RGB, the saturation and hue of each sample.
+
+    Args:
+        images: float32 `(B, C, h, w)`, values 0..255.
+        changes: One a sample.
+        means: Mean colour of each source `(B, C, 1, 1)`, 0..255.
+
+    Returns:
+        float32 `(B, C, h, w)`, values 0..255.
+    """
+    tones = images.new_tensor([(*colours.tone_line(c, 1.0), c.gamma) for c in changes])
+    slope, offset, gamma = tones.T[:, :, None, None, None]
+    # The mean is only known on the device, so the offset is that of a luma of 1, times the luma.
+    weights = images.new_tensor(colours.LUMA if images.shape[1] == 3 else [1.0])
+    luma = (means * weights[:, None, None]).sum(dim=1, keepdim=True)
+    level = images * (slope / 255.0) + offset * luma
+    images = 255.0 * level.clamp_(0.0, 1.0).pow_(gamma)
+    matrices = [colours.colour_matrix(change) for change in changes]
+    if images.shape[1] == 1 or all(matrix is None for matrix in matrices):
+        return images
+    rows = [torch.eye(3) if m is None else torch.from_numpy(m) for m in matrices]
+    matrix = torch.stack(rows).to(images.device, non_blocking=True)[..., None, None]
+    # Sums instead of a matrix product: those may run in TF32, which has 10 bits.
+    red, green, blue = images[:, None, 0], images[:, None, 1], images[:, None, 2]
+    mixed = matrix[:, :, 0] * red + matrix[:, :, 1] * green + matrix[:, :, 2] * blue
+    return mixed.clamp_(0.0, 255.0)
+
+
+def _blur(images: Tensor, params: Sequence[AugmentParams]) -> Tensor:
+    # One kernel width for all: three deviations of the widest are more than that for the others.
+    sigmas = [item.blur_sigma for item in params]
+    size = colours.blur_kernel_size(max(sigmas), params[0].crop_hw)
+    sigma = images.new_tensor(sigmas)[:, None].expand(-1, 2)
+    blurred: Tensor = gaussian_blur2d(images, (size, size), sigma, border_type="reflect")
+    return blurred
+
+
+@functools.lru_cache(maxsize=4)
+def _bank(device: torch.device) -> Tensor:
+    return torch.from_numpy(colours.noise_bank().copy()).permute(2, 0, 1).contiguous().to(device)
+
+
+def _noise(item: AugmentParams, images: Tensor) -> Tensor:
+    rows, columns = (
+        torch.from_numpy(index).to(images.device, non_blocking=True)
+        for index in colours.noise_indices(item.noise_offset, item.crop_hw)
+    )
+    return _bank(images.device)[: images.shape[1], rows[:, None], columns]
+
+
+def _compress(images: Tensor, qualities: Sequence[int]) -> Tensor:
+    # Qualities stay on the CPU: kornia checks their range there, without waiting for the device.
+    quality = torch.tensor(qualities, dtype=torch.float32)
+    channels = images.shape[1]
+    source = images.clamp(0.0, 255.0).div_(255.0).expand(-1, 3, -1, -1)
+    decoded: Tensor = jpeg_codec_differentiable(source, quality)
+    return 255.0 * decoded[:, :channels]

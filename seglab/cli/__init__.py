@@ -1,0 +1,1 @@
+"""The command line: parse, compose, call. Heavy packages are imported inside the commands."""

@@ -1,0 +1,151 @@
+"""Runs a command whose words are a configuration: checked here, composed and run by Hydra.
+
+Hydra reads the process's words itself and, where a job fails, prints a traceback and exits with 1.
+So the words are checked first, then put where Hydra looks for them, and the job ends the process
+itself with our message and our code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra._internal.utils import get_args_parser  # the only way to know Hydra's own flags
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from seglab.cli.reporting import report
+from seglab.config.compose import HYDRA_VERSION_BASE
+from seglab.config.locate import conf_dir
+from seglab.config.overrides import check_overrides
+from seglab.config.resolvers import register_resolvers
+from seglab.config.validate import App, require_valid
+from seglab.core.errors import ConfigError, nearest
+
+
+@dataclass(frozen=True)
+class Application:
+    """A Hydra application.
+
+    Args:
+        name: Command and name of the primary configuration.
+        task: What to do with a composed, checked configuration; imports what it needs itself.
+    """
+
+    name: App
+    task: Callable[[DictConfig], Any]
+
+
+def read_words(argv: Sequence[str], name: App) -> argparse.Namespace:
+    """Return Hydra's flags and the overrides; both may come in any order.
+
+    Raises:
+        ConfigError: A flag is unknown or excludes another.
+    """
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(_explain(message, parser, name))
+
+    parser.error = refuse  # type: ignore[method-assign]
+    args = parser.parse_intermixed_args(list(argv))
+    modes = [
+        flag
+        for flag in ("run", "multirun", "cfg", "info", "shell_completion")
+        if getattr(args, flag)
+    ]
+    if len(modes) > 1:
+        raise ConfigError(f"--{' and --'.join(modes)} exclude each other; give one of them")
+    if args.resolve and not args.cfg:
+        raise ConfigError("--resolve needs --cfg, such as --cfg job --resolve")
+    return args
+
+
+def _explain(message: str, parser: argparse.ArgumentParser, name: str) -> str:
+    flags = [flag for action in parser._actions for flag in action.option_strings]  # noqa: SLF001
+    unknown = message.removeprefix("unrecognized arguments: ")
+    if unknown == message:
+        return f"{message}; see seglab {name} --help"
+    first = unknown.split()[0]
+    key = first.lstrip("-").split("=")[0].replace("-", "_")
+    return (
+        f"no such option '{first}'{nearest(first, flags)}; settings are given without dashes as "
+        f"key=value, such as {key}=..., see seglab {name} --help"
+    )
+
+
+def run_application(app: Application, args: argparse.Namespace, argv: Sequence[str]) -> int:
+    """Check the words, let Hydra compose them, and run the job or jobs.
+
+    Args:
+        app: The application.
+        args: What `read_words` returned.
+        argv: The words themselves.
+
+    Raises:
+        ConfigError: With every mistake in the words and in what comes out of them.
+    """
+    shows_only = bool(args.cfg or args.info)
+    folder = Path(args.config_path).absolute() if args.config_path else conf_dir()
+    checked = check_overrides(
+        app.name,
+        args.overrides,
+        multirun=args.multirun,
+        allow_missing=shows_only,
+        config_name=args.config_name,
+        folder=folder,
+        search=[Path(args.config_dir)] if args.config_dir else [],
+    )
+    if checked.problems:
+        raise ConfigError(checked.problems)
+    flags = [word for word in argv if word not in args.overrides]
+    run_hydra(app, folder, [*flags, *checked.overrides])
+    return 0
+
+
+def run_hydra(app: Application, folder: Path, words: Sequence[str]) -> None:
+    """Give words to Hydra as if they had been typed; the job's failure ends in `SystemExit`."""
+    register_resolvers()
+    program = sys.argv[0]
+
+    def job(cfg: DictConfig) -> Any:
+        # Lightning starts its other ranks with the words of this process: those of this job.
+        sys.argv = [program, app.name, *HydraConfig.get().overrides.task]
+        try:
+            require_valid(cfg, app.name)
+            return app.task(cfg)
+        except Exception as error:  # noqa: BLE001 - Hydra would print it and exit in its own way
+            code = report(_job_name(app), error, Path(HydraConfig.get().runtime.output_dir))
+            raise SystemExit(code) from error
+
+    with _words_as_typed([program, *words]):
+        decorate = hydra.main(
+            config_path=str(folder), config_name=app.name, version_base=HYDRA_VERSION_BASE
+        )
+        decorate(job)()
+
+
+def _job_name(app: Application) -> str:
+    """Return how to speak of the job that runs: in a multirun its number and what it tried."""
+    config = HydraConfig.get()
+    if config.mode != RunMode.MULTIRUN:
+        return f"seglab {app.name}"
+    tried = " ".join(config.overrides.task)
+    return f"seglab {app.name}: job {config.job.num} ({tried}) failed, later jobs were not started"
+
+
+@contextmanager
+def _words_as_typed(words: list[str]) -> Iterator[None]:
+    former = sys.argv
+    sys.argv = words
+    try:
+        yield
+    finally:
+        sys.argv = former

@@ -1,0 +1,241 @@
+"""`seglab data`: describe, import, draw and preview data sets. Flags only; the work is elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from seglab.core.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from seglab.data.manifest import Manifest
+
+COMMANDS = ("describe", "import", "preview", "synth")
+_MANIFEST_HELP = "a manifest (folder or .parquet), or the name of a choice in conf/data"
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command and return the exit code."""
+    words = list(argv)
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        raise ConfigError(
+            f"no such command '{words[0]}'{nearest(words[0], COMMANDS)}; commands are {known}"
+        )
+    args = build_parser().parse_args(words)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("seglab").setLevel(logging.INFO)
+    work: Callable[[argparse.Namespace], int] = args.work
+    return work(args)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all sub-commands."""
+    parser = argparse.ArgumentParser(prog="seglab data", description="Work on data sets.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_describe(commands)
+    _add_import(commands)
+    _add_synth(commands)
+    _add_preview(commands)
+    return parser
+
+
+def _add_describe(commands: Any) -> None:
+    one = commands.add_parser("describe", help="print splits, classes, sizes and warnings")
+    one.add_argument("data", help=_MANIFEST_HELP)
+    one.add_argument("--root", type=Path, help="where the raw data is")
+    one.set_defaults(work=_describe)
+
+
+def _add_import(commands: Any) -> None:
+    one = commands.add_parser("import", help="write the manifest of a data set")
+    one.add_argument("importer", help="folder, camvid, voc, cityscapes, ade20k, oxford_pet")
+    one.add_argument("root", type=Path, help="folder of the raw data")
+    one.add_argument("--out", type=Path, help="folder for the manifest; manifests/NAME by default")
+    one.add_argument("--name", help="name of the data set; the importer's by default")
+    _add_options(one)
+    one.set_defaults(work=_import)
+
+
+def _add_synth(commands: Any) -> None:
+    one = commands.add_parser("synth", help="draw the roadside data set and write its manifest")
+    one.add_argument("out", type=Path, help="folder to make; the manifest goes to OUT/manifest")
+    one.add_argument("--num-images", type=int, default=240)
+    one.add_argument("--image-size", type=int, nargs=2, metavar=("H", "W"), default=(192, 256))
+    one.add_argument("--seed", type=int, default=0)
+    _add_options(one)
+    one.set_defaults(work=_synth)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", dest="options",
+        help="an option of the importer, value in YAML; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--on-error", choices=("raise", "quarantine"), default="raise",
+        help="what to do with faulty files: stop (default), or list them and leave them out",
+    )  # fmt: skip
+
+
+def _add_preview(commands: Any) -> None:
+    one = commands.add_parser("preview", help="draw what an augmentation does to samples")
+    one.add_argument("data", help=_MANIFEST_HELP)
+    one.add_argument("--root", type=Path, help="where the raw data is")
+    one.add_argument("--split", default="train")
+    one.add_argument("--augment", default="standard", help="a choice in conf/augment")
+    one.add_argument("--set", action="append", default=[], metavar="augment.KEY=VALUE",
+                     dest="changes", help="change the augmentation; may be repeated")  # fmt: skip
+    one.add_argument("-n", "--num-samples", type=int, default=4)
+    one.add_argument("--versions", type=int, default=4, help="augmented versions a sample")
+    one.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), default=(192, 256))
+    one.add_argument("--seed", type=int, default=0)
+    one.add_argument("-o", "--output", type=Path, default=Path("preview.png"))
+    one.set_defaults(work=_preview)
+
+
+def _describe(args: argparse.Namespace) -> int:
+    from seglab.data.describe import describe, format_description
+
+    sys.stdout.write(format_description(describe(_open(args.data, args.root))))
+    return 0
+
+
+def _import(args: argparse.Namespace) -> int:
+    options = parse_options(args.options)
+    name = args.name or args.importer
+    out = args.out or Path(os.environ.get("SEGLAB_DATA", "data")) / "manifests" / name
+    return _import_into(args, args.importer, args.root, out, name, options)
+
+
+def _synth(args: argparse.Namespace) -> int:
+    options = {
+        "num_images": args.num_images,
+        "image_size": list(args.image_size),
+        "seed": args.seed,
+        **parse_options(args.options),
+    }
+    return _import_into(args, "synth", args.out / "data", args.out / "manifest", "synth", options)
+
+
+def _import_into(
+    args: argparse.Namespace,
+    importer: str,
+    root: Path,
+    out: Path,
+    name: str,
+    options: dict[str, Any],
+) -> int:
+    from seglab.data.importers import import_dataset
+
+    manifest = import_dataset(importer, root, out, name, options, on_error=args.on_error)
+    splits = ", ".join(f"{split} {count}" for split, count in manifest.splits().items() if count)
+    sys.stdout.write(f"{out}: {splits}; fingerprint {manifest.fingerprint}\n")
+    return 0
+
+
+def _preview(args: argparse.Namespace) -> int:
+    from PIL import Image
+
+    from seglab.augment.preview import PreviewOptions, PreviewSample, preview_grid
+    from seglab.augment.spec import AugmentSpec
+
+    spec = AugmentSpec.from_dict(_augmentation(args.augment, args.changes))
+    manifest = _open(args.data, args.root)
+    samples = [PreviewSample(*sample) for sample in _read_samples(manifest, args)]
+    options = PreviewOptions(crop_hw=tuple(args.crop), num_versions=args.versions, seed=args.seed)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(preview_grid(samples, manifest.labels, spec, options)).save(args.output)
+    sys.stdout.write(f"{args.output}\n")
+    return 0
+
+
+def parse_options(words: Sequence[str]) -> dict[str, Any]:
+    """Return `KEY=VALUE` words as a dict, values read as YAML.
+
+    Raises:
+        ConfigError: A word has no `=` or its value is no YAML; all are listed.
+    """
+    problems, options = [], {}
+    for word in words:
+        key, sign, text = word.partition("=")
+        if not key or not sign:
+            problems.append(f"--option: expected KEY=VALUE, got '{word}'")
+            continue
+        try:
+            options[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            problems.append(f"--option {key}: expected a value in YAML, got '{text}'")
+    if problems:
+        raise ConfigError(problems)
+    return options
+
+
+def _open(data: str, root: Path | None) -> Manifest:
+    """Open a manifest by path, or the data set of a choice in `conf/data`."""
+    from seglab.data.importers import open_dataset
+    from seglab.data.manifest import Manifest
+
+    path = Path(data).expanduser()
+    if path.exists() or len(path.parts) > 1:
+        return Manifest.read(path, root)
+    choices = _compose([f"data={data}", *([f"data.root='{root}'"] if root else [])])
+    content = choices["data"]
+    return open_dataset(
+        name=content["name"],
+        importer=content["importer"],
+        root=_path(content["root"]),
+        manifest=_path(content["manifest"]),
+        options=content["options"],
+        data_dir=Path(choices["paths"]["data_dir"]),
+    )
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text).expanduser()
+
+
+def _augmentation(choice: str, changes: Sequence[str]) -> dict[str, Any]:
+    wrong = [word for word in changes if not word.startswith("augment.")]
+    if wrong:
+        raise ConfigError([f"--set: expected augment.KEY=VALUE, got '{word}'" for word in wrong])
+    content = _compose([f"augment={choice}", *changes])["augment"]
+    return dict(content)
+
+
+def _compose(words: Sequence[str]) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    from seglab.config.compose import compose
+
+    return OmegaConf.to_container(compose(words), resolve=True)  # type: ignore[return-value]
+
+
+def _read_samples(manifest: Manifest, args: argparse.Namespace) -> list[tuple[str, Any, Any]]:
+    """Return (sample_id, image, mask) of the first labelled samples of a split.
+
+    Raises:
+        ConfigError: The split has none.
+    """
+    from seglab.data.images import read_image, read_mask
+
+    rows = manifest.split(args.split)
+    labelled = rows[rows["mask"].notna()].head(args.num_samples)
+    if labelled.empty:
+        counts = ", ".join(f"{split} {count}" for split, count in manifest.splits().items())
+        raise ConfigError(f"--split: '{args.split}' has no labelled samples; there are {counts}")
+    return [
+        (
+            row.sample_id,
+            read_image(manifest.root / row.image),
+            read_mask(manifest.root / row.mask, manifest.labels, manifest.mask_encoding),
+        )
+        for row in labelled.itertuples()
+    ]

@@ -1,0 +1,103 @@
+"""The hardware: processors, memory, GPUs, and what of bf16 runs fast on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from seglab.cli.diagnosis.finding import Finding, gibibytes
+
+_AREA = "devices"
+_CGROUP = Path("/sys/fs/cgroup")
+_SHM = Path("/dev/shm")  # noqa: S108 - looked at, not written to
+_LITTLE_SHM = 64 * 2**20
+_LITTLE_MEMORY = 4 * 2**30
+_BF16_FLAGS = ("avx512_bf16", "amx_bf16")
+
+
+def check_devices() -> Iterator[Finding]:
+    """Yield facts about CPU, memory and accelerators; imports torch."""
+    import torch
+
+    from seglab.engine.plan import PlanSettings, available_cores, choose_plan, inspect_device
+
+    device = inspect_device("cpu")
+    yield Finding(_AREA, "cpu", "ok", f"{device.name}, {available_cores()} cores for this process")
+    yield _check_memory()
+    yield _check_shared_memory()
+    yield _check_cpu_bf16()
+    yield from _check_cuda()
+    if torch.backends.mps.is_available():
+        yield Finding(_AREA, "mps", "ok", "available")
+    plan = choose_plan(PlanSettings(), inspect_device())
+    yield Finding(_AREA, "plan", "ok", plan.sentence().removeprefix("plan: "))
+
+
+def memory_limit() -> int | None:
+    """Return the memory a container grants, in bytes; None without a limit."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        path = _CGROUP / name
+        if path.is_file():
+            text = path.read_text().strip()
+            # Version 1 says "no limit" with a number near 2**63.
+            return int(text) if text.isdigit() and int(text) < 2**60 else None
+    return None
+
+
+def _check_memory() -> Finding:
+    import psutil
+
+    total, limit = psutil.virtual_memory().total, memory_limit()
+    granted = min(total, limit or total)
+    text = gibibytes(granted) + (
+        f" (container limit, {gibibytes(total)} built in)" if limit else ""
+    )
+    if granted < _LITTLE_MEMORY:
+        return Finding(_AREA, "memory", "note", text, "use small batches and images")
+    return Finding(_AREA, "memory", "ok", text)
+
+
+def _check_shared_memory() -> Finding:
+    import psutil
+
+    if not _SHM.is_dir():
+        return Finding(_AREA, "shared memory", "ok", "no /dev/shm on this system")
+    free = psutil.disk_usage(str(_SHM)).free
+    text = f"{gibibytes(free)} free in /dev/shm"
+    if free < _LITTLE_SHM:
+        advice = "loader workers need it: start the container with --shm-size=1g, or use none"
+        return Finding(_AREA, "shared memory", "note", text, advice)
+    return Finding(_AREA, "shared memory", "ok", text)
+
+
+def _check_cpu_bf16() -> Finding:
+    import torch
+
+    flags = _cpu_flags()
+    fast = [flag for flag in _BF16_FLAGS if flag in flags]
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)()
+    if fast and supported:
+        return Finding(_AREA, "cpu bf16", "ok", f"fast ({', '.join(fast)})")
+    how = "works, but slower than fp32" if supported else "not supported by this build of torch"
+    return Finding(_AREA, "cpu bf16", "ok", f"{how}; fp32 is used")
+
+
+def _cpu_flags() -> frozenset[str]:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    return frozenset(next((line for line in lines if line.startswith("flags")), "").split())
+
+
+def _check_cuda() -> Iterator[Finding]:
+    import torch
+
+    if not torch.cuda.is_available():
+        built = torch.version.cuda
+        text = f"none found (torch is built for CUDA {built})" if built else "torch is a CPU build"
+        yield Finding(_AREA, "cuda", "ok", text)
+        return
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        bf16 = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no fast bf16"
+        text = f"{facts.name}, {gibibytes(facts.total_memory)}, {bf16}"
+        yield Finding(_AREA, f"cuda:{index}", "ok", text)

@@ -1,0 +1,46 @@
+"""`seglab evaluate`: scores a run on a split of its own data, or on other data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from seglab.cli.application import Application, read_words, run_application
+from seglab.cli.application_help import application_help
+
+SUMMARY = "Score a run and keep a record of it."
+EXAMPLES = (
+    ("seglab evaluate run=runs/demo/RUN_ID", "on the validation split of the run's own data"),
+    ("seglab evaluate run=RUN_DIR data.split=test", "on its test split"),
+    ("seglab evaluate run=RUN_DIR data=camvid data.root=DIR data.split=val", "on other data"),
+    ("seglab evaluate run=RUN_DIR checkpoint=last", "the last weights instead of the best"),
+)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command and return the exit code.
+
+    Raises:
+        ConfigError: The words are wrong.
+    """
+    args = read_words(argv, "evaluate")
+    if args.help:
+        sys.stdout.write(application_help("evaluate", SUMMARY, EXAMPLES))
+        return 0
+    if args.shell_completion:
+        from seglab.cli import completion
+
+        return completion.run(args.overrides)
+    return run_application(Application("evaluate", _evaluate), args, argv)
+
+
+def _evaluate(cfg: DictConfig) -> Any:
+    from hydra.core.hydra_config import HydraConfig
+
+    from seglab.experiment.evaluate import evaluate
+
+    return evaluate(cfg, run_dir=Path(HydraConfig.get().runtime.output_dir))

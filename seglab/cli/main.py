@@ -1,0 +1,76 @@
+"""The command `seglab`: finds the command asked for and hands over the rest of the words."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from seglab import __version__
+from seglab.cli.reporting import guarded
+from seglab.core.errors import nearest
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: where its `run(argv) -> int` is, and a line for the help."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "train": Command("seglab.cli.train", "train a model; a grid of them with -m"),
+    "evaluate": Command("seglab.cli.evaluate", "score a run on a split or on other data"),
+    "data": Command("seglab.cli.data", "describe, import, draw and preview data sets"),
+    "doctor": Command("seglab.cli.doctor", "check this machine and what is installed"),
+}
+_HELP = ("-h", "--help", "help")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command in `argv` (the process's own words by default) and exit with its code."""
+    sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def run(argv: list[str]) -> int:
+    """Run a command and return the exit code: 0 done, 1 failed, 2 wrong words, 130 interrupted."""
+    if not argv or argv[0] in _HELP:
+        sys.stdout.write(help_text())
+        return 0
+    name, rest = argv[0], argv[1:]
+    if name == "--version":
+        sys.stdout.write(f"seglab {__version__}\n")
+        return 0
+    if name in ("-sc", "--shell-completion", "--shell_completion"):
+        from seglab.cli import completion
+
+        return guarded("seglab", lambda: completion.run(rest))
+    if name not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        sys.stderr.write(
+            f"seglab: no such command '{name}'{nearest(name, COMMANDS)}; commands are {known}\n"
+        )
+        return 2
+    module = importlib.import_module(COMMANDS[name].module)
+    return guarded(f"seglab {name}", lambda: module.run(rest))
+
+
+def help_text() -> str:
+    """Return what `seglab --help` prints."""
+    lines = [f"  {name:<10} {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: seglab COMMAND ...",
+            "",
+            "A research harness for semantic segmentation.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "seglab COMMAND --help says more; seglab --version prints the version.",
+            'Completion in bash: eval "$(seglab -sc install=bash)"',
+            "",
+        ]
+    )

@@ -1,0 +1,82 @@
+"""`seglab train`: one training, a grid of trainings, or a run taken up again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from seglab.cli.application import Application, read_words, run_application
+from seglab.cli.application_help import application_help
+from seglab.core.errors import ConfigError
+
+SUMMARY = "Train a model, measure it and keep a record of the run."
+EXAMPLES = (
+    ("seglab train experiment=demo", "a first run on drawn scenes, no download"),
+    ("seglab train data=camvid data.root=DIR model=unet", "your data, another model"),
+    ("seglab train -m seed=0,1,2 model=unet,segnet", "every combination, one after the other"),
+    ("seglab train resume=runs/demo/RUN_ID", "take a run up where it stopped"),
+    ("seglab train debug=fdr", "two batches, to see that it runs"),
+    ("seglab train --cfg job", "print the configuration, do nothing"),
+)
+_NONE = ("null", "none", "None", "")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command and return the exit code.
+
+    Raises:
+        ConfigError: The words are wrong.
+    """
+    args = read_words(argv, "train")
+    if args.help:
+        sys.stdout.write(application_help("train", SUMMARY, EXAMPLES))
+        return 0
+    if args.shell_completion:
+        from seglab.cli import completion
+
+        return completion.run(args.overrides)
+    run_dir = resumed_run(args)
+    if run_dir is not None:
+        from seglab.experiment.resume import resume
+
+        resume(run_dir)
+        return 0
+    return run_application(Application("train", _train), args, argv)
+
+
+def resumed_run(args: argparse.Namespace) -> Path | None:
+    """Return the run directory behind `resume=`, or None where a new run is asked for.
+
+    Raises:
+        ConfigError: Other words stand beside it, or there is no run.
+    """
+    words = [word for word in args.overrides if word.lstrip("+").startswith("resume=")]
+    values = [word.partition("=")[2].strip("'\"") for word in words]
+    if not words or values[-1] in _NONE:
+        return None
+    others = [word for word in args.overrides if word not in words]
+    others += [f"--{flag}" for flag in ("multirun", "cfg", "info") if getattr(args, flag)]
+    problems = [
+        f"resume: a resumed run keeps its own configuration; remove {word}" for word in others
+    ]
+    if len(values) > 1:
+        problems.append(f"resume: expected one run directory, got {', '.join(values)}")
+    run_dir = Path(values[-1]).expanduser()
+    if not (run_dir / "run.json").is_file():
+        problems.append(f"resume: expected a run directory (it holds a run.json), got '{run_dir}'")
+    if problems:
+        raise ConfigError(problems)
+    return run_dir
+
+
+def _train(cfg: DictConfig) -> Any:
+    from hydra.core.hydra_config import HydraConfig
+
+    from seglab.experiment.train import train
+
+    return train(cfg, run_dir=Path(HydraConfig.get().runtime.output_dir))

@@ -1,0 +1,31 @@
+"""Where the YAML files are: beside the package in a checkout, inside it in an installed wheel."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from seglab.core.errors import ConfigError
+
+ENV_CONF = "SEGLAB_CONF"
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def conf_dir() -> Path:
+    """Return the absolute folder that holds `train.yaml` and the config groups.
+
+    `SEGLAB_CONF` names another one. A checkout's `conf/` comes before the copy in a wheel.
+
+    Raises:
+        ConfigError: No folder holds a `train.yaml`; every place looked at is named.
+    """
+    named = os.environ.get(ENV_CONF)
+    places = [Path(named).resolve()] if named else [_PACKAGE.parent / "conf", _PACKAGE / "conf"]
+    for place in places:
+        if (place / "train.yaml").is_file():
+            return place
+    looked = ", ".join(str(place) for place in places)
+    raise ConfigError(
+        f"no configuration folder: expected a train.yaml in {looked}; reinstall seglab, "
+        f"or set {ENV_CONF} to the folder"
+    )

@@ -1,0 +1,39 @@
+"""The names `${...}` may call in a configuration beyond OmegaConf's and Hydra's own."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+
+def register_resolvers() -> None:
+    """Make the resolvers known; calling it again changes nothing.
+
+    - `${run_id:}`: a new id, the same one within a configuration. Hydra composes a configuration a
+      job, so each job of a multirun gets its own; the sweep's own folder must not use it.
+    - `${model_name:TARGET,ARCH}`: short name of a model.
+    - `${experiment_of:RUN_DIR}`: name of the experiment a run directory belongs to.
+    """
+    OmegaConf.register_new_resolver("run_id", new_run_id, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("model_name", model_name, replace=True)
+    OmegaConf.register_new_resolver("experiment_of", experiment_of, replace=True)
+
+
+def new_run_id() -> str:
+    """Return an id that sorts by time (UTC, seconds), such as `20250131-120059-a1b2c3`."""
+    now = datetime.datetime.now(datetime.UTC)
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def model_name(target: Any, arch: Any) -> str:
+    """Return the architecture's name where a model has one, else its class's in lower case."""
+    return str(arch) if arch is not None else str(target).rpartition(".")[2].lower()
+
+
+def experiment_of(run_dir: Any) -> str:
+    """Return the name of the folder around a run directory."""
+    return Path(str(run_dir)).expanduser().absolute().parent.name

@@ -1,0 +1,82 @@
+"""Which file a key or a choice came from: read from the YAML files themselves, for messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_GLOBAL_HEADER = "# @package _global_"
+
+
+@dataclass(frozen=True)
+class GroupDefault:
+    """An entry `override /group: choice` (or `group: choice`) of a defaults list."""
+
+    group: str
+    choice: str
+
+
+def find_file(folders: Sequence[Path], group: str, choice: str) -> Path | None:
+    """Return the file of a choice in the first folder that has it."""
+    paths = (folder / group / f"{choice}.yaml" for folder in folders)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def group_defaults(path: Path) -> list[GroupDefault]:
+    """Return the group choices in a file's defaults list; a file that is no YAML has none."""
+    entries = _read(path).get("defaults")
+    found = []
+    for entry in entries if isinstance(entries, list) else []:
+        for key, choice in entry.items() if isinstance(entry, dict) else ():
+            group = str(key).removeprefix("override").removeprefix("optional").strip().lstrip("/")
+            if isinstance(choice, str) and choice != "???" and "@" not in group:
+                found.append(GroupDefault(group, choice))
+    return found
+
+
+def file_with_key(
+    key: str, choices: Mapping[str, str | None], folders: Sequence[Path], primary: str
+) -> Path | None:
+    """Return the file that set a key; None when no file names it.
+
+    Files that set keys anywhere (experiment, debug) overrule the others, so they are asked first.
+    """
+    parts = key.split("[")[0].split(".")
+    found: list[Path] = []
+    for group, choice in choices.items():
+        path = find_file(folders, group, choice) if isinstance(choice, str) else None
+        if path is None:
+            continue
+        is_global = path.read_text(encoding="utf-8").startswith(_GLOBAL_HEADER)
+        inside = parts if is_global else _below(parts, group)
+        if inside and _holds(_read(path), inside):
+            found.insert(0 if is_global else len(found), path)
+    top = find_file(folders, "", primary)
+    if top is not None and _holds(_read(top), parts):
+        found.append(top)
+    return found[0] if found else None
+
+
+def _below(parts: list[str], group: str) -> list[str]:
+    head = group.split("/")
+    return parts[len(head) :] if parts[: len(head)] == head else []
+
+
+def _holds(content: Any, parts: list[str]) -> bool:
+    for part in parts:
+        if not isinstance(content, dict) or part not in content:
+            return False
+        content = content[part]
+    return True
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return {}  # Hydra reads the file too and says what is wrong with it
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,139 @@
+"""What a configuration must know of a model before one is built: depths, sizes, batches.
+
+Pure Python, so a wrong crop or micro-batch is told in a second, without importing torch. The models
+use the same table; a test builds each of them and compares. `size_divisor` of a built model is the
+last word: a few encoders ask for more than their architecture does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seglab.core.errors import ConfigError, nearest
+
+# Patch edge of the ViT encoders DPT is used with, in pixels.
+_VIT_PATCH = 16
+# Below it the feature at 1/32 has no pixel left.
+_MIN_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Limits of one architecture.
+
+    Args:
+        default_depth: Number of encoder stages used unless the user says otherwise.
+        depths: Encoder depths the decoder can be built for; empty when the depth is fixed.
+        default_output_stride: Stride of the deepest feature where the encoder can be dilated,
+            changed by the option `encoder_output_stride`; None where it cannot.
+        min_train_batch: Smallest batch in training mode. 2 where a branch pools the image to one
+            pixel and normalises over the batch, which has no variance for a single image.
+    """
+
+    default_depth: int
+    depths: tuple[int, ...] = (3, 4, 5)
+    default_output_stride: int | None = None
+    min_train_batch: int = 1
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "unet": Architecture(5),
+    "unetplusplus": Architecture(5),
+    "deeplabv3": Architecture(5, default_output_stride=8, min_train_batch=2),
+    "deeplabv3plus": Architecture(5, default_output_stride=16, min_train_batch=2),
+    "pspnet": Architecture(3),
+    "fpn": Architecture(5),
+    "pan": Architecture(5, default_output_stride=16, min_train_batch=2),
+    "linknet": Architecture(5),
+    "manet": Architecture(5),
+    "upernet": Architecture(5, min_train_batch=2),
+    "segformer": Architecture(5),
+    "dpt": Architecture(4, depths=(3, 4)),
+    "segnet": Architecture(5, depths=()),
+    "segnet_basic": Architecture(4, depths=()),
+}
+
+# Decoders that double their features and add them to a skip of exactly that size.
+_DOUBLING = ("unetplusplus", "linknet", "manet", "fpn")
+
+
+def get_architecture(arch: str) -> Architecture:
+    """Return the limits of an architecture.
+
+    Raises:
+        ConfigError: The name is unknown; the nearest and all known ones are given.
+    """
+    if arch not in ARCHITECTURES:
+        raise ConfigError(
+            f"model.arch: unknown architecture '{arch}'{nearest(arch, ARCHITECTURES)}; "
+            f"known are {', '.join(ARCHITECTURES)}"
+        )
+    return ARCHITECTURES[arch]
+
+
+def output_stride(
+    arch: str, encoder_depth: int | None = None, options: Mapping[str, Any] | None = None
+) -> int:
+    """Return the stride of the encoder's deepest feature, in pixels of the image."""
+    limits = get_architecture(arch)
+    depth = limits.default_depth if encoder_depth is None else encoder_depth
+    if arch == "dpt":
+        return _VIT_PATCH
+    stride = (options or {}).get("encoder_output_stride") or limits.default_output_stride
+    deepest = int(2**depth)
+    return deepest if stride is None else min(int(stride), deepest)
+
+
+def size_divisor(
+    arch: str, encoder_depth: int | None = None, options: Mapping[str, Any] | None = None
+) -> int:
+    """Return what H and W must be a multiple of; 1 means any size.
+
+    Found by running every architecture on odd sizes. It is less than segmentation-models-pytorch
+    asks for UPerNet, PAN and SegFormer (4: their decoders resize to the feature they meet), and
+    more for DPT (32 at depth 4: the ViT's 1/16 is halved once and doubled again).
+
+    Args:
+        arch: A key of `ARCHITECTURES`.
+        encoder_depth: Number of encoder stages; the architecture's default when None.
+        options: Extra options of the decoder; only `encoder_output_stride` matters here.
+
+    Raises:
+        ConfigError: The architecture is unknown.
+    """
+    depth = get_architecture(arch).default_depth if encoder_depth is None else encoder_depth
+    if arch in ("unet", "segnet", "segnet_basic"):
+        return 1
+    if arch in ("upernet", "pan", "segformer"):
+        return 4
+    if arch in _DOUBLING:
+        return int(2**depth)
+    if arch == "dpt":
+        return max(_VIT_PATCH, int(2 ** (depth + 1)))
+    return output_stride(arch, depth, options)
+
+
+def min_size(
+    arch: str, encoder_depth: int | None = None, options: Mapping[str, Any] | None = None
+) -> int:
+    """Return the smallest H and W an image may have, in pixels.
+
+    PAN halves the deepest feature three times more, hence 8 of its strides.
+
+    Raises:
+        ConfigError: The architecture is unknown.
+    """
+    if arch == "pan":
+        return 8 * output_stride(arch, encoder_depth, options)
+    return max(_MIN_SIZE, size_divisor(arch, encoder_depth, options))
+
+
+def min_train_batch(arch: str) -> int:
+    """Return the smallest number of images a training step (and micro-batch) may hold.
+
+    Raises:
+        ConfigError: The architecture is unknown.
+    """
+    return get_architecture(arch).min_train_batch

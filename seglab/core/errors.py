@@ -1,0 +1,73 @@
+"""Errors that seglab raises on purpose.
+
+Every one inherits the builtin a caller would expect to catch, and says what was expected, what came
+and what to do. `exit_code` is what the command line ends with: 2 where the user's words were wrong,
+1 where the work failed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+MAX_LISTED = 20
+
+
+class SeglabError(Exception):
+    """Root of all errors raised on purpose."""
+
+    exit_code = 1
+
+
+class ConfigError(SeglabError, ValueError):
+    """The configuration is wrong; `problems` holds every mistake found, not only the first."""
+
+    exit_code = 2
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        count = len(self.problems)
+        title = "1 configuration problem" if count == 1 else f"{count} configuration problems"
+        super().__init__(list_problems(title, self.problems, limit=count))
+
+
+class DataError(SeglabError, ValueError):
+    """Images, masks or a manifest break their contract."""
+
+
+class DataNotFoundError(DataError, FileNotFoundError):
+    """A data set, image, mask or manifest is not where it was said to be."""
+
+    exit_code = 2
+
+
+class LabelError(DataError):
+    """A mask holds values outside its label space, or a label space contradicts itself."""
+
+
+class ShapeError(SeglabError, ValueError):
+    """A tensor or array has a shape, dtype or range the function does not take."""
+
+
+class RunNotFoundError(SeglabError, FileNotFoundError):
+    """No run record where one was said to be."""
+
+    exit_code = 2
+
+
+class TrainingError(SeglabError, RuntimeError):
+    """Training cannot go on, for example because the loss is not finite."""
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """Return `" (did you mean 'x'?)"` for the allowed name closest to `name`, or an empty string."""
+    match = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
+    return f" (did you mean '{match[0]}'?)" if match else ""
+
+
+def list_problems(title: str, problems: Sequence[str], limit: int = MAX_LISTED) -> str:
+    """Join problems into one message, one a line; past `limit` the rest is counted, not hidden."""
+    lines = [f"{title}:"] + [f"  - {problem}" for problem in problems[:limit]]
+    if len(problems) > limit:
+        lines.append(f"  ... and {len(problems) - limit} more")
+    return "\n".join(lines)

@@ -1,0 +1,300 @@
+"""From a list of files to a manifest: every file is read once, hashed, measured and checked.
+
+Importers only say which files belong together; what is in them is found out here, the same way
+for all. Faults are collected over the whole data set first, so that one pass can mend them all.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+import seglab
+from seglab.core.errors import DataError, DataNotFoundError, LabelError, list_problems
+from seglab.core.files import sha256_bytes
+from seglab.core.labels import LabelSpace
+from seglab.data.images import decode_image, decode_mask, orientation
+from seglab.data.manifest import COLUMNS, Manifest
+
+log = logging.getLogger(__name__)
+
+ON_ERROR = ("raise", "quarantine")
+# Names of the faults, as they stand in the `flags` of a quarantined row.
+MISSING_IMAGE = "missing_image"
+CORRUPT_IMAGE = "corrupt_image"
+MISSING_MASK = "missing_mask"
+CORRUPT_MASK = "corrupt_mask"
+UNKNOWN_LABELS = "unknown_labels"
+SIZE_MISMATCH = "size_mismatch"
+# Not a fault: only the image or only the mask is turned by EXIF, and their sizes fit either way.
+EXIF_AMBIGUOUS = "exif_ambiguous"
+_ALL_LISTED = 1000
+# EXIF orientations from here on swap height and width.
+_FIRST_SIDEWAYS = 5
+
+
+@dataclass(frozen=True)
+class SampleFiles:
+    """Which files make one sample, and where it belongs.
+
+    Args:
+        sample_id: Unique name.
+        image: Path of the image, absolute (under the root) or relative to the root.
+        mask: Path of the mask likewise; None for a sample without labels.
+        split: `train`, `val`, `test` or `unlabeled`.
+        group: The unit no split may cut (scene, patient, video); else the `sample_id`.
+        annotator: Who drew the mask.
+        tags: Properties to slice by.
+    """
+
+    sample_id: str
+    image: Path
+    mask: Path | None
+    split: str
+    group: str
+    annotator: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass
+class ImportedFiles:
+    """What an importer found.
+
+    Args:
+        samples: One entry a sample.
+        labels: What the masks mean.
+        mask_encoding: `"index"` or `"colour"`, see `seglab.data.images.read_mask`.
+        notes: Sentences the user should read: what was inferred, chosen or left out.
+    """
+
+    samples: list[SampleFiles]
+    labels: LabelSpace
+    mask_encoding: str = "index"
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Inspected:
+    row: dict[str, Any]
+    faults: tuple[tuple[str, str], ...]
+
+
+def build_manifest(
+    imported: ImportedFiles,
+    root: Path,
+    name: str,
+    provenance: dict[str, Any],
+    num_threads: int | None = None,
+    on_error: str = "raise",
+) -> Manifest:
+    """Read all files of a data set and return its manifest.
+
+    Args:
+        imported: What the importer found.
+        root: Folder all files lie under.
+        name: Name of the data set.
+        provenance: Where it comes from; notes, time and version are added.
+        num_threads: Files read at once; default is the number of CPUs, at most 8.
+        on_error: `"raise"`, or `"quarantine"`: keep rows of faulty samples with `keep=False`, the
+            faults in `flags` and the reasons in `provenance["quarantined"]`, and log a warning.
+
+    Raises:
+        DataError: There are no samples, ids repeat, files lie outside the root, or, with
+            `on_error="raise"`, files are missing, corrupt, of different sizes or hold unknown mask
+            values. Every fault is listed by name. `DataNotFoundError` when all of them are missing.
+    """
+    if on_error not in ON_ERROR:
+        raise DataError(f"on_error must be one of {', '.join(ON_ERROR)}, got {on_error!r}")
+    root = root.expanduser().absolute()
+    _check_list(imported.samples, root, name)
+    inspect = functools.partial(_inspect, root=root, imported=imported)
+    inspected = _map_threads(inspect, imported.samples, num_threads)
+    quarantined = _handle_faults(inspected, name, on_error)
+    _warn_ambiguous(inspected, name)
+    table = pd.DataFrame([one.row for one in inspected], columns=list(COLUMNS))
+    complete = {
+        **provenance,
+        "notes": [*provenance.get("notes", []), *imported.notes],
+        "quarantined": quarantined,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seglab_version": seglab.__version__,
+    }
+    return Manifest(table, imported.labels, root, name, imported.mask_encoding, complete)
+
+
+def _check_list(samples: Sequence[SampleFiles], root: Path, name: str) -> None:
+    if not samples:
+        raise DataError(f"data set {name!r}: the importer found no samples under {root}")
+    repeated = [key for key, n in Counter(one.sample_id for one in samples).items() if n > 1]
+    problems = [f"sample_id {key!r} is given to several files" for key in repeated]
+    problems += [
+        f"{one.sample_id}: {path} lies outside the root {root}"
+        for one in samples
+        for path in (one.image, one.mask)
+        if path is not None and not _is_under(path, root)
+    ]
+    if problems:
+        raise DataError(list_problems(f"data set {name!r}", problems, _ALL_LISTED))
+
+
+def _is_under(path: Path, root: Path) -> bool:
+    return ".." not in path.parts and (not path.is_absolute() or path.is_relative_to(root))
+
+
+def _map_threads(
+    function: Callable[[SampleFiles], _Inspected],
+    samples: Sequence[SampleFiles],
+    num_threads: int | None,
+) -> list[_Inspected]:
+    """Apply in threads (decoders release the interpreter lock); an interrupt drops what waits."""
+    pool = ThreadPoolExecutor(num_threads or min(8, os.cpu_count() or 1))
+    try:
+        return list(pool.map(function, samples))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _inspect(sample: SampleFiles, root: Path, imported: ImportedFiles) -> _Inspected:
+    faults: list[tuple[str, str]] = []
+    row: dict[str, Any] = {
+        "sample_id": sample.sample_id,
+        "image": _relative(sample.image, root),
+        "mask": None if sample.mask is None else _relative(sample.mask, root),
+        "height": 0,
+        "width": 0,
+        "split": sample.split,
+        "group": sample.group,
+        "annotator": sample.annotator,
+        "tags": list(sample.tags),
+        "sha256": None,
+        "phash": None,
+        "class_pixels": [],
+        "flags": [],
+        "keep": True,
+    }
+    turned = _inspect_image(root / row["image"], row, faults)
+    if row["mask"] is not None:
+        _inspect_mask(root / row["mask"], row, faults, imported, turned)
+    if faults:
+        row["flags"] += [kind for kind, _ in faults]
+        row["keep"] = False
+    return _Inspected(row, tuple(faults))
+
+
+def _relative(path: Path, root: Path) -> str:
+    return (path.relative_to(root) if path.is_absolute() else path).as_posix()
+
+
+def _inspect_image(path: Path, row: dict[str, Any], faults: list[tuple[str, str]]) -> int:
+    """Fill hashes and size into `row`; return the EXIF orientation, 1 where it is not known."""
+    if not path.is_file():
+        faults.append((MISSING_IMAGE, f"{path}: no such file"))
+        return 1
+    try:
+        content = path.read_bytes()
+        row["sha256"] = sha256_bytes(content)
+        image = decode_image(content, path)
+        turned = orientation(content, path)
+    except (DataError, OSError) as error:
+        faults.append((CORRUPT_IMAGE, str(error)))
+        return 1
+    row["height"], row["width"] = image.shape[:2]
+    row["phash"] = _perceptual_hash(image)
+    return turned
+
+
+def _perceptual_hash(image: np.ndarray) -> str:
+    # Imported here: it brings SciPy, which reading a manifest does not need.
+    import imagehash
+
+    return str(imagehash.phash(Image.fromarray(image)))
+
+
+def _inspect_mask(
+    path: Path,
+    row: dict[str, Any],
+    faults: list[tuple[str, str]],
+    imported: ImportedFiles,
+    turned: int,
+) -> None:
+    if not path.is_file():
+        faults.append((MISSING_MASK, f"{path}: no such file"))
+        return
+    labels = imported.labels
+    try:
+        content = path.read_bytes()
+        mask = decode_mask(content, path, labels, imported.mask_encoding)
+        mask_turned = orientation(content, path)
+    except LabelError as error:
+        faults.append((UNKNOWN_LABELS, str(error)))
+        return
+    except (DataError, OSError) as error:
+        faults.append((CORRUPT_MASK, str(error)))
+        return
+    counts = np.bincount(mask.reshape(-1), minlength=256)
+    row["class_pixels"] = [*counts[: labels.num_classes].tolist(), int(counts[labels.ignore_index])]
+    size = (row["height"], row["width"])
+    if turned != mask_turned and (max(turned, mask_turned) < _FIRST_SIDEWAYS or size[0] == size[1]):
+        row["flags"].append(EXIF_AMBIGUOUS)
+    if row["height"] and mask.shape != size:
+        faults.append((SIZE_MISMATCH, _mismatch(path, mask.shape, size, (turned, mask_turned))))
+
+
+def _mismatch(
+    path: Path, mask_size: tuple[int, ...], image_size: tuple[int, int], turned: tuple[int, int]
+) -> str:
+    text = (
+        f"{path}: mask has {mask_size[0]} x {mask_size[1]} pixels (H x W), its image "
+        f"{image_size[0]} x {image_size[1]}"
+    )
+    if turned[0] == turned[1] or mask_size != image_size[::-1]:
+        return text
+    return (
+        f"{text}; EXIF turns them differently (image orientation {turned[0]}, mask {turned[1]}): "
+        "turn the mask, or remove the tag from the image"
+    )
+
+
+def _warn_ambiguous(inspected: Sequence[_Inspected], name: str) -> None:
+    found = [one.row["sample_id"] for one in inspected if EXIF_AMBIGUOUS in one.row["flags"]]
+    if found:
+        title = (
+            f"data set {name!r}: EXIF turns image and mask of {len(found)} samples differently, "
+            f"and their sizes do not tell what is right; look at them (flag {EXIF_AMBIGUOUS})"
+        )
+        log.warning("%s", list_problems(title, found))
+
+
+def _handle_faults(inspected: Sequence[_Inspected], name: str, on_error: str) -> dict[str, str]:
+    """Raise or log what is wrong; return the reason by sample_id."""
+    faulty = [one for one in inspected if one.faults]
+    if not faulty:
+        return {}
+    kinds = Counter(kind for one in faulty for kind, _ in one.faults)
+    counts = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
+    title = f"data set {name!r}: {len(faulty)} of {len(inspected)} samples are faulty ({counts})"
+    texts = [f"{one.row['sample_id']}: {text}" for one in faulty for _, text in one.faults]
+    if on_error == "quarantine" and len(faulty) < len(inspected):
+        log.warning("%s", list_problems(f"{title}; kept out of every split", texts, _ALL_LISTED))
+        return {one.row["sample_id"]: "; ".join(text for _, text in one.faults) for one in faulty}
+    remedy = (
+        "mend the files, or import with on_error=quarantine, which keeps them out of every split"
+    )
+    if len(faulty) == len(inspected):
+        remedy = "no sample is left; check the root, the label space and the importer's options"
+    message = f"{list_problems(title, texts, _ALL_LISTED)}\n{remedy}"
+    if kinds.keys() <= {MISSING_IMAGE, MISSING_MASK}:
+        raise DataNotFoundError(message)
+    raise DataError(message)

@@ -1,0 +1,232 @@
+"""What a manifest says about its data set: counts, sizes, classes, and what should worry you.
+
+Plain structures and text; how they are drawn is the caller's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from seglab.data.manifest import SPLITS, Manifest
+
+_LISTED = 10
+_SPLIT_COLUMNS = ("samples", "groups", "labelled", "pixels", "ignored_share")
+
+
+@dataclass(frozen=True)
+class Description:
+    """The findings about one manifest; rows that are not kept count only in `left_out`.
+
+    Args:
+        name: Name of the data set.
+        fingerprint: Fingerprint of its manifest.
+        splits: Index: the splits that have samples. Columns `samples`, `groups`, `labelled`,
+            `pixels` (of masks) and `ignored_share` (of those pixels, NaN without masks).
+        sizes: One row a split and image size, with columns `split`, `height`, `width`, `samples`;
+            most frequent first.
+        pixel_share: Index: classes; one column a split: share of the not ignored pixels, NaN where
+            a split has none.
+        image_share: Likewise: share of labelled images in which the class occurs.
+        absent: Split -> names of classes that occur in none of its masks.
+        straddling: One row a group found in several splits; columns `group` and one count a split.
+        duplicates: One list of `split/sample_id` for each image file whose exact bytes occur in
+            more than one split.
+        flags: Flag -> number of rows, kept or not.
+        left_out: `sample_id` of rows with `keep=False`.
+        warnings: What should worry the user, one sentence each.
+    """
+
+    name: str
+    fingerprint: str
+    splits: pd.DataFrame
+    sizes: pd.DataFrame
+    pixel_share: pd.DataFrame
+    image_share: pd.DataFrame
+    absent: dict[str, list[str]]
+    straddling: pd.DataFrame
+    duplicates: list[list[str]]
+    flags: dict[str, int]
+    left_out: list[str]
+    warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts and lists, for JSON."""
+        return {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "splits": self.splits.to_dict(orient="index"),
+            "sizes": self.sizes.to_dict(orient="records"),
+            "pixel_share": self.pixel_share.to_dict(orient="dict"),
+            "image_share": self.image_share.to_dict(orient="dict"),
+            "absent": self.absent,
+            "straddling": self.straddling.to_dict(orient="records"),
+            "duplicates": self.duplicates,
+            "flags": self.flags,
+            "left_out": self.left_out,
+            "warnings": self.warnings,
+        }
+
+
+def describe(manifest: Manifest) -> Description:
+    """Return what a manifest says about its data set."""
+    table = manifest.table
+    kept = table[table["keep"]]
+    present = [split for split in SPLITS if (kept["split"] == split).any()]
+    counts = {split: _class_counts(manifest, split) for split in present}
+    splits = pd.DataFrame(
+        [_split_row(kept[kept["split"] == split], counts[split]) for split in present],
+        index=pd.Index(present, name="split"),
+        columns=list(_SPLIT_COLUMNS),
+    )
+    names = pd.Index(manifest.labels.class_names, name="class")
+    labelled = {split: matrix for split, matrix in counts.items() if len(matrix)}
+    shares = {split: _shares(matrix) for split, matrix in labelled.items()}
+    classes = list(names)
+    absent = {
+        split: [classes[index] for index in np.flatnonzero(matrix[:, :-1].sum(axis=0) == 0)]
+        for split, matrix in labelled.items()
+    }
+    straddling = _straddling(kept, present)
+    duplicates = _duplicates(kept)
+    left_out = sorted(table.loc[~table["keep"], "sample_id"])
+    flags = table["flags"].explode().dropna().value_counts().sort_index()
+    return Description(
+        name=manifest.name,
+        fingerprint=manifest.fingerprint,
+        splits=splits,
+        sizes=_sizes(kept),
+        pixel_share=pd.DataFrame({split: pair[0] for split, pair in shares.items()}, index=names),
+        image_share=pd.DataFrame({split: pair[1] for split, pair in shares.items()}, index=names),
+        absent=absent,
+        straddling=straddling,
+        duplicates=duplicates,
+        flags={str(flag): int(count) for flag, count in flags.items()},
+        left_out=left_out,
+        warnings=_warnings(manifest, absent, straddling, duplicates, left_out),
+    )
+
+
+def _class_counts(manifest: Manifest, split: str) -> np.ndarray:
+    """Return int64 `(samples with mask, num_classes + 1)`: pixels of each class, then ignored."""
+    rows = [pixels for pixels in manifest.split(split)["class_pixels"] if pixels]
+    return np.array(rows, dtype=np.int64).reshape(len(rows), manifest.labels.num_classes + 1)
+
+
+def _split_row(rows: pd.DataFrame, counts: np.ndarray) -> dict[str, Any]:
+    pixels = int(counts.sum())
+    return {
+        "samples": len(rows),
+        "groups": int(rows["group"].nunique()),
+        "labelled": len(counts),
+        "pixels": pixels,
+        "ignored_share": float(counts[:, -1].sum() / pixels) if pixels else float("nan"),
+    }
+
+
+def _shares(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the share of valid pixels and of images for each class; 0/0 is NaN."""
+    classes = counts[:, :-1]
+    with np.errstate(invalid="ignore"):
+        pixel_share = classes.sum(axis=0) / np.float64(classes.sum())
+    return pixel_share, (classes > 0).mean(axis=0)
+
+
+def _sizes(kept: pd.DataFrame) -> pd.DataFrame:
+    sizes = kept.groupby(["split", "height", "width"]).size().reset_index(name="samples")
+    return sizes.sort_values(
+        ["samples", "split", "height", "width"], ascending=[False, True, True, True]
+    ).reset_index(drop=True)
+
+
+def _straddling(kept: pd.DataFrame, present: list[str]) -> pd.DataFrame:
+    counts = kept.groupby(["group", "split"]).size().unstack(fill_value=0)
+    counts = counts.reindex(columns=present, fill_value=0)
+    several = counts[(counts > 0).sum(axis=1) > 1].reset_index()
+    several.columns.name = None
+    return several
+
+
+def _duplicates(kept: pd.DataFrame) -> list[list[str]]:
+    found = []
+    for _, rows in kept[kept["sha256"].notna()].groupby("sha256"):
+        if rows["split"].nunique() > 1:
+            found.append(sorted(rows["split"] + "/" + rows["sample_id"]))
+    return sorted(found)
+
+
+def _warnings(
+    manifest: Manifest,
+    absent: dict[str, list[str]],
+    straddling: pd.DataFrame,
+    duplicates: list[list[str]],
+    left_out: list[str],
+) -> list[str]:
+    warnings = []
+    counts = manifest.splits()
+    warnings += [f"the {split} split is empty" for split in ("train", "val") if not counts[split]]
+    if len(straddling):
+        listed = [_spread(row) for row in straddling.head(_LISTED).to_dict(orient="records")]
+        warnings.append(
+            "groups in several splits, so scores look better than on new data: "
+            f"{_enumerate(listed, len(straddling))}; use folds by group"
+        )
+    if duplicates:
+        listed = [" = ".join(names) for names in duplicates[:_LISTED]]
+        warnings.append(
+            "image files that are byte for byte in several splits: "
+            f"{_enumerate(listed, len(duplicates))}"
+        )
+    warnings += [
+        f"{split}: no pixel of {', '.join(names)}; their scores there are undefined"
+        for split, names in absent.items()
+        if names
+    ]
+    if left_out:
+        listed = left_out[:_LISTED]
+        warnings.append(f"left out (keep is false): {_enumerate(listed, len(left_out))}")
+    return warnings
+
+
+def _spread(row: dict[Any, Any]) -> str:
+    places = ", ".join(f"{split} {row[split]}" for split in SPLITS if row.get(split, 0))
+    return f"{row['group']} ({places})"
+
+
+def _enumerate(listed: list[str], total: int) -> str:
+    more = f" and {total - len(listed)} more" if total > len(listed) else ""
+    return ", ".join(listed) + more
+
+
+def format_description(description: Description) -> str:
+    """Return the findings as plain text of a few tables."""
+    shown = description.splits.copy()
+    shown["ignored_share"] = shown["ignored_share"].map(_percent)
+    parts = [f"{description.name}  (fingerprint {description.fingerprint})", shown.to_string()]
+    sizes = description.sizes
+    text = sizes.head(_LISTED).to_string(index=False)
+    more = f"\n... and {len(sizes) - _LISTED} more" if len(sizes) > _LISTED else ""
+    parts.append(f"Image sizes\n{text}{more}")
+    if len(description.pixel_share.columns):
+        parts.append(f"Classes\n{_class_table(description)}")
+    if description.flags:
+        flags = ", ".join(f"{flag} {count}" for flag, count in description.flags.items())
+        parts.append(f"Flags: {flags}")
+    if description.warnings:
+        parts.append("\n".join(f"Warning: {text}" for text in description.warnings))
+    return "\n\n".join(parts) + "\n"
+
+
+def _class_table(description: Description) -> str:
+    columns: dict[str, pd.Series] = {}
+    for split in description.pixel_share.columns:
+        columns[f"{split} pixels"] = description.pixel_share[split].map(_percent)
+        columns[f"{split} images"] = description.image_share[split].map(_percent)
+    return pd.DataFrame(columns).to_string()
+
+
+def _percent(share: float) -> str:
+    return "-" if np.isnan(share) else f"{100 * share:.2f} %"

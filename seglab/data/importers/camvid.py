@@ -1,0 +1,55 @@
+"""CamVid as it comes with the SegNet tutorial: 360 x 480 frames, 11 classes, three list files.
+
+Brostow, Fauqueur, Cipolla (2009), Semantic object classes in video; Badrinarayanan, Kendall,
+Cipolla (2017), SegNet. Frames of one drive look alike, so a frame's group is its drive, the part of
+its name before `_`. The official validation frames come from a drive that is in training too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seglab.core.labels import LabelSpace
+from seglab.data.build import ImportedFiles, SampleFiles
+from seglab.data.importers.layout import find_base, locate, read_pairs
+
+VOID = 11
+CLASS_NAMES = (
+    "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian",
+    "bicyclist",
+)  # fmt: skip
+# The colours in which the SegNet tutorial draws these classes; the masks hold indices, not colours.
+PALETTE = (
+    (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
+    (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
+)  # fmt: skip
+
+
+def import_camvid(root: Path, *, group_by_drive: bool = True) -> ImportedFiles:
+    """Find the CamVid frames listed in `train.txt`, `val.txt` and `test.txt`.
+
+    Args:
+        root: Folder of the list files (or its `CamVid` sub-folder).
+        group_by_drive: Group frames by drive; False makes every frame its own group.
+
+    Returns:
+        Samples of the lists that are there; a missing `test.txt` or `val.txt` is noted.
+
+    Raises:
+        DataNotFoundError: There is no `train.txt`.
+    """
+    base = find_base(root, ["train.txt"], (".", "CamVid"))
+    samples: list[SampleFiles] = []
+    notes: list[str] = []
+    for split in ("train", "val", "test"):
+        listing = base / f"{split}.txt"
+        if not listing.is_file():
+            notes.append(f"no {split}.txt: the {split} split is empty")
+            continue
+        for image, mask in read_pairs(listing):
+            path = base / locate(base, image)
+            mask_path = locate(base, mask or f"{split}annot/{path.name}")
+            drive = path.stem.split("_")[0] if group_by_drive else path.stem
+            samples.append(SampleFiles(path.stem, path, base / mask_path, split, drive))
+    raw_ids = {index: index for index in range(len(CLASS_NAMES))} | {VOID: 255}
+    return ImportedFiles(samples, LabelSpace(CLASS_NAMES, PALETTE, raw_ids), "index", notes)

@@ -1,0 +1,116 @@
+"""What importers share: finding folders, images and lists on disk, and naming what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from seglab.core.errors import (
+    ConfigError,
+    DataError,
+    DataNotFoundError,
+    list_problems,
+    nearest,
+)
+from seglab.data.images import IMAGE_SUFFIXES
+
+
+def find_base(root: Path, needed: Sequence[str], candidates: Iterable[str] = (".",)) -> Path:
+    """Return the first folder `root/candidate` that holds all `needed` entries, as absolute path.
+
+    Raises:
+        DataNotFoundError: None does; the message names what was looked for and what is there.
+    """
+    root = root.expanduser().absolute()
+    tried = list(candidates)
+    for candidate in tried:
+        base = root / candidate
+        if base.is_dir() and all((base / name).exists() for name in needed):
+            return base
+    places = " or ".join(str(root / candidate) for candidate in tried)
+    expected = f"expected {' and '.join(needed) or 'a folder'} in {places}"
+    if not root.is_dir():
+        raise DataNotFoundError(f"{root} is no folder; {expected}")
+    entries = sorted(entry.name for entry in root.iterdir())
+    more = f" and {len(entries) - 10} more" if len(entries) > 10 else ""
+    there = ", ".join(entries[:10]) or "nothing"
+    raise DataNotFoundError(f"{expected}; {root} holds {there}{more}. Check the root")
+
+
+def list_images(folder: Path, recursive: bool = True) -> list[Path]:
+    """Return the image files of a folder, sorted by path; hidden files are left out."""
+    found = folder.rglob("*") if recursive else folder.glob("*")
+    return sorted(path for path in found if is_image(path))
+
+
+def is_image(path: Path) -> bool:
+    """Return whether the path is a file with an image's suffix and not hidden."""
+    return (
+        path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a text file without blank ones and `#` comments, stripped.
+
+    Raises:
+        DataNotFoundError: There is no such file.
+        DataError: It is not UTF-8 text, or holds no lines.
+    """
+    if not path.is_file():
+        raise DataNotFoundError(f"{path}: no such list file")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: {error}") from error
+    lines = [line.strip() for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    if not lines:
+        raise DataError(f"{path}: the list is empty; delete it or fill it")
+    return lines
+
+
+def read_pairs(path: Path) -> list[tuple[str, str | None]]:
+    """Return the lines of a list file as (image, mask) or (image, None), split at white space.
+
+    Raises:
+        DataError: Lines with more than two parts; each is named with its content.
+    """
+    pairs: list[tuple[str, str | None]] = []
+    problems = []
+    for line in read_lines(path):
+        parts = line.split("\t") if "\t" in line else line.split()
+        if len(parts) > 2:
+            problems.append(f"{line!r} has {len(parts)} parts, expected an image and a mask")
+            continue
+        pairs.append((parts[0].strip(), parts[1].strip() if len(parts) == 2 else None))
+    if problems:
+        raise DataError(list_problems(f"{path} cannot be read", problems))
+    return pairs
+
+
+def locate(root: Path, listed: str) -> Path:
+    """Return the file a list file names, relative to root.
+
+    Lists often carry another machine's prefix (`/SegNet/CamVid/train/x.png`): leading folders are
+    dropped until a file is found, but never the last one. Not found: folder and name under `root`.
+    """
+    parts = [part for part in listed.replace("\\", "/").split("/") if part not in ("", ".")]
+    for start in range(max(1, len(parts) - 1)):
+        candidate = Path(*parts[start:])
+        if (root / candidate).is_file():
+            return candidate
+    return Path(*parts[-2:])
+
+
+def check_choice(value: str, allowed: Sequence[str], option: str) -> None:
+    """Refuse a value of an option that is not among the allowed ones.
+
+    Raises:
+        ConfigError: It is not; the message names the option and what it takes.
+    """
+    if value not in allowed:
+        raise ConfigError(
+            f"option {option!r} must be one of {', '.join(allowed)}, "
+            f"got {value!r}{nearest(value, allowed)}"
+        )

@@ -1,0 +1,105 @@
+"""Oxford-IIIT Pet (Parkhi et al., 2012): 37 breeds, one pet an image, masks with three values.
+
+The trimaps hold 1 pet, 2 background, 3 the border between them, which nobody drew exactly. No two
+images are known to share a scene, so every image is its own group.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seglab.core.labels import LabelSpace
+from seglab.core.seeding import generator
+from seglab.data.build import ImportedFiles, SampleFiles
+from seglab.data.importers.layout import check_choice, find_base, read_lines
+
+_PET, _BACKGROUND, _BORDER = 1, 2, 3
+_IGNORED = 255
+_FOLDER = "oxford-iiit-pet"
+_SPECIES = {"1": "cat", "2": "dog"}
+
+
+def pet_labels(target: str) -> LabelSpace:
+    """Return the classes of a target.
+
+    `"trimap"`: pet, background, border. `"binary"`: background, pet, and the border ignored.
+    """
+    if target == "binary":
+        raw_ids = {_BACKGROUND: 0, _PET: 1, _BORDER: _IGNORED}
+        return LabelSpace(("background", "pet"), ((0, 0, 0), (230, 120, 30)), raw_ids)
+    palette = ((230, 120, 30), (40, 40, 40), (250, 230, 90))
+    raw_ids = {_PET: 0, _BACKGROUND: 1, _BORDER: 2}
+    return LabelSpace(("pet", "background", "border"), palette, raw_ids)
+
+
+def import_oxford_pet(
+    root: Path,
+    *,
+    target: str = "trimap",
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    download: bool = False,
+) -> ImportedFiles:
+    """Find the images listed in `annotations/trainval.txt` and `test.txt`, or else in `list.txt`.
+
+    Args:
+        root: Folder that holds `images` and `annotations`, or their parent `oxford-iiit-pet`.
+        target: `"trimap"` (3 classes) or `"binary"` (2 classes, border ignored).
+        val_fraction: Share of each breed's images outside test that become validation.
+        seed: Which ones do.
+        download: Fetch the data (800 MB) into `root/oxford-iiit-pet` through torchvision first.
+
+    Returns:
+        Samples tagged with species and breed; without `test.txt` the test split is empty.
+
+    Raises:
+        ConfigError: Unknown target.
+        DataNotFoundError: The folders are not there.
+    """
+    check_choice(target, ("trimap", "binary"), "target")
+    if download:
+        # Imported here: torchvision takes seconds, and only this one line needs it.
+        from torchvision.datasets import OxfordIIITPet
+
+        OxfordIIITPet(root, target_types="segmentation", download=True)
+    base = find_base(root, ["images", "annotations/trimaps"], (".", _FOLDER))
+    annotations = base / "annotations"
+    notes: list[str] = []
+    if (annotations / "trainval.txt").is_file() and (annotations / "test.txt").is_file():
+        pool, test = read_lines(annotations / "trainval.txt"), read_lines(annotations / "test.txt")
+    else:
+        pool, test = read_lines(annotations / "list.txt"), []
+        notes.append("no trainval.txt and test.txt: all of list.txt is split, test is empty")
+    chosen = _validation(pool, val_fraction, seed)
+    samples = [_sample(base, line, "val" if line in chosen else "train") for line in pool]
+    samples += [_sample(base, line, "test") for line in test]
+    notes.append(
+        f"{len(chosen)} of {len(pool)} images outside test drawn as validation, seed {seed}"
+    )
+    return ImportedFiles(samples, pet_labels(target), "index", notes)
+
+
+def _validation(lines: list[str], fraction: float, seed: int) -> set[str]:
+    """Draw a share of each breed, so that small validation sets hold all of them."""
+    breeds: dict[str, list[str]] = {}
+    for line in sorted(lines):
+        breeds.setdefault(_breed(line.split()[0]), []).append(line)
+    chosen: set[str] = set()
+    for breed, members in breeds.items():
+        order = generator(seed, "oxford_pet", breed).permutation(len(members))
+        chosen |= {members[index] for index in order[: round(fraction * len(members))]}
+    return chosen
+
+
+def _breed(name: str) -> str:
+    return name.rsplit("_", 1)[0]
+
+
+def _sample(base: Path, line: str, split: str) -> SampleFiles:
+    name, *numbers = line.split()
+    tags = [_breed(name)]
+    if len(numbers) >= 2 and numbers[1] in _SPECIES:
+        tags.append(_SPECIES[numbers[1]])
+    image = base / "images" / f"{name}.jpg"
+    mask = base / "annotations" / "trimaps" / f"{name}.png"
+    return SampleFiles(name, image, mask, split, name, tags=tuple(tags))

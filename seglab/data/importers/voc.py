@@ -1,0 +1,80 @@
+"""PASCAL VOC segmentation (Everingham et al., 2010): 20 classes and background, palette masks.
+
+The white border around objects (255) is ignored. The VOC2012 test images have no public masks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seglab.core.labels import LabelSpace
+from seglab.data.build import ImportedFiles, SampleFiles
+from seglab.data.importers.layout import find_base, read_lines
+
+CLASS_NAMES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+    "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
+    "train", "tvmonitor",
+)  # fmt: skip
+_BORDER = 255
+
+
+def voc_palette(num_classes: int) -> tuple[tuple[int, int, int], ...]:
+    """Return the VOC colours: the bits of the index, three at a time, from the highest bit down."""
+    colours = []
+    for index in range(num_classes):
+        channels = [0, 0, 0]
+        for step in range(8):
+            for channel in range(3):
+                channels[channel] |= (index >> (3 * step + channel) & 1) << (7 - step)
+        colours.append((channels[0], channels[1], channels[2]))
+    return tuple(colours)
+
+
+def import_voc(
+    root: Path,
+    *,
+    year: str = "2012",
+    train_list: str = "train",
+    mask_folder: str = "SegmentationClass",
+) -> ImportedFiles:
+    """Find the images listed in `ImageSets/Segmentation`.
+
+    Args:
+        root: Folder that holds `VOCdevkit`, or `VOC<year>`, or that folder itself.
+        year: Part of the folder name.
+        train_list: List of training images; `train_aug` with `mask_folder="SegmentationClassAug"`
+            for the extra annotations of Hariharan et al. (2011).
+        mask_folder: Folder of the masks.
+
+    Returns:
+        Splits train, val and, where `test.txt` is there, test; test images without masks become
+        `unlabeled`.
+
+    Raises:
+        DataNotFoundError: The folders or the training list are not there.
+    """
+    train_file = f"ImageSets/Segmentation/{train_list}.txt"
+    places = (f"VOCdevkit/VOC{year}", f"VOC{year}", ".")
+    base = find_base(root, ["JPEGImages", mask_folder, train_file], places)
+    samples: list[SampleFiles] = []
+    notes: list[str] = []
+    for split, listing in (("train", train_list), ("val", "val"), ("test", "test")):
+        file = base / "ImageSets" / "Segmentation" / f"{listing}.txt"
+        if not file.is_file():
+            notes.append(f"no {file.name}: the {split} split is empty")
+            continue
+        hidden = 0
+        for line in read_lines(file):
+            name = Path(line.split()[0]).stem
+            mask: Path | None = base / mask_folder / f"{name}.png"
+            place = split
+            if split == "test" and mask is not None and not mask.is_file():
+                mask, place, hidden = None, "unlabeled", hidden + 1
+            image = base / "JPEGImages" / f"{name}.jpg"
+            samples.append(SampleFiles(name, image, mask, place, name))
+        if hidden:
+            notes.append(f"{hidden} test images have no mask and are unlabeled")
+    raw_ids = {index: index for index in range(len(CLASS_NAMES))} | {_BORDER: 255}
+    labels = LabelSpace(CLASS_NAMES, voc_palette(len(CLASS_NAMES)), raw_ids)
+    return ImportedFiles(samples, labels, "index", notes)

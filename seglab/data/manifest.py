@@ -1,0 +1,245 @@
+"""The manifest: one table that says what a data set is, and the hub of all data work.
+
+Importers write it, audits, splits and reviews read and rewrite it, the datamodule reads it. It
+knows files only by their paths relative to `root`; it never opens an image.
+
+On disk a manifest is `manifest.parquet`, which is complete in itself, and `manifest.yaml`, its
+readable companion with label space and provenance.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from seglab.core.errors import DataError, DataNotFoundError, list_problems, nearest
+from seglab.core.files import atomic_path, hash_json, write_text
+from seglab.core.labels import LabelSpace
+from seglab.data.table import COLUMNS, SCHEMA, SPLITS, normalise, table_problems
+
+log = logging.getLogger(__name__)
+
+MASK_ENCODINGS = ("index", "colour")
+MANIFEST_NAME = "manifest.parquet"
+_SCHEMA_VERSION = 1
+_METADATA_KEY = b"seglab_manifest"
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """Samples, label space and place of one data set.
+
+    Args:
+        table: One row a sample with exactly the columns of `seglab.data.table.COLUMNS`; treat it as
+            read-only and make a changed manifest by `with_table`.
+        labels: What the values in the masks mean.
+        root: Folder the paths in the table are relative to; made absolute.
+        name: Name of the data set, for people.
+        mask_encoding: `"index"`: mask files hold raw ids; `"colour"`: they hold RGB colours of the
+            palette.
+        provenance: Where the manifest came from (importer, options, notes); plain content.
+
+    Raises:
+        DataError: The table breaks its contract; every problem found is listed.
+    """
+
+    table: pd.DataFrame
+    labels: LabelSpace
+    root: Path
+    name: str
+    mask_encoding: str
+    provenance: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.mask_encoding not in MASK_ENCODINGS:
+            problems.append(
+                f"mask_encoding must be one of {', '.join(MASK_ENCODINGS)}, "
+                f"got {self.mask_encoding!r}"
+            )
+        object.__setattr__(self, "root", Path(self.root).expanduser().absolute())
+        table, type_problems = normalise(self.table)
+        problems += type_problems or table_problems(table, self.labels.num_classes)
+        if problems:
+            raise DataError(list_problems(f"manifest {self.name!r} is not valid", problems))
+        object.__setattr__(self, "table", table)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that stand for table, label space and mask encoding.
+
+        Independent of the place of the data, the name, the provenance and the order of rows.
+        """
+        digest = hashlib.sha256()
+        head = [_SCHEMA_VERSION, hash_json(self.labels.to_dict()), self.mask_encoding]
+        digest.update(json.dumps(head).encode())
+        for row in self.table.sort_values("sample_id").itertuples(index=False, name=None):
+            digest.update(b"\n" + json.dumps(row, separators=(",", ":")).encode())
+        return digest.hexdigest()[:16]
+
+    def split(self, name: str) -> pd.DataFrame:
+        """Return the kept rows of a split, sorted by `sample_id`; empty when it has none.
+
+        Raises:
+            DataError: `name` is no split.
+        """
+        if name not in SPLITS:
+            raise DataError(
+                f"unknown split {name!r}{nearest(name, SPLITS)}; splits are {', '.join(SPLITS)}"
+            )
+        rows = self.table[(self.table["split"] == name) & self.table["keep"]]
+        return rows.sort_values("sample_id").reset_index(drop=True)
+
+    def splits(self) -> dict[str, int]:
+        """Return the number of kept samples of each split; 0 for a split without any."""
+        counts = self.table.loc[self.table["keep"], "split"].value_counts()
+        return {name: int(counts.get(name, 0)) for name in SPLITS}
+
+    def with_table(self, table: pd.DataFrame) -> Manifest:
+        """Return a manifest with another table and everything else as here."""
+        return dataclasses.replace(self, table=table)
+
+    def write(self, folder: Path) -> Path:
+        """Write `manifest.parquet` and `manifest.yaml` into `folder`; return the Parquet path.
+
+        A different former version stays as `manifest.<its fingerprint>.parquet` and `.yaml`. Each
+        file is replaced in one step, the Parquet file first: it alone is what counts, so a process
+        killed between the two leaves a valid manifest.
+        """
+        path = folder / MANIFEST_NAME
+        _keep_former(path, self.fingerprint)
+        head = self._head()
+        text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, default_flow_style=None)
+        content = pa.Table.from_pandas(self.table, schema=SCHEMA, preserve_index=False)
+        content = content.replace_schema_metadata({_METADATA_KEY: text.encode()})
+        with atomic_path(path) as temporary:
+            pq.write_table(content, temporary)
+        write_text(path.with_suffix(".yaml"), text)
+        return path
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "schema_version": _SCHEMA_VERSION,
+            "fingerprint": self.fingerprint,
+            "name": self.name,
+            "root": str(self.root),
+            "mask_encoding": self.mask_encoding,
+            "labels": self.labels.to_dict(),
+            # JSON in between turns tuples, paths and dates into what safe YAML can hold.
+            "provenance": json.loads(json.dumps(self.provenance, default=str)),
+        }
+
+    @classmethod
+    def read(cls, path: Path, root: Path | None = None) -> Manifest:
+        """Read a manifest.
+
+        Args:
+            path: The folder that holds `manifest.parquet`, or the Parquet file.
+            root: Where the data is now; default is the root written in `manifest.yaml` (a relative
+                one counts from the manifest's folder), or in the Parquet file without a YAML.
+
+        Raises:
+            DataNotFoundError: There is no such file.
+            DataError: The file is damaged, of another schema, or was changed since it was written.
+        """
+        file = path / MANIFEST_NAME if path.is_dir() else path
+        if not file.is_file():
+            raise DataNotFoundError(
+                f"no manifest at {path}: expected a folder with {MANIFEST_NAME}, or the Parquet "
+                "file; write one with `seglab data import`"
+            )
+        table, head = _read_parquet(file)
+        place = root or Path(_place(file, head))
+        manifest = cls(
+            table=table,
+            labels=LabelSpace.from_dict(head["labels"]),
+            root=place if place.is_absolute() else file.parent.absolute() / place,
+            name=head["name"],
+            mask_encoding=head["mask_encoding"],
+            provenance=head["provenance"],
+        )
+        if manifest.fingerprint != head["fingerprint"]:
+            raise DataError(
+                f"{file} says fingerprint {head['fingerprint']} but its content has "
+                f"{manifest.fingerprint}: it was changed outside seglab; import the data again"
+            )
+        return manifest
+
+
+def _read_parquet(file: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    try:
+        content = pq.read_table(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{file} is not a readable Parquet file: {error}") from error
+    metadata = content.schema.metadata or {}
+    if _METADATA_KEY not in metadata:
+        raise DataError(
+            f"{file} is a Parquet file but no seglab manifest (its metadata has no label space); "
+            "write one with `seglab data import`"
+        )
+    head = yaml.safe_load(metadata[_METADATA_KEY])
+    if head["schema_version"] != _SCHEMA_VERSION:
+        raise DataError(
+            f"{file} has manifest schema {head['schema_version']}, this seglab reads "
+            f"{_SCHEMA_VERSION}; import the data again"
+        )
+    columns = {name: content.column(name).to_pylist() for name in content.column_names}
+    return pd.DataFrame({name: pd.Series(columns[name], dtype=object) for name in columns}), head
+
+
+def _place(file: Path, head: Mapping[str, Any]) -> str:
+    """Return the root: the YAML's, which may be edited when data moves, else the Parquet's."""
+    companion = file.with_suffix(".yaml")
+    if not companion.is_file():
+        return str(head["root"])
+    try:
+        content = yaml.safe_load(companion.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f"{companion} is not valid YAML: {error}") from error
+    if not isinstance(content, dict) or content.get("fingerprint") != head["fingerprint"]:
+        log.warning("%s is not of the version in %s; it is ignored", companion, file.name)
+        return str(head["root"])
+    changed = [
+        key
+        for key in ("mask_encoding", "labels")
+        if hash_json(content.get(key)) != hash_json(head[key])
+    ]
+    if changed:
+        raise DataError(
+            f"{companion}: {' and '.join(changed)} differ from {file.name}; only `root` may be "
+            "edited by hand. Import the data again with the labels you want"
+        )
+    return str(content.get("root", head["root"]))
+
+
+def _keep_former(path: Path, fingerprint: str) -> None:
+    """Copy a different former version aside; a copy, so that there always is a manifest."""
+    if not path.is_file():
+        return
+    try:
+        former = str(_read_parquet(path)[1]["fingerprint"])
+    except DataError:
+        former = "damaged-" + hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    if former == fingerprint:
+        return
+    for file in (path, path.with_suffix(".yaml")):
+        kept = file.with_name(f"{path.stem}.{former}{file.suffix}")
+        if file.is_file() and not kept.exists():
+            with atomic_path(kept) as temporary:
+                shutil.copyfile(file, temporary)
+
+
+__all__ = ["COLUMNS", "MANIFEST_NAME", "MASK_ENCODINGS", "SPLITS", "Manifest"]

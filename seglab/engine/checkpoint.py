@@ -1,0 +1,137 @@
+"""Checkpoints a run can be taken up from, bit by bit, wherever it was stopped.
+
+Lightning's ModelCheckpoint is not used: saving every N steps and at epoch ends are exclusive there,
+and best and last are serialised separately. Here each save happens once, and `last.ckpt` never
+claims a best that is not on disk.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from seglab.core.errors import RunNotFoundError, TrainingError
+from seglab.core.files import atomic_path
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and moves it there; reads no pickled code."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write the checkpoint; a kill at any moment leaves the former file whole."""
+        with atomic_path(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read a checkpoint onto the CPU, plain tensors and containers only."""
+        return read_checkpoint(Path(path))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint file.
+
+    Raises:
+        RunNotFoundError: There is no such file.
+        TrainingError: The file is not a readable checkpoint.
+    """
+    if not path.is_file():
+        raise RunNotFoundError(
+            f"no checkpoint at {path}; the run was stopped before its first save"
+        )
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise TrainingError(f"{path} is not a readable checkpoint: {error}") from error
+
+
+class CheckpointWriter(Checkpoint):
+    """Keeps `last.ckpt` (every N steps and every epoch) and `best.ckpt` (best monitored score).
+
+    Args:
+        folder: Where the two files live.
+        monitor: Key of the score, such as `val/miou`.
+        mode: `max` or `min`.
+        every_n_steps: Optimizer steps between saves within an epoch; 0 saves at epoch ends only.
+    """
+
+    def __init__(self, folder: Path, monitor: str, mode: str, every_n_steps: int) -> None:
+        self.folder = folder
+        self.monitor = monitor
+        self.mode = mode
+        self.every_n_steps = every_n_steps
+        self.best_score = math.nan
+        self.best_epoch = -1
+
+    @property
+    def best_path(self) -> Path:
+        """Path of the best checkpoint; the file is there once `best_epoch >= 0`."""
+        return self.folder / BEST
+
+    @property
+    def last_path(self) -> Path:
+        """Path of the checkpoint to resume from."""
+        return self.folder / LAST
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best score so far, for `last.ckpt`."""
+        return {"best_score": self.best_score, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the best score of the run that is resumed."""
+        self.best_score = state_dict["best_score"]
+        self.best_epoch = state_dict["best_epoch"]
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int,
+    ) -> None:  # fmt: skip
+        """Save within an epoch; its last batch is saved together with the epoch's scores."""
+        due = self.every_n_steps and trainer.global_step % self.every_n_steps == 0
+        if due and not trainer.is_last_batch:
+            trainer.save_checkpoint(self.last_path)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the finished epoch, first as best where it is, so that `last` never runs ahead."""
+        if not self._improves(trainer):
+            trainer.save_checkpoint(self.last_path)
+            return
+        self.best_score = float(trainer.callback_metrics[self.monitor])
+        self.best_epoch = trainer.current_epoch
+        trainer.save_checkpoint(self.best_path)
+        if trainer.is_global_zero:
+            _share_content(self.best_path, self.last_path)
+
+    def _improves(self, trainer: pl.Trainer) -> bool:
+        validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        if not validated or self.monitor not in trainer.callback_metrics:
+            return False
+        score = float(trainer.callback_metrics[self.monitor])
+        if math.isnan(score):
+            return False
+        if math.isnan(self.best_score):
+            return True
+        return score > self.best_score if self.mode == "max" else score < self.best_score
+
+
+def _share_content(source: Path, target: Path) -> None:
+    with atomic_path(target) as temporary:
+        temporary.unlink()
+        try:
+            os.link(source, temporary)
+        except OSError:
+            # File systems without hard links.
+            shutil.copyfile(source, temporary)

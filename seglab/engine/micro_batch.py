@@ -1,0 +1,141 @@
+"""One effective batch through a device that may hold only part of it at once.
+
+`data.batch_size` is the batch of one optimizer step, whatever the device holds. The parts of a batch
+are weighted by their valid pixels, so for losses that are means over pixels the accumulated gradient
+is the gradient of the whole batch. Batch normalisation still sees the parts: its statistics are
+those of the micro-batch.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from seglab.core.errors import TrainingError
+
+log = logging.getLogger(__name__)
+
+# What allocators say when they have no exception class of their own.
+_OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+
+BackwardFn = Callable[[Tensor], None]
+LossFn = Callable[[Tensor, Tensor], Tensor]
+ContextFn = Callable[[bool], AbstractContextManager[object]]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception means that an allocation failed, on any device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error).lower() for words in _OUT_OF_MEMORY_WORDS
+    )
+
+
+class MicroBatcher:
+    """Runs forward and backward over the parts of a batch; halves the part when memory runs out.
+
+    Args:
+        size: Images a device holds at once; None for the whole batch.
+        min_size: Fewest images the model can train on, 2 where a pooled feature has one pixel and
+            batch norm needs more. Parts below it join the part before.
+        can_halve: False under DDP, where one process cannot change its course alone.
+    """
+
+    def __init__(self, size: int | None = None, min_size: int = 1, can_halve: bool = True) -> None:
+        self.size = size if size is None else max(size, min_size)
+        self.min_size = min_size
+        self.can_halve = can_halve
+
+    def run(
+        self,
+        image: Tensor,
+        mask: Tensor,
+        num_valid: Tensor,
+        loss_fn: LossFn,
+        backward: BackwardFn,
+        reset: Callable[[], None],
+        sync: ContextFn | None = None,
+    ) -> Tensor:
+        """Accumulate the gradient of one batch.
+
+        Args:
+            image: Float `(B, C, H, W)`.
+            mask: int64 `(B, H, W)`.
+            num_valid: Valid pixels of each image, `(B,)`, float.
+            loss_fn: Maps a part's image and mask to its scalar loss.
+            backward: Called with each weighted part loss.
+            reset: Clears gradients and random state before a batch is tried again.
+            sync: Context for each part, given whether it is the last (DDP reduces gradients there).
+
+        Returns:
+            Detached loss of the batch: the part losses averaged by valid pixels.
+
+        Raises:
+            TrainingError: Not even a single image fits, or the batch does not fit under DDP.
+        """
+        while True:
+            reset()
+            failure = self._attempt(image, mask, num_valid, loss_fn, backward, sync)
+            if isinstance(failure, Tensor):
+                return failure
+            # Out of the handler, so that the failed attempt's tensors are free before the next.
+            self._halve(image.shape[0], failure)
+
+    def _attempt(
+        self,
+        image: Tensor,
+        mask: Tensor,
+        num_valid: Tensor,
+        loss_fn: LossFn,
+        backward: BackwardFn,
+        sync: ContextFn | None,
+    ) -> Tensor | str:
+        total = num_valid.sum().clamp(min=1.0)
+        batch_loss = torch.zeros((), device=image.device)
+        try:
+            for part, is_last in self._parts(image.shape[0]):
+                with sync(is_last) if sync else nullcontext():
+                    weight = num_valid[part].sum() / total
+                    loss = loss_fn(image[part], mask[part]) * weight
+                    backward(loss)
+                batch_loss += loss.detach()
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return str(error).splitlines()[0]
+        return batch_loss
+
+    def _parts(self, batch_size: int) -> Iterator[tuple[slice, bool]]:
+        size = min(self.size or batch_size, batch_size)
+        last = max(batch_size - self.min_size, 0)
+        starts = range(0, last + 1, size)
+        for start, stop in zip(starts, [*starts[1:], batch_size], strict=True):
+            yield slice(start, stop), stop == batch_size
+
+    def _halve(self, batch_size: int, failure: str) -> None:
+        current = min(self.size or batch_size, batch_size)
+        if not self.can_halve:
+            raise TrainingError(
+                f"out of memory with {current} images on one device ({failure}); with several "
+                f"devices set trainer.micro_batch_size={max(1, current // 2)} by hand"
+            )
+        if current <= self.min_size:
+            few = "a single image" if current == 1 else f"only {current} images"
+            raise TrainingError(
+                f"out of memory with {few} ({failure}); "
+                "make data.crop_size smaller or choose a smaller model"
+            )
+        self.size = max(current // 2, self.min_size)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        log.warning(
+            "out of memory with %d images at once (%s); going on with micro-batches of %d",
+            current, failure, self.size,
+        )  # fmt: skip

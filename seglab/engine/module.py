@@ -1,0 +1,152 @@
+"""The LightningModule: one step of training, one step of evaluation, nothing else.
+
+Optimisation is manual because seglab owns three things inside a step: accumulation over
+micro-batches that may shrink when memory runs out, randomness that depends on (seed, step) alone,
+and schedules whose state is in every checkpoint, plateau included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from seglab.core.labels import LabelSpace
+from seglab.core.seeding import derive_seed
+from seglab.engine.batches import Batch, BatchPreparer, DeviceAugmentFn
+from seglab.engine.evaluation import EvalResult, Evaluator
+from seglab.engine.micro_batch import MicroBatcher
+from seglab.optim import ScheduledLR
+
+OptimizerFactory = Callable[[nn.Module], torch.optim.Optimizer]
+SchedulerFactory = Callable[[torch.optim.Optimizer], ScheduledLR]
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """What a step needs to know beside model and loss."""
+
+    seed: int = 0
+    gradient_clip: float | None = None
+    memory_format: torch.memory_format = torch.contiguous_format
+    monitor: str = "val/miou"
+
+
+class SegmentationModule(pl.LightningModule):
+    """Trains and evaluates a segmentation model.
+
+    Args:
+        model: Maps float images `(B, C, H, W)` to logits `(B, num_classes, H, W)`; has `mean`,
+            `std` and `size_divisor`.
+        loss: Maps logits and int64 mask `(B, H, W)` to a scalar.
+        labels: The label space that every score is named after.
+        factories: Build the optimizer from the model, and the schedule from the optimizer.
+        settings: Seed, clipping, memory format, monitored metric.
+        micro_batcher: Splits batches that the device cannot hold.
+        device_augment: Augments a training batch on the device; None where the workers did it.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        labels: LabelSpace,
+        factories: tuple[OptimizerFactory, SchedulerFactory],
+        settings: StepSettings,
+        micro_batcher: MicroBatcher,
+        device_augment: DeviceAugmentFn | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = model.to(memory_format=settings.memory_format)
+        self.loss = loss
+        self.prepare = BatchPreparer(model.mean, model.std, settings.memory_format)
+        self.settings = settings
+        self.micro_batcher = micro_batcher
+        self.evaluator = Evaluator(labels, model.size_divisor)
+        self.evaluated_split = "val"
+        self.results: dict[str, EvalResult] = {}
+        self.scheduled: ScheduledLR
+        self._factories = factories
+        self._device_augment = device_augment
+        # Loss times valid pixels, valid pixels. Saved, so that a run resumed within an epoch reports
+        # the loss of the whole epoch.
+        self.epoch_loss: Tensor
+        self.register_buffer("epoch_loss", torch.zeros(2, dtype=torch.float64))
+
+    def configure_optimizers(self) -> Any:
+        """Return optimizer and schedule; Lightning keeps their state, this module steps them."""
+        build_optimizer, build_scheduler = self._factories
+        optimizer = build_optimizer(self.model)
+        self.scheduled = build_scheduler(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduled.scheduler}}
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Augment where that is the device's work, normalise."""
+        if self.trainer.training and self._device_augment is not None:
+            batch = self._device_augment(batch)
+        return self.prepare(batch)
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's mean loss anew."""
+        self.epoch_loss.zero_()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Take one optimizer step on one effective batch; return its detached loss."""
+        optimizer = self.optimizers()
+        num_valid = (batch["mask"] != self.evaluator.labels.ignore_index).flatten(1).sum(1).float()
+
+        def reset() -> None:
+            optimizer.zero_grad(set_to_none=True)
+            torch.manual_seed(
+                derive_seed(self.settings.seed, "step", self.global_step, self.global_rank)
+            )
+
+        loss = self.micro_batcher.run(
+            batch["image"], batch["mask"], num_valid,
+            loss_fn=lambda image, mask: self.loss(self.model(image), mask),
+            backward=self.manual_backward, reset=reset, sync=self._gradient_sync,
+        )  # fmt: skip
+        optimizer.step()
+        if self.scheduled.interval == "step":
+            self.scheduled.scheduler.step()
+        valid = num_valid.sum().double()
+        self.epoch_loss += torch.stack([loss.double() * valid, valid])
+        return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip here: gradients are unscaled by now under fp16."""
+        if self.settings.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
+
+    def _gradient_sync(self, is_last: bool) -> AbstractContextManager[object]:
+        wrapped = self.trainer.model
+        if isinstance(wrapped, DistributedDataParallel) and not is_last:
+            return wrapped.no_sync()
+        return nullcontext()
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget former counts; under DDP take rank 0's batch-norm statistics everywhere."""
+        self.evaluator.reset()
+        if self.trainer.world_size > 1:
+            for buffer in self.model.buffers():
+                torch.distributed.broadcast(buffer, src=0)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Score one batch at the masks' own size; the same code in training and in `evaluate`."""
+        self.evaluator.update(self.model, self.loss, batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Gather the counts of all ranks and log the scores of the evaluated split."""
+        result = self.evaluator.compute(self.evaluated_split)
+        self.results[self.evaluated_split] = result
+        self.log_dict(result.scores)
+        if self.trainer.state.fn == "fit" and self.scheduled.interval == "epoch":
+            scores = [result.scores[self.settings.monitor]] if self.scheduled.needs_monitor else []
+            self.scheduled.scheduler.step(*scores)

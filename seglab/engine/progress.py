@@ -1,0 +1,111 @@
+"""How a person watches a run: a live bar on a terminal, one line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+ProgressMode = Literal["auto", "rich", "plain", "off"]
+
+
+class RunProgress(Callback):
+    """Shows steps of the whole run with the time left, and a line of scores an epoch.
+
+    The time left counts validation too: it comes from finished steps over elapsed time of this
+    session, so a resumed run does not count what an earlier session did.
+
+    Args:
+        console: Where to write.
+        monitor: Key of the score to show.
+        mode: `rich` live bar, `plain` lines, `off`; `auto` takes the bar on a terminal only.
+    """
+
+    def __init__(self, console: Console, monitor: str, mode: ProgressMode = "auto") -> None:
+        self.console = console
+        self.monitor = monitor
+        self.mode = ("rich" if console.is_terminal else "plain") if mode == "auto" else mode
+        self._progress: Progress | None = None
+        self._task: Any = None
+        self._started = 0.0
+        self._first_step = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the bar at the step the run starts or goes on from."""
+        self._started, self._first_step = time.perf_counter(), trainer.global_step
+        if self.mode != "rich" or not trainer.is_global_zero:
+            return
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            console=self.console, transient=True, speed_estimate_period=600,
+        )  # fmt: skip
+        self._progress.start()
+        total = (trainer.max_epochs or 0) * int(trainer.num_training_batches)
+        self._task = self._progress.add_task("training", total=total, completed=trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int,
+    ) -> None:  # fmt: skip
+        """Advance the bar; the loss stays on its device."""
+        if self._progress is not None:
+            text = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self._progress.update(self._task, completed=trainer.global_step, description=text)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say that the bar stands still because the model is validated."""
+        if self._progress is not None and trainer.training:
+            self._progress.update(self._task, description="validating")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Print the epoch's line with the time left."""
+        if self.mode == "off" or not trainer.is_global_zero:
+            return
+        loss_sum, num_valid = pl_module.epoch_loss.tolist()
+        metrics = trainer.callback_metrics
+        scores = "".join(
+            f"  {key} {float(metrics[key]):.4f}"
+            for key in ("val/loss", self.monitor)
+            if key in metrics
+        )
+        self.console.print(
+            f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}"
+            f"  train/loss {loss_sum / max(num_valid, 1.0):.4f}{scores}"
+            f"  left {self._time_left(trainer)}",
+            highlight=False,
+        )
+
+    def _time_left(self, trainer: pl.Trainer) -> str:
+        done = max(trainer.global_step - self._first_step, 1)
+        total = (trainer.max_epochs or 0) * int(trainer.num_training_batches)
+        seconds = (time.perf_counter() - self._started) / done * max(total - trainer.global_step, 0)
+        minutes, seconds = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Close the bar."""
+        self._close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Close the bar, so that the message is not written over it."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None

@@ -1,0 +1,98 @@
+"""Predictions of single samples, for figures and trackers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from seglab.data.datamodule import SegDataModule
+from seglab.data.dataset import SegmentationDataset
+from seglab.engine.module import SegmentationModule
+from seglab.engine.tracking import WandbView
+from seglab.inference import argmax_mask, predict_logits
+from seglab.runs import SamplePrediction
+
+_MAX_OVERLAY_ROUNDS = 10
+
+
+def spread_ids(sample_ids: Sequence[str], count: int) -> list[str]:
+    """Return `count` ids spread evenly over a list, always the same ones; all if there are fewer."""
+    if count >= len(sample_ids):
+        return list(sample_ids)
+    places = np.linspace(0, len(sample_ids) - 1, count).round().astype(int)
+    return [sample_ids[place] for place in places]
+
+
+@torch.no_grad()
+def predict_samples(
+    module: SegmentationModule, datamodule: SegDataModule, sample_ids: Sequence[str]
+) -> list[SamplePrediction]:
+    """Predict labelled samples one by one with the module's present weights.
+
+    Args:
+        module: On any device; its train or eval mode is put back afterwards.
+        datamodule: Knows the cache the samples are in.
+        sample_ids: Which samples.
+
+    Returns:
+        One prediction a sample at the size of its mask, in the order asked for.
+    """
+    dataset = SegmentationDataset(datamodule.cache, datamodule.cache.rows(sample_ids))
+    was_training = module.training
+    module.eval()
+    precision = module.trainer.precision_plugin
+    predictions = []
+    try:
+        for index in range(len(dataset)):
+            sample = dataset[index]
+            mask = sample["mask"].numpy()
+            batch = {
+                "image": sample["image"][None].to(module.device),
+                "mask": sample["mask"][None].to(module.device),
+            }
+            with precision.forward_context():
+                image = module.prepare(batch)["image"]
+                logits = predict_logits(
+                    module.model, image, mask.shape, module.evaluator.size_divisor
+                )
+            prediction = argmax_mask(logits)[0].cpu().numpy()
+            picture = sample["image"].permute(1, 2, 0).numpy()
+            picture = np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
+            predictions.append(SamplePrediction(sample["sample_id"], picture, mask, prediction))
+    finally:
+        module.train(was_training)
+    return predictions
+
+
+class OverlayLogger(Callback):
+    """Shows the same validation images with their predictions as training goes on.
+
+    At most ten times a run, the last epoch included: pictures cost time and space.
+
+    Args:
+        view: Where they are shown.
+        num_images: How many.
+    """
+
+    def __init__(self, view: WandbView, num_images: int) -> None:
+        self.view = view
+        self.num_images = num_images
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Predict and show, where it is this epoch's turn."""
+        epochs = trainer.max_epochs or 1
+        every = -(-epochs // _MAX_OVERLAY_ROUNDS)
+        if not self.view.active or (epochs - 1 - trainer.current_epoch) % every:
+            return
+        assert isinstance(pl_module, SegmentationModule)
+        datamodule: SegDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        sample_ids = spread_ids(datamodule.sample_ids("val"), self.num_images)
+        labels = pl_module.evaluator.labels
+        self.view.log_overlays(
+            "val", predict_samples(pl_module, datamodule, sample_ids), labels.class_names,
+            labels.ignore_index, trainer.global_step,
+        )  # fmt: skip

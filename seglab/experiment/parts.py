@@ -1,0 +1,203 @@
+"""Turns a validated configuration into objects: the one place where parts meet."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from seglab.augment import (
+    AugmentParams,
+    AugmentSpec,
+    BatchMixer,
+    DeviceAugment,
+    Uint8Augment,
+    sample_params,
+)
+from seglab.core.errors import DataError
+from seglab.core.labels import LabelSpace
+from seglab.core.seeding import derive_seed, generator
+from seglab.data.cache import PackedCache
+from seglab.data.datamodule import LoaderConfig, SegDataModule
+from seglab.data.importers import open_dataset
+from seglab.data.manifest import Manifest
+from seglab.engine.batches import Batch, DeviceAugmentFn
+from seglab.engine.micro_batch import MicroBatcher
+from seglab.engine.module import SegmentationModule, StepSettings
+from seglab.engine.plan import Device, ExecutionPlan, PlanSettings, choose_plan, inspect_device
+from seglab.losses import WeightedSum
+from seglab.losses.class_weights import resolve_class_weights
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A manifest with its cache: everything a model can be trained or scored on."""
+
+    manifest: Manifest
+    cache: PackedCache
+
+    @property
+    def labels(self) -> LabelSpace:
+        """Classes and ignored index."""
+        return self.manifest.labels
+
+
+def open_dataset_of(cfg: DictConfig) -> Dataset:
+    """Open, import on first use, and cache the data set that `cfg.data` names."""
+    data = cfg.data
+    manifest = open_dataset(
+        name=data.name,
+        importer=data.importer,
+        root=_path(data.root),
+        manifest=_path(data.manifest),
+        options=plain(data.options),
+        data_dir=Path(cfg.paths.data_dir).expanduser(),
+    )
+    size = tuple(data.image_size) if data.image_size else None
+    cache = PackedCache.open(
+        manifest, Path(cfg.paths.cache_dir).expanduser(), size, channels=cfg.model.in_channels
+    )
+    return Dataset(manifest, cache)
+
+
+def make_plan(cfg: DictConfig) -> tuple[ExecutionPlan, Device]:
+    """Choose the execution plan for the device `cfg.trainer` asks for."""
+    trainer = cfg.trainer
+    names = PlanSettings.__dataclass_fields__
+    settings = PlanSettings(**{name: plain(trainer[name]) for name in names})
+    device = inspect_device(settings.accelerator, settings.devices)
+    micro = None if trainer.micro_batch_size == "auto" else int(trainer.micro_batch_size)
+    return choose_plan(settings, device, micro), device
+
+
+def build_datamodule(cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan) -> SegDataModule:
+    """Return loaders whose augmentation runs where the configuration and the device say."""
+    spec = AugmentSpec.from_dict(plain(cfg.augment))
+    labels, crop = dataset.labels, tuple(cfg.data.crop_size)
+    on_device = spec.resolve_backend(plan.accelerator) == "kornia"
+    config = LoaderConfig(
+        batch_size=cfg.data.batch_size, eval_batch_size=cfg.data.eval_batch_size,
+        drop_last=cfg.data.drop_last, num_workers=plan.num_workers, seed=cfg.seed,
+        pin_memory=plan.accelerator == "cuda",
+    )  # fmt: skip
+    return SegDataModule(
+        dataset.manifest, dataset.cache, config,
+        transform=None if on_device else Uint8Augment(spec, crop, labels.ignore_index),
+        mixer=None if on_device else build_mixer(spec, dataset.manifest),
+        sample_params=functools.partial(_draw, spec, crop, labels.ignore_index) if on_device else None,
+    )  # fmt: skip
+
+
+def _draw(
+    spec: AugmentSpec, crop: tuple[int, int], ignore_index: int, rng: np.random.Generator,
+    image_hw: tuple[int, int], mask: np.ndarray | None,
+) -> AugmentParams:  # fmt: skip
+    return sample_params(spec, rng, image_hw, crop, mask, ignore_index)
+
+
+def class_pixels(manifest: Manifest, split: str = "train") -> np.ndarray:
+    """Return pixel counts a class and image of one split, int64 `(N, num_classes)`, ignored left out."""
+    rows = manifest.split(split)
+    counts = [row for row in rows["class_pixels"] if row is not None]
+    if not counts:
+        raise DataError(f"data set {manifest.name}: split '{split}' has no labelled samples")
+    return np.array(counts, dtype=np.int64)[:, : manifest.labels.num_classes]
+
+
+def build_model(cfg: DictConfig, num_classes: int) -> nn.Module:
+    """Build the network; its random weights depend on `cfg.seed` alone."""
+    torch.manual_seed(derive_seed(cfg.seed, "init"))
+    return instantiate(cfg.model, num_classes=num_classes, _convert_="all")
+
+
+def build_loss(cfg: DictConfig, manifest: Manifest) -> WeightedSum:
+    """Build the loss; class weights come from the pixels of the training split only."""
+    labels = manifest.labels
+    choice = plain(cfg.loss.class_weights)
+    weights = resolve_class_weights(choice, class_pixels(manifest)) if choice != "none" else None
+    terms = {
+        name: instantiate(
+            term, ignore_index=labels.ignore_index, class_weights=weights, _convert_="all"
+        )
+        for name, term in cfg.loss.terms.items()
+    }
+    return WeightedSum(terms, plain(cfg.loss.weights))
+
+
+def build_module(
+    cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan, steps_per_epoch: int
+) -> SegmentationModule:
+    """Build the LightningModule with everything a step needs."""
+    model = build_model(cfg, dataset.labels.num_classes)
+    if plan.compile:
+        model.compile()
+    loss = build_loss(cfg, dataset.manifest)
+    total_steps = steps_per_epoch * cfg.trainer.max_epochs
+    build_schedule = functools.partial(
+        instantiate, cfg.scheduler, total_steps=total_steps, steps_per_epoch=steps_per_epoch,
+        _convert_="all",
+    )  # fmt: skip
+    settings = StepSettings(
+        seed=cfg.seed, gradient_clip=cfg.trainer.gradient_clip,
+        memory_format=plan.torch_memory_format, monitor=cfg.monitor.metric,
+    )  # fmt: skip
+    return SegmentationModule(
+        model, loss, dataset.labels,
+        factories=(functools.partial(instantiate, cfg.optimizer, _convert_="all"), build_schedule),
+        settings=settings,
+        micro_batcher=MicroBatcher(
+            plan.micro_batch_size, model.min_train_batch, can_halve=plan.num_devices == 1
+        ),
+        device_augment=_device_augment(cfg, dataset, plan),
+    )  # fmt: skip
+
+
+def _device_augment(
+    cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan
+) -> DeviceAugmentFn | None:
+    spec = AugmentSpec.from_dict(plain(cfg.augment))
+    if spec.resolve_backend(plan.accelerator) != "kornia":
+        return None
+    labels = dataset.labels
+    augment = DeviceAugment(spec, tuple(cfg.data.crop_size), labels.ignore_index)
+    mixer = build_mixer(spec, dataset.manifest)
+
+    def apply(batch: Batch) -> Batch:
+        image, mask = augment(
+            batch["image"], batch["mask"], batch["params"], batch["mask_hw"].tolist()
+        )
+        if mixer is not None:
+            image, mask = mixer(
+                image, mask, generator(cfg.seed, "mix", batch["epoch"], batch["position"])
+            )
+        return {**batch, "image": image, "mask": mask}
+
+    return apply
+
+
+def build_mixer(spec: AugmentSpec, manifest: Manifest) -> BatchMixer | None:
+    """Return the batch mixer, or None where no mixing is asked for."""
+    if spec.mixing.total == 0:
+        return None
+    labels = manifest.labels
+    frequency = class_pixels(manifest).sum(axis=0)
+    return BatchMixer(spec.mixing, labels.ignore_index, labels.num_classes, frequency)
+
+
+def plain(node: Any) -> Any:
+    """Return a resolved plain container or value for a config node."""
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _path(value: str | None) -> Path | None:
+    return Path(value).expanduser() if value else None

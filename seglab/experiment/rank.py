@@ -1,0 +1,24 @@
+"""One further process of a training on several devices: `python -m seglab.experiment.rank RUN_DIR`.
+
+Started by `seglab.engine.ranks`; not a command for people.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from seglab.experiment.train import fit_rank
+
+
+def main() -> int:
+    """Take part in the training whose record is in the folder given."""
+    run_dir = Path(sys.argv[1])
+    fit_rank(OmegaConf.load(run_dir / "config.yaml"), run_dir)  # type: ignore[arg-type]
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

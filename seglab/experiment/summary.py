@@ -1,0 +1,184 @@
+"""The end of a training: score the best weights, write tables and figures, say how it went."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+from rich.console import Console
+
+from seglab.analysis.baseline import baseline_scores
+from seglab.analysis.curves import learning_curves
+from seglab.analysis.figures import confusion_figure, samples_figure
+from seglab.analysis.tables import Row, class_table, markdown_table, rich_table
+from seglab.analysis.verdict import Verdict, fit_verdict
+from seglab.core.errors import TrainingError
+from seglab.core.files import write_json, write_text
+from seglab.data.datamodule import SegDataModule
+from seglab.engine.checkpoint import CheckpointWriter, read_checkpoint
+from seglab.engine.evaluation import EvalResult
+from seglab.engine.module import SegmentationModule
+from seglab.engine.samples import predict_samples, spread_ids
+from seglab.engine.tracking import WandbView
+from seglab.experiment.parts import Dataset
+from seglab.runs import RunRecord
+
+_NUM_FIGURE_SAMPLES = 4
+_MAX_BASELINE_IMAGES = 200
+_FINAL_SPLITS = ("val", "test")
+
+
+def conclude(
+    cfg: DictConfig, record: RunRecord, dataset: Dataset, fit: tuple[pl.Trainer, SegmentationModule, SegDataModule, CheckpointWriter], view: WandbView, console: Console,
+) -> dict[str, float]:  # fmt: skip
+    """Score the best checkpoint on val and test and leave everything a reader wants as files.
+
+    Returns:
+        The final scores, as written to the record.
+
+    Raises:
+        TrainingError: No epoch was validated, so there is no best checkpoint.
+    """
+    trainer, module, datamodule, writer = fit
+    load_best(module, writer)
+    splits = [split for split in _FINAL_SPLITS if datamodule.has_split(split)]
+    results = {split: evaluate_split(trainer, module, datamodule, split) for split in splits}
+    metrics = {key: value for result in results.values() for key, value in result.scores.items()}
+    history = record.history()
+    best_row = history[history["epoch"] == writer.best_epoch]
+    metrics |= {
+        "best_epoch": float(writer.best_epoch),
+        "train/loss": float(best_row["train/loss"].iloc[0]),
+    }
+    if cfg.metrics.baseline:
+        metrics |= _baselines(dataset, datamodule)
+    record.set_metrics(metrics)
+    write_results(record, results)
+    verdict = fit_verdict(history)
+    write_json(record.run_dir / "verdict.json", asdict(verdict))
+    rows = write_tables(record, dataset, results)
+    figures = _draw(record, dataset, module, datamodule, results)
+    _show(view, record, dataset, results, rows, figures, metrics)
+    _tell(console, record, rows, metrics, verdict, splits, writer)
+    return metrics
+
+
+def load_best(module: SegmentationModule, writer: CheckpointWriter) -> None:
+    """Put the best weights into the module; a moving average where there is one."""
+    if writer.best_epoch < 0:
+        raise TrainingError(
+            f"no epoch gave a defined {writer.monitor}, so there is no best checkpoint; "
+            "train for at least trainer.val_every epochs on data whose val split has labels"
+        )
+    module.load_state_dict(read_checkpoint(writer.best_path)["state_dict"])
+
+
+def evaluate_split(
+    trainer: pl.Trainer, module: SegmentationModule, datamodule: SegDataModule, split: str,
+    limit: int | None = None,
+) -> EvalResult:  # fmt: skip
+    """Score the module's present weights on a split, through the same step as in training."""
+    module.evaluated_split = split
+    loader = datamodule.eval_dataloader(split, limit)
+    try:
+        trainer.validate(module, dataloaders=loader, verbose=False)
+    finally:
+        module.evaluated_split = "val"
+    return module.results[split]
+
+
+def write_results(record: RunRecord, results: dict[str, EvalResult]) -> None:
+    """Write per-image counts of all splits, and one confusion matrix a split."""
+    record.write_per_image(pd.concat([result.per_image for result in results.values()]))
+    for split, result in results.items():
+        record.write_confusion(split, result.confusion)
+
+
+def write_tables(record: RunRecord, dataset: Dataset, results: dict[str, EvalResult]) -> list[Row]:
+    """Write the table of classes as Markdown; return its rows."""
+    confusions = {split: result.confusion for split, result in results.items()}
+    rows = class_table(confusions, dataset.labels.class_names)
+    write_text(record.run_dir / "classes.md", markdown_table(rows))
+    return rows
+
+
+def _baselines(dataset: Dataset, datamodule: SegDataModule) -> dict[str, float]:
+    def pairs(split: str, limit: int | None) -> list[tuple]:
+        ids = datamodule.sample_ids(split)
+        rows = dataset.cache.rows(ids if limit is None else spread_ids(ids, limit))
+        return [(dataset.cache.image(row), dataset.cache.mask(row)) for row in rows]
+
+    scores = baseline_scores(
+        pairs("train", _MAX_BASELINE_IMAGES), pairs("val", None), dataset.labels
+    )
+    return {f"baseline/{name}/val/miou": score for name, score in scores.items()}
+
+
+def _draw(
+    record: RunRecord, dataset: Dataset, module: SegmentationModule, datamodule: SegDataModule,
+    results: dict[str, EvalResult],
+) -> dict[str, Path]:  # fmt: skip
+    folder = record.figures_dir
+    result = results["val"]
+    # From the worst to the best, evenly: neither a choice of ours nor the best alone.
+    ranked = result.per_image.dropna(subset="miou").sort_values("miou")["sample_id"].tolist()
+    samples = predict_samples(module, datamodule, spread_ids(ranked, _NUM_FIGURE_SAMPLES))
+    figures = {
+        "curves": learning_curves(record.history()),
+        "samples": samples_figure(samples, dataset.labels),
+    } | {
+        f"confusion_{split}": confusion_figure(
+            one.confusion,
+            dataset.labels.class_names,
+            f"{split}: mIoU {one.scores[f'{split}/miou']:.3f}",
+        )
+        for split, one in results.items()
+    }
+    paths = {}
+    for name, figure in figures.items():
+        paths[name] = folder / f"{name}.png"
+        figure.savefig(paths[name])
+    return paths
+
+
+def _show(
+    view: WandbView, record: RunRecord, dataset: Dataset, results: dict[str, EvalResult],
+    rows: list[Row], figures: dict[str, Path], metrics: dict[str, float],
+) -> None:  # fmt: skip
+    view.log_summary(metrics)
+    view.log_class_table("_".join(results), rows)
+    for split, result in results.items():
+        view.log_confusion(split, result.confusion, dataset.labels.class_names)
+    view.log_images({f"figures/{name}": path for name, path in figures.items()})
+    fingerprint = dataset.manifest.fingerprint
+    snapshot = dataset.manifest.write(record.run_dir / "manifest")
+    files = sorted(snapshot.parent.glob("manifest.*"))
+    view.log_artifact_files(
+        "dataset", dataset.manifest.name, files, metadata={"fingerprint": fingerprint}
+    )
+    best = record.checkpoints_dir / "best.ckpt"
+    view.log_artifact_files(
+        "model", f"{record.run_id}-best", [best, record.config_path], ["best"], metrics
+    )
+    record.update(wandb=view.facts())
+
+
+def _tell(
+    console: Console, record: RunRecord, rows: list[Row], metrics: dict[str, float],
+    verdict: Verdict, splits: list[str], writer: CheckpointWriter,
+) -> None:  # fmt: skip
+    console.print(rich_table(rows, f"best weights, epoch {writer.best_epoch}"))
+    if "test" not in splits:
+        console.print("test: this data set has no test split, so nothing was scored on it")
+    for name in ("constant", "colour"):
+        key = f"baseline/{name}/val/miou"
+        if key in metrics:
+            console.print(f"baseline {name}: val/miou {metrics[key]:.4f}", highlight=False)
+    scores = "  ".join(f"{split}/miou {metrics[f'{split}/miou']:.4f}" for split in splits)
+    console.print(f"{scores}", highlight=False)
+    console.print(verdict.sentence, highlight=False)
+    console.print(f"figures {record.figures_dir}", highlight=False, soft_wrap=True)
+    console.print(f"record  {record.run_dir}", highlight=False, soft_wrap=True)

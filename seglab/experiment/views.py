@@ -1,0 +1,35 @@
+"""Opens the W&B view of a record."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from seglab.engine.tracking import WandbView
+from seglab.engine.wandb_session import WandbConfig
+from seglab.experiment.parts import plain
+from seglab.runs import RunRecord
+
+
+def open_view(cfg: DictConfig, record: RunRecord, resume_step: int | None = None) -> WandbView:
+    """Start the W&B run of a record, or take it up again after a resume.
+
+    Args:
+        cfg: Configuration of the run; shown in full.
+        record: The run.
+        resume_step: Optimizer step of the checkpoint the run goes on from; None for a new run.
+
+    Returns:
+        An open view; one that does nothing where W&B is disabled or cannot be started.
+    """
+    wandb = cfg.logger.wandb
+    view = WandbView(
+        WandbConfig(
+            run_dir=record.run_dir, run_id=record.run_id, mode=wandb.mode, project=wandb.project,
+            entity=wandb.entity, group=wandb.group or cfg.experiment_name, name=cfg.run_name,
+            tags=tuple(cfg.tags), notes=cfg.notes, log_model=wandb.log_model,
+        )
+    )  # fmt: skip
+    history = [] if resume_step is None else record.history().to_dict("records")
+    view.start(plain(cfg), history, resume_step)
+    record.update(wandb=view.facts())
+    return view

@@ -1,0 +1,106 @@
+"""What every loss has in common: one call, one precision, one meaning of void and class weights."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from seglab.core.errors import ConfigError, ShapeError, list_problems
+from seglab.losses.pixels import Pixels
+
+ClassWeights = torch.Tensor | Sequence[float] | str | None
+
+
+class SegmentationLoss(nn.Module, ABC):
+    """Base of all losses: `loss(logits, mask)` is a scalar.
+
+    Computed in float32 (float64 for float64 logits) whatever autocast says; normalised by valid
+    pixels; zero, with a gradient of zero, when there are none.
+
+    Class weights are relative: only their ratios matter, for every loss is a weighted mean. Losses
+    of pixels weigh a pixel by its target's class, losses of regions weigh a class's term. A class
+    of weight 0 counts nowhere as a target.
+
+    Args:
+        ignore_index: Target value of pixels that count nowhere; not a class index.
+        class_weights: C numbers >= 0, or None (or the word `none`) for equal weights.
+
+    Raises:
+        ConfigError: The class weights are negative, not finite, all zero, or an unresolved word.
+    """
+
+    class_weights: torch.Tensor | None
+
+    def __init__(self, ignore_index: int = 255, class_weights: ClassWeights = None) -> None:
+        super().__init__()
+        self.ignore_index = ignore_index
+        # Not persistent: they follow from the training fold, a checkpoint must not bring its own.
+        self.register_buffer("class_weights", as_class_weights(class_weights), persistent=False)
+
+    def forward(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return the loss of a batch, a scalar.
+
+        Args:
+            logits: `(B, C, H, W)`, any float dtype and memory format.
+            mask: `(B, H, W)`, integer, `0..C-1` or `ignore_index`.
+
+        Raises:
+            ShapeError: Shapes do not fit together, or there is not one class weight a class.
+            LabelError: A target is no class (checked on the CPU).
+        """
+        with torch.autocast(logits.device.type, enabled=False):
+            return self.on_pixels(Pixels(logits, mask, self.ignore_index))
+
+    @abstractmethod
+    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+        """Return the loss of a prepared batch, a scalar; sums call this to share the softmax."""
+
+
+def as_class_weights(class_weights: ClassWeights) -> torch.Tensor | None:
+    """Return class weights as a float32 tensor `(C,)`, or None for equal ones.
+
+    Raises:
+        ConfigError: See `SegmentationLoss`; all mistakes in one message.
+    """
+    if class_weights is None or class_weights == "none":
+        return None
+    if isinstance(class_weights, str):
+        raise ConfigError(
+            f"class weights {class_weights!r} must be computed from the training fold first "
+            "(seglab.losses.resolve_class_weights); expected numbers or none"
+        )
+    weights = torch.as_tensor(
+        class_weights if isinstance(class_weights, torch.Tensor) else list(class_weights),
+        dtype=torch.float32,
+    )
+    problems = []
+    if weights.ndim != 1 or not len(weights):
+        problems.append(f"expected one number a class, got shape {tuple(weights.shape)}")
+    if not bool(weights.isfinite().all()):
+        problems.append(f"expected finite numbers, got {weights.tolist()}")
+    elif bool((weights < 0).any()):
+        problems.append(f"expected numbers >= 0, got {weights.tolist()}")
+    elif not bool((weights > 0).any()):
+        problems.append("expected at least one class weight above 0")
+    if problems:
+        raise ConfigError(list_problems("class weights", problems))
+    return weights
+
+
+def weights_for(pixels: Pixels, class_weights: torch.Tensor | None) -> torch.Tensor | None:
+    """Return class weights `(C,)` in the dtype and on the device of the logits.
+
+    Raises:
+        ShapeError: There is not one weight a class.
+    """
+    if class_weights is None:
+        return None
+    if class_weights.shape != (pixels.num_classes,):
+        raise ShapeError(
+            f"expected {pixels.num_classes} class weights, one a class, got shape "
+            f"{tuple(class_weights.shape)}"
+        )
+    return class_weights.to(pixels.logits)

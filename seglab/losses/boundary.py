@@ -1,0 +1,87 @@
+"""The boundary loss: probability weighted by its distance from the true outline.
+
+Distances are found on the CPU with OpenCV, one transform a class present in an image; on an
+accelerator this copies the mask to the host, which waits for the device once a step.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from seglab.losses.base import SegmentationLoss, weights_for
+from seglab.losses.pixels import Pixels, safe_divide
+
+
+def boundary_loss(pixels: Pixels, class_weights: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the mean over valid pixels of signed distance times probability.
+
+    Kervadec et al. (2019), eq. 5 and their code: outside a class the distance in pixels to its
+    nearest pixel, inside minus (the distance to the nearest pixel of another class - 1). Averaged
+    over the classes present in the target with their weights. A class absent from an image, or the
+    only one in it, has no outline there and adds nothing. Ignored pixels are no outline either.
+
+    Add it to a region or pixel loss with a small weight (the paper starts at 0.01): by itself it
+    barely moves, and it is in pixels. Costs about 0.5 ms a class and image of 192x256.
+
+    Args:
+        pixels: The batch.
+        class_weights: Relative weights `(C,)` of the classes' terms.
+
+    Returns:
+        A scalar; negative when the probability lies well inside the true regions.
+    """
+    weights = weights_for(pixels, class_weights)
+    present = (pixels.class_pixels.sum(0) > 0).to(pixels.logits.dtype)
+    shares = present * (1 if weights is None else weights)
+    shares = safe_divide(shares, shares.sum())
+    distances = signed_distances(pixels) * shares[:, None, None]
+    return safe_divide((pixels.probs * distances).sum(), pixels.num_valid)
+
+
+def signed_distances(pixels: Pixels) -> torch.Tensor:
+    """Return `(B, C, H, W)` in pixels, in the dtype of the logits: see `boundary_loss`.
+
+    0 at ignored pixels, and for classes without an outline in the image.
+    """
+    batch_size, _, height, width = pixels.logits.shape
+    target = torch.where(pixels.valid, pixels.target, -1).cpu().numpy()
+    distances = np.zeros((batch_size, pixels.num_classes, height, width), dtype=np.float32)
+    for index in range(batch_size):
+        _fill_signed_distances(target[index], distances[index])
+    return torch.from_numpy(distances).to(pixels.logits)
+
+
+def _fill_signed_distances(target: npt.NDArray[np.int64], out: npt.NDArray[np.float32]) -> None:
+    classes = [int(value) for value in np.unique(target) if value >= 0]
+    if len(classes) < 2:
+        return
+    outside = np.stack([_distance_to(target == value) for value in classes])
+    # A pixel has distance 0 to its own class, so the second smallest is that to any other class.
+    inside = np.partition(outside, 1, axis=0)[1] - 1
+    for value, distance in zip(classes, outside, strict=True):
+        out[value] = np.where(target == value, -inside, distance)
+    out[:, target < 0] = 0
+
+
+def _distance_to(region: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    background = np.logical_not(region).astype(np.uint8)
+    return np.asarray(cv2.distanceTransform(background, cv2.DIST_L2, cv2.DIST_MASK_PRECISE))
+
+
+class BoundaryLoss(SegmentationLoss):
+    """See `boundary_loss`.
+
+    Args:
+        ignore_index: Target value of pixels that count nowhere.
+        class_weights: Relative weights, one a class.
+
+    Raises:
+        ConfigError: Bad class weights.
+    """
+
+    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+        """Return the loss of a prepared batch, a scalar."""
+        return boundary_loss(pixels, self.class_weights)

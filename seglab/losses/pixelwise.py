@@ -1,0 +1,204 @@
+"""Losses that are a weighted mean over pixels: cross-entropy, OHEM and focal.
+
+With class weights w and target y, all three are `sum(w_y * l) / sum(w_y)` over the pixels that
+count, as in `torch.nn.CrossEntropyLoss`. So multiplying all weights by a constant changes nothing,
+and the learning rate means the same with and without them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from seglab.core.errors import ConfigError
+from seglab.losses.base import ClassWeights, SegmentationLoss, weights_for
+from seglab.losses.pixels import Pixels, safe_divide
+
+
+def cross_entropy(
+    pixels: Pixels, class_weights: torch.Tensor | None = None, label_smoothing: float = 0.0
+) -> torch.Tensor:
+    """Return the weighted mean of -log p of the target; equals torch's where that is finite.
+
+    Args:
+        pixels: The batch.
+        class_weights: Relative weights `(C,)`.
+        label_smoothing: Share in [0, 1] of the target spread evenly over all classes (Szegedy et
+            al., 2016). As in torch, the spread part is weighted by each class, not by the target's.
+
+    >>> logits = torch.zeros(1, 4, 2, 2)
+    >>> round(float(cross_entropy(Pixels(logits, torch.zeros(1, 2, 2).long()))), 4)
+    1.3863
+    """
+    weights = weights_for(pixels, class_weights)
+    pixel_weights = _pixel_weights(pixels, weights)
+    total_weight = pixel_weights.sum()
+    hard = safe_divide(-(pixels.target_log_probs * pixel_weights).sum(), total_weight)
+    if not label_smoothing:
+        return hard
+    log_probs = pixels.log_probs
+    by_class = torch.where(pixels.valid[:, None], log_probs, 0).sum((0, 2, 3))
+    spread = -(by_class if weights is None else by_class * weights).sum() / pixels.num_classes
+    return (1 - label_smoothing) * hard + label_smoothing * safe_divide(spread, total_weight)
+
+
+def ohem_cross_entropy(
+    pixels: Pixels,
+    class_weights: torch.Tensor | None = None,
+    threshold: float = 0.7,
+    min_kept: float = 0.1,
+) -> torch.Tensor:
+    """Return cross-entropy over the hard pixels only (online hard example mining).
+
+    Shrivastava et al. (2016) keep the regions of highest loss; here, as is usual in segmentation,
+    the pixels whose target has a probability of at most `threshold`, and at least the hardest
+    `min_kept` of the valid ones. Pixels as hard as the last one kept are kept too. Class weights
+    weigh the pixels that are kept, but do not choose them.
+
+    Args:
+        pixels: The batch.
+        class_weights: Relative weights `(C,)`.
+        threshold: Probability of the target in [0, 1] up to which a pixel is hard; 1 keeps all.
+        min_kept: Share in [0, 1] of the valid pixels that is kept in any case.
+    """
+    keep = _hard_pixels(pixels, threshold, min_kept)
+    pixel_weights = _pixel_weights(pixels, weights_for(pixels, class_weights)) * keep
+    return safe_divide(-(pixels.target_log_probs * pixel_weights).sum(), pixel_weights.sum())
+
+
+def focal_loss(
+    pixels: Pixels, class_weights: torch.Tensor | None = None, gamma: float = 2.0
+) -> torch.Tensor:
+    """Return cross-entropy that fades with confidence: -(1 - p)^gamma log p (Lin et al., 2017).
+
+    The paper's alpha is `class_weights`; it divides by the number of foreground boxes, here the
+    mean runs over the weighted valid pixels. gamma = 0 is cross-entropy.
+
+    Args:
+        pixels: The batch.
+        class_weights: Relative weights `(C,)`.
+        gamma: Focusing exponent >= 0.
+    """
+    pixel_weights = _pixel_weights(pixels, weights_for(pixels, class_weights))
+    log_probs = pixels.target_log_probs
+    # 1 - p without cancellation; the floor keeps the slope of x^gamma finite at 0 for gamma < 1.
+    uncertainty = (-torch.expm1(log_probs)).clamp_min(torch.finfo(log_probs.dtype).eps)
+    losses = -log_probs if gamma == 0 else -log_probs * uncertainty**gamma
+    return safe_divide((losses * pixel_weights).sum(), pixel_weights.sum())
+
+
+def _pixel_weights(pixels: Pixels, weights: torch.Tensor | None) -> torch.Tensor:
+    """Return `(B, H, W)`: the weight of each pixel's class, 0 at ignored pixels."""
+    if weights is None:
+        return pixels.valid.to(pixels.logits.dtype)
+    return weights[pixels.target] * pixels.valid
+
+
+@torch.no_grad()
+def _hard_pixels(pixels: Pixels, threshold: float, min_kept: float) -> torch.Tensor:
+    """Return bool `(B, H, W)`: the pixels that OHEM keeps."""
+    probs = pixels.target_log_probs.detach().exp()
+    if probs.device.type == "cpu":
+        limit = _hardness_limit_cpu(probs[pixels.valid], threshold, min_kept)
+    else:
+        # Sorting everything is cheap there and, unlike a selection of known size, needs no sync.
+        ordered = torch.where(pixels.valid, probs, torch.inf).flatten().sort().values
+        last_kept = (pixels.num_valid * min_kept).ceil().long() - 1
+        limit = ordered[last_kept.clamp_min(0)].clamp_min(threshold)
+    return pixels.valid & (probs <= limit)
+
+
+def _hardness_limit_cpu(probs: torch.Tensor, threshold: float, min_kept: float) -> torch.Tensor:
+    limit = probs.new_tensor(threshold)
+    num_kept = math.ceil(len(probs) * min_kept)
+    if num_kept == 0 or int((probs <= limit).sum()) >= num_kept:
+        return limit
+    # NumPy's selection: 0.3 ms for 400 000 pixels against 3.7 ms for torch.kthvalue.
+    values = probs.numpy()
+    values.partition(num_kept - 1)
+    return limit.clamp_min(float(values[num_kept - 1]))
+
+
+class CrossEntropyLoss(SegmentationLoss):
+    """See `cross_entropy`.
+
+    Args:
+        label_smoothing: Share in [0, 1] of the target spread over all classes.
+        ignore_index: Target value of pixels that count nowhere.
+        class_weights: Relative weights, one a class.
+
+    Raises:
+        ConfigError: `label_smoothing` is outside [0, 1], or bad class weights.
+    """
+
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        ignore_index: int = 255,
+        class_weights: ClassWeights = None,
+    ) -> None:
+        super().__init__(ignore_index, class_weights)
+        if not 0 <= label_smoothing <= 1:
+            raise ConfigError(f"expected label_smoothing in [0, 1], got {label_smoothing}")
+        self.label_smoothing = label_smoothing
+
+    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+        """Return the loss of a prepared batch, a scalar."""
+        return cross_entropy(pixels, self.class_weights, self.label_smoothing)
+
+
+class OhemCrossEntropyLoss(SegmentationLoss):
+    """See `ohem_cross_entropy`.
+
+    Args:
+        threshold: Probability of the target in [0, 1] up to which a pixel is hard.
+        min_kept: Share in [0, 1] of the valid pixels that is kept in any case.
+        ignore_index: Target value of pixels that count nowhere.
+        class_weights: Relative weights, one a class.
+
+    Raises:
+        ConfigError: `threshold` or `min_kept` is outside [0, 1], or bad class weights.
+    """
+
+    def __init__(
+        self,
+        threshold: float = 0.7,
+        min_kept: float = 0.1,
+        ignore_index: int = 255,
+        class_weights: ClassWeights = None,
+    ) -> None:
+        super().__init__(ignore_index, class_weights)
+        if not (0 <= threshold <= 1 and 0 <= min_kept <= 1):
+            raise ConfigError(f"expected both in [0, 1], got {threshold=} and {min_kept=}")
+        self.threshold = threshold
+        self.min_kept = min_kept
+
+    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+        """Return the loss of a prepared batch, a scalar."""
+        return ohem_cross_entropy(pixels, self.class_weights, self.threshold, self.min_kept)
+
+
+class FocalLoss(SegmentationLoss):
+    """See `focal_loss`.
+
+    Args:
+        gamma: Focusing exponent >= 0.
+        ignore_index: Target value of pixels that count nowhere.
+        class_weights: Relative weights, one a class (the paper's alpha).
+
+    Raises:
+        ConfigError: `gamma` is negative, or bad class weights.
+    """
+
+    def __init__(
+        self, gamma: float = 2.0, ignore_index: int = 255, class_weights: ClassWeights = None
+    ) -> None:
+        super().__init__(ignore_index, class_weights)
+        if gamma < 0:
+            raise ConfigError(f"expected gamma >= 0, got {gamma}")
+        self.gamma = gamma
+
+    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+        """Return the loss of a prepared batch, a scalar."""
+        return focal_loss(pixels, self.class_weights, self.gamma)

@@ -1,0 +1,201 @@
+"""Losses of overlap between regions: Dice, Jaccard and Tversky, all one index with other weights.
+
+A class's regions are soft counts over valid pixels: tp = sum of p where it is the target, fp = sum
+of p elsewhere, fn = its target pixels - tp. By default only classes present in the target take
+part: the overlap of an absent class is 0 whatever the network does, so counting it would add a
+constant 1 / C without a gradient. Its false positives are not free: the probability they take is
+missing from the tp of a present class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from seglab.core.errors import ConfigError, list_problems
+from seglab.losses.base import ClassWeights, SegmentationLoss, weights_for
+from seglab.losses.pixels import Pixels, safe_divide
+
+
+@dataclass(frozen=True)
+class RegionOptions:
+    """How counts become a loss.
+
+    Args:
+        per_image: False sums the counts over the batch, True scores each image by itself; then the
+            mean runs over pairs of image and class.
+        present_only: Leave out classes (per image: pairs) absent from the target. If False, set
+            `smooth` above 0, or absent classes add a constant.
+        smooth: Pixels added to numerator and denominator.
+    """
+
+    per_image: bool = False
+    present_only: bool = True
+    smooth: float = 0.0
+
+
+DEFAULT_OPTIONS = RegionOptions()
+
+
+def tversky_loss(
+    pixels: Pixels,
+    class_weights: torch.Tensor | None = None,
+    alpha: float = 0.3,
+    beta: float = 0.7,
+    gamma: float = 1.0,
+    options: RegionOptions = DEFAULT_OPTIONS,
+) -> torch.Tensor:
+    """Return the weighted mean of (1 - tp / (tp + alpha fp + beta fn))^gamma over classes.
+
+    Salehi et al. (2017), eq. 3; their alpha weighs false positives and their beta false negatives,
+    as here. `gamma` is the focal variant of Abraham and Khan (2019), whose exponent is 1 / gamma.
+
+    Args:
+        pixels: The batch.
+        class_weights: Relative weights `(C,)` of the classes' terms.
+        alpha: Weight of false positives, >= 0.
+        beta: Weight of false negatives, >= 0.
+        gamma: Exponent > 0; above 1 the hard classes dominate.
+        options: How counts become a loss.
+
+    Returns:
+        A scalar in [0, 1].
+    """
+    tp, prob_sums, target_sums = (
+        pixels.target_prob_sums, pixels.prob_sums, pixels.class_pixels,
+    )  # fmt: skip
+    if not options.per_image:
+        tp, prob_sums, target_sums = tp.sum(0), prob_sums.sum(0), target_sums.sum(0)
+    union = tp + alpha * (prob_sums - tp) + beta * (target_sums - tp)
+    missed = 1 - safe_divide(tp + options.smooth, union + options.smooth)
+    if gamma != 1:
+        # The slope of x^gamma at 0 is infinite for gamma < 1, and rounding may go below 0.
+        missed = missed.clamp_min(torch.finfo(missed.dtype).eps) ** gamma
+    counted = target_sums > 0 if options.present_only else pixels.num_valid.expand_as(union) > 0
+    weights = weights_for(pixels, class_weights)
+    term_weights = counted.to(missed.dtype) * (1 if weights is None else weights)
+    return safe_divide((missed * term_weights).sum(), term_weights.sum())
+
+
+def dice_loss(
+    pixels: Pixels,
+    class_weights: torch.Tensor | None = None,
+    options: RegionOptions = DEFAULT_OPTIONS,
+) -> torch.Tensor:
+    """Return the weighted mean of 1 - 2 tp / (2 tp + fp + fn) over classes.
+
+    The soft Dice of Milletari et al. (2016), for many classes and, as most implementations have it,
+    without the squares in their denominator. See `tversky_loss` for arguments and range.
+
+    >>> logits = torch.tensor([[[[9.0, -9.0]], [[-9.0, 9.0]]]])
+    >>> round(float(dice_loss(Pixels(logits, torch.tensor([[[0, 1]]])))), 4)
+    0.0
+    """
+    return tversky_loss(pixels, class_weights, alpha=0.5, beta=0.5, options=options)
+
+
+def jaccard_loss(
+    pixels: Pixels,
+    class_weights: torch.Tensor | None = None,
+    options: RegionOptions = DEFAULT_OPTIONS,
+) -> torch.Tensor:
+    """Return the weighted mean of 1 - tp / (tp + fp + fn) over classes (Rahman and Wang, 2016).
+
+    See `tversky_loss` for arguments and range.
+    """
+    return tversky_loss(pixels, class_weights, alpha=1.0, beta=1.0, options=options)
+
+
+class _RegionLoss(SegmentationLoss):
+    """Arguments that Dice and Jaccard share; see `RegionOptions`."""
+
+    def __init__(
+        self,
+        per_image: bool = False,
+        present_only: bool = True,
+        smooth: float = 0.0,
+        ignore_index: int = 255,
+        class_weights: ClassWeights = None,
+    ) -> None:
+        super().__init__(ignore_index, class_weights)
+        if smooth < 0:
+            raise ConfigError(f"expected smooth >= 0, got {smooth}")
+        self.options = RegionOptions(per_image, present_only, smooth)
+
+
+class DiceLoss(_RegionLoss):
+    """See `dice_loss`.
+
+    Args:
+        per_image: Score each image by itself instead of the batch as a whole.
+        present_only: Leave out classes absent from the target.
+        smooth: Pixels added to numerator and denominator.
+        ignore_index: Target value of pixels that count nowhere.
+        class_weights: Relative weights, one a class.
+
+    Raises:
+        ConfigError: `smooth` is negative, or bad class weights.
+    """
+
+    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+        """Return the loss of a prepared batch, a scalar."""
+        return dice_loss(pixels, self.class_weights, self.options)
+
+
+class JaccardLoss(_RegionLoss):
+    """See `jaccard_loss`; arguments as `DiceLoss`."""
+
+    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+        """Return the loss of a prepared batch, a scalar."""
+        return jaccard_loss(pixels, self.class_weights, self.options)
+
+
+class TverskyLoss(SegmentationLoss):
+    """See `tversky_loss`.
+
+    Args:
+        alpha: Weight of false positives, >= 0.
+        beta: Weight of false negatives, >= 0.
+        gamma: Exponent > 0 of each class's term.
+        per_image: Score each image by itself instead of the batch as a whole.
+        present_only: Leave out classes absent from the target.
+        smooth: Pixels added to numerator and denominator.
+        ignore_index: Target value of pixels that count nowhere.
+        class_weights: Relative weights, one a class.
+
+    Raises:
+        ConfigError: A number is outside its range (all listed), or bad class weights.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 0.3,
+        beta: float = 0.7,
+        gamma: float = 1.0,
+        per_image: bool = False,
+        present_only: bool = True,
+        smooth: float = 0.0,
+        ignore_index: int = 255,
+        class_weights: ClassWeights = None,
+    ) -> None:
+        super().__init__(ignore_index, class_weights)
+        problems = [
+            f"expected {name} >= 0, got {value}"
+            for name, value in (("alpha", alpha), ("beta", beta), ("smooth", smooth))
+            if value < 0
+        ]
+        if gamma <= 0:
+            problems.append(f"expected gamma > 0, got {gamma}")
+        if problems:
+            raise ConfigError(list_problems("Tversky loss", problems))
+        self.alpha = alpha
+        self.beta = beta
+        self.gamma = gamma
+        self.options = RegionOptions(per_image, present_only, smooth)
+
+    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+        """Return the loss of a prepared batch, a scalar."""
+        return tversky_loss(
+            pixels, self.class_weights, self.alpha, self.beta, self.gamma, self.options
+        )

@@ -1,0 +1,92 @@
+"""Sums of losses: the softmax is computed once, and every part can be logged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from seglab.core.errors import ConfigError, nearest
+from seglab.losses.base import ClassWeights, SegmentationLoss
+from seglab.losses.pixels import Pixels
+
+
+class WeightedSum(SegmentationLoss):
+    """Sum of named losses, each times its weight.
+
+    `ignore_index` is that of the sum for all terms. A term without class weights of its own takes
+    those of the sum; to leave a term unweighted, give it equal ones.
+
+    Args:
+        terms: Name -> loss; at least one.
+        weights: Name -> weight >= 0, the same names. A term of weight 0 is computed for `parts`
+            only.
+        ignore_index: Target value of pixels that count nowhere.
+        class_weights: Relative weights, one a class; None or the word `none` for equal ones.
+
+    Raises:
+        ConfigError: Names do not match, a weight is negative or not finite, all are 0, a term is no
+            loss, or bad class weights. Problems of terms and weights come in one message.
+    """
+
+    def __init__(
+        self,
+        terms: Mapping[str, SegmentationLoss],
+        weights: Mapping[str, float],
+        ignore_index: int = 255,
+        class_weights: ClassWeights = None,
+    ) -> None:
+        super().__init__(ignore_index, class_weights)
+        problems = _problems(terms, weights)
+        if problems:
+            raise ConfigError(problems)
+        self.terms = nn.ModuleDict(dict(terms))
+        self.weights = {name: float(weights[name]) for name in terms}
+        for term in terms.values():
+            term.ignore_index = ignore_index
+            if term.class_weights is None:
+                term.class_weights = self.class_weights
+
+    def parts(self, logits: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return each term's loss before its weight, scalars with their graph; see `combine`.
+
+        Takes and raises what calling the loss does.
+        """
+        with torch.autocast(logits.device.type, enabled=False):
+            pixels = Pixels(logits, mask, self.ignore_index)
+            return {name: term.on_pixels(pixels) for name, term in self._losses()}
+
+    def combine(self, parts: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the weighted sum of what `parts` returned, a scalar."""
+        # Weight 0 is left out, for 0 * NaN would be NaN.
+        used = [parts[name] * weight for name, weight in self.weights.items() if weight]
+        return torch.stack(used).sum()
+
+    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+        """Return the loss of a prepared batch, a scalar."""
+        used = {name: term for name, term in self._losses() if self.weights[name]}
+        return self.combine({name: term.on_pixels(pixels) for name, term in used.items()})
+
+    def _losses(self) -> list[tuple[str, SegmentationLoss]]:
+        return [(n, term) for n, term in self.terms.items() if isinstance(term, SegmentationLoss)]
+
+
+def _problems(terms: Mapping[str, object], weights: Mapping[str, float]) -> list[str]:
+    problems = []
+    if not terms:
+        problems.append("loss.terms: expected at least one term, got none")
+    for name, term in terms.items():
+        if not isinstance(term, SegmentationLoss):
+            problems.append(f"loss.terms.{name}: expected a seglab loss, got {type(term).__name__}")
+        if name not in weights:
+            problems.append(f"loss.weights: no weight for the term {name!r}")
+    for name, weight in weights.items():
+        if name not in terms:
+            problems.append(f"loss.weights.{name}: there is no such term{nearest(name, terms)}")
+        if not (math.isfinite(weight) and weight >= 0):
+            problems.append(f"loss.weights.{name}: expected a finite number >= 0, got {weight}")
+    if terms and not any(weights.get(name, 1) for name in terms):
+        problems.append("loss.weights: expected at least one weight above 0")
+    return problems

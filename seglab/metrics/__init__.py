@@ -1,0 +1,53 @@
+"""Metrics: integer counts first, scores as pure functions of them, one place for key names."""
+
+from seglab.metrics.confusion import confusion_matrices, count_pairs
+from seglab.metrics.metric import SegmentationMetrics, SplitTotals
+from seglab.metrics.names import metric_key, safe_class_names
+from seglab.metrics.per_image import PerImageCounts, PerImageTable
+from seglab.metrics.scores import (
+    class_accuracy,
+    class_counts,
+    dice_from_counts,
+    dice_per_class,
+    frequency_weighted_iou,
+    iou_from_counts,
+    iou_per_class,
+    mean_defined,
+    mean_dice,
+    miou,
+    num_classes_averaged,
+    per_image_score_dict,
+    per_image_scores,
+    pixel_accuracy,
+    precision_per_class,
+    recall_per_class,
+    score_dict,
+)
+
+__all__ = [
+    "PerImageCounts",
+    "PerImageTable",
+    "SegmentationMetrics",
+    "SplitTotals",
+    "class_accuracy",
+    "class_counts",
+    "confusion_matrices",
+    "count_pairs",
+    "dice_from_counts",
+    "dice_per_class",
+    "frequency_weighted_iou",
+    "iou_from_counts",
+    "iou_per_class",
+    "mean_defined",
+    "mean_dice",
+    "metric_key",
+    "miou",
+    "num_classes_averaged",
+    "per_image_score_dict",
+    "per_image_scores",
+    "pixel_accuracy",
+    "precision_per_class",
+    "recall_per_class",
+    "safe_class_names",
+    "score_dict",
+]

@@ -1,0 +1,8 @@
+"""Optimizers and learning-rate schedules by name; pure torch and timm."""
+
+from __future__ import annotations
+
+from seglab.optim.optimizers import build_optimizer, parameter_groups
+from seglab.optim.schedulers import SCHEDULES, ScheduledLR, build_scheduler
+
+__all__ = ["SCHEDULES", "ScheduledLR", "build_optimizer", "build_scheduler", "parameter_groups"]

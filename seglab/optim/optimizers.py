@@ -1,0 +1,159 @@
+"""Optimizers by name, with the parameter groups that fine-tuning a segmentation model needs.
+
+timm's registry knows some eighty optimizers; it also drops arguments an optimizer does not take.
+Here such an argument is an error, so that a sweep never varies a number without effect.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from timm.optim import (
+    create_optimizer_v2,
+    get_optimizer_class,
+    get_optimizer_info,
+    list_optimizers,
+)
+from torch import nn
+from torch.optim import Optimizer
+
+from seglab.core.errors import ConfigError, nearest
+
+logger = logging.getLogger(__name__)
+
+# Arguments of their own in `build_optimizer`.
+_RESERVED = ("self", "params", "lr", "weight_decay", "args", "kwargs")
+
+
+def build_optimizer(
+    model: nn.Module,
+    name: str,
+    lr: float,
+    encoder_lr: float | None = None,
+    weight_decay: float = 0.0,
+    options: Mapping[str, Any] | None = None,
+) -> Optimizer:
+    """Build an optimizer over the trainable parameters of a model.
+
+    Up to four groups, named `encoder/decay`, `encoder/no_decay`, `rest/decay`, `rest/no_decay`:
+    what lies in `model.encoder` may have its own learning rate, and weight decay spares biases,
+    weights of normalisation (both of one dimension) and what timm excludes (position embeddings).
+
+    Args:
+        model: The model; its `encoder`, if it has one, makes the first two groups.
+        name: A name of `timm.optim.list_optimizers()`, such as `adamw`, `sgd` (Nesterov, momentum
+            0.9), `momentum` (classical), `lamb` or `lion`.
+        lr: Learning rate, above 0.
+        encoder_lr: Learning rate of the encoder; the same as `lr` when None.
+        weight_decay: Weight decay, 0 or more.
+        options: Further arguments of the optimizer, such as `betas` or `momentum`.
+
+    Raises:
+        ConfigError: A name, number or option is wrong, the optimizer cannot be used here, or
+            nothing is left to train. All mistakes come at once.
+    """
+    given = {key: _plain(value) for key, value in (options or {}).items()}
+    problems = [*_number_problems(lr, encoder_lr, weight_decay), *_name_problems(name, given)]
+    encoder = getattr(model, "encoder", None)
+    if encoder_lr is not None and not isinstance(encoder, nn.Module):
+        problems.append("optimizer.encoder_lr: the model has no encoder; set it to null")
+    if problems:
+        raise ConfigError(problems)
+    groups = parameter_groups(model, lr, encoder_lr, weight_decay)
+    if encoder_lr is not None and not any(g["name"].startswith("encoder") for g in groups):
+        logger.warning("optimizer.encoder_lr=%g has no effect: the encoder is frozen", encoder_lr)
+    try:
+        optimizer: Optimizer = create_optimizer_v2(groups, name, lr=lr, **given)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ConfigError(f"optimizer: {name} refuses its arguments: {error}") from error
+    return optimizer
+
+
+def parameter_groups(
+    model: nn.Module, lr: float, encoder_lr: float | None, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Return parameter groups with `name`, `params`, `lr` and `weight_decay`; empty ones left out.
+
+    Raises:
+        ConfigError: No parameter of the model takes a gradient.
+    """
+    encoder = getattr(model, "encoder", None)
+    inside = set()
+    if isinstance(encoder, nn.Module):
+        inside = {id(parameter) for parameter in encoder.parameters()}
+    spared = _spared_names(model)
+    groups: dict[str, dict[str, Any]] = {
+        f"{part}/{decay}": {
+            "name": f"{part}/{decay}",
+            "params": [],
+            "lr": encoder_lr if part == "encoder" and encoder_lr is not None else lr,
+            "weight_decay": weight_decay if decay == "decay" else 0.0,
+        }
+        for part in ("encoder", "rest")
+        for decay in ("decay", "no_decay")
+    }
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        part = "encoder" if id(parameter) in inside else "rest"
+        decay = "no_decay" if parameter.ndim <= 1 or name in spared else "decay"
+        groups[f"{part}/{decay}"]["params"].append(parameter)
+    filled = [group for group in groups.values() if group["params"]]
+    if not filled:
+        raise ConfigError("optimizer: nothing to train, no parameter of the model takes a gradient")
+    return filled
+
+
+def _spared_names(model: nn.Module) -> set[str]:
+    """Return full names of parameters that modules (timm's) exclude from weight decay."""
+    spared = set()
+    for prefix, module in model.named_modules():
+        exclude = getattr(module, "no_weight_decay", None)
+        if callable(exclude):
+            spared |= {f"{prefix}.{name}" if prefix else name for name in exclude()}
+    return spared
+
+
+def _plain(value: object) -> object:
+    """Turn OmegaConf's lists into tuples, as optimizers expect of `betas`."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(value)
+    return value
+
+
+def _number_problems(lr: float, encoder_lr: float | None, weight_decay: float) -> list[str]:
+    problems = [
+        f"optimizer.{key}: expected a finite number above 0, got {value}"
+        for key, value in (("lr", lr), ("encoder_lr", encoder_lr))
+        if value is not None and not (math.isfinite(value) and value > 0)
+    ]
+    if not (math.isfinite(weight_decay) and weight_decay >= 0):
+        problems.append(f"optimizer.weight_decay: expected 0 or more, got {weight_decay}")
+    return problems
+
+
+def _name_problems(name: str, options: Mapping[str, Any]) -> list[str]:
+    known = list_optimizers()
+    if name not in known:
+        return [
+            f"optimizer.name: timm has no optimizer '{name}'{nearest(name, known)}; "
+            f"it has {', '.join(known)}"
+        ]
+    if get_optimizer_info(name).second_order:
+        return [f"optimizer.name: '{name}' needs second derivatives, which training does not keep"]
+    try:
+        optimizer_class = get_optimizer_class(name, bind_defaults=False)
+    # timm asserts that CUDA and the package behind the optimizer are there.
+    except (AssertionError, ImportError) as error:
+        return [f"optimizer.name: '{name}' cannot be used on this machine: {error}"]
+    allowed = [key for key in inspect.signature(optimizer_class).parameters if key not in _RESERVED]
+    return [
+        f"optimizer.options.{key}: {name} takes no such argument{nearest(key, allowed)}; "
+        f"it takes {', '.join(allowed)}"
+        for key in options
+        if key not in allowed
+    ]

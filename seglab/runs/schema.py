@@ -1,0 +1,55 @@
+"""Fields and words of `run.json`, and how it is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from seglab.core.errors import DataError, nearest
+
+SCHEMA_VERSION = 1
+KINDS = ("train", "fold", "cv", "trial", "eval")
+ENDED = ("finished", "failed", "pruned", "interrupted")
+STATUSES = ("running", *ENDED)
+
+# What is not known stays None: every record has every field, so a table of runs has every column.
+DEFAULTS: dict[str, Any] = {
+    "schema_version": SCHEMA_VERSION, "run_id": None, "experiment": None, "name": None,
+    "kind": None, "parent": None, "status": "running", "started": None, "ended": None,
+    "wall_time_s": 0.0, "wall_time_before_s": 0.0, "segment_started": None,
+    "resumed": 0, "config_hash": None, "dataset_fingerprint": None,
+    "fold": None, "seed": None, "tags": [], "notes": "", "main_split": "val", "device": None,
+    "execution_plan": None, "git": None, "packages": None, "pid": None, "host": None,
+    "pid_started": None, "error": None, "wandb": None, "metrics": {}, "config": {},
+}  # fmt: skip
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the fields of one `run.json`, those it lacks with their defaults.
+
+    Raises:
+        DataError: Not JSON, not a record, or written by a newer seglab.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict) or "schema_version" not in content:
+        raise DataError(f"{path} is not a run record: no schema_version")
+    if content["schema_version"] > SCHEMA_VERSION:
+        raise DataError(
+            f"{path} has schema {content['schema_version']}, this seglab reads up to "
+            f"{SCHEMA_VERSION}; install a newer seglab"
+        )
+    return DEFAULTS | content
+
+
+def unknown_fields(fields: Mapping[str, Any]) -> list[str]:
+    """Return one problem for each name that is no field of a record."""
+    return [
+        f"unknown field {name!r}{nearest(name, DEFAULTS)}"
+        for name in fields
+        if name not in DEFAULTS
+    ]

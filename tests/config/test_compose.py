@@ -1,0 +1,118 @@
+"""Every file of conf/ composes and is sound; what composing gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from seglab.config.compose import compose, open_composer
+from seglab.config.locate import conf_dir
+from seglab.config.overrides import check_overrides
+from seglab.config.validate import require_valid, validate
+from seglab.core.errors import ConfigError
+
+CONF = conf_dir()
+CHOICES = sorted(
+    (path.parent.relative_to(CONF).as_posix(), path.stem)
+    for path in CONF.glob("*/*.yaml")
+    if (path.parent.name, path.stem) != ("data", "run")
+)
+# What a choice needs beside it: a pspnet of depth 3 and the rest take the default crop.
+EXTRA: dict[tuple[str, str], list[str]] = {}
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES, ids=lambda one: one)
+def test_every_choice_composes_and_is_sound(group: str, choice: str) -> None:
+    words = [f"{group}={choice}", *EXTRA.get((group, choice), [])]
+    checked = check_overrides("train", words, allow_missing=True)
+
+    assert checked.problems == []
+
+
+def test_no_file_is_left_out() -> None:
+    files = {path.relative_to(CONF).as_posix() for path in CONF.rglob("*.yaml")}
+    tested = {f"{group}/{choice}.yaml" for group, choice in CHOICES}
+    elsewhere = {
+        "train.yaml", "evaluate.yaml", "data/run.yaml", "hydra/job_logging/seglab.yaml",
+        "hydra/hydra_logging/seglab.yaml",
+    }  # fmt: skip
+
+    assert files - tested == elsewhere
+
+
+@pytest.mark.parametrize("name", [choice for group, choice in CHOICES if group == "experiment"])
+def test_experiment_says_its_question_and_names_itself(name: str) -> None:
+    text = (CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
+    lines = text.splitlines()
+
+    assert lines[0] == "# @package _global_"
+    assert lines[1].startswith("# Question: ")
+    assert f"experiment_name: {name}" in lines
+    assert len(lines) <= 40
+
+
+@pytest.mark.parametrize("debug", [choice for group, choice in CHOICES if group == "debug"])
+def test_debug_goes_with_every_experiment(debug: str) -> None:
+    for group, name in CHOICES:
+        if group == "experiment":
+            words = [f"experiment={name}", f"debug={debug}"]
+            assert check_overrides("train", words, allow_missing=True).problems == []
+
+
+def test_compose_returns_a_checked_configuration() -> None:
+    cfg = compose(["model=segnet", "seed=3"])
+
+    assert cfg.experiment_name == "synth-segnet"
+    assert cfg.seed == 3
+    assert "hydra" not in cfg
+    assert compose().experiment_name == "synth-unet"
+    assert compose(["experiment=demo"]).experiment_name == "demo"
+    assert compose(["+model.options.decoder_use_norm=true"]).model.options.decoder_use_norm is True
+    assert validate(cfg) == []
+
+
+def test_compose_raises_with_all_problems() -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose(["sede=3", "trainer.max_epochs=0"])
+
+    assert len(caught.value.problems) == 2
+    assert caught.value.exit_code == 2
+
+
+def test_require_valid_raises_with_all_problems() -> None:
+    cfg = compose()
+    OmegaConf.update(cfg, "trainer.max_epochs", 0)
+    OmegaConf.update(cfg, "data.rot", "x", force_add=True)
+
+    with pytest.raises(ConfigError, match="2 configuration problems"):
+        require_valid(cfg)
+
+
+def test_composing_leaves_hydra_as_it_was() -> None:
+    assert not GlobalHydra.instance().is_initialized()
+    compose()
+    assert not GlobalHydra.instance().is_initialized()
+    with open_composer("train") as outer:
+        compose(["seed=1"])
+        assert GlobalHydra.instance().is_initialized()
+        assert outer.compose(["seed=2"])[0].seed == 2
+
+
+def test_folders_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGLAB_DATA", "/d")
+    monkeypatch.setenv("SEGLAB_RUNS", "/r")
+    paths = OmegaConf.to_container(compose().paths, resolve=True)
+
+    assert paths == {"data_dir": "/d", "cache_dir": "~/.cache/seglab", "runs_dir": "/r"}
+
+
+def test_further_folder_adds_choices(tmp_path: Path) -> None:
+    (tmp_path / "optimizer").mkdir()
+    text = "_target_: seglab.optim.build_optimizer\nname: lion\nlr: 1.0e-4\n"
+    (tmp_path / "optimizer" / "mine.yaml").write_text(text, encoding="utf-8")
+
+    assert check_overrides("train", ["optimizer=mine"], search=[tmp_path]).problems == []
+    assert len(check_overrides("train", ["optimizer=mine"]).problems) == 1

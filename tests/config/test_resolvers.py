@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from seglab.config.resolvers import experiment_of, model_name, new_run_id, register_resolvers
+
+
+def test_run_id_is_one_a_configuration_and_sorts_by_time() -> None:
+    register_resolvers()
+    one = OmegaConf.create({"a": "x/${run_id:}", "b": "${run_id:}"})
+    other = OmegaConf.create({"a": "${run_id:}"})
+
+    assert one.a == f"x/{one.b}"
+    assert one.b == one.b
+    assert one.b != other.a
+    assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{6}", new_run_id())
+
+
+def test_model_name_is_architecture_or_class() -> None:
+    assert model_name("seglab.models.build_smp", "unet") == "unet"
+    assert model_name("seglab.models.SegNetBasic", None) == "segnetbasic"
+
+
+def test_experiment_of_a_run_is_the_folder_around_it(tmp_path: Path) -> None:
+    assert experiment_of(str(tmp_path / "demo" / "one")) == "demo"
+    assert experiment_of(f"{tmp_path}/demo/one/") == "demo"

@@ -1,0 +1,123 @@
+"""The schema is a floor below what it describes; these tests keep the two the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+from seglab.config.augmentation import AugmentSpec
+from seglab.config.fields import Bounds, ChosenBy, Span
+from seglab.config.importers import IMPORTER_OPTIONS
+from seglab.config.schema import Data, Importer
+from seglab.config.targets import SCHEDULES, SCHEMAS, Arch
+from seglab.core.architectures import ARCHITECTURES
+
+# Supplied by the composition root, from the data or the length of the run.
+RUNTIME = {"num_classes", "ignore_index", "model", "optimizer", "total_steps", "steps_per_epoch"}
+# Of a term the sum's own; the sum's are resolved from the training split by the composition root.
+RUNTIME_OF_TERMS = RUNTIME | {"class_weights"}
+
+PLAIN_TARGETS = [
+    (group, target, schema)
+    for group, targets in SCHEMAS.items()
+    for target, schema in targets.items()
+    if not isinstance(schema, ChosenBy)
+]
+
+
+def load(target: str) -> Any:
+    module, _, name = target.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def defaults_of(schema: type) -> dict[str, Any]:
+    return {
+        field.name: field.default
+        for field in dataclasses.fields(schema)
+        if field.default is not dataclasses.MISSING
+    }
+
+
+@pytest.mark.parametrize(("group", "target", "schema"), PLAIN_TARGETS, ids=lambda one: str(one))
+def test_fields_are_constructor_parameters(group: str, target: str, schema: type) -> None:
+    runtime = RUNTIME_OF_TERMS if group == "loss_term" else RUNTIME
+    parameters = inspect.signature(load(target)).parameters
+    expected = {name for name in parameters if name not in runtime}
+    fields = {field.name for field in dataclasses.fields(schema)}
+
+    assert fields == expected
+    for name, default in defaults_of(schema).items():
+        assert default == parameters[name].default, name
+
+
+def test_every_schedule_has_its_parameters() -> None:
+    from seglab.optim.schedulers import SCHEDULES as BUILT
+
+    assert set(SCHEDULES) == set(BUILT)
+    for name, schema in SCHEDULES.items():
+        fields = {one.name: one.default for one in dataclasses.fields(BUILT[name])}
+        assert defaults_of(schema) == fields, name
+
+
+def test_architectures_are_those_of_the_models() -> None:
+    assert {*get_args(Arch), "segnet", "segnet_basic"} == set(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("name", sorted(IMPORTER_OPTIONS))
+def test_options_are_keyword_parameters_of_the_importer(name: str) -> None:
+    from seglab.data.importers import IMPORTERS
+
+    parameters = {
+        one.name: one.default
+        for one in inspect.signature(IMPORTERS[name]).parameters.values()
+        if one.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+    assert defaults_of(IMPORTER_OPTIONS[name]) == parameters
+
+
+def test_importers_are_those_there_are() -> None:
+    from seglab.data.importers import IMPORTERS
+
+    assert set(get_args(Importer)) == set(IMPORTERS) == set(IMPORTER_OPTIONS)
+    assert "importer" in get_type_hints(Data)
+
+
+def test_augmentation_has_the_names_defaults_and_limits_of_the_spec() -> None:
+    from seglab.augment.spec import AugmentSpec as Built
+
+    built = {field.name: field for field in dataclasses.fields(Built)}
+    ours = get_type_hints(AugmentSpec)
+
+    assert set(ours) == set(built)
+    for name, section in ours.items():
+        if not dataclasses.is_dataclass(section):
+            continue
+        theirs = {one.name: one for one in dataclasses.fields(built[name].default_factory)}
+        assert defaults_of(section) == {key: one.default for key, one in theirs.items()}
+        for key, hint in get_type_hints(section, include_extras=True).items():
+            limits = theirs[key].metadata
+            extras = getattr(hint, "__metadata__", ())
+            found = [(one.low, one.high) for one in extras if isinstance(one, Bounds | Span)]
+            expected = [(limits["low"], limits["high"])] if "low" in limits else []
+            assert found == expected, f"{name}.{key}"
+            assert get_args(hint) == limits.get("options", get_args(hint)), f"{name}.{key}"
+
+
+def test_only_known_packages_are_built() -> None:
+    for targets in SCHEMAS.values():
+        assert all(target.startswith("seglab.") for target in targets)
+
+
+def test_schema_imports_nothing_heavy() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, seglab.config.overrides; print([m for m in ('torch', 'pandas', 'cv2', 'timm', 'pytorch_lightning') if m in sys.modules])"  # noqa: E501
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"

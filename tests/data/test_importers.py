@@ -1,0 +1,446 @@
+"""Every importer on a tiny tree of its layout, under one contract; and the ways to a manifest."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seglab.core.errors import ConfigError, DataError, DataNotFoundError
+from seglab.data.images import image_size, read_mask
+from seglab.data.importers import IMPORTERS, import_dataset, open_dataset, resolve_options
+from seglab.data.importers.ade20k import CLASS_NAMES as ADE_NAMES
+from seglab.data.importers.cityscapes import cityscapes_labels
+from seglab.data.importers.voc import voc_palette
+from seglab.data.manifest import SPLITS, Manifest
+
+HEIGHT, WIDTH = 6, 8
+
+
+def write_image(path: Path, seed: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def write_mask(path: Path, values: list[int], palette: bool = False) -> None:
+    """Write a mask that holds each of the values equally often, in order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.repeat(np.array(values, np.uint8), HEIGHT * WIDTH // len(values))
+    image = Image.fromarray(pixels.reshape(HEIGHT, WIDTH))
+    if palette:
+        image = image.convert("P")
+        image.putpalette([value for colour in voc_palette(256) for value in colour])
+    image.save(path)
+
+
+def make_camvid(root: Path) -> None:
+    root.mkdir(exist_ok=True)
+    for split, names in (("train", ["0001TP_1", "0001TP_2", "0016E5_3"]), ("val", ["0016E5_4"])):
+        lines = []
+        for number, name in enumerate(names):
+            write_image(root / split / f"{name}.png", number)
+            write_mask(root / f"{split}annot" / f"{name}.png", [0, 3, 11])
+            lines.append(
+                f"/SegNet/CamVid/{split}/{name}.png /SegNet/CamVid/{split}annot/{name}.png"
+            )
+        (root / f"{split}.txt").write_text("\n".join(lines) + "\n")
+
+
+def make_voc(root: Path) -> None:
+    base = root / "VOCdevkit" / "VOC2012"
+    lists = base / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    for split, names in (
+        ("train", ["2007_1", "2007_2"]),
+        ("val", ["2007_3"]),
+        ("test", ["2008_4"]),
+    ):
+        (lists / f"{split}.txt").write_text("\n".join(names) + "\n")
+        for name in names:
+            write_image(base / "JPEGImages" / f"{name}.jpg")
+            if split != "test":
+                write_mask(base / "SegmentationClass" / f"{name}.png", [0, 15, 255], palette=True)
+
+
+def make_cityscapes(root: Path) -> None:
+    for split, city, frames in (
+        ("train", "aachen", ["000000_000019", "000000_000020", "000001_000019"]),
+        ("val", "ulm", ["000000_000019"]),
+        ("test", "bonn", ["000000_000019"]),
+    ):
+        for frame in frames:
+            name = f"{city}_{frame}"
+            write_image(root / "leftImg8bit" / split / city / f"{name}_leftImg8bit.png")
+            mask = root / "gtFine" / split / city / f"{name}_gtFine_labelIds.png"
+            write_mask(mask, [7, 33, 0, 4])
+
+
+def make_ade20k(root: Path) -> None:
+    base = root / "ADEChallengeData2016"
+    for folder, names in (
+        ("training", ["ADE_train_1", "ADE_train_2"]),
+        ("validation", ["ADE_val_1"]),
+    ):
+        for name in names:
+            write_image(base / "images" / folder / f"{name}.jpg")
+            write_mask(base / "annotations" / folder / f"{name}.png", [0, 1, 150])
+    (base / "sceneCategories.txt").write_text("ADE_train_1 airport_terminal\nADE_val_1 street\n")
+
+
+def make_oxford_pet(root: Path) -> None:
+    base = root / "oxford-iiit-pet"
+    lists: dict[str, list[str]] = {"trainval": [], "test": []}
+    for breed, species in (("Abyssinian", 1), ("yorkshire_terrier", 2)):
+        for number in range(6):
+            name = f"{breed}_{number}"
+            write_image(base / "images" / f"{name}.jpg", number)
+            write_mask(base / "annotations" / "trimaps" / f"{name}.png", [1, 2, 3])
+            line = f"{name} 1 {species} 1"
+            lists["test" if number == 5 else "trainval"].append(line)
+    for split, lines in lists.items():
+        (base / "annotations" / f"{split}.txt").write_text("\n".join(lines) + "\n")
+    everything = ["#Image CLASS-ID SPECIES BREED", *lists["trainval"], *lists["test"]]
+    (base / "annotations" / "list.txt").write_text("\n".join(everything) + "\n")
+
+
+def make_folder(root: Path) -> None:
+    for number in range(10):
+        write_image(root / "images" / f"s{number // 2}_{number}.jpg", number)
+        write_mask(root / "masks" / f"s{number // 2}_{number}.png", [0, 1, 2, 255])
+
+
+class ImporterContract:
+    """What holds for every importer; a subclass says how to make its tree and what is in it."""
+
+    importer: ClassVar[str]
+    make: ClassVar[Callable[[Path], None]]
+    options: ClassVar[dict[str, Any]] = {}
+    splits: ClassVar[dict[str, int]]
+    # Pixels of each class that occurs in a mask, by name, then those ignored.
+    pixels: ClassVar[dict[str, int]]
+    ignored: ClassVar[int]
+    looked_for: ClassVar[str]
+
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Path:
+        root = tmp_path / "raw"
+        type(self).make(root)
+        return root
+
+    @pytest.fixture
+    def manifest(self, root: Path, tmp_path: Path) -> Manifest:
+        return import_dataset(self.importer, root, tmp_path / "out", "tiny", self.options)
+
+    def test_splits_are_as_laid_out(self, manifest: Manifest) -> None:
+        expected = dict.fromkeys(SPLITS, 0) | self.splits
+        assert manifest.splits() == expected
+
+    def test_ids_are_unique_and_groups_set(self, manifest: Manifest) -> None:
+        table = manifest.table
+        assert table["sample_id"].is_unique
+        assert (table["group"] != "").all()
+        assert table["keep"].all()
+        assert set(table["split"]) <= set(SPLITS)
+
+    def test_sizes_and_masks_decode(self, manifest: Manifest) -> None:
+        assert set(zip(manifest.table["height"], manifest.table["width"], strict=True)) == {
+            (HEIGHT, WIDTH)
+        }
+        names = manifest.labels.class_names
+        for row in manifest.table.itertuples():
+            assert image_size(manifest.root / row.image) == (HEIGHT, WIDTH)
+            assert (row.mask is None) == (row.split == "unlabeled")
+            if row.mask is None:
+                continue
+            path = manifest.root / row.mask
+            mask = read_mask(path, manifest.labels, manifest.mask_encoding)
+            counts = [int((mask == index).sum()) for index in range(len(names))]
+            assert row.class_pixels == [*counts, int((mask == 255).sum())]
+            found = {name: count for name, count in zip(names, counts, strict=True) if count}
+            assert found == self.pixels
+            assert row.class_pixels[-1] == self.ignored
+
+    def test_round_trip_keeps_the_fingerprint(self, manifest: Manifest, tmp_path: Path) -> None:
+        again = Manifest.read(tmp_path / "out")
+        assert again.fingerprint == manifest.fingerprint
+        assert again.provenance["importer"] == self.importer
+
+    def test_importing_again_gives_the_same(
+        self, root: Path, manifest: Manifest, tmp_path: Path
+    ) -> None:
+        again = import_dataset(self.importer, root, tmp_path / "two", "other", self.options)
+        assert again.fingerprint == manifest.fingerprint
+
+    def test_relative_root_works(
+        self, root: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.chdir(root.parent)
+        again = import_dataset(self.importer, Path("raw"), tmp_path / "two", "tiny", self.options)
+        assert again.fingerprint == manifest.fingerprint
+        assert again.root == root
+
+    def test_raw_root_is_not_written_to(self, root: Path, tmp_path: Path) -> None:
+        before = sorted(root.rglob("*"))
+        import_dataset(self.importer, root, tmp_path / "out", "tiny", self.options)
+        assert sorted(root.rglob("*")) == before
+
+    def test_wrong_root_names_what_was_looked_for(self, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "empty" / "notes.md").write_text("x")
+        for root, expected in (("empty", r"holds notes\.md"), ("gone", "gone is no folder")):
+            with pytest.raises(DataNotFoundError, match=expected) as caught:
+                import_dataset(self.importer, tmp_path / root, tmp_path, "tiny", self.options)
+            assert self.looked_for in str(caught.value)
+
+    def test_lost_mask_is_named(self, root: Path, manifest: Manifest, tmp_path: Path) -> None:
+        lost = manifest.split("train")["mask"][0]
+        (root / lost).unlink()
+        with pytest.raises(DataNotFoundError) as caught:
+            import_dataset(self.importer, root, tmp_path / "two", "tiny", self.options)
+        assert f"{root / lost}: no such file" in str(caught.value)
+
+
+class TestCamvid(ImporterContract):
+    importer = "camvid"
+    make = staticmethod(make_camvid)
+    splits: ClassVar = {"train": 3, "val": 1}
+    pixels: ClassVar = {"sky": 16, "road": 16}
+    ignored = 16
+    looked_for = "train.txt"
+
+    def test_group_is_the_drive(self, manifest: Manifest) -> None:
+        assert manifest.table["group"].tolist() == ["0001TP", "0001TP", "0016E5", "0016E5"]
+
+    def test_missing_test_list_is_noted(self, manifest: Manifest) -> None:
+        assert manifest.provenance["notes"] == ["no test.txt: the test split is empty"]
+
+
+class TestVoc(ImporterContract):
+    importer = "voc"
+    make = staticmethod(make_voc)
+    splits: ClassVar = {"train": 2, "val": 1, "unlabeled": 1}
+    pixels: ClassVar = {"background": 16, "person": 16}
+    ignored = 16
+    looked_for = "ImageSets/Segmentation/train.txt"
+
+    def test_palette_is_the_known_one(self) -> None:
+        assert voc_palette(21)[15] == (192, 128, 128)
+        assert voc_palette(21)[20] == (0, 64, 128)
+
+
+class TestCityscapes(ImporterContract):
+    importer = "cityscapes"
+    make = staticmethod(make_cityscapes)
+    splits: ClassVar = {"train": 3, "val": 1, "unlabeled": 1}
+    pixels: ClassVar = {"road": 12, "bicycle": 12}
+    ignored = 24
+    looked_for = "leftImg8bit"
+
+    def test_group_is_city_and_sequence(self, manifest: Manifest) -> None:
+        groups = manifest.split("train")["group"].tolist()
+        assert groups == ["aachen_000000", "aachen_000000", "aachen_000001"]
+
+    def test_nineteen_of_thirty_four_ids_count(self) -> None:
+        values = list(cityscapes_labels().raw_ids.values())
+        assert sorted(value for value in values if value != 255) == list(range(19))
+        assert values.count(255) == 15
+
+
+class TestAde20k(ImporterContract):
+    importer = "ade20k"
+    make = staticmethod(make_ade20k)
+    splits: ClassVar = {"train": 2, "val": 1}
+    pixels: ClassVar = {"wall": 16, "flag": 16}
+    ignored = 16
+    looked_for = "images/training"
+
+    def test_scene_becomes_a_tag(self, manifest: Manifest) -> None:
+        assert manifest.table["tags"].tolist() == [["airport_terminal"], [], ["street"]]
+
+    def test_names_come_from_the_data_set_if_it_has_them(self, root: Path, tmp_path: Path) -> None:
+        info = root / "ADEChallengeData2016" / "objectInfo150.txt"
+        lines = [f"{i + 1}\t0.1\t1\t1\t{name}, thing" for i, name in enumerate(ADE_NAMES)]
+        lines[1] = "2\t0.1\t1\t1\twall, edifice"
+        info.write_text("Idx\tRatio\tTrain\tVal\tName\n" + "\n".join(lines) + "\n")
+        manifest = import_dataset("ade20k", root, tmp_path / "out", "tiny")
+        assert manifest.labels.class_names[:3] == ("wall", "wall, edifice", "sky")
+        info.write_text("Idx\tName\n1\twall\n")
+        with pytest.raises(DataError, match="expected a header and 150 classes, got 1"):
+            import_dataset("ade20k", root, tmp_path / "out", "tiny")
+
+
+class TestOxfordPet(ImporterContract):
+    importer = "oxford_pet"
+    make = staticmethod(make_oxford_pet)
+    splits: ClassVar = {"train": 8, "val": 2, "test": 2}
+    pixels: ClassVar = {"pet": 16, "background": 16, "border": 16}
+    ignored = 0
+    looked_for = "annotations/trimaps"
+
+    def test_validation_holds_every_breed(self, manifest: Manifest) -> None:
+        tags = manifest.split("val")["tags"].tolist()
+        assert tags == [["Abyssinian", "cat"], ["yorkshire_terrier", "dog"]]
+
+    def test_unknown_target_is_refused(self, root: Path, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="did you mean 'binary'"):
+            import_dataset("oxford_pet", root, tmp_path, "tiny", {"target": "binry"})
+
+    def test_list_alone_is_split_too(self, root: Path, tmp_path: Path) -> None:
+        (root / "oxford-iiit-pet" / "annotations" / "test.txt").unlink()
+        manifest = import_dataset("oxford_pet", root, tmp_path / "out", "tiny")
+        assert manifest.splits() == {"train": 10, "val": 2, "test": 0, "unlabeled": 0}
+
+
+class TestOxfordPetBinary(TestOxfordPet):
+    options: ClassVar = {"target": "binary"}
+    pixels: ClassVar = {"pet": 16, "background": 16}
+    ignored = 16
+
+
+class TestFolder(ImporterContract):
+    importer = "folder"
+    make = staticmethod(make_folder)
+    options: ClassVar = {"class_names": ["a", "b", "c"], "group_pattern": r"^(s\d+)_"}
+    splits: ClassVar = {"train": 8, "val": 2}
+    pixels: ClassVar = {"a": 12, "b": 12, "c": 12}
+    ignored = 12
+    looked_for = "images"
+
+    def test_no_group_straddles(self, manifest: Manifest) -> None:
+        assert manifest.table.groupby("group")["split"].nunique().max() == 1
+
+
+def open_tiny(tmp_path: Path, **changes: Any) -> Manifest:
+    content: dict[str, Any] = {
+        "name": "tiny",
+        "importer": "camvid",
+        "root": tmp_path / "raw",
+        "manifest": None,
+        "options": {},
+        "data_dir": tmp_path / "data",
+    }
+    return open_dataset(**content | changes)
+
+
+def test_open_imports_once_and_then_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_camvid(tmp_path / "raw")
+    first = open_tiny(tmp_path)
+    folders = [path.name for path in (tmp_path / "data" / "manifests").iterdir() if path.is_dir()]
+    assert len(folders) == 1
+    assert folders[0].startswith("tiny-")
+    monkeypatch.setattr("seglab.data.importers.build_manifest", None)
+    assert open_tiny(tmp_path).fingerprint == first.fingerprint
+    # The same options spelt out are the same data set.
+    assert open_tiny(tmp_path, options={"group_by_drive": True}).fingerprint == first.fingerprint
+
+
+def test_open_with_other_options_is_another_manifest(tmp_path: Path) -> None:
+    make_camvid(tmp_path / "raw")
+    first, second = open_tiny(tmp_path), open_tiny(tmp_path, options={"group_by_drive": False})
+    assert first.table["group"].nunique() == 2
+    assert second.table["group"].nunique() == 4
+
+
+def test_two_at_once_import_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_camvid(tmp_path / "raw")
+    calls: list[str] = []
+    importer = IMPORTERS["camvid"]
+
+    def counted(root: Path, *, group_by_drive: bool = True) -> Any:
+        calls.append(threading.current_thread().name)
+        return importer(root, group_by_drive=group_by_drive)
+
+    monkeypatch.setattr("seglab.data.importers.camvid.import_camvid", counted)
+    threads = [threading.Thread(target=open_tiny, args=(tmp_path,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
+    assert open_tiny(tmp_path).splits()["train"] == 3
+
+
+def test_reuse_lists_all_files_that_are_gone(tmp_path: Path) -> None:
+    make_camvid(tmp_path / "raw")
+    open_tiny(tmp_path)
+    (tmp_path / "raw" / "train" / "0001TP_1.png").unlink()
+    (tmp_path / "raw" / "valannot" / "0016E5_4.png").unlink()
+    with pytest.raises(
+        DataNotFoundError, match="2 of 8 files of its manifest are missing"
+    ) as caught:
+        open_tiny(tmp_path)
+    assert "train/0001TP_1.png" in str(caught.value)
+    assert "valannot/0016E5_4.png" in str(caught.value)
+    (tmp_path / "raw").rename(tmp_path / "moved")
+    with pytest.raises(DataNotFoundError, match=r"its root .*raw is not there; set data\.root"):
+        open_tiny(tmp_path)
+
+
+def test_explicit_manifest_wins(tmp_path: Path) -> None:
+    make_camvid(tmp_path / "raw")
+    manifest = import_dataset("camvid", tmp_path / "raw", tmp_path / "out", "mine")
+    smaller = manifest.with_table(manifest.table.assign(keep=[True, False, True, True]))
+    path = smaller.write(tmp_path / "out")
+    opened = open_tiny(tmp_path, manifest=path, importer="nonsense", root=None)
+    assert opened.fingerprint == smaller.fingerprint
+    (tmp_path / "raw").rename(tmp_path / "moved")
+    moved = open_tiny(tmp_path, manifest=path, root=tmp_path / "moved")
+    assert (moved.root, moved.fingerprint) == (tmp_path / "moved", smaller.fingerprint)
+
+
+def test_root_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"importer 'camvid' needs data\.root"):
+        open_tiny(tmp_path, root=None)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_read_only_root_is_enough(tmp_path: Path) -> None:
+    make_camvid(tmp_path / "raw")
+    (tmp_path / "raw").chmod(0o555)
+    assert open_tiny(tmp_path).splits()["train"] == 3
+
+
+def test_unknown_importer_and_options_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"unknown importer 'camvit' \(did you mean 'camvid'"):
+        resolve_options("camvit", {})
+    with pytest.raises(ConfigError) as caught:
+        resolve_options(
+            "folder", {"class_name": ["a"], "binary": "yes", "seed": 1.5, "masks": None}
+        )
+    assert caught.value.problems == [
+        "importer 'folder' has no option 'class_name' (did you mean 'class_names'?); options are "
+        "images, masks, class_names, palette, mask_encoding, binary, raw_ids, ignore_index, split, "
+        "lists, val_fraction, test_fraction, seed, group_pattern, allow_unlabeled",
+        "option 'binary' of importer 'folder' must be bool, got 'yes'",
+        "option 'seed' of importer 'folder' must be int, got 1.5",
+    ]
+
+
+def test_defaults_are_filled_in_and_containers_made_plain() -> None:
+    options = resolve_options("folder", {"class_names": ("a", "b"), "val_fraction": 0})
+    assert options["class_names"] == ["a", "b"]
+    assert (options["val_fraction"], options["images"]) == (0, "images")
+
+
+def test_every_importer_can_be_loaded() -> None:
+    assert list(IMPORTERS) == [
+        "folder", "camvid", "voc", "cityscapes", "ade20k", "oxford_pet", "synth",
+    ]  # fmt: skip
+    for name in IMPORTERS:
+        assert IMPORTERS[name].__name__ == f"import_{name}"
+
+
+def test_real_camvid_is_as_its_readme_says(shared: Path, tmp_path: Path) -> None:
+    manifest = import_dataset("camvid", shared / "data" / "camvid", tmp_path, "camvid")
+    assert manifest.splits() == {"train": 367, "val": 101, "test": 0, "unlabeled": 0}
+    groups = manifest.split("train")["group"].value_counts().to_dict()
+    assert groups == {"0016E5": 204, "0006R0": 101, "0001TP": 62}
+    assert set(manifest.split("val")["group"]) == {"0016E5"}
+    assert set(zip(manifest.table["height"], manifest.table["width"], strict=True)) == {(360, 480)}

@@ -1,0 +1,87 @@
+"""The execution plan follows from facts, and what a user sets by hand stands."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from seglab.core.errors import ConfigError
+from seglab.engine.plan import Device, PlanSettings, available_cores, choose_plan, inspect_device
+
+CPU = Device("cpu", "a CPU", 1, 8, has_fast_bf16=True, shared_memory_bytes=2**33)
+
+
+def test_cpu_with_bf16_hardware_gets_bf16_channels_last() -> None:
+    plan = choose_plan(PlanSettings(), CPU)
+    assert (plan.precision, plan.memory_format, plan.compile) == ("bf16", "channels_last", False)
+    assert plan.lightning_precision == "bf16-mixed"
+    assert plan.torch_memory_format is torch.channels_last
+
+
+def test_cpu_without_bf16_hardware_stays_in_fp32() -> None:
+    device = Device("cpu", "an old CPU", 1, 4, has_fast_bf16=False)
+    plan = choose_plan(PlanSettings(), device)
+    assert (plan.precision, plan.num_threads, plan.num_workers) == ("fp32", 4, 1)
+
+
+def test_one_core_loads_in_the_training_process() -> None:
+    assert choose_plan(PlanSettings(), Device("cpu", "", 1, 1, False)).num_workers == 0
+
+
+def test_gpu_shares_cores_among_devices() -> None:
+    plan = choose_plan(PlanSettings(), Device("cuda", "a GPU", 4, 32, True, 2**33))
+    assert (plan.num_threads, plan.num_workers, plan.precision) == (8, 8, "bf16")
+    old = choose_plan(PlanSettings(), Device("cuda", "an old GPU", 1, 4, False, 2**33))
+    assert old.precision == "fp16"
+
+
+def test_small_shared_memory_means_no_workers_and_says_so() -> None:
+    plan = choose_plan(PlanSettings(), Device("cuda", "a GPU in a container", 1, 8, True, 2**24))
+    assert plan.num_workers == 0
+    assert "/dev/shm" in plan.sentence()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("precision", "fp32"),
+        ("memory_format", "contiguous"),
+        ("compile", True),
+        ("num_threads", 3),
+        ("num_workers", 5),
+    ],
+)
+def test_choice_by_hand_stands_and_is_named(name: str, value: object) -> None:
+    plan = choose_plan(PlanSettings(**{name: value}), CPU)
+    assert getattr(plan, name) == value
+    assert f"{name} set by hand" in plan.sentence()
+
+
+def test_stock_plan_is_torch_as_it_comes() -> None:
+    plan = choose_plan(PlanSettings(plan="stock"), CPU)
+    assert (plan.precision, plan.memory_format, plan.num_workers) == ("fp32", "contiguous", 0)
+
+
+def test_fp16_on_a_cpu_is_refused() -> None:
+    with pytest.raises(ConfigError, match="fp16 needs a GPU"):
+        choose_plan(PlanSettings(precision="fp16"), CPU)
+
+
+def test_absent_accelerator_is_refused_with_what_is_there() -> None:
+    absent = "cuda" if not torch.cuda.is_available() else "mps"
+    with pytest.raises(ConfigError, match=rf"'{absent}' is not on this machine; it has .*cpu"):
+        inspect_device(absent)
+
+
+@pytest.mark.parametrize("devices", [0, -3])
+def test_impossible_number_of_devices_is_refused(devices: int) -> None:
+    with pytest.raises(ConfigError, match=f"trainer.devices: expected 1 or more .* got {devices}"):
+        inspect_device("cpu", devices)
+
+
+def test_plan_is_one_line_and_plain() -> None:
+    plan = choose_plan(PlanSettings(), inspect_device("cpu", 1), micro_batch_size=2)
+    assert "\n" not in plan.sentence()
+    assert "micro-batch 2" in plan.sentence()
+    assert plan.to_dict()["micro_batch_size"] == 2
+    assert available_cores() >= 1

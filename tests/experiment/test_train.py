@@ -1,0 +1,124 @@
+"""One training end to end: what it leaves behind, and that its numbers are the ones it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from rich.console import Console
+
+from seglab.config.compose import compose
+from seglab.core.errors import ConfigError, TrainingError
+from seglab.experiment.train import TrainResult, resume, train
+from seglab.metrics.scores import miou
+from seglab.runs import RunRecord
+
+
+def _train(overrides: list[str], run_dir: Path | None = None) -> TrainResult:
+    return train(compose(overrides), run_dir, Console(quiet=True))
+
+
+def _weights(run_dir: Path, name: str = "last.ckpt") -> dict[str, torch.Tensor]:
+    path = run_dir / "checkpoints" / name
+    return torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+
+
+def _same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.equal(first[key], second[key]) for key in first
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """One finished tiny training that the tests below look at."""
+    from tests.experiment.conftest import TINY  # pragma: no cover
+
+    return _train([*TINY, f"paths.runs_dir={tmp_path_factory.mktemp('finished')}"])
+
+
+class TestFinishedRun:
+    """What a finished run leaves."""
+
+    def test_record_is_complete(self, finished: TrainResult) -> None:
+        record = RunRecord.open(finished.run_dir)
+        content = record.read()
+        assert content["status"] == "finished"
+        assert content["kind"] == "train"
+        assert content["execution_plan"]["accelerator"] == "cpu"
+        assert len(content["dataset_fingerprint"]) == 16
+        assert content["metrics"]["val/miou"] == pytest.approx(finished.metrics["val/miou"])
+        assert {"val/miou", "val/dice", "val/pixel_acc", "val/loss", "test/miou"} <= content[
+            "metrics"
+        ].keys()
+        for name in ("config.yaml", "history.csv", "per_image.parquet", "confusion.npy"):
+            assert (finished.run_dir / name).is_file(), name
+        assert {path.name for path in (finished.run_dir / "checkpoints").iterdir()} == {
+            "best.ckpt",
+            "last.ckpt",
+        }
+
+    def test_scores_follow_from_the_confusion_matrix(self, finished: TrainResult) -> None:
+        confusion = np.load(finished.run_dir / "confusion.npy")
+        assert confusion.dtype == np.int64
+        assert finished.metrics["val/miou"] == pytest.approx(miou(confusion))
+
+    def test_per_image_counts_add_up_to_the_matrix(self, finished: TrainResult) -> None:
+        frame = pd.read_parquet(finished.run_dir / "per_image.parquet")
+        confusion = np.load(finished.run_dir / "confusion.npy")
+        val = frame[frame["split"] == "val"]
+        assert np.array_equal(np.stack(list(val["tp"])).sum(0), confusion.diagonal())
+        assert val["sample_id"].is_unique
+
+    def test_best_score_is_the_best_of_the_history(self, finished: TrainResult) -> None:
+        history = RunRecord.open(finished.run_dir).history()
+        assert list(history["epoch"]) == [0, 1]
+        assert finished.metrics["val/miou"] == pytest.approx(history["val/miou"].max(), abs=1e-6)
+
+    def test_figures_and_tables_are_files(self, finished: TrainResult) -> None:
+        names = {path.name for path in (finished.run_dir / "figures").iterdir()}
+        assert {"curves.png", "samples.png", "confusion_val.png"} <= names
+        assert (finished.run_dir / "classes.md").read_text(encoding="utf-8").count("|") > 10
+        verdict = json.loads((finished.run_dir / "verdict.json").read_text(encoding="utf-8"))
+        assert verdict["kind"] in {"underfit", "fine", "overfit", "too short to tell"}
+
+
+def test_same_seed_gives_the_same_bits(tiny: list[str], tmp_path: Path) -> None:
+    first = _train([*tiny, "trainer.max_epochs=1"], tmp_path / "a")
+    second = _train([*tiny, "trainer.max_epochs=1", "trainer.num_workers=2"], tmp_path / "b")
+    assert _same(_weights(first.run_dir), _weights(second.run_dir))
+    assert first.metrics["val/miou"] == second.metrics["val/miou"]
+    other = _train([*tiny, "trainer.max_epochs=1", "seed=1"], tmp_path / "c")
+    assert not _same(_weights(first.run_dir), _weights(other.run_dir))
+
+
+def test_micro_batches_change_no_sample_and_no_step(tiny: list[str], tmp_path: Path) -> None:
+    result = _train([*tiny, "trainer.micro_batch_size=1", "trainer.max_epochs=1"], tmp_path / "a")
+    assert RunRecord.open(result.run_dir).history()["step"].iloc[-1] == 3
+
+
+@pytest.mark.parametrize("scheduler", ["plateau", "poly", "cosine", "constant"])
+def test_every_schedule_trains(tiny: list[str], tmp_path: Path, scheduler: str) -> None:
+    result = _train([*tiny, f"scheduler={scheduler}"], tmp_path / "a")
+    assert result.status == "finished"
+
+
+def test_loss_that_is_not_finite_stops_and_names_the_samples(
+    tiny: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match=r"the loss became nan at step \d+; the batch is in"):
+        _train([*tiny, "optimizer=sgd", "optimizer.lr=1e20"], tmp_path / "a")
+    content = json.loads((tmp_path / "a" / "bad_batch.json").read_text())
+    assert len(content["sample_id"]) == 4
+    record = RunRecord.open(tmp_path / "a")
+    assert record.status == "failed"
+    assert "the loss became nan" in record.read()["error"]["message"]
+
+
+def test_finished_run_is_not_resumed(finished: TrainResult) -> None:
+    with pytest.raises(ConfigError, match="is finished; nothing is left to train"):
+        resume(finished.run_dir)

@@ -1,0 +1,97 @@
+"""Sums: the arithmetic, what terms inherit, and every mistake in one message."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from seglab.core.errors import ConfigError
+from seglab.losses import CrossEntropyLoss, DiceLoss, LovaszLoss, WeightedSum
+from seglab.losses import pixels as pixels_module
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    rng = torch.Generator().manual_seed(5)
+    logits = torch.randn(2, 3, 5, 4, generator=rng)
+    mask = torch.randint(0, 3, (2, 5, 4), generator=rng)
+    mask[0, 0] = 200
+    return logits, mask
+
+
+def test_sum_of_parts(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    weights = torch.tensor([1.0, 2.0, 3.0])
+    terms = {"ce": CrossEntropyLoss(), "dice": DiceLoss(), "off": LovaszLoss()}
+    loss = WeightedSum(terms, {"ce": 1, "dice": 0.5, "off": 0}, 200, weights)
+    parts = loss.parts(*batch)
+    assert set(parts) == {"ce", "dice", "off"}
+    torch.testing.assert_close(parts["ce"], CrossEntropyLoss(0.0, 200, weights)(*batch))
+    torch.testing.assert_close(
+        parts["dice"], DiceLoss(ignore_index=200, class_weights=weights)(*batch)
+    )
+    torch.testing.assert_close(loss(*batch), parts["ce"] + 0.5 * parts["dice"])
+    torch.testing.assert_close(loss.combine(parts), loss(*batch))
+
+
+def test_term_keeps_its_own_class_weights(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    terms = {"ce": CrossEntropyLoss(), "dice": DiceLoss(class_weights=[1.0, 1.0, 1.0])}
+    loss = WeightedSum(terms, {"ce": 1, "dice": 1}, 200, [1.0, 5.0, 9.0])
+    torch.testing.assert_close(loss.parts(*batch)["dice"], DiceLoss(ignore_index=200)(*batch))
+
+
+def test_softmax_is_computed_once(
+    batch: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    apply = pixels_module._SoftmaxStatistics.apply
+    monkeypatch.setattr(
+        pixels_module._SoftmaxStatistics, "apply", lambda *a: calls.append(1) or apply(*a)
+    )
+    terms = {"ce": CrossEntropyLoss(), "dice": DiceLoss()}
+    WeightedSum(terms, {"ce": 1, "dice": 1}, ignore_index=200)(*batch)
+    assert len(calls) == 1
+
+
+def test_part_of_weight_zero_cannot_spoil_the_sum() -> None:
+    terms = {"ce": CrossEntropyLoss(), "off": DiceLoss()}
+    loss = WeightedSum(terms, {"ce": 2, "off": 0})
+    total = loss.combine({"ce": torch.tensor(1.5), "off": torch.tensor(float("nan"))})
+    assert float(total) == 3.0
+
+
+def test_class_weights_move_with_the_sum() -> None:
+    loss = WeightedSum({"ce": CrossEntropyLoss()}, {"ce": 1}, class_weights=[1.0, 2.0]).to("meta")
+    assert loss.class_weights.device.type == "meta"
+    assert loss.terms["ce"].class_weights.device.type == "meta"
+    assert loss.state_dict() == {}
+
+
+def test_all_mistakes_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        WeightedSum(
+            {"ce": CrossEntropyLoss(), "dice": DiceLoss(), "mse": torch.nn.MSELoss()},
+            {"ce": -1, "dcie": 1.0, "mse": float("inf")},
+        )
+    assert caught.value.problems == [
+        "loss.weights: no weight for the term 'dice'",
+        "loss.terms.mse: expected a seglab loss, got MSELoss",
+        "loss.weights.ce: expected a finite number >= 0, got -1",
+        "loss.weights.dcie: there is no such term (did you mean 'dice'?)",
+        "loss.weights.mse: expected a finite number >= 0, got inf",
+    ]
+
+
+def test_nothing_to_sum() -> None:
+    with pytest.raises(ConfigError, match="at least one term"):
+        WeightedSum({}, {})
+    with pytest.raises(ConfigError, match="at least one weight above 0"):
+        WeightedSum({"ce": CrossEntropyLoss()}, {"ce": 0})
+
+
+def test_unresolved_word_is_refused_but_none_is_not(
+    batch: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    loss = WeightedSum({"ce": CrossEntropyLoss()}, {"ce": 1}, 200, class_weights="none")
+    torch.testing.assert_close(loss(*batch), CrossEntropyLoss(0.0, 200)(*batch))
+    with pytest.raises(ConfigError, match="'median_frequency' must be computed from the training"):
+        WeightedSum({"ce": CrossEntropyLoss()}, {"ce": 1}, class_weights="median_frequency")

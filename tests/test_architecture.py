@@ -1,0 +1,140 @@
+"""The house of DESIGN section 3: an import goes only downward, and packages form no cycle."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "seglab"
+
+# package -> packages it may import. Rooms of one floor import each other only where listed.
+FLOOR_2 = {"data", "augment", "models", "losses", "metrics", "optim", "inference", "runs"}
+ALLOWED = {
+    "core": set(),
+    "config": {"core"},
+    **{room: {"core"} for room in FLOOR_2},
+    "engine": FLOOR_2 | {"core", "config"},
+    "analysis": {"runs", "metrics", "core"},
+    "experiment": FLOOR_2 | {"engine", "analysis", "core", "config"},
+    "cli": FLOOR_2 | {"experiment", "engine", "analysis", "core", "config"},
+}
+NAMELESS = {"utils.py", "helpers.py", "common.py", "misc.py"}
+
+
+def _sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def _imports(tree: ast.AST, top_level_only: bool = False) -> Iterator[str]:
+    nodes = _top_level(tree) if top_level_only else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import in line {node.lineno}"
+            yield node.module or ""
+
+
+def _top_level(tree: ast.AST) -> Iterator[ast.AST]:
+    """Nodes that run at import: neither inside functions nor under TYPE_CHECKING."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        yield node
+        yield from _top_level(node)
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0]
+
+
+def _arrows() -> set[tuple[str, str, str]]:
+    arrows = set()
+    for path in _sources():
+        if path.parent == PACKAGE:
+            continue
+        for module in _imports(ast.parse(path.read_text(encoding="utf-8"))):
+            parts = module.split(".")
+            if parts[0] == "seglab" and len(parts) > 1 and parts[1] != _room(path):
+                arrows.add((_room(path), parts[1], str(path.relative_to(PACKAGE))))
+    return arrows
+
+
+def test_every_package_has_a_place_in_the_house() -> None:
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert rooms == set(ALLOWED)
+
+
+def test_imports_go_only_downward() -> None:
+    wrong = {arrow for arrow in _arrows() if arrow[1] not in ALLOWED[arrow[0]]}
+    assert not wrong, f"imports against the floors: {sorted(wrong)}"
+
+
+def test_packages_form_no_cycle() -> None:
+    graph: dict[str, set[str]] = {room: set() for room in ALLOWED}
+    for source, target, _ in _arrows():
+        graph[source].add(target)
+    done: set[str] = set()
+    while len(done) < len(graph):
+        free = {room for room, targets in graph.items() if room not in done and targets <= done}
+        assert free, f"cycle among {sorted(set(graph) - done)}"
+        done |= free
+
+
+def test_modules_form_no_cycle() -> None:
+    names = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
+        for path in _sources()
+    }
+    graph = {
+        name: {m for m in _imports(ast.parse(path.read_text()), top_level_only=True) if m in names} - {name}
+        for name, path in names.items()
+    }  # fmt: skip
+    done: set[str] = set()
+    while len(done) < len(graph):
+        free = {name for name, targets in graph.items() if name not in done and targets <= done}
+        assert free, f"cycle among {sorted(set(graph) - done)}"
+        done |= free
+
+
+@pytest.mark.parametrize(
+    ("rooms", "forbidden"),
+    [
+        (("core", "config", "runs"), {"torch", "pytorch_lightning", "wandb"}),
+        (("augment", "models", "losses", "metrics", "optim", "inference"), {"pytorch_lightning", "hydra", "wandb"}),
+        (("engine", "analysis"), {"hydra"}),
+        (("cli",), {"torch", "pytorch_lightning", "wandb", "pandas", "cv2", "matplotlib"}),
+    ],
+)  # fmt: skip
+def test_rooms_stay_free_of(rooms: tuple[str, ...], forbidden: set[str]) -> None:
+    found = {
+        (str(path.relative_to(PACKAGE)), module)
+        for path in _sources() if path.parent != PACKAGE and _room(path) in rooms
+        for module in _imports(ast.parse(path.read_text()), top_level_only=True)
+        if module.split(".")[0] in forbidden
+    }  # fmt: skip
+    assert not found
+
+
+def test_only_the_composition_root_instantiates() -> None:
+    users = {
+        _room(path)
+        for path in _sources()
+        if path.parent != PACKAGE and "hydra.utils" in set(_imports(ast.parse(path.read_text())))
+    }
+    assert users <= {"experiment"}
+
+
+def test_file_names_say_something() -> None:
+    assert not [path for path in _sources() if path.name in NAMELESS]
+
+
+def test_checker_sees_a_wrong_arrow(tmp_path: Path) -> None:
+    source = tmp_path / "wrong.py"
+    source.write_text("def f():\n    from seglab.cli import main\n")
+    assert "seglab.cli" in set(_imports(ast.parse(source.read_text())))
