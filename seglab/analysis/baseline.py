@@ -1,8 +1,7 @@
 """Trivial predictors: the scores any trained model has to beat before it says anything.
 
-`ConstantBaseline` shows what the class shares alone are worth, `ColourBaseline` what colour alone is
-worth. Both are pure numpy and fit in one pass over the training images; the
-scores come from `seglab.metrics`, as those of trained models do.
+`ConstantBaseline` shows what the class shares alone are worth, `ColourBaseline` what colour alone
+is worth. Both are pure numpy; the scores come from `seglab.metrics`, as those of trained models do.
 """
 
 from __future__ import annotations
@@ -89,10 +88,10 @@ class ConstantBaseline:
 class ColourBaseline:
     """Looks up the class most training pixels of the same colour had.
 
-    Colours are quantised to `bins` steps a channel. The counts of a colour cell are smoothed with the
-    class shares of a four times coarser cell around it, and those with the shares of the whole
-    training set (each prior weighs `strength` pixels), so that rare and unseen colours fall back to
-    the colours near them and at last to the most frequent class.
+    Colours are quantised to `bins` steps a channel. The counts of a colour cell are smoothed with
+    the class shares of the eighth of the colour range around it, and those with the shares of the
+    whole training set (each prior weighs `strength` pixels), so that rare and unseen colours fall
+    back to the colours near them and at last to the most frequent class.
 
     Args:
         bins: Steps a channel; a power of two, 4 to 64.

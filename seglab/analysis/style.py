@@ -46,7 +46,7 @@ def new_figure(width: float, height: float, layout: Layout = "constrained") -> F
     return figure
 
 
-def styled() -> Any:  # noqa: ANN401 - matplotlib's own context manager
+def styled() -> Any:
     """Return a context in which figures get the look; also needed while saving."""
     return mpl.rc_context(STYLE)
 

@@ -69,7 +69,7 @@ def read_words(argv: Sequence[str], name: App) -> argparse.Namespace:
 
 
 def _explain(message: str, parser: argparse.ArgumentParser, name: str) -> str:
-    flags = [flag for action in parser._actions for flag in action.option_strings]  # noqa: SLF001
+    flags = [flag for action in parser._actions for flag in action.option_strings]
     unknown = message.removeprefix("unrecognized arguments: ")
     if unknown == message:
         return f"{message}; see seglab {name} --help"
@@ -121,7 +121,7 @@ def run_hydra(app: Application, folder: Path, words: Sequence[str]) -> None:
         try:
             require_valid(cfg, app.name)
             return app.task(cfg)
-        except Exception as error:  # noqa: BLE001 - Hydra would print it and exit in its own way
+        except Exception as error:
             code = report(_job_name(app), error, Path(HydraConfig.get().runtime.output_dir))
             raise SystemExit(code) from error
 

@@ -1,4 +1,4 @@
-"""`seglab data`: describe, import, draw and preview data sets. Flags only; the work is elsewhere."""
+"""`seglab data`: describe, import, draw and preview data sets; only reads the flags."""
 
 from __future__ import annotations
 
@@ -188,6 +188,8 @@ def _open(data: str, root: Path | None) -> Manifest:
         return Manifest.read(path, root)
     choices = _compose([f"data={data}", *([f"data.root='{root}'"] if root else [])])
     content = choices["data"]
+    if content["importer"] != "synth" and content["root"] is None and content["manifest"] is None:
+        raise ConfigError(f"--root: missing; give the folder of the raw data of '{data}'")
     return open_dataset(
         name=content["name"],
         importer=content["importer"],
@@ -213,9 +215,15 @@ def _augmentation(choice: str, changes: Sequence[str]) -> dict[str, Any]:
 def _compose(words: Sequence[str]) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
-    from seglab.config.compose import compose
+    from seglab.config.compose import open_composer
+    from seglab.config.overrides import check_overrides
 
-    return OmegaConf.to_container(compose(words), resolve=True)  # type: ignore[return-value]
+    checked = check_overrides("train", words, allow_missing=True)
+    if checked.problems:
+        raise ConfigError(checked.problems)
+    with open_composer("train") as composer:
+        cfg, _ = composer.compose(checked.overrides)
+    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
 
 
 def _read_samples(manifest: Manifest, args: argparse.Namespace) -> list[tuple[str, Any, Any]]:
@@ -226,16 +234,16 @@ def _read_samples(manifest: Manifest, args: argparse.Namespace) -> list[tuple[st
     """
     from seglab.data.images import read_image, read_mask
 
-    rows = manifest.split(args.split)
-    labelled = rows[rows["mask"].notna()].head(args.num_samples)
-    if labelled.empty:
+    rows = manifest.split(args.split).to_dict(orient="records")
+    labelled = [row for row in rows if row["mask"] is not None][: args.num_samples]
+    if not labelled:
         counts = ", ".join(f"{split} {count}" for split, count in manifest.splits().items())
         raise ConfigError(f"--split: '{args.split}' has no labelled samples; there are {counts}")
     return [
         (
-            row.sample_id,
-            read_image(manifest.root / row.image),
-            read_mask(manifest.root / row.mask, manifest.labels, manifest.mask_encoding),
+            row["sample_id"],
+            read_image(manifest.root / row["image"]),
+            read_mask(manifest.root / row["mask"], manifest.labels, manifest.mask_encoding),
         )
-        for row in labelled.itertuples()
+        for row in labelled
     ]

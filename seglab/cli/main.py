@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ _HELP = ("-h", "--help", "help")
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command in `argv` (the process's own words by default) and exit with its code."""
+    # A log line that cannot be written (`| head` has gone) is no reason for a traceback.
+    logging.raiseExceptions = False
     sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
 
 

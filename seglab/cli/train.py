@@ -42,7 +42,7 @@ def run(argv: Sequence[str]) -> int:
         return completion.run(args.overrides)
     run_dir = resumed_run(args)
     if run_dir is not None:
-        from seglab.experiment.resume import resume
+        from seglab.experiment.train import resume
 
         resume(run_dir)
         return 0

@@ -45,12 +45,11 @@ class Composer:
     def options(self, group: str) -> list[str]:
         """Return the choices of a group; empty when there is no such group."""
         if group not in self._options:
-            self._options[group] = self._list(group, ObjectType.CONFIG)
+            found = self.loader().get_group_options(
+                group, ObjectType.CONFIG, self.config_name, self.extra
+            )
+            self._options[group] = list(found)
         return self._options[group]
-
-    def groups(self) -> list[str]:
-        """Return the names of the groups at the top level."""
-        return [group for group in self._list("", ObjectType.GROUP) if self.options(group)]
 
     def is_group(self, name: str) -> bool:
         """Whether `name` (such as `model` or `hydra/launcher`) has choices."""
@@ -59,10 +58,6 @@ class Composer:
     def loader(self) -> ConfigLoader:
         """Return Hydra's loader, which the parser of overrides needs for `glob(...)`."""
         return GlobalHydra.instance().config_loader()
-
-    def _list(self, group: str, kind: ObjectType) -> list[str]:
-        found = self.loader().get_group_options(group, kind, self.config_name, self.extra)
-        return list(found)
 
 
 @contextmanager

@@ -1,23 +1,20 @@
 """Checks a command line before Hydra composes it, and reports all mistakes at once.
 
-Hydra stops at the first mistake, hides the reason of some, and lets `+misspelt=1` through. Here each
-word is tried on its own: a choice against the files there are, a value on a tree that takes any key,
-and what comes out against the schema. Hydra then gets words that it accepts.
+Hydra stops at the first mistake, hides the reason of some, and lets `+misspelt=1` through. Here
+each word is tried on its own: a choice against the files there are, a value on a tree that takes
+any key, and what comes out against the schema. Hydra then gets words that it accepts.
 """
 
 from __future__ import annotations
 
 import copy
 import difflib
-import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
-from hydra.errors import HydraException
 import yaml
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -26,9 +23,8 @@ from seglab.config.compose import Composer, open_composer
 from seglab.config.locate import conf_dir
 from seglab.config.problems import Problem, did_you_mean, show, show_names
 from seglab.config.validate import App, find_problems
+from seglab.config.words import Word, WordReader, split_choice
 
-# Of a long range only the first values and the last are tried.
-_MAX_ALTERNATIVES = 32
 _FILES_WITH_CHOICES = ("experiment", "debug")
 # The data a run was trained on is only there once there is a run.
 _ONLY_FOR = {("data", "run"): "evaluate"}
@@ -47,28 +43,6 @@ class CheckedOverrides:
     problems: list[str]
 
 
-@dataclass
-class _Word:
-    """One word of the command line."""
-
-    text: str
-    override: Override
-    is_group: bool
-    alternatives: list[str] = field(default_factory=list)
-
-    @property
-    def key(self) -> str:
-        return self.override.key_or_group
-
-    @property
-    def raw_value(self) -> str:
-        return self.text.partition("=")[2]
-
-    @property
-    def for_hydra(self) -> bool:
-        return self.override.is_hydra_override()
-
-
 def check_overrides(
     app: App,
     overrides: Sequence[str],
@@ -81,7 +55,7 @@ def check_overrides(
 ) -> CheckedOverrides:
     """Check what a user typed after `seglab train` or `seglab evaluate`.
 
-    In a multirun every alternative of a word is tried once, with the first alternative of all others.
+    In a multirun each alternative of a word is tried once, with the first one of all others.
 
     Args:
         app: The command.
@@ -95,7 +69,7 @@ def check_overrides(
     name = config_name or app
     with open_composer(name, folder, search) as composer:
         check = _Check(app, composer, [*search, folder or conf_dir()])
-        words = check.read(overrides, multirun)
+        words, check.problems = check.reader.read(overrides, multirun)
         check.choices(words)
         check.values(words, allow_missing)
         return CheckedOverrides(check.for_hydra(words), check.lines())
@@ -113,7 +87,7 @@ class _Check:
         self.app = app
         self.composer = composer
         self.folders = folders
-        self.parser = OverridesParser.create(composer.loader())
+        self.reader = WordReader(composer.loader(), composer.is_group)
         self.problems: list[str] = []
         # Choices put in the place of wrong ones, so that the rest can be checked all the same.
         self.stand_ins: dict[str, str | None] = {}
@@ -126,48 +100,10 @@ class _Check:
         """Return the problems, each once, in the order found."""
         return list(dict.fromkeys(self.problems))
 
-    def read(self, overrides: Sequence[str], multirun: bool) -> list[_Word]:
-        """Parse every word; report the ones that cannot be read."""
-        words = []
-        for text in overrides:
-            if "=" not in text and not text.startswith("~"):
-                self.problems.append(f"{text}: expected key=value, got no '='")
-                continue
-            try:
-                # The plural sets the loader that `glob(...)` asks for choices.
-                override = self.parser.parse_overrides([text])[0]
-                word = _Word(text, override, self.composer.is_group(override.key_or_group))
-                word.alternatives = self.alternatives(word)
-            except HydraException as error:
-                reason = str(error).splitlines()[0]
-                self.problems.append(f"{text}: cannot be read as key=value: {reason}")
-                continue
-            if override.is_sweep_override() and not multirun:
-                self.problems.append(
-                    f"{word.key}: several values need --multirun (-m); a list is written "
-                    f"{word.key}=[...], text with a comma {word.key}=\"'...'\"; got {text}"
-                )
-            words.append(word)
-        return words
-
-    def alternatives(self, word: _Word) -> list[str]:
-        override = word.override
-        if override.is_delete():
-            return []
-        if isinstance(override.value(), IntervalSweep):
-            interval = override.value()
-            return [str(interval.start), str(interval.end)]
-        if not override.is_sweep_override():
-            return [word.raw_value]
-        values = list(itertools.islice(override.sweep_string_iterator(), 10_000))
-        if len(values) > _MAX_ALTERNATIVES:
-            values = [*values[: _MAX_ALTERNATIVES - 1], values[-1]]
-        return values
-
-    def choices(self, words: list[_Word]) -> None:
+    def choices(self, words: list[Word]) -> None:
         """Check the choices of groups: those typed, then those in the chosen experiment's file."""
         for word in words:
-            if not word.is_group or word.override.is_delete():
+            if not word.is_group or word.deletes:
                 continue
             for choice in word.alternatives:
                 self.choice(word.key, choice, "")
@@ -176,9 +112,9 @@ class _Check:
                     for entry in sources.group_defaults(path):
                         self.choice(entry.group, entry.choice, f" [{_short(path)}]", typed=words)
 
-    def choice(self, group: str, choice: str, where: str, typed: Sequence[_Word] = ()) -> None:
+    def choice(self, group: str, choice: str, where: str, typed: Sequence[Word] = ()) -> None:
         options = choices_for(self.app, group, self.composer.options(group))
-        wrong = [one for one in _as_names(choice) if one not in options and one != "null"]
+        wrong = [one for one in split_choice(choice) if one not in options and one != "null"]
         for name in wrong:
             near = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
             listed = f"choices are {show_names(options)}" if options else "there is no such group"
@@ -188,7 +124,7 @@ class _Check:
             if not any(word.key == group for word in typed):
                 self.stand_ins[group] = near[0] if near else None
 
-    def values(self, words: list[_Word], allow_missing: bool) -> None:
+    def values(self, words: list[Word], allow_missing: bool) -> None:
         """Compose with the first alternatives, check; then with each other alternative in turn."""
         first = {word.key: word.alternatives[0] for word in words if word.alternatives}
         self.base = self.compose(words, first)
@@ -202,7 +138,7 @@ class _Check:
                 if groups is not None:
                     self.tree(words, chosen, groups, f" (with {word.key}={value})", allow_missing)
 
-    def compose(self, words: list[_Word], chosen: dict[str, str]) -> DictConfig | None:
+    def compose(self, words: list[Word], chosen: dict[str, str]) -> DictConfig | None:
         """Compose with the group choices alone, and with what is meant for Hydra itself."""
         groups = [text for word in words if (text := self.group_text(word, chosen)) is not None]
         typed = {word.key for word in words if word.is_group}
@@ -224,10 +160,10 @@ class _Check:
             return None
         return cfg
 
-    def group_text(self, word: _Word, chosen: dict[str, str]) -> str | None:
+    def group_text(self, word: Word, chosen: dict[str, str]) -> str | None:
         if not word.is_group:
             return None
-        if word.override.is_delete():
+        if word.deletes:
             return word.text
         package = f"@{word.override.package}" if word.override.package else ""
         choice: str | None = chosen[word.key]
@@ -235,12 +171,12 @@ class _Check:
             choice = self.stand_ins.get(word.key, choice)
         return None if choice is None else f"{self.sign(word)}{word.key}{package}={choice}"
 
-    def sign(self, word: _Word) -> str:
+    def sign(self, word: Word) -> str:
         """Return `+` for a group that is not in the defaults list, else nothing."""
         return "" if word.key in self.default_groups or word.for_hydra else "+"
 
     def tree(
-        self, words: list[_Word], chosen: dict[str, str], groups: DictConfig, note: str,
+        self, words: list[Word], chosen: dict[str, str], groups: DictConfig, note: str,
         allow_missing: bool,
     ) -> None:  # fmt: skip
         """Put the values on a copy of the composed groups and hold it against the schema."""
@@ -250,9 +186,9 @@ class _Check:
                 self.put(cfg, word, chosen.get(word.key))
         typed = [word.key for word in words]
         for problem in find_problems(cfg, self.app):
-            if allow_missing and problem.kind == "missing":
-                continue
             top = problem.key.split(".")[0]
+            if problem.kind == "missing" and (allow_missing or top in self.stand_ins):
+                continue
             if self.stand_ins.get(top, "") is None:
                 continue  # of a group whose choice is wrong and unlike any other
             line = str(problem) + self.origin(problem, typed)
@@ -273,15 +209,14 @@ class _Check:
         )
         return f" [{_short(path)}]" if path else ""
 
-    def put(self, cfg: DictConfig, word: _Word, value: str | None) -> None:
+    def put(self, cfg: DictConfig, word: Word, value: str | None) -> None:
         """Set (or delete) one value on a tree that takes any key."""
         key = word.key
         try:
-            if word.override.is_delete():
+            if word.deletes:
                 _delete(cfg, key)
                 return
-            parsed = self.parser.parse_override(f"{key}={value}").value()
-            OmegaConf.update(cfg, key, parsed, merge=True, force_add=True)
+            OmegaConf.update(cfg, key, self.reader.value(str(value)), merge=True, force_add=True)
         except (HydraException, OmegaConfBaseException, KeyError, ValueError, TypeError,
                 AttributeError) as error:  # fmt: skip
             reason = str(error.args[0]).splitlines()[0]
@@ -289,14 +224,14 @@ class _Check:
             if line not in self.problems:
                 self.problems.append(line)
 
-    def for_hydra(self, words: list[_Word]) -> list[str]:
+    def for_hydra(self, words: list[Word]) -> list[str]:
         """Return the words as Hydra takes them."""
         swept = {word.key for word in words if word.is_group and len(word.alternatives) > 1}
         if swept & set(_FILES_WITH_CHOICES):
             swept |= self.default_groups
         texts = []
         for word in words:
-            if word.override.is_delete() or word.for_hydra:
+            if word.deletes or word.for_hydra:
                 texts.append(word.text)
             elif word.is_group:
                 texts.append(self.sign(word) + word.text.lstrip("+"))
@@ -310,11 +245,6 @@ class _Check:
 
 def _is_below(key: str, other: str) -> bool:
     return key == other or key.startswith((f"{other}.", f"{other}["))
-
-
-def _as_names(choice: str) -> Iterator[str]:
-    for name in choice.strip("[]").split(","):
-        yield name.strip().strip("'\"")
 
 
 def _has(cfg: DictConfig, key: str) -> bool:

@@ -9,6 +9,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from seglab.config.model_rules import SEGNET_ARCH
+
 
 def register_resolvers() -> None:
     """Make the resolvers known; calling it again changes nothing.
@@ -31,7 +33,9 @@ def new_run_id() -> str:
 
 def model_name(target: Any, arch: Any) -> str:
     """Return the architecture's name where a model has one, else its class's in lower case."""
-    return str(arch) if arch is not None else str(target).rpartition(".")[2].lower()
+    if arch is not None:
+        return str(arch)
+    return SEGNET_ARCH.get(str(target), str(target).rpartition(".")[2].lower())
 
 
 def experiment_of(run_dir: Any) -> str:

@@ -6,18 +6,19 @@ is missing or already known to be wrong, the rule does not apply.
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
+from seglab.config.installed_names import optimizer_names
+from seglab.config.model_rules import MODEL_RULES, architecture
 from seglab.config.problems import Problem, did_you_mean, nearest_keys, show
-from seglab.core.architectures import ARCHITECTURES, min_size, min_train_batch, size_divisor
+from seglab.config.sound import NotSoundError, Rule, Sound, broken
+from seglab.core.architectures import min_train_batch
 
-SEGNET_ARCH = {"seglab.models.SegNet": "segnet", "seglab.models.SegNetBasic": "segnet_basic"}
 DATA_LAYOUT = {
     "folder": "the images and masks (data.options names the sub-folders)",
     "camvid": "CamVid's images and label images",
@@ -33,43 +34,6 @@ _CLASS_SCORES = ("iou", "dice")
 _NAME = re.compile(r"[\w][\w.+-]*")
 
 
-class _NotSoundError(Exception):
-    """A rule reads a key that is wrong already."""
-
-
-class Sound:
-    """Reads values by full key as long as nothing is wrong with them."""
-
-    def __init__(self, cfg: DictConfig, wrong: Collection[str]) -> None:
-        self._cfg = cfg
-        self._wrong = wrong
-
-    def __call__(self, key: str, default: Any = _NotSoundError) -> Any:
-        """Return the resolved value at `key` as plain content.
-
-        Raises:
-            _NotSoundError: It is missing (and no default was given) or wrong; ends the rule.
-        """
-        if any(bad == key or bad.startswith((f"{key}.", f"{key}[")) for bad in self._wrong):
-            raise _NotSoundError
-        try:
-            value = OmegaConf.select(self._cfg, key, throw_on_missing=True)
-            # Resolved on the node itself: a copy would lose the root that interpolations refer to.
-            value = (
-                OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-            )
-        except OmegaConfBaseException as error:
-            raise _NotSoundError from error
-        if value is None and default is not _NotSoundError:
-            return default
-        if value is None and OmegaConf.select(self._cfg, key, default=_NotSoundError) is not None:
-            raise _NotSoundError
-        return value
-
-
-Rule = Callable[[Sound], Iterator[Problem]]
-
-
 def broken_rules(cfg: DictConfig, app: str, wrong: Collection[str]) -> list[Problem]:
     """Return what does not go together in a configuration.
 
@@ -83,13 +47,9 @@ def broken_rules(cfg: DictConfig, app: str, wrong: Collection[str]) -> list[Prob
     for rule in _RULES[app]:
         try:
             found += list(rule(value))
-        except _NotSoundError:
+        except NotSoundError:
             continue
     return found
-
-
-def _broken(key: str, text: str) -> Problem:
-    return Problem(key, text, "rule")
 
 
 def _data_is_somewhere(value: Sound) -> Iterator[Problem]:
@@ -113,41 +73,17 @@ def _names_make_folders(value: Sound) -> Iterator[Problem]:
     for key in ("experiment_name", "data.name"):
         name = value(key)
         if not _NAME.fullmatch(name):
-            yield _broken(
+            yield broken(
                 key,
                 f"expected letters, digits, '.', '_', '+' or '-' (it names a folder), got {show(name)}",
             )
 
 
-def _arch(value: Sound) -> tuple[str, int | None, dict[str, Any]]:
-    target = value("model._target_")
-    if target in SEGNET_ARCH:
-        return SEGNET_ARCH[target], None, {}
-    arch = value("model.arch")
-    if arch not in ARCHITECTURES:
-        raise _NotSoundError
-    return arch, value("model.encoder_depth", None), value("model.options", {})
-
-
-def _crop_fits_model(value: Sound) -> Iterator[Problem]:
-    arch, depth, options = _arch(value)
-    crop = value("data.crop_size")
-    divisor, smallest = size_divisor(arch, depth, options), min_size(arch, depth, options)
-    fitting = [-(-max(side, smallest) // divisor) * divisor for side in crop]
-    if fitting != crop:
-        yield _broken(
-            "data.crop_size",
-            f"{arch} takes sides in multiples of {divisor}, at least {smallest}; got {show(crop)}, "
-            f"nearest above is {show(fitting)}",
-        )
-
-
-def _depth_fits_arch(value: Sound) -> Iterator[Problem]:
-    arch, depth, _ = _arch(value)
-    depths = ARCHITECTURES[arch].depths
-    if depth is not None and depths and depth not in depths:
-        allowed = " or ".join(str(one) for one in depths)
-        yield _broken("model.encoder_depth", f"{arch} takes {allowed}, got {depth}")
+def _optimizer_is_known(value: Sound) -> Iterator[Problem]:
+    name, known = value("optimizer.name"), optimizer_names()
+    if known and name not in known:
+        meant = did_you_mean(difflib.get_close_matches(name, sorted(known), n=1))
+        yield broken("optimizer.name", f"timm has no such optimizer{meant}, got {show(name)}")
 
 
 def _batch_fits_devices(value: Sound) -> Iterator[Problem]:
@@ -158,15 +94,15 @@ def _batch_fits_devices(value: Sound) -> Iterator[Problem]:
     count *= value("trainer.num_nodes")
     batch = value("data.batch_size")
     if count and batch % count:
-        yield _broken(
+        yield broken(
             "data.batch_size",
             f"it is shared by all devices, so it must be a multiple of {count} "
             f"(trainer.devices x trainer.num_nodes), got {batch}",
         )
     if isinstance(devices, list) and len(set(devices)) != len(devices):
-        yield _broken("trainer.devices", f"expected each device once, got {show(devices)}")
+        yield broken("trainer.devices", f"expected each device once, got {show(devices)}")
     if isinstance(devices, list) and not devices:
-        yield _broken("trainer.devices", "expected at least one device, got []")
+        yield broken("trainer.devices", "expected at least one device, got []")
 
 
 def _micro_batch_fits(value: Sound) -> Iterator[Problem]:
@@ -175,41 +111,21 @@ def _micro_batch_fits(value: Sound) -> Iterator[Problem]:
     share = value("data.batch_size")
     if isinstance(count, int) and count > 0:
         share //= count * value("trainer.num_nodes")
-    smallest = min_train_batch(_arch(value)[0])
+    smallest = min_train_batch(architecture(value)[0])
     if isinstance(micro, int) and share and (micro > share or share % micro):
-        yield _broken(
+        yield broken(
             "trainer.micro_batch_size",
             f"expected a divisor of a device's share of the batch ({share}), got {micro}",
         )
     if isinstance(micro, int) and micro < smallest:
-        yield _broken(
+        yield broken(
             "trainer.micro_batch_size",
-            f"{_arch(value)[0]} trains on {smallest} images or more, got {micro}",
+            f"{architecture(value)[0]} trains on {smallest} images or more, got {micro}",
         )
     elif share < smallest:
-        yield _broken(
+        yield broken(
             "data.batch_size",
-            f"{_arch(value)[0]} trains on {smallest} images or more a device, got {share}",
-        )
-
-
-def _frozen_encoder_has_no_rate(value: Sound) -> Iterator[Problem]:
-    rate = value("optimizer.encoder_lr", None)
-    if rate is not None and value("model.freeze_encoder", False) is True:
-        yield _broken(
-            "optimizer.encoder_lr",
-            f"the encoder is frozen (model.freeze_encoder=true), so it has no rate; set null, got {rate}",
-        )
-
-
-def _frozen_encoder_has_weights(value: Sound) -> Iterator[Problem]:
-    if (
-        value("model.freeze_encoder", False) is True
-        and value("model.encoder_weights", None) is None
-    ):
-        yield _broken(
-            "model.freeze_encoder",
-            "a frozen encoder without model.encoder_weights stays random; give weights or set false",
+            f"{architecture(value)[0]} trains on {smallest} images or more a device, got {share}",
         )
 
 
@@ -219,7 +135,7 @@ def _monitor_is_a_score(value: Sound) -> Iterator[Problem]:
     prefixes = tuple(f"val/{score}/" for score in _CLASS_SCORES)
     if metric not in known and not (metric.startswith(prefixes) and not metric.endswith("/")):
         meant = did_you_mean(nearest_keys(metric, known))
-        yield _broken(
+        yield broken(
             "monitor.metric",
             f"expected one of {', '.join(known)}, val/iou/CLASS or val/dice/CLASS; "
             f"got {show(metric)}{meant}",
@@ -228,13 +144,13 @@ def _monitor_is_a_score(value: Sound) -> Iterator[Problem]:
     lower = metric == "val/loss"
     if (mode == "min") != lower:
         right = "min" if lower else "max"
-        yield _broken("monitor.mode", f"the best {metric} is its {right}, got {show(mode)}")
+        yield broken("monitor.mode", f"the best {metric} is its {right}, got {show(mode)}")
 
 
 def _validation_happens(value: Sound) -> Iterator[Problem]:
     every, epochs = value("trainer.val_every"), value("trainer.max_epochs")
     if every > epochs:
-        yield _broken(
+        yield broken(
             "trainer.val_every",
             f"no validation would happen in {epochs} epochs; set it to {epochs} or less, got {every}",
         )
@@ -243,20 +159,18 @@ def _validation_happens(value: Sound) -> Iterator[Problem]:
 def _accelerator_can(value: Sound) -> Iterator[Problem]:
     accelerator = value("trainer.accelerator")
     if accelerator == "cpu" and value("trainer.precision") == "fp16":
-        yield _broken(
+        yield broken(
             "trainer.precision", "fp16 needs a GPU; on a CPU choose bf16 or fp32, got 'fp16'"
         )
     if accelerator == "mps" and value("trainer.devices", 1) not in (1, "auto", [0]):
-        yield _broken(
-            "trainer.devices", f"mps has one device, got {show(value('trainer.devices'))}"
-        )
+        yield broken("trainer.devices", f"mps has one device, got {show(value('trainer.devices'))}")
 
 
 def _ignore_index_is_no_class(value: Sound) -> Iterator[Problem]:
     options = value("data.options", {})
     ignored, names = options.get("ignore_index"), options.get("class_names") or []
     if isinstance(ignored, int) and not len(names) <= ignored <= 255:
-        yield _broken(
+        yield broken(
             "data.options.ignore_index",
             f"expected {len(names)} to 255, outside the class indices, got {ignored}",
         )
@@ -267,22 +181,22 @@ def _loss_terms_have_weights(value: Sound) -> Iterator[Problem]:
     for name in weights:
         if name not in terms:
             meant = did_you_mean(nearest_keys(name, list(terms)))
-            yield _broken(
+            yield broken(
                 f"loss.weights.{name}",
                 f"there is no such term{meant}; terms are {', '.join(terms)}",
             )
     for name in terms:
         if name not in weights:
-            yield _broken(f"loss.weights.{name}", f"missing; give the weight of the term '{name}'")
+            yield broken(f"loss.weights.{name}", f"missing; give the weight of the term '{name}'")
     if weights and not any(weight > 0 for weight in weights.values()):
-        yield _broken("loss.weights", f"expected at least one weight above 0, got {show(weights)}")
+        yield broken("loss.weights", f"expected at least one weight above 0, got {show(weights)}")
 
 
 def _mixing_probabilities_sum(value: Sound) -> Iterator[Problem]:
     mixing = value("augment.mixing")
     total = sum(mixing.values())
     if total > 1 + 1e-9:
-        yield _broken(
+        yield broken(
             "augment.mixing",
             f"the probabilities exclude each other, so they sum to 1 at most, got {total:g}",
         )
@@ -291,15 +205,13 @@ def _mixing_probabilities_sum(value: Sound) -> Iterator[Problem]:
 def _evaluates_a_run(value: Sound) -> Iterator[Problem]:
     run, checkpoint = Path(value("run")).expanduser(), value("checkpoint")
     if not (run / "run.json").is_file():
-        yield _broken(
-            "run", f"expected a run directory (it holds a run.json), got {show(str(run))}"
-        )
+        yield broken("run", f"expected a run directory (it holds a run.json), got {show(str(run))}")
         return
     path = run / "checkpoints" / f"{checkpoint}.ckpt"
     if checkpoint not in ("best", "last"):
         path = Path(checkpoint).expanduser()
     if not path.is_file():
-        yield _broken(
+        yield broken(
             "checkpoint",
             f"expected best, last or the path of a checkpoint, got {show(checkpoint)}: no file {path}",
         )
@@ -309,12 +221,10 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "train": (
         _data_is_somewhere,
         _names_make_folders,
-        _crop_fits_model,
-        _depth_fits_arch,
+        _optimizer_is_known,
+        *MODEL_RULES,
         _batch_fits_devices,
         _micro_batch_fits,
-        _frozen_encoder_has_no_rate,
-        _frozen_encoder_has_weights,
         _monitor_is_a_score,
         _validation_happens,
         _accelerator_can,

@@ -1,8 +1,8 @@
 """Nodes that are built from a `_target_`, and options that depend on a choice: their fields.
 
-A `_target_` is an import, hence code that runs, so only the targets listed here are built. To make a
-new class available, add a dataclass with the parameters of its constructor and list it in `SCHEMAS`;
-a test compares the two. Parameters the composition root supplies (the number of classes, the
+A `_target_` is an import, hence code that runs, so only the targets listed here are built. To make
+a new class available, add a dataclass with the parameters of its constructor and list it in
+`SCHEMAS`; a test compares the two. Parameters the composition root supplies (the number of classes, the
 ignored index, the number of steps) are no configuration and have no field.
 """
 
@@ -30,8 +30,8 @@ _ALLOWED_PREFIXES = ("seglab.", "torch.optim.")
 EncoderWeights = Literal["imagenet"] | Annotated[str, OnDisk("file")] | None
 OpenFraction = Annotated[float, Bounds(0, 1, low_open=True, high_open=True)]
 Arch = Literal[
-    "unet", "unetplusplus", "deeplabv3", "deeplabv3plus", "pspnet", "fpn", "pan", "linknet", "manet",
-    "upernet", "segformer", "dpt",
+    "unet", "unetplusplus", "deeplabv3", "deeplabv3plus", "pspnet", "fpn", "pan", "linknet",
+    "manet", "upernet", "segformer", "dpt",
 ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Holds a configuration against the schema and reports every difference, not only the first.
 
-OmegaConf's structured configs stop at the first mistake and let `+key=value` through; this walk does
-neither. It reads; it changes nothing.
+OmegaConf's structured configs stop at the first mistake and let `+key=value` through; this walk
+does neither. It reads; it changes nothing.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from pytorch_lightning.callbacks import Callback
 from seglab.core.errors import SeglabError, TrainingError
 from seglab.core.files import write_json
 from seglab.engine.checkpoint import CheckpointWriter
+from seglab.engine.module import SegmentationModule, as_module
 from seglab.runs import RunRecord
 
 _CHECK_EVERY_ON_GPU = 20
@@ -46,7 +48,7 @@ class HistoryWriter(Callback):
     """
 
     def __init__(
-        self, record: RunRecord | None, sinks: list[EpochSink], every_n_steps: int = 20
+        self, record: RunRecord | None, sinks: Sequence[EpochSink], every_n_steps: int = 20
     ) -> None:
         self.record = record
         self.sinks = sinks
@@ -72,14 +74,14 @@ class HistoryWriter(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the epoch's row: training loss over valid pixels, scores, rates, time."""
-        row = self._row(trainer, pl_module)
+        row = self._row(trainer, as_module(pl_module))
         if self.record is not None:
             self.record.log_epoch(row)
         for sink in self.sinks:
             sink.log_epoch(row, trainer.global_step)
 
-    def _row(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        totals = trainer.strategy.reduce(pl_module.epoch_loss.clone(), reduce_op="sum")
+    def _row(self, trainer: pl.Trainer, module: SegmentationModule) -> dict[str, Any]:
+        totals = trainer.strategy.reduce(module.epoch_loss.clone(), reduce_op="sum")
         loss_sum, num_valid = totals.tolist()
         # After a resume within the epoch the clock covers only the steps since then.
         seconds = (
@@ -93,8 +95,8 @@ class HistoryWriter(Callback):
             "seconds": seconds,
         }
         every = trainer.check_val_every_n_epoch or 1
-        if (trainer.current_epoch + 1) % every == 0 and "val" in pl_module.results:
-            row |= pl_module.results["val"].scores
+        if (trainer.current_epoch + 1) % every == 0 and "val" in module.results:
+            row |= module.results["val"].scores
         return row
 
 

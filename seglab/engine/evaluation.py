@@ -69,7 +69,7 @@ class Evaluator:
         """Sum over all ranks and return scores, confusion matrix and per-image table."""
         scores = self.metrics.scores(self.labels.class_names, split)
         confusion = self.metrics.compute().confusion.cpu().numpy()
-        assert self.metrics.per_image is not None
+        assert self.metrics.per_image is not None  # noqa: S101 - asked for in the constructor
         counts = self.metrics.per_image.gather()
         scores |= per_image_score_dict(counts, split)
         return EvalResult(split, scores, confusion, _per_image_frame(counts, split))

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -22,6 +23,7 @@ from seglab.core.seeding import derive_seed
 from seglab.engine.batches import Batch, BatchPreparer, DeviceAugmentFn
 from seglab.engine.evaluation import EvalResult, Evaluator
 from seglab.engine.micro_batch import MicroBatcher
+from seglab.models import Segmenter
 from seglab.optim import ScheduledLR
 
 OptimizerFactory = Callable[[nn.Module], torch.optim.Optimizer]
@@ -54,7 +56,7 @@ class SegmentationModule(pl.LightningModule):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Segmenter,
         loss: nn.Module,
         labels: LabelSpace,
         factories: tuple[OptimizerFactory, SchedulerFactory],
@@ -87,6 +89,14 @@ class SegmentationModule(pl.LightningModule):
         self.scheduled = build_scheduler(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduled.scheduler}}
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep a micro-batch that had to shrink: batch norm sees its parts."""
+        checkpoint["micro_batch_size"] = self.micro_batcher.size
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the micro-batch of the run that is resumed."""
+        self.micro_batcher.size = checkpoint["micro_batch_size"]
+
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment where that is the device's work, normalise."""
         if self.trainer.training and self._device_augment is not None:
@@ -100,6 +110,7 @@ class SegmentationModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Take one optimizer step on one effective batch; return its detached loss."""
         optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)  # noqa: S101 - there is one, by construction
         num_valid = (batch["mask"] != self.evaluator.labels.ignore_index).flatten(1).sum(1).float()
 
         def reset() -> None:
@@ -148,5 +159,11 @@ class SegmentationModule(pl.LightningModule):
         self.results[self.evaluated_split] = result
         self.log_dict(result.scores)
         if self.trainer.state.fn == "fit" and self.scheduled.interval == "epoch":
-            scores = [result.scores[self.settings.monitor]] if self.scheduled.needs_monitor else []
-            self.scheduled.scheduler.step(*scores)
+            self.scheduled.step_epoch(result.scores[self.settings.monitor])
+
+
+def as_module(pl_module: pl.LightningModule) -> SegmentationModule:
+    """Return what Lightning hands to callbacks as what it is here."""
+    if not isinstance(pl_module, SegmentationModule):
+        raise TypeError(f"expected a SegmentationModule, got {type(pl_module).__name__}")
+    return pl_module

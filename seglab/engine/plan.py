@@ -10,6 +10,7 @@ watch: the same machine always gets the same plan, so a run can be repeated bit 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -93,6 +94,11 @@ class ExecutionPlan:
         """Return plain values for the run record."""
         return {**asdict(self), "reasons": list(self.reasons)}
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> ExecutionPlan:
+        """Rebuild what `to_dict` returned."""
+        return cls(**{**content, "reasons": tuple(content["reasons"])})
+
     def sentence(self) -> str:
         """Return the plan and its reasons in one line."""
         micro = f", micro-batch {self.micro_batch_size}" if self.micro_batch_size else ""
@@ -146,7 +152,7 @@ def _resolve_accelerator(accelerator: str) -> Literal["cpu", "cuda", "mps"]:
         "cpu": True,
     }
     if accelerator == "auto":
-        return next(kind for kind, there in available.items() if there)  # type: ignore[return-value]
+        return next(kind for kind, there in available.items() if there)  # type: ignore[misc,return-value]
     kind = {"gpu": "cuda"}.get(accelerator, accelerator)
     if not available.get(kind, False):
         there = ", ".join(kind for kind, present in available.items() if present)

@@ -17,7 +17,18 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from seglab.engine.module import as_module
+
 ProgressMode = Literal["auto", "rich", "plain", "off"]
+
+
+_PIPE_WIDTH = 120
+
+
+def open_console() -> Console:
+    """Return a console on standard output; wide where nobody's window sets the width."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)
 
 
 class RunProgress(Callback):
@@ -73,7 +84,7 @@ class RunProgress(Callback):
         """Print the epoch's line with the time left."""
         if self.mode == "off" or not trainer.is_global_zero:
             return
-        loss_sum, num_valid = pl_module.epoch_loss.tolist()
+        loss_sum, num_valid = as_module(pl_module).epoch_loss.tolist()
         metrics = trainer.callback_metrics
         scores = "".join(
             f"  {key} {float(metrics[key]):.4f}"

@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Callback
 
 from seglab.data.datamodule import SegDataModule
 from seglab.data.dataset import SegmentationDataset
-from seglab.engine.module import SegmentationModule
+from seglab.engine.module import SegmentationModule, as_module
 from seglab.engine.tracking import WandbView
 from seglab.inference import argmax_mask, predict_logits
 from seglab.runs import SamplePrediction
@@ -88,11 +88,11 @@ class OverlayLogger(Callback):
         every = -(-epochs // _MAX_OVERLAY_ROUNDS)
         if not self.view.active or (epochs - 1 - trainer.current_epoch) % every:
             return
-        assert isinstance(pl_module, SegmentationModule)
         datamodule: SegDataModule = trainer.datamodule  # type: ignore[attr-defined]
         sample_ids = spread_ids(datamodule.sample_ids("val"), self.num_images)
-        labels = pl_module.evaluator.labels
+        module = as_module(pl_module)
+        labels = module.evaluator.labels
         self.view.log_overlays(
-            "val", predict_samples(pl_module, datamodule, sample_ids), labels.class_names,
+            "val", predict_samples(module, datamodule, sample_ids), labels.class_names,
             labels.ignore_index, trainer.global_step,
         )  # fmt: skip

@@ -16,7 +16,6 @@ from pytorch_lightning.strategies import DDPStrategy
 from seglab.engine.checkpoint import AtomicCheckpointIO
 from seglab.engine.plan import ExecutionPlan
 
-
 # Warnings of Lightning about things that are meant, each with its reason.
 _OUR_OWN_CHOICES = (
     r".*does not have many workers.*",  # the plan chose the workers and says so
@@ -50,7 +49,8 @@ class UnevenEvalDDP(DDPStrategy):
     def validation_step(self, *args: Any, **kwargs: Any) -> Any:
         """Run the module's step without DDP's forward."""
         with self.precision_plugin.val_step_context():
-            return self.lightning_module.validation_step(*args, **kwargs)
+            module = self.lightning_module
+            return module.validation_step(*args, **kwargs) if module is not None else None
 
 
 def build_trainer(

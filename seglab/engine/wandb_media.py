@@ -89,7 +89,7 @@ def confusion_objects(confusion: np.ndarray, class_names: Sequence[str]) -> dict
     return objects
 
 
-def _cell(value: Any) -> Any:  # noqa: ANN401 - tables hold text and numbers
+def _cell(value: Any) -> Any:
     if isinstance(value, str | bool) or value is None:
         return value
     if hasattr(value, "item"):

@@ -90,7 +90,7 @@ def _folders(config: WandbConfig) -> set[Path]:
     return set((config.run_dir / "wandb").glob(f"*run-*-{config.wandb_id}*"))
 
 
-def _attempt(config: WandbConfig, attempt: str, content: dict[str, Any]) -> Any:  # noqa: ANN401 - wandb.Run, not imported at the top
+def _attempt(config: WandbConfig, attempt: str, content: dict[str, Any]) -> Any:
     import wandb
 
     if attempt == "fresh":

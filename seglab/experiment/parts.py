@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 
 from seglab.augment import (
     AugmentParams,
@@ -35,21 +34,35 @@ from seglab.engine.module import SegmentationModule, StepSettings
 from seglab.engine.plan import Device, ExecutionPlan, PlanSettings, choose_plan, inspect_device
 from seglab.losses import WeightedSum
 from seglab.losses.class_weights import resolve_class_weights
+from seglab.models import Segmenter
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A manifest with its cache: everything a model can be trained or scored on."""
+    """A manifest with its cache: everything a model can be trained or scored on.
+
+    Attributes:
+        manifest: The samples.
+        cache: Their pixels.
+        trained_on: Manifest that anything fitted comes from; None: `manifest` itself. Another one
+            where a run is scored on data it was not trained on.
+    """
 
     manifest: Manifest
     cache: PackedCache
+    trained_on: Manifest | None = None
 
     @property
     def labels(self) -> LabelSpace:
         """Classes and ignored index."""
         return self.manifest.labels
+
+    @property
+    def fitted_on(self) -> Manifest:
+        """The manifest whose training split class weights and frequencies come from."""
+        return self.trained_on or self.manifest
 
 
 def open_dataset_of(cfg: DictConfig) -> Dataset:
@@ -93,7 +106,7 @@ def build_datamodule(cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan) -> 
     return SegDataModule(
         dataset.manifest, dataset.cache, config,
         transform=None if on_device else Uint8Augment(spec, crop, labels.ignore_index),
-        mixer=None if on_device else build_mixer(spec, dataset.manifest),
+        mixer=None if on_device else build_mixer(spec, dataset.fitted_on),
         sample_params=functools.partial(_draw, spec, crop, labels.ignore_index) if on_device else None,
     )  # fmt: skip
 
@@ -114,7 +127,7 @@ def class_pixels(manifest: Manifest, split: str = "train") -> np.ndarray:
     return np.array(counts, dtype=np.int64)[:, : manifest.labels.num_classes]
 
 
-def build_model(cfg: DictConfig, num_classes: int) -> nn.Module:
+def build_model(cfg: DictConfig, num_classes: int) -> Segmenter:
     """Build the network; its random weights depend on `cfg.seed` alone."""
     torch.manual_seed(derive_seed(cfg.seed, "init"))
     return instantiate(cfg.model, num_classes=num_classes, _convert_="all")
@@ -141,7 +154,7 @@ def build_module(
     model = build_model(cfg, dataset.labels.num_classes)
     if plan.compile:
         model.compile()
-    loss = build_loss(cfg, dataset.manifest)
+    loss = build_loss(cfg, dataset.fitted_on)
     total_steps = steps_per_epoch * cfg.trainer.max_epochs
     build_schedule = functools.partial(
         instantiate, cfg.scheduler, total_steps=total_steps, steps_per_epoch=steps_per_epoch,
@@ -170,7 +183,7 @@ def _device_augment(
         return None
     labels = dataset.labels
     augment = DeviceAugment(spec, tuple(cfg.data.crop_size), labels.ignore_index)
-    mixer = build_mixer(spec, dataset.manifest)
+    mixer = build_mixer(spec, dataset.fitted_on)
 
     def apply(batch: Batch) -> Batch:
         image, mask = augment(

@@ -8,15 +8,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from seglab.experiment.train import fit_rank
 
 
 def main() -> int:
     """Take part in the training whose record is in the folder given."""
     run_dir = Path(sys.argv[1])
-    fit_rank(OmegaConf.load(run_dir / "config.yaml"), run_dir)  # type: ignore[arg-type]
+    fit_rank(run_dir)
     return 0
 
 

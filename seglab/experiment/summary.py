@@ -13,16 +13,19 @@ from rich.console import Console
 from seglab.analysis.baseline import baseline_scores
 from seglab.analysis.curves import learning_curves
 from seglab.analysis.figures import confusion_figure, samples_figure
+from seglab.analysis.style import save_figure
 from seglab.analysis.tables import Row, class_table, markdown_table, rich_table
 from seglab.analysis.verdict import Verdict, fit_verdict
 from seglab.core.errors import TrainingError
 from seglab.core.files import write_json, write_text
+from seglab.core.labels import LabelSpace
 from seglab.data.datamodule import SegDataModule
 from seglab.engine.checkpoint import CheckpointWriter, read_checkpoint
 from seglab.engine.evaluation import EvalResult
 from seglab.engine.module import SegmentationModule
 from seglab.engine.samples import predict_samples, spread_ids
 from seglab.engine.tracking import WandbView
+from seglab.experiment.fit import Fit
 from seglab.experiment.parts import Dataset
 from seglab.runs import RunRecord
 
@@ -32,8 +35,13 @@ _FINAL_SPLITS = ("val", "test")
 
 
 def conclude(
-    cfg: DictConfig, record: RunRecord, dataset: Dataset, fit: tuple[pl.Trainer, SegmentationModule, SegDataModule, CheckpointWriter], view: WandbView, console: Console,
-) -> dict[str, float]:  # fmt: skip
+    cfg: DictConfig,
+    record: RunRecord,
+    dataset: Dataset,
+    fit: Fit,
+    view: WandbView,
+    console: Console,
+) -> dict[str, float]:
     """Score the best checkpoint on val and test and leave everything a reader wants as files.
 
     Returns:
@@ -42,7 +50,7 @@ def conclude(
     Raises:
         TrainingError: No epoch was validated, so there is no best checkpoint.
     """
-    trainer, module, datamodule, writer = fit
+    trainer, module, datamodule, writer = fit.trainer, fit.module, fit.datamodule, fit.writer
     load_best(module, writer)
     splits = [split for split in _FINAL_SPLITS if datamodule.has_split(split)]
     results = {split: evaluate_split(trainer, module, datamodule, split) for split in splits}
@@ -59,8 +67,8 @@ def conclude(
     write_results(record, results)
     verdict = fit_verdict(history)
     write_json(record.run_dir / "verdict.json", asdict(verdict))
-    rows = write_tables(record, dataset, results)
-    figures = _draw(record, dataset, module, datamodule, results)
+    rows = write_tables(record, dataset.labels, results)
+    figures = draw_figures(record, module, datamodule, results) | _draw_curves(record)
     _show(view, record, dataset, results, rows, figures, metrics)
     _tell(console, record, rows, metrics, verdict, splits, writer)
     return metrics
@@ -97,10 +105,12 @@ def write_results(record: RunRecord, results: dict[str, EvalResult]) -> None:
         record.write_confusion(split, result.confusion)
 
 
-def write_tables(record: RunRecord, dataset: Dataset, results: dict[str, EvalResult]) -> list[Row]:
+def write_tables(
+    record: RunRecord, labels: LabelSpace, results: dict[str, EvalResult]
+) -> list[Row]:
     """Write the table of classes as Markdown; return its rows."""
     confusions = {split: result.confusion for split, result in results.items()}
-    rows = class_table(confusions, dataset.labels.class_names)
+    rows = class_table(confusions, labels.class_names)
     write_text(record.run_dir / "classes.md", markdown_table(rows))
     return rows
 
@@ -117,31 +127,32 @@ def _baselines(dataset: Dataset, datamodule: SegDataModule) -> dict[str, float]:
     return {f"baseline/{name}/val/miou": score for name, score in scores.items()}
 
 
-def _draw(
-    record: RunRecord, dataset: Dataset, module: SegmentationModule, datamodule: SegDataModule,
+def draw_figures(
+    record: RunRecord, module: SegmentationModule, datamodule: SegDataModule,
     results: dict[str, EvalResult],
 ) -> dict[str, Path]:  # fmt: skip
-    folder = record.figures_dir
-    result = results["val"]
+    """Draw samples of the first split and a confusion matrix a split; return the files."""
+    labels = module.evaluator.labels
+    result = next(iter(results.values()))
     # From the worst to the best, evenly: neither a choice of ours nor the best alone.
     ranked = result.per_image.dropna(subset="miou").sort_values("miou")["sample_id"].tolist()
-    samples = predict_samples(module, datamodule, spread_ids(ranked, _NUM_FIGURE_SAMPLES))
-    figures = {
-        "curves": learning_curves(record.history()),
-        "samples": samples_figure(samples, dataset.labels),
-    } | {
-        f"confusion_{split}": confusion_figure(
-            one.confusion,
-            dataset.labels.class_names,
-            f"{split}: mIoU {one.scores[f'{split}/miou']:.3f}",
-        )
-        for split, one in results.items()
-    }
     paths = {}
-    for name, figure in figures.items():
-        paths[name] = folder / f"{name}.png"
-        figure.savefig(paths[name])
+    if ranked:
+        samples = predict_samples(module, datamodule, spread_ids(ranked, _NUM_FIGURE_SAMPLES))
+        paths["samples"] = record.figures_dir / "samples.png"
+        save_figure(samples_figure(samples, labels), paths["samples"])
+    for name, one in results.items():
+        title = f"{name}: mIoU {one.scores[f'{name}/miou']:.3f}"
+        paths[f"confusion_{name}"] = record.figures_dir / f"confusion_{name}.png"
+        figure = confusion_figure(one.confusion, labels.class_names, title)
+        save_figure(figure, paths[f"confusion_{name}"])
     return paths
+
+
+def _draw_curves(record: RunRecord) -> dict[str, Path]:
+    path = record.figures_dir / "curves.png"
+    save_figure(learning_curves(record.history(), record.run_id), path)
+    return {"curves": path}
 
 
 def _show(

@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import pytorch_lightning as pl
-import torch
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, EarlyStopping
 from rich.console import Console
 
-from seglab.config.validate import validate
+from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError, DataError
-from seglab.core.provenance import git_state
-from seglab.engine.callbacks import (
-    FiniteLossGuard,
-    HistoryWriter,
-    InterruptGuard,
-    TrainingInterruptedError,
-)
-from seglab.engine.checkpoint import LAST, CheckpointWriter, read_checkpoint
-from seglab.engine.ema import WarmEma
-from seglab.engine.module import SegmentationModule
+from seglab.engine.callbacks import TrainingInterruptedError
+from seglab.engine.checkpoint import LAST, read_checkpoint
 from seglab.engine.plan import Device, ExecutionPlan
-from seglab.engine.progress import RunProgress
-from seglab.engine.samples import OverlayLogger
-from seglab.engine.ranks import is_rank_zero, other_ranks
+from seglab.engine.progress import open_console
+from seglab.engine.ranks import other_ranks
 from seglab.engine.tracking import WandbView
-from seglab.engine.trainer import LoopSettings, apply_threads, build_trainer
-from seglab.experiment.parts import (
-    Dataset,
-    build_datamodule,
-    build_module,
-    make_plan,
-    open_dataset_of,
-    plain,
-)
+from seglab.engine.trainer import apply_threads
+from seglab.experiment.fit import Fit, prepare_fit
+from seglab.experiment.parts import Dataset, make_plan, open_dataset_of, plain
 from seglab.experiment.summary import conclude
 from seglab.experiment.views import open_view
 from seglab.runs import RunRecord, new_run_dir
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,17 +56,15 @@ def train(
         ConfigError: The configuration has mistakes; all are listed.
         SeglabError: The training failed or was interrupted; the record says so too.
     """
-    problems = validate(cfg)
-    if problems:
-        raise ConfigError(problems)
+    require_valid(cfg)
     folder = run_dir or new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name)
     config = plain(cfg)
     record = RunRecord.create(
         folder, experiment=cfg.experiment_name, kind="train", config=config,
         config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)), name=cfg.run_name, seed=cfg.seed,
-        tags=list(cfg.tags), notes=cfg.notes, git=git_state(),
+        tags=list(cfg.tags), notes=cfg.notes,
     )  # fmt: skip
-    return _run(cfg, record, console or Console())
+    return _run(cfg, record, console or open_console())
 
 
 def resume(run_dir: Path, console: Console | None = None) -> TrainResult:
@@ -107,56 +83,32 @@ def resume(run_dir: Path, console: Console | None = None) -> TrainResult:
         raise ConfigError(f"resume: {run_dir} is finished; nothing is left to train")
     if record.effective_status == "running":
         raise ConfigError(f"resume: {run_dir} is being trained by process {record.read()['pid']}")
-    cfg = OmegaConf.load(record.config_path)
+    cfg = _saved_config(record)
     checkpoint = record.checkpoints_dir / LAST
-    console = console or Console()
+    console = console or open_console()
     record.resume()
     if not checkpoint.is_file():
         console.print(f"no checkpoint was saved in {record.checkpoints_dir}; starting from step 0")
         record.truncate_history(0)
         return _run(cfg, record, console)
     step = int(read_checkpoint(checkpoint)["global_step"])
-    record.truncate_history(int((record.history()["step"] <= step).sum()))
+    history = record.history()
+    # Epochs after the checkpoint are trained again; within the first epoch there is none yet.
+    record.truncate_history(0 if history.empty else int((history["step"] <= step).sum()))
     console.print(f"going on from step {step}", highlight=False)
     return _run(cfg, record, console, checkpoint)
 
 
-def fit_rank(cfg: DictConfig, run_dir: Path) -> None:
+def fit_rank(run_dir: Path) -> None:
     """Take part in a training on several devices as a rank that writes nothing."""
-    plan, _ = make_plan(cfg)
+    record = RunRecord.open(run_dir)
+    cfg = _saved_config(record)
+    plan, _ = _plan(cfg, record)
     apply_threads(plan)
     dataset = open_dataset_of(cfg)
-    record = RunRecord.open(run_dir)
     checkpoint = record.checkpoints_dir / LAST if record.read()["resumed"] else None
     resume_from = checkpoint if checkpoint and checkpoint.is_file() else None
-    _prepare(cfg, dataset, plan, record, None, Console(quiet=True)).run(resume_from)
-
-
-@dataclass
-class _Fit:
-    """The objects of one training, ready to run."""
-
-    trainer: pl.Trainer
-    module: SegmentationModule
-    datamodule: Any
-    writer: CheckpointWriter
-    steps_per_epoch: int
-
-    def run(self, checkpoint: Path | None) -> None:
-        """Train until done; the loader starts where the checkpoint left off."""
-        if checkpoint is not None:
-            step = int(read_checkpoint(checkpoint)["global_step"])
-            self.datamodule.set_position(*divmod(step, self.steps_per_epoch))
-        path = str(checkpoint) if checkpoint else None
-        self.trainer.fit(self.module, datamodule=self.datamodule, ckpt_path=path)
-
-    def forget_ranks(self, plan: ExecutionPlan, run_dir: Path) -> None:
-        """After a training on several devices, go on alone: the other ranks have left."""
-        if plan.num_devices == 1:
-            return
-        torch.distributed.destroy_process_group()
-        alone = replace(plan, num_devices=1)
-        self.trainer = build_trainer(alone, LoopSettings(max_epochs=0), [], run_dir)
+    prepare_fit(cfg, dataset, plan, record, None, Console(quiet=True)).run(resume_from)
 
 
 def _run(
@@ -170,17 +122,16 @@ def _run(
         if checkpoint is not None:
             resume_step = int(read_checkpoint(checkpoint)["global_step"])
         with _recorded(cfg, record, resume_step) as view:
-            plan, device = make_plan(cfg)
+            plan, device = _plan(cfg, record)
             apply_threads(plan)
             dataset = open_dataset_of(cfg)
             _announce(record, dataset, plan, device, console)
-            fit = _prepare(cfg, dataset, plan, record, view, console)
+            fit = prepare_fit(cfg, dataset, plan, record, view, console)
             with other_ranks(record.run_dir, plan.num_devices):
                 fit.run(checkpoint)
-            _note_micro_batch(record, plan, fit.module)
-            fit.forget_ranks(plan, record.run_dir)
-            parts = (fit.trainer, fit.module, fit.datamodule, fit.writer)
-            metrics = conclude(cfg, record, dataset, parts, view, console)
+            _note_micro_batch(record, fit)
+            fit.go_on_alone(record.run_dir)
+            metrics = conclude(cfg, record, dataset, fit, view, console)
     return TrainResult(record.run_dir, "finished", metrics)
 
 
@@ -213,10 +164,26 @@ def _recorded(cfg: DictConfig, record: RunRecord, resume_step: int | None) -> It
         view.finish(status)
 
 
+def _plan(cfg: DictConfig, record: RunRecord) -> tuple[ExecutionPlan, Device]:
+    """Choose a plan; a resumed run keeps its own, or its numbers would change on the way."""
+    plan, device = make_plan(cfg)
+    recorded = record.read()["execution_plan"]
+    if recorded and recorded["accelerator"] == plan.accelerator:
+        plan = ExecutionPlan.from_dict(recorded)
+    return plan, device
+
+
 def _announce(
     record: RunRecord, dataset: Dataset, plan: ExecutionPlan, device: Device,
     console: Console,
 ) -> None:  # fmt: skip
+    trained_on = record.read()["dataset_fingerprint"]
+    if trained_on not in (None, dataset.manifest.fingerprint):
+        raise DataError(
+            f"the data changed since the run started: fingerprint {trained_on} then, "
+            f"{dataset.manifest.fingerprint} now; put it back, or start a new run"
+        )
+    dataset.manifest.write(record.run_dir / "manifest")
     record.update(
         dataset_fingerprint=dataset.manifest.fingerprint,
         execution_plan=plan.to_dict(),
@@ -228,66 +195,17 @@ def _announce(
         f"data {dataset.manifest.name} ({counts}; {dataset.labels.num_classes} classes)",
         highlight=False,
     )
-    console.print(plan.sentence(), highlight=False)
+    console.print(plan.sentence(), highlight=False, soft_wrap=True)
 
 
-def _prepare(
-    cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan, record: RunRecord,
-    view: WandbView | None, console: Console,
-) -> _Fit:  # fmt: skip
-    datamodule = build_datamodule(cfg, dataset, plan)
-    if not datamodule.has_split("val"):
-        raise DataError(
-            f"data set {dataset.manifest.name} has no val split to choose the best weights on; "
-            "import it with one (data.options.val_fraction=0.2 where the importer has it)"
-        )
-    limit = cfg.trainer.limit_train_batches
-    steps_per_epoch = min(datamodule.steps_per_epoch, limit or datamodule.steps_per_epoch)
-    module = build_module(cfg, dataset, plan, steps_per_epoch)
-    writer = CheckpointWriter(
-        record.checkpoints_dir, cfg.monitor.metric, cfg.monitor.mode,
-        cfg.callbacks.checkpoint.every_n_steps,
-    )  # fmt: skip
-    callbacks = _callbacks(cfg, record if is_rank_zero() else None, view, writer, console)
-    loop = LoopSettings(
-        max_epochs=cfg.trainer.max_epochs, val_every=cfg.trainer.val_every,
-        limit_train_batches=cfg.trainer.limit_train_batches,
-        limit_val_batches=cfg.trainer.limit_val_batches,
-        deterministic=cfg.trainer.deterministic, num_nodes=cfg.trainer.num_nodes,
-    )  # fmt: skip
-    devices = plain(cfg.trainer.devices)
-    trainer = build_trainer(
-        plan, loop, callbacks, record.run_dir, devices if isinstance(devices, list) else None
-    )
-    return _Fit(trainer, module, datamodule, writer, steps_per_epoch)
+def _note_micro_batch(record: RunRecord, fit: Fit) -> None:
+    size = fit.module.micro_batcher.size
+    if size != fit.plan.micro_batch_size:
+        record.update(execution_plan=fit.plan.to_dict() | {"micro_batch_size": size})
 
 
-def _callbacks(
-    cfg: DictConfig, record: RunRecord | None, view: WandbView | None, writer: CheckpointWriter,
-    console: Console,
-) -> list[Callback]:  # fmt: skip
-    sinks = [view] if view is not None else []
-    callbacks: list[Callback] = [
-        FiniteLossGuard(record),
-        HistoryWriter(record, sinks, cfg.logger.wandb.log_every_n_steps),
-        RunProgress(console, cfg.monitor.metric, cfg.callbacks.progress),
-    ]
-    if cfg.trainer.ema_decay is not None:
-        callbacks.append(WarmEma(cfg.trainer.ema_decay))
-    stopping = cfg.callbacks.early_stopping
-    if stopping.patience is not None:
-        callbacks.append(
-            EarlyStopping(
-                cfg.monitor.metric, min_delta=stopping.min_delta, patience=stopping.patience,
-                mode=cfg.monitor.mode, check_on_train_epoch_end=False,
-            )
-        )  # fmt: skip
-    if view is not None and cfg.callbacks.overlays.num_images:
-        callbacks.append(OverlayLogger(view, cfg.callbacks.overlays.num_images))
-    return [*callbacks, InterruptGuard(writer), writer]
-
-
-def _note_micro_batch(record: RunRecord, plan: ExecutionPlan, module: SegmentationModule) -> None:
-    if module.micro_batcher.size != plan.micro_batch_size:
-        changed = plan.to_dict() | {"micro_batch_size": module.micro_batcher.size}
-        record.update(execution_plan=changed)
+def _saved_config(record: RunRecord) -> DictConfig:
+    cfg = OmegaConf.load(record.config_path)
+    if not isinstance(cfg, DictConfig):
+        raise ConfigError(f"{record.config_path} is not the configuration of a run")
+    return cfg

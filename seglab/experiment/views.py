@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from omegaconf import DictConfig
 
 from seglab.engine.tracking import WandbView
@@ -29,7 +31,10 @@ def open_view(cfg: DictConfig, record: RunRecord, resume_step: int | None = None
             tags=tuple(cfg.tags), notes=cfg.notes, log_model=wandb.log_model,
         )
     )  # fmt: skip
-    history = [] if resume_step is None else record.history().to_dict("records")
+    history: list[dict[str, Any]] = []
+    if resume_step is not None:
+        rows = record.history().to_dict("records")
+        history = [{str(key): value for key, value in row.items()} for row in rows]
     view.start(plain(cfg), history, resume_step)
     record.update(wandb=view.facts())
     return view

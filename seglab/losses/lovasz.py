@@ -52,6 +52,7 @@ def _linearise(
     field = torch.zeros_like(probs, memory_format=torch.contiguous_format)
     for group, images in enumerate(_image_groups(len(probs), per_image)):
         valid = pixels.valid[images].flatten()
+        valid_weight = pixels.valid_weight[images].flatten()
         target = pixels.target[images].flatten()
         for index in range(pixels.num_classes):
             if probs.device.type == "cpu" and not shares[group, index]:
@@ -59,8 +60,8 @@ def _linearise(
             is_class = (target == index) & valid
             prob = probs[images, index].flatten()
             # An ignored pixel gets error 0: sorted last, it changes no other pixel's weight.
-            errors = torch.where(is_class, 1 - prob, prob) * valid
-            weights = _jaccard_steps(errors, is_class) * valid * shares[group, index]
+            errors = torch.where(is_class, 1 - prob, prob) * valid_weight
+            weights = _jaccard_steps(errors, is_class) * valid_weight * shares[group, index]
             constant += (weights * is_class).sum()
             signed = torch.where(is_class, -weights, weights)
             field[images, index] = signed.view_as(field[images, index])

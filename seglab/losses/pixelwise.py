@@ -91,8 +91,9 @@ def focal_loss(
 def _pixel_weights(pixels: Pixels, weights: torch.Tensor | None) -> torch.Tensor:
     """Return `(B, H, W)`: the weight of each pixel's class, 0 at ignored pixels."""
     if weights is None:
-        return pixels.valid.to(pixels.logits.dtype)
-    return weights[pixels.target] * pixels.valid
+        return pixels.valid_weight
+    by_pixel = weights.index_select(0, pixels.target.flatten()).view_as(pixels.target)
+    return by_pixel * pixels.valid_weight
 
 
 @torch.no_grad()

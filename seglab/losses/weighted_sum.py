@@ -16,32 +16,36 @@ from seglab.losses.pixels import Pixels
 class WeightedSum(SegmentationLoss):
     """Sum of named losses, each times its weight.
 
-    `ignore_index` is that of the sum for all terms. A term without class weights of its own takes
-    those of the sum; to leave a term unweighted, give it equal ones.
+    All terms ignore the same pixels. A term without class weights of its own takes those of the
+    sum; to leave a term unweighted, give it equal ones.
 
     Args:
         terms: Name -> loss; at least one.
         weights: Name -> weight >= 0, the same names. A term of weight 0 is computed for `parts`
             only.
-        ignore_index: Target value of pixels that count nowhere.
+        ignore_index: Target value of pixels that count nowhere, set in all terms; None takes that
+            of the terms, which must agree.
         class_weights: Relative weights, one a class; None or the word `none` for equal ones.
 
     Raises:
         ConfigError: Names do not match, a weight is negative or not finite, all are 0, a term is no
-            loss, or bad class weights. Problems of terms and weights come in one message.
+            loss, the terms disagree on `ignore_index`, or bad class weights. Problems of terms and
+            weights come in one message.
     """
 
     def __init__(
         self,
         terms: Mapping[str, SegmentationLoss],
         weights: Mapping[str, float],
-        ignore_index: int = 255,
+        ignore_index: int | None = None,
         class_weights: ClassWeights = None,
     ) -> None:
-        super().__init__(ignore_index, class_weights)
         problems = _problems(terms, weights)
         if problems:
             raise ConfigError(problems)
+        if ignore_index is None:
+            ignore_index = _common_ignore_index(terms)
+        super().__init__(ignore_index, class_weights)
         self.terms = nn.ModuleDict(dict(terms))
         self.weights = {name: float(weights[name]) for name in terms}
         for term in terms.values():
@@ -71,6 +75,15 @@ class WeightedSum(SegmentationLoss):
 
     def _losses(self) -> list[tuple[str, SegmentationLoss]]:
         return [(n, term) for n, term in self.terms.items() if isinstance(term, SegmentationLoss)]
+
+
+def _common_ignore_index(terms: Mapping[str, SegmentationLoss]) -> int:
+    values = {name: term.ignore_index for name, term in terms.items()}
+    if len(set(values.values())) > 1:
+        raise ConfigError(
+            f"loss.terms: expected one ignore_index for all terms, got {values}; give it to the sum"
+        )
+    return next(iter(values.values()))
 
 
 def _problems(terms: Mapping[str, object], weights: Mapping[str, float]) -> list[str]:

@@ -32,6 +32,13 @@ class ScheduledLR:
     interval: Literal["step", "epoch"]
     needs_monitor: bool = False
 
+    def step_epoch(self, score: float) -> None:
+        """Step a schedule of epochs; `score` is the monitored one, which only some look at."""
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(score)
+        else:
+            self.scheduler.step()
+
 
 class Schedule(Protocol):
     """Parameters of one schedule; `build` makes the scheduler."""

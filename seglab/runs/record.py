@@ -60,7 +60,7 @@ class RunRecord:
         kind: str,
         config: Mapping[str, Any],
         config_yaml: str,
-        **facts: Any,  # noqa: ANN401 - checked by name against the fields of the record
+        **facts: Any,
     ) -> RunRecord:
         """Start the record of a run that begins now in this process.
 
@@ -145,7 +145,7 @@ class RunRecord:
         return {key: float("nan") if value is None else value
                 for key, value in self.read()["metrics"].items()}  # fmt: skip
 
-    def update(self, **fields: Any) -> None:  # noqa: ANN401 - checked by name
+    def update(self, **fields: Any) -> None:
         """Change fields of `run.json` in one step; other fields stay.
 
         Raises:

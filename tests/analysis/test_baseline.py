@@ -95,7 +95,7 @@ def test_misuse_is_named(baseline: ConstantBaseline | ColourBaseline):
         baseline.predict(image)
     with pytest.raises(DataError, match="all ignored"):
         baseline.fit([image], [_mask((255, 255))], 3)
-    with pytest.raises(ShapeError, match="mask holds 7..7"):
+    with pytest.raises(ShapeError, match=r"mask holds 7\.\.7"):
         baseline.fit([image], [_mask((7, 255))], 3)
     with pytest.raises(ShapeError, match="RGB uint8"):
         baseline.fit([image.astype(np.float32)], [_mask((0, 1))], 3)

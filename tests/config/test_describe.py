@@ -53,6 +53,6 @@ def test_values_are_shown_as_typed_and_shortened() -> None:
 @given(st.floats(allow_nan=True), st.booleans(), st.booleans())
 def test_bounds_hold_what_they_say(value: float, low_open: bool, high_open: bool) -> None:
     bounds = Bounds(0, 1, low_open, high_open)
-    expected = (0 < value if low_open else 0 <= value) and (value < 1 if high_open else value <= 1)
+    expected = (value > 0 if low_open else value >= 0) and (value < 1 if high_open else value <= 1)
 
     assert bounds.holds(value) == expected

@@ -32,5 +32,5 @@ def test_environment_names_another_folder(tmp_path: Path, monkeypatch: pytest.Mo
     assert conf_dir() == tmp_path / "mine"
 
     monkeypatch.setenv(ENV_CONF, str(tmp_path / "gone"))
-    with pytest.raises(ConfigError, match="expected a train.yaml in .*gone"):
+    with pytest.raises(ConfigError, match=r"expected a train\.yaml in .*gone"):
         conf_dir()

@@ -21,7 +21,7 @@ def test_run_id_is_one_a_configuration_and_sorts_by_time() -> None:
 
 def test_model_name_is_architecture_or_class() -> None:
     assert model_name("seglab.models.build_smp", "unet") == "unet"
-    assert model_name("seglab.models.SegNetBasic", None) == "segnetbasic"
+    assert model_name("seglab.models.SegNetBasic", None) == "segnet_basic"
 
 
 def test_experiment_of_a_run_is_the_folder_around_it(tmp_path: Path) -> None:

@@ -23,8 +23,7 @@ MATRIX: list[tuple[dict[str, object], str]] = [
     ),
     (
         {"data.crop_size": [16, 64]},
-        "data.crop_size: unet takes sides in multiples of 1, at least 32; got [16, 64], nearest above "
-        "is [32, 64]",
+        "data.crop_size: unet takes sides of at least 32; got [16, 64], nearest above is [32, 64]",
     ),
     ({"model.encoder_depth": 2}, "model.encoder_depth: unet takes 3 or 4 or 5, got 2"),
     (
@@ -93,6 +92,16 @@ MATRIX: list[tuple[dict[str, object], str]] = [
     (
         {"augment.mixing.cutmix": 0.7, "augment.mixing.mosaic": 0.5},
         "augment.mixing: the probabilities exclude each other, so they sum to 1 at most, got 1.2",
+    ),
+    (
+        {"model.encoder_name": "resnet19"},
+        "model.encoder_name: neither timm nor segmentation-models-pytorch has such an encoder (did "
+        "you mean 'resnet18'?), got 'resnet19'",
+    ),
+    (
+        {"optimizer.name": "adamm"},
+        "optimizer.name: timm has no such optimizer (did you mean 'adam'?), "
+        "got 'adamm'",
     ),
     (
         {"experiment_name": "a/b"},

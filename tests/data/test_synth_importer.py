@@ -53,7 +53,7 @@ def _import_small(root: Path) -> int:
 def test_signature_and_options_agree():
     parameters = inspect.signature(import_synth).parameters
     fields = {field.name: field.default for field in dataclasses.fields(SynthOptions)}
-    assert list(parameters)[0] == "root"
+    assert next(iter(parameters)) == "root"
     assert {name: one.default for name, one in parameters.items() if name != "root"} == fields
 
 
@@ -146,6 +146,14 @@ def test_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Monke
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
+def test_leftovers_of_a_killed_process_are_cleared(tmp_path: Path):
+    (tmp_path / ".synth.making-old/images").mkdir(parents=True)
+    (tmp_path / ".other.making-new").mkdir()
+    _import_small(tmp_path / "synth")
+    names = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    assert names == {"synth", ".other.making-new"}
+
+
 def test_processes_at_once_make_one_data_set(tmp_path: Path):
     root = tmp_path / "synth"
     with multiprocessing.get_context("spawn").Pool(3) as pool:
@@ -222,7 +230,7 @@ def test_near_duplicates_leak_across_splits_under_another_group(
         if one.split == "val"
         and one.sample_id not in {fault.sample_id for fault in copies}
         and one.image.stat().st_size > 1000
-        and not one.group == samples[copies[0].parameters["source_id"]].group
+        and one.group != samples[copies[0].parameters["source_id"]].group
     ][:6]
     assert min(others) > 10
 

@@ -15,7 +15,13 @@ TINY = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def tiny_words() -> list[str]:
+    """Overrides of the tiny training."""
+    return TINY
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> list[str]:
-    """Overrides of the tiny training; its runs go to a folder of the test."""
+    """The same; its runs go to a folder of the test."""
     return [*TINY, f"paths.runs_dir={tmp_path / 'runs'}"]

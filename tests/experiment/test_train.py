@@ -34,11 +34,9 @@ def _same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+def finished(tiny_words: list[str], tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
     """One finished tiny training that the tests below look at."""
-    from tests.experiment.conftest import TINY  # pragma: no cover
-
-    return _train([*TINY, f"paths.runs_dir={tmp_path_factory.mktemp('finished')}"])
+    return _train([*tiny_words, f"paths.runs_dir={tmp_path_factory.mktemp('finished')}"])
 
 
 class TestFinishedRun:
@@ -98,7 +96,7 @@ def test_same_seed_gives_the_same_bits(tiny: list[str], tmp_path: Path) -> None:
 
 def test_micro_batches_change_no_sample_and_no_step(tiny: list[str], tmp_path: Path) -> None:
     result = _train([*tiny, "trainer.micro_batch_size=1", "trainer.max_epochs=1"], tmp_path / "a")
-    assert RunRecord.open(result.run_dir).history()["step"].iloc[-1] == 3
+    assert RunRecord.open(result.run_dir).history()["step"].iloc[-1] == 4
 
 
 @pytest.mark.parametrize("scheduler", ["plateau", "poly", "cosine", "constant"])

@@ -95,3 +95,18 @@ def test_unresolved_word_is_refused_but_none_is_not(
     torch.testing.assert_close(loss(*batch), CrossEntropyLoss(0.0, 200)(*batch))
     with pytest.raises(ConfigError, match="'median_frequency' must be computed from the training"):
         WeightedSum({"ce": CrossEntropyLoss()}, {"ce": 1}, class_weights="median_frequency")
+
+
+def test_ignore_index_of_the_terms_or_of_the_sum(
+    batch: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    expected = CrossEntropyLoss(ignore_index=200)(*batch)
+    from_term = WeightedSum({"ce": CrossEntropyLoss(ignore_index=200)}, {"ce": 1})
+    assert from_term.ignore_index == 200
+    torch.testing.assert_close(from_term(*batch), expected)
+    from_sum = WeightedSum({"ce": CrossEntropyLoss()}, {"ce": 1}, ignore_index=200)
+    assert from_sum.terms["ce"].ignore_index == 200
+    torch.testing.assert_close(from_sum(*batch), expected)
+    terms = {"ce": CrossEntropyLoss(ignore_index=200), "dice": DiceLoss()}
+    with pytest.raises(ConfigError, match=r"one ignore_index .*'ce': 200, 'dice': 255"):
+        WeightedSum(terms, {"ce": 1, "dice": 1})

@@ -1,4 +1,4 @@
-"""Installed packages: present, new enough, not one of the known bad ones, and fit for each other."""
+"""Installed packages: present, new enough, none of the known bad ones, fit for each other."""
 
 from __future__ import annotations
 

@@ -19,11 +19,9 @@ def check_places() -> Iterator[Finding]:
     from seglab.config.locate import conf_dir
 
     yield Finding("places", "configuration", "ok", str(conf_dir()))
-    paths = OmegaConf.to_container(
-        OmegaConf.load(conf_dir() / "paths" / "default.yaml"), resolve=True
-    )
-    for name, text in paths.items():  # type: ignore[union-attr]
-        yield check_folder(f"paths.{name}", Path(str(text)).expanduser().absolute())
+    paths = dict(OmegaConf.load(conf_dir() / "paths" / "default.yaml"))
+    for name in paths:
+        yield check_folder(f"paths.{name!s}", Path(paths[name]).expanduser().absolute())
 
 
 def check_folder(name: str, folder: Path) -> Finding:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import os
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -93,7 +94,7 @@ def import_dataset(
         DataError: Files are faulty and `on_error` is `"raise"`.
     """
     complete = resolve_options(importer, options or {})
-    root = root.expanduser().absolute()
+    root = _tidy(root)
     imported = IMPORTERS[importer](root, **complete)
     for note in imported.notes:
         log.info("%s: %s", name, note)
@@ -135,7 +136,7 @@ def open_dataset(
     if root is None and importer not in _GENERATORS:
         raise ConfigError(f"data set {name!r}: importer {importer!r} needs data.root, the raw data")
     place = root or data_dir / f"{importer}-{hash_json(complete)[:8]}"
-    place = place.expanduser().absolute()
+    place = _tidy(place)
     key = hash_json([str(place), importer, complete])[:8]
     folder = data_dir / "manifests" / f"{name}-{key}"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -146,6 +147,11 @@ def open_dataset(
         opened = Manifest.read(folder)
     _check_files(opened)
     return opened
+
+
+def _tidy(root: Path) -> Path:
+    """Return an absolute path without `..`; links stay, since data sets are often made of them."""
+    return Path(os.path.normpath(root.expanduser().absolute()))
 
 
 def _check_files(manifest: Manifest) -> None:

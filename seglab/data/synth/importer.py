@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import logging
 import os
@@ -38,7 +39,7 @@ RECORD_NAME = "synth.json"
 GENERATOR_VERSION = 1
 
 
-def import_synth(
+def import_synth(  # noqa: PLR0913 (the signature is the importer's schema)
     root: Path,
     *,
     num_images: int = 240,
@@ -154,7 +155,11 @@ def _is_made(root: Path, options: SynthOptions) -> bool:
 @contextmanager
 def _folder_in_one_step(root: Path) -> Iterator[Path]:
     """Yield a folder beside `root` that takes its place on success and vanishes otherwise."""
-    folder = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}."))
+    prefix = f".{root.name}.making-"
+    # The caller holds the lock, so a folder by this name is what a killed process left.
+    for leftover in root.parent.glob(f"{glob.escape(prefix)}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(dir=root.parent, prefix=prefix))
     umask = os.umask(0)
     os.umask(umask)
     folder.chmod(0o777 & ~umask)

@@ -72,7 +72,7 @@ def make_pole(brush: Brush) -> Pole:
         height=brush.uniform(low, high),
         thickness=brush.uniform(*thick),
         side=1 if brush.chance(0.5) else -1,
-        is_lit=brush.is_dark and brush.chance(0.8),
+        is_lit=brush.chance(0.8) and brush.is_dark,
     )
 
 

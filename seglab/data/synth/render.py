@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from seglab.core.errors import ShapeError
 from seglab.core.seeding import generator
-from seglab.data.synth.camera import OVERSAMPLE, Placed, View, look, place_props
+from seglab.data.synth.camera import Placed, View, look, place_props
 from seglab.data.synth.classes import BUILDING, LABELS, SKY, TERRAIN, VEGETATION, VEHICLE
 from seglab.data.synth.poles import Pole, draw_pole
 from seglab.data.synth.scene import Scene
@@ -68,10 +69,10 @@ def render_frame(
         A pure function of the arguments.
 
     Raises:
-        ValueError: `image_size` is below 32 px.
+        ShapeError: `image_size` is below 32 px.
     """
     if min(image_size) < _MIN_SIZE:
-        raise ValueError(f"image_size must be at least {_MIN_SIZE} px a side, got {image_size}")
+        raise ShapeError(f"image_size must be at least {_MIN_SIZE} px a side, got {image_size}")
     view = look(scene, frame, image_size)
     shape = (view.height, view.width)
     canvas = Canvas(np.zeros((*shape, 3), dtype=np.float32), np.zeros(shape, dtype=np.uint8))

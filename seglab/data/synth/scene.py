@@ -129,7 +129,8 @@ def build_scene(seed: int, group: int, options: SceneOptions | None = None) -> S
     """
     options = options or SceneOptions()
     rng = generator("synth", seed, group)
-    light = make_light(rng, options.shift)
+    # Light draws from its own source, so that a shift leaves the masks as they are.
+    light = make_light(generator("synth", seed, group, "light"), options.shift)
     season = SEASONS[str(rng.choice(list(SEASONS)))]
     noise = fractal_noise(rng, NOISE_PX, (16, 40, 96), gain=0.8)
     coarse = fractal_noise(rng, NOISE_PX, (5, 11, 23))

@@ -14,7 +14,6 @@ import numpy as np
 
 from seglab.data.synth.textures import MINERALS, PAINTS, cut_noise, pick, to_u8
 
-
 # Clumps of leaves in a crown.
 _CLUMPS = 120
 
@@ -188,8 +187,10 @@ def _windows(brush: Brush, rgb: np.ndarray, glow: np.ndarray, box: tuple[int, ..
             b = (int(left + (column + 1 - share_x) * wide), int(top + (row + 1 - share_y) * high))
             cv2.rectangle(rgb, a, b, to_u8(pane, brush.uniform(0.8, 1.2)), -1)
             cv2.rectangle(rgb, a, b, frame, 1)
-            if brush.is_dark and brush.chance(0.4):
-                cv2.rectangle(glow, a, b, (235, 190, int(brush.uniform(90, 160))), -1)
+            # Drawn by day too, so that the light does not change what stands in a scene.
+            blue, is_lit = int(brush.uniform(90, 160)), brush.chance(0.4)
+            if is_lit and brush.is_dark:
+                cv2.rectangle(glow, a, b, (235, 190, blue), -1)
 
 
 def house(brush: Brush) -> Sprite:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -44,6 +45,7 @@ def paint_sky(
         (VEGETATION, scene.treeline, 0.45, 1),
     ):
         tint = scene.far_colours[which] * light.ambient
+        haze = max(haze, 1.0 - math.exp(-light.haze * _FAR_M))
         far = (tint * (1 - haze) + light.sky_low * haze).astype(np.float32)
         _skyline(colour, number, scene, profile * colour.shape[0], horizon, far, class_index)
 

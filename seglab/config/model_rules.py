@@ -1,0 +1,93 @@
+"""What does not go together in a model, found without building one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Any
+
+from seglab.config.installed_names import base_name, encoder_names, has_encoder
+from seglab.config.problems import Problem, did_you_mean, show
+from seglab.config.sound import NotSoundError, Rule, Sound, broken
+from seglab.core.architectures import ARCHITECTURES, min_size, size_divisor
+
+SEGNET_ARCH = {"seglab.models.SegNet": "segnet", "seglab.models.SegNetBasic": "segnet_basic"}
+
+
+def architecture(value: Sound) -> tuple[str, int | None, dict[str, Any]]:
+    """Return architecture, encoder depth and options of the model.
+
+    Raises:
+        NotSoundError: There is no such architecture; that is told elsewhere.
+    """
+    target = value("model._target_")
+    if target in SEGNET_ARCH:
+        return SEGNET_ARCH[target], None, {}
+    arch = value("model.arch")
+    if arch not in ARCHITECTURES:
+        raise NotSoundError
+    return arch, value("model.encoder_depth", None), value("model.options", {})
+
+
+def _encoder_is_known(value: Sound) -> Iterator[Problem]:
+    if value("model._target_") in SEGNET_ARCH:
+        return
+    name = base_name(value("model.encoder_name"))
+    if not has_encoder(name):
+        meant = did_you_mean(difflib.get_close_matches(name, sorted(encoder_names()), n=1))
+        yield broken(
+            "model.encoder_name",
+            f"neither timm nor segmentation-models-pytorch has such an encoder{meant}, "
+            f"got {show(name)}",
+        )
+
+
+def _crop_fits_model(value: Sound) -> Iterator[Problem]:
+    arch, depth, options = architecture(value)
+    crop = value("data.crop_size")
+    divisor, smallest = size_divisor(arch, depth, options), min_size(arch, depth, options)
+    fitting = [-(-max(side, smallest) // divisor) * divisor for side in crop]
+    if fitting != crop:
+        multiples = f" in multiples of {divisor}," if divisor > 1 else " of"
+        yield broken(
+            "data.crop_size",
+            f"{arch} takes sides{multiples} at least {smallest}; got {show(crop)}, "
+            f"nearest above is {show(fitting)}",
+        )
+
+
+def _depth_fits_arch(value: Sound) -> Iterator[Problem]:
+    arch, depth, _ = architecture(value)
+    depths = ARCHITECTURES[arch].depths
+    if depth is not None and depths and depth not in depths:
+        allowed = " or ".join(str(one) for one in depths)
+        yield broken("model.encoder_depth", f"{arch} takes {allowed}, got {depth}")
+
+
+def _frozen_encoder_has_no_rate(value: Sound) -> Iterator[Problem]:
+    rate = value("optimizer.encoder_lr", None)
+    if rate is not None and value("model.freeze_encoder", False) is True:
+        yield broken(
+            "optimizer.encoder_lr",
+            f"the encoder is frozen (model.freeze_encoder=true), so it has no rate; set null, got {rate}",
+        )
+
+
+def _frozen_encoder_has_weights(value: Sound) -> Iterator[Problem]:
+    if (
+        value("model.freeze_encoder", False) is True
+        and value("model.encoder_weights", None) is None
+    ):
+        yield broken(
+            "model.freeze_encoder",
+            "a frozen encoder without model.encoder_weights stays random; give weights or set false",
+        )
+
+
+MODEL_RULES: tuple[Rule, ...] = (
+    _encoder_is_known,
+    _crop_fits_model,
+    _depth_fits_arch,
+    _frozen_encoder_has_no_rate,
+    _frozen_encoder_has_weights,
+)

@@ -1,0 +1,146 @@
+"""The objects of one training, built from a configuration and ready to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+from rich.console import Console
+
+from seglab.core.errors import DataError
+from seglab.data.datamodule import SegDataModule
+from seglab.engine.callbacks import FiniteLossGuard, HistoryWriter, InterruptGuard
+from seglab.engine.checkpoint import CheckpointWriter, read_checkpoint
+from seglab.engine.ema import WarmEma
+from seglab.engine.module import SegmentationModule
+from seglab.engine.plan import ExecutionPlan
+from seglab.engine.progress import RunProgress
+from seglab.engine.ranks import is_rank_zero
+from seglab.engine.samples import OverlayLogger
+from seglab.engine.tracking import WandbView
+from seglab.engine.trainer import LoopSettings, build_trainer
+from seglab.experiment.parts import Dataset, build_datamodule, build_module, plain
+from seglab.runs import RunRecord
+
+
+@dataclass
+class Fit:
+    """One training.
+
+    Attributes:
+        trainer: Runs the loop.
+        module: Model, loss, optimizer and metrics.
+        datamodule: Loaders.
+        writer: Knows the best and the last checkpoint.
+        plan: How the device is used.
+        steps_per_epoch: Optimizer steps of a whole epoch.
+    """
+
+    trainer: pl.Trainer
+    module: SegmentationModule
+    datamodule: SegDataModule
+    writer: CheckpointWriter
+    plan: ExecutionPlan
+    steps_per_epoch: int
+
+    def run(self, checkpoint: Path | None) -> None:
+        """Train until done; the loader starts where the checkpoint left off."""
+        if checkpoint is not None:
+            step = int(read_checkpoint(checkpoint)["global_step"])
+            self.datamodule.set_position(*divmod(step, self.steps_per_epoch))
+        path = str(checkpoint) if checkpoint else None
+        self.trainer.fit(self.module, datamodule=self.datamodule, ckpt_path=path)
+
+    def go_on_alone(self, run_dir: Path) -> None:
+        """After a training on several devices, let this process evaluate: the others have left."""
+        if self.plan.num_devices == 1:
+            return
+        torch.distributed.destroy_process_group()
+        alone = replace(self.plan, num_devices=1)
+        self.trainer = build_trainer(alone, LoopSettings(max_epochs=0), [], run_dir)
+
+
+def prepare_fit(
+    cfg: DictConfig,
+    dataset: Dataset,
+    plan: ExecutionPlan,
+    record: RunRecord,
+    view: WandbView | None,
+    console: Console,
+) -> Fit:
+    """Build everything a training needs; nothing runs yet.
+
+    Args:
+        cfg: Validated configuration.
+        dataset: What to train on.
+        plan: How to use the device.
+        record: Where checkpoints go; rank 0 writes the history too.
+        view: W&B, or None on ranks that show nothing.
+        console: For progress.
+
+    Raises:
+        DataError: There is no validation split to choose the best weights on.
+    """
+    datamodule = build_datamodule(cfg, dataset, plan)
+    if not datamodule.has_split("val"):
+        raise DataError(
+            f"data set {dataset.manifest.name} has no val split to choose the best weights on; "
+            "import it with one (data.options.val_fraction=0.2 where the importer has it)"
+        )
+    limit = cfg.trainer.limit_train_batches
+    steps_per_epoch = min(datamodule.steps_per_epoch, limit or datamodule.steps_per_epoch)
+    module = build_module(cfg, dataset, plan, steps_per_epoch)
+    writer = CheckpointWriter(
+        record.checkpoints_dir,
+        cfg.monitor.metric,
+        cfg.monitor.mode,
+        cfg.callbacks.checkpoint.every_n_steps,
+    )
+    callbacks = _callbacks(cfg, record if is_rank_zero() else None, view, writer, console)
+    loop = LoopSettings(
+        max_epochs=cfg.trainer.max_epochs,
+        val_every=cfg.trainer.val_every,
+        limit_train_batches=limit,
+        limit_val_batches=cfg.trainer.limit_val_batches,
+        deterministic=cfg.trainer.deterministic,
+        num_nodes=cfg.trainer.num_nodes,
+    )
+    devices = plain(cfg.trainer.devices)
+    chosen = devices if isinstance(devices, list) else None
+    trainer = build_trainer(plan, loop, callbacks, record.run_dir, chosen)
+    return Fit(trainer, module, datamodule, writer, plan, steps_per_epoch)
+
+
+def _callbacks(
+    cfg: DictConfig,
+    record: RunRecord | None,
+    view: WandbView | None,
+    writer: CheckpointWriter,
+    console: Console,
+) -> list[Callback]:
+    """In the order they are called: the loss is looked at first, the checkpoint is written last."""
+    callbacks: list[Callback] = [
+        FiniteLossGuard(record),
+        HistoryWriter(record, [view] if view else [], cfg.logger.wandb.log_every_n_steps),
+        RunProgress(console, cfg.monitor.metric, cfg.callbacks.progress),
+    ]
+    if cfg.trainer.ema_decay is not None:
+        callbacks.append(WarmEma(cfg.trainer.ema_decay))
+    stopping = cfg.callbacks.early_stopping
+    if stopping.patience is not None:
+        callbacks.append(
+            EarlyStopping(
+                cfg.monitor.metric,
+                min_delta=stopping.min_delta,
+                patience=stopping.patience,
+                mode=cfg.monitor.mode,
+                check_on_train_epoch_end=False,
+            )
+        )
+    if view is not None and cfg.callbacks.overlays.num_images:
+        callbacks.append(OverlayLogger(view, cfg.callbacks.overlays.num_images))
+    return [*callbacks, InterruptGuard(writer), writer]

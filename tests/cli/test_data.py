@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from seglab.cli.data import parse_options
+from seglab.core.errors import ConfigError
+
+Run = Callable[..., Any]
+SMALL = ("--num-images", "12", "--image-size", "48", "64", "--option", "frames_per_group=3")
+
+
+def test_drawn_data_is_described_and_previewed(seglab: Run, tmp_path: Path) -> None:
+    drawn = seglab("data", "synth", "roads", *SMALL)
+    assert drawn.code == 0, drawn.err
+    assert drawn.out.startswith("roads/manifest: train 6, val 3, test 3; fingerprint ")
+    fingerprint = drawn.out.split()[-1]
+
+    described = seglab("data", "describe", "roads/manifest")
+    assert described.code == 0
+    assert fingerprint in described.out
+    assert "vegetation" in described.out
+
+    shown = seglab(
+        "data", "preview", "roads/manifest", "-n", "2", "--versions", "3", "--crop", "48", "64",
+        "--augment", "light", "--set", "augment.geometry.hflip=1", "-o", "pictures/p.png",
+    )  # fmt: skip
+    assert shown.code == 0, shown.err
+    assert shown.out == "pictures/p.png\n"
+    with Image.open(tmp_path / "pictures" / "p.png") as picture:
+        assert picture.mode == "RGB"
+        assert picture.width > 4 * 64
+        assert picture.height > 4 * 48
+
+
+def test_same_words_draw_the_same_data(seglab: Run) -> None:
+    one, other = (seglab("data", "synth", name, *SMALL).out.split()[-1] for name in ("a", "b"))
+    assert one == other
+
+
+def test_folders_are_imported(seglab: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seglab("data", "synth", "roads", *SMALL)
+    monkeypatch.setenv("SEGLAB_DATA", str(tmp_path / "kept"))
+    imported = seglab(
+        "data", "import", "folder", "roads/data", "--name", "mine", "--option", "val_fraction=0.25"
+    )
+
+    assert imported.code == 0, imported.err
+    assert (tmp_path / "kept" / "manifests" / "mine" / "manifest.parquet").is_file()
+    assert "train 9, val 3" in imported.out
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ["descrbe", "x"],
+            "no such command 'descrbe' (did you mean 'describe'?); commands are describe, import, "
+            "preview, synth",
+        ),
+        (["describe", "camvid"], "--root: missing; give the folder of the raw data of 'camvid'"),
+        (
+            ["describe", "camvd"],
+            "data: no such choice 'camvd' (did you mean 'camvid'?); choices are ade20k, camvid, "
+            "cityscapes, folder, oxford_pet, synth, voc",
+        ),
+        (
+            ["preview", "synth", "--set", "geometry.hflip=1"],
+            "--set: expected augment.KEY=VALUE, got 'geometry.hflip=1'",
+        ),
+        (["import", "camvd", "."], "unknown importer 'camvd' (did you mean 'camvid'?)"),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+)
+def test_wrong_words_are_explained(seglab: Run, words: list[str], line: str) -> None:
+    answer = seglab("data", *words)
+
+    assert answer.code == 2
+    assert f"  - {line}" in answer.err
+
+
+def test_missing_data_is_the_users_words(seglab: Run) -> None:
+    assert seglab("data", "describe", "no/where").code == 2
+    assert "no manifest at no/where" in seglab("data", "describe", "no/where").err
+    assert seglab("data", "import", "camvid", "nowhere").code == 2
+
+
+def test_options_are_read_as_yaml() -> None:
+    assert parse_options(["a=1", "b=[x, y]", "c=true", "d=", "e=x=y"]) == {
+        "a": 1, "b": ["x", "y"], "c": True, "d": None, "e": "x=y",
+    }  # fmt: skip
+    with pytest.raises(ConfigError) as caught:
+        parse_options(["a", "=1", "b=[1"])
+    assert len(caught.value.problems) == 3
