@@ -160,13 +160,13 @@ def _make_road(rng: np.random.Generator, season: Sequence[Colour], is_complete: 
     is_dirt = bool(rng.random() < 0.25)
     has_road = bool(rng.random() < 0.92) or is_complete
     soil = np.asarray((0.46, 0.38, 0.28), dtype=np.float32)
-    dirt = 0.5 * soil + 0.5 * pick(rng, tuple(season))
+    dirt = 0.7 * soil + 0.3 * pick(rng, tuple(season))
     half_width = float(rng.uniform(1.5, 2.4) if is_dirt else rng.uniform(2.8, 4.6))
     return Road(
         half_width=half_width if has_road else 0.0,
         colour=dirt if is_dirt else pick(rng, MINERALS[:5]),
-        contrast=float(rng.uniform(0.1, 0.28)),
-        has_lines=not is_dirt and bool(rng.random() < 0.7),
+        contrast=float(rng.uniform(0.06, 0.16)),
+        has_lines=not is_dirt and bool(rng.random() < 0.85),
         wobble=float(rng.uniform(0.15, 0.35)) if is_dirt else 0.02,
         offset=float(rng.uniform(-1.5, 1.5)),
         bend=float(rng.normal(0.0, 0.004)),
@@ -175,13 +175,13 @@ def _make_road(rng: np.random.Generator, season: Sequence[Colour], is_complete: 
 
 
 def _make_ground(rng: np.random.Generator, season: Sequence[Colour]) -> Ground:
-    kind = str(rng.choice(["grass", "grass", "crop", "gravel", "soil"]))
+    kind = str(rng.choice(["grass", "grass", "grass", "crop", "crop", "gravel", "soil"]))
     palette = MINERALS[:5] if kind == "gravel" else tuple(season)
     first, second = pick(rng, palette), pick(rng, palette)
     if kind == "soil":
         second = np.asarray((0.44, 0.36, 0.27), dtype=np.float32) * float(rng.uniform(0.8, 1.2))
-    furrow = float(rng.uniform(0.15, 0.3)) if kind in {"crop", "soil"} else 0.0
-    return Ground((first, second), float(rng.uniform(0.45, 0.8)), furrow)
+    furrow = float(rng.uniform(0.2, 0.35)) if kind in {"crop", "soil"} else 0.0
+    return Ground((first, second), float(rng.uniform(0.6, 1.0)), furrow)
 
 
 def _beside(brush: Brush, road: Road, distance: float, width: float, gap: float) -> float:

@@ -16,6 +16,7 @@ from seglab.data.synth.scene import NOISE_PX, Road, Scene
 _FAR_M = 120.0
 # Beyond this a road is thinner than a pixel.
 _ROAD_END_M = 200.0
+_VERGE_M = 0.22
 HEADLIGHT = np.asarray((1.0, 0.95, 0.8), dtype=np.float32)
 
 
@@ -123,7 +124,7 @@ def paint_ground(
         z=depth + np.float32(view.travelled),
         fine=_sample(scene.noise, x, depth + np.float32(view.travelled), 22.0) - 0.5,
         coarse=_sample(scene.coarse, x, depth + np.float32(view.travelled), 3.0),
-        close=np.clip(9.0 / depth, 0.15, 1.0)[:, None],
+        close=np.clip(12.0 / depth, 0.2, 1.0)[:, None],
     )
     ground = colour[view.first_row :]
     _paint_terrain(ground, scene, place)
@@ -190,7 +191,9 @@ def _paint_road(ground: np.ndarray, road: Road, coarse: np.ndarray, place: Place
     tone = place.fine * (road.contrast * place.close)
     tone += 0.875 + 0.25 * place.coarse
     if not road.has_lines:
-        tone -= 0.10 * np.exp(-(((away - np.float32(0.75)) / np.float32(0.28)) ** 2))
+        tone -= 0.2 * np.exp(-(((away - np.float32(0.75)) / np.float32(0.28)) ** 2))
+    # A worn, darker verge runs along both borders, as real roads have it.
+    tone -= 0.25 * np.exp(-(((away - reach[:, None]) / np.float32(_VERGE_M)) ** 2))
     ground[inside] = road.colour * tone[inside][:, None]
     if road.has_lines:
         ground[_lines(road, away, place.z) & inside] = 0.82
