@@ -197,7 +197,6 @@ def main() -> None:
     arguments = parser.parse_args()
 
     cfg = compose(
-        "train",
         [
             "data=synth", "model=unet", f"model.encoder_name={arguments.encoder}", "augment=standard",
             "loss=ce", f"data.crop_size={list(arguments.crop)}",

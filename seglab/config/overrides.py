@@ -238,7 +238,10 @@ class _Check:
             else:
                 # Where the group varies, another choice may not have the key in its file.
                 varies = word.key.split(".")[0] in swept
-                known = self.base is not None and _has(self.base, word.key) and not varies
+                # A mapping brings keys of its own.
+                mapping = word.text.partition("=")[2].lstrip().startswith("{")
+                known = self.base is not None and _has(self.base, word.key)
+                known = known and not varies and not mapping
                 texts.append(("" if known else "++") + word.text.lstrip("+"))
         return texts
 

@@ -91,13 +91,12 @@ def _batch_fits_devices(value: Sound) -> Iterator[Problem]:
     if devices == "auto":
         return
     count = len(devices) if isinstance(devices, list) else devices
-    count *= value("trainer.num_nodes")
     batch = value("data.batch_size")
     if count and batch % count:
         yield broken(
             "data.batch_size",
             f"it is shared by all devices, so it must be a multiple of {count} "
-            f"(trainer.devices x trainer.num_nodes), got {batch}",
+            f"(trainer.devices), got {batch}",
         )
     if isinstance(devices, list) and len(set(devices)) != len(devices):
         yield broken("trainer.devices", f"expected each device once, got {show(devices)}")
@@ -110,7 +109,7 @@ def _micro_batch_fits(value: Sound) -> Iterator[Problem]:
     count = len(devices) if isinstance(devices, list) else devices
     share = value("data.batch_size")
     if isinstance(count, int) and count > 0:
-        share //= count * value("trainer.num_nodes")
+        share //= count
     smallest = min_train_batch(architecture(value)[0])
     if isinstance(micro, int) and share and (micro > share or share % micro):
         yield broken(
@@ -153,6 +152,20 @@ def _validation_happens(value: Sound) -> Iterator[Problem]:
         yield broken(
             "trainer.val_every",
             f"no validation would happen in {epochs} epochs; set it to {epochs} or less, got {every}",
+        )
+    elif epochs % every:
+        yield broken(
+            "trainer.max_epochs",
+            f"expected a multiple of trainer.val_every={every}, or the last epochs are never validated "
+            f"and cannot be the best; got {epochs}, nearest above is {-(-epochs // every) * every}",
+        )
+
+
+def _manifest_stands_alone(value: Sound) -> Iterator[Problem]:
+    if value("data.manifest", None) is not None and value("data.options", {}):
+        yield broken(
+            "data.options",
+            "they are for importing and would do nothing beside data.manifest; remove one of the two",
         )
 
 
@@ -220,6 +233,7 @@ def _evaluates_a_run(value: Sound) -> Iterator[Problem]:
 _RULES: dict[str, tuple[Rule, ...]] = {
     "train": (
         _data_is_somewhere,
+        _manifest_stands_alone,
         _names_make_folders,
         _optimizer_is_known,
         *MODEL_RULES,

@@ -80,7 +80,6 @@ class Trainer:
     max_epochs: Positive
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
     devices: Positive | list[NotNegative] | Auto
-    num_nodes: Positive
     plan: Literal["auto", "stock"]
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     memory_format: Literal["auto", "channels_last", "contiguous"]
@@ -214,7 +213,6 @@ class EvaluateConfig:
         ChosenBy("importer", {"run": RunData}, inside=True, other=EvaluationData),
     ]
     trainer: EvaluationTrainer
-    metrics: Metrics
     paths: Paths
 
 

@@ -98,13 +98,22 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
             if mask is None:
                 raise DataError(f"sample {sample_id} has no mask, so it cannot be augmented")
             rng = generator(self.seed, "augment", epoch, position, sample_id)
-            image, mask = self.transform(image, mask, rng)
-            _check_transformed(image, mask, sample_id)
+            image, mask = self._augment(image, mask, rng, sample_id)
         sample["image"] = _channels_first(image)
         if mask is not None:
             # A copy of its own: the cache is read-only, which tensors cannot be.
             sample["mask"] = torch.from_numpy(np.array(mask, order="C"))
         return sample
+
+    def _augment(
+        self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, sample_id: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        # Transforms take grey images as planes.
+        grey = image.shape[2] == 1
+        image, mask = self.transform(image[..., 0] if grey else image, mask, rng)  # type: ignore[misc]
+        image = image[..., None] if grey and image.ndim == 2 else image
+        _check_transformed(image, mask, sample_id)
+        return image, mask
 
 
 class TrainCollate:

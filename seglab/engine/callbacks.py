@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from seglab.core.errors import SeglabError, TrainingError
 from seglab.core.files import write_json
@@ -26,6 +28,38 @@ class TrainingInterruptedError(SeglabError):
     """The user or the scheduler asked the run to stop; it was saved first."""
 
     exit_code = 130
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the body as an interruption, also outside of training.
+
+    Lightning answers Ctrl-C during an evaluation with `SystemExit(1)` and deafens the process to the
+    next one; both are undone here.
+
+    Raises:
+        TrainingInterruptedError: The body was asked to stop.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, _raise_interrupt)
+        yield
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise TrainingInterruptedError("stopped by a signal during evaluation") from error
+        raise
+    except KeyboardInterrupt as error:
+        raise TrainingInterruptedError("stopped by a signal") from error
+    finally:
+        if in_main_thread:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+
+def _raise_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 class EpochSink(Protocol):
@@ -53,13 +87,11 @@ class HistoryWriter(Callback):
         self.record = record
         self.sinks = sinks
         self.every_n_steps = every_n_steps
-        self._epoch_started = 0.0
-        self._first_step = 0
+        self._epoch_started: float | None = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of the epoch."""
         self._epoch_started = time.perf_counter()
-        self._first_step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
@@ -81,16 +113,13 @@ class HistoryWriter(Callback):
             sink.log_epoch(row, trainer.global_step)
 
     def _row(self, trainer: pl.Trainer, module: SegmentationModule) -> dict[str, Any]:
-        totals = trainer.strategy.reduce(module.epoch_loss.clone(), reduce_op="sum")
-        loss_sum, num_valid = totals.tolist()
-        # After a resume within the epoch the clock covers only the steps since then.
-        seconds = (
-            max(time.perf_counter() - self._epoch_started, 1e-9) if self._epoch_started else None
-        )
+        # The epoch a run was resumed in has no start here, so its time is not known.
+        started = self._epoch_started
+        seconds = None if started is None else time.perf_counter() - started
         row: dict[str, Any] = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
-            "train/loss": loss_sum / max(num_valid, 1.0),
+            "train/loss": module.epoch_loss.mean(trainer.strategy),
             **learning_rates(trainer),
             "seconds": seconds,
         }
@@ -129,10 +158,17 @@ class FiniteLossGuard(Callback):
         self._recent.append((trainer.global_step, loss, batch["sample_id"]))
         full = len(self._recent) == self._recent.maxlen
         if loss.device.type == "cpu" or full or trainer.is_last_batch:
-            self._check()
+            self.check()
 
-    def _check(self) -> None:
-        if bool(torch.stack([loss for _, loss, _ in self._recent]).isfinite().all()):
+    def check(self) -> None:
+        """Look at the losses not looked at yet; called before a checkpoint is written, too.
+
+        Raises:
+            TrainingError: One of them is not finite.
+        """
+        if not self._recent or bool(
+            torch.stack([loss for _, loss, _ in self._recent]).isfinite().all()
+        ):
             self._recent.clear()
             return
         step, loss, sample_ids = next(row for row in self._recent if not row[1].isfinite())
@@ -146,6 +182,17 @@ class FiniteLossGuard(Callback):
             "trainer.gradient_clip=1.0 or trainer.precision=fp32, and look at these samples: "
             + ", ".join(sample_ids[:8])
         )
+
+
+class ResumableEarlyStopping(EarlyStopping):
+    """Lightning's early stopping that remembers having stopped.
+
+    A run interrupted after the stop, during its final evaluation, must not train on when resumed.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop at once where patience had run out before."""
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 
 class InterruptGuard(Callback):
@@ -174,7 +221,9 @@ class InterruptGuard(Callback):
         """Give the signals back."""
         while self._former:
             number, handler = self._former.popitem()
-            signal.signal(number, handler)
+            # Lightning may have put back what was there before it came.
+            if signal.getsignal(number) == self._remember:
+                signal.signal(number, handler)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
@@ -182,7 +231,7 @@ class InterruptGuard(Callback):
     ) -> None:  # fmt: skip
         """Save and stop between two steps; after an epoch's last step the epoch is finished first."""
         if not trainer.is_last_batch and self._must_stop(trainer):
-            trainer.save_checkpoint(self.writer.last_path)
+            self.writer.save_last(trainer)
             self._stop(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

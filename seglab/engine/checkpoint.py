@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +67,22 @@ class CheckpointWriter(Checkpoint):
         monitor: Key of the score, such as `val/miou`.
         mode: `max` or `min`.
         every_n_steps: Optimizer steps between saves within an epoch; 0 saves at epoch ends only.
+        before_save: Called first; raises where the weights must not be saved, such as after NaN.
     """
 
-    def __init__(self, folder: Path, monitor: str, mode: str, every_n_steps: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        monitor: str,
+        mode: str,
+        every_n_steps: int,
+        before_save: Callable[[], None] | None = None,
+    ) -> None:
         self.folder = folder
         self.monitor = monitor
         self.mode = mode
         self.every_n_steps = every_n_steps
+        self.before_save = before_save
         self.best_score = math.nan
         self.best_epoch = -1
 
@@ -102,12 +112,18 @@ class CheckpointWriter(Checkpoint):
         """Save within an epoch; its last batch is saved together with the epoch's scores."""
         due = self.every_n_steps and trainer.global_step % self.every_n_steps == 0
         if due and not trainer.is_last_batch:
-            trainer.save_checkpoint(self.last_path)
+            self.save_last(trainer)
+
+    def save_last(self, trainer: pl.Trainer) -> None:
+        """Write the checkpoint to resume from."""
+        if self.before_save is not None:
+            self.before_save()
+        trainer.save_checkpoint(self.last_path)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the finished epoch, first as best where it is, so that `last` never runs ahead."""
         if not self._improves(trainer):
-            trainer.save_checkpoint(self.last_path)
+            self.save_last(trainer)
             return
         self.best_score = float(trainer.callback_metrics[self.monitor])
         self.best_epoch = trainer.current_epoch

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seglab.core.labels import LabelSpace
+from seglab.engine.micro_batch import is_out_of_memory
 from seglab.inference import argmax_mask, predict_logits
 from seglab.metrics import (
     PerImageTable,
@@ -18,6 +19,7 @@ from seglab.metrics import (
     per_image_score_dict,
     per_image_scores,
 )
+from seglab.models import Segmenter
 
 
 @dataclass(frozen=True)
@@ -43,24 +45,38 @@ class Evaluator:
 
     Args:
         labels: Classes and ignored index.
-        size_divisor: What the model needs image sides to be a multiple of.
     """
 
-    def __init__(self, labels: LabelSpace, size_divisor: int) -> None:
+    def __init__(self, labels: LabelSpace) -> None:
         self.labels = labels
-        self.size_divisor = size_divisor
         self.metrics = SegmentationMetrics(labels.num_classes, labels.ignore_index, per_image=True)
 
     def reset(self) -> None:
         """Forget everything counted so far."""
         self.metrics.reset()
 
+    def update(self, model: Segmenter, loss: nn.Module, batch: dict[str, Any]) -> None:
+        """Score one batch of normalised images and int64 masks, each at the mask's own size.
+
+        A batch that does not fit into memory is scored in halves.
+        """
+        try:
+            self._update(model, loss, batch)
+        except (MemoryError, RuntimeError) as error:
+            count = len(batch["sample_id"])
+            if count == 1 or not is_out_of_memory(error):
+                raise
+        else:
+            return
+        for part in (slice(0, count // 2), slice(count // 2, count)):
+            keys = ("image", "mask", "sample_id")
+            self.update(model, loss, {key: batch[key][part] for key in keys})
+
     @torch.no_grad()
-    def update(self, model: nn.Module, loss: nn.Module, batch: dict[str, Any]) -> None:
-        """Score one batch of normalised images and int64 masks, each at the mask's own size."""
+    def _update(self, model: Segmenter, loss: nn.Module, batch: dict[str, Any]) -> None:
         mask: Tensor = batch["mask"]
         size = (mask.shape[-2], mask.shape[-1])
-        logits = predict_logits(model, batch["image"], size, self.size_divisor)
+        logits = predict_logits(model, batch["image"], size, model.size_divisor, model.min_size)
         if self.metrics.device != mask.device:
             self.metrics.to(mask.device)
         self.metrics.update(argmax_mask(logits), mask, batch["sample_id"], loss(logits, mask))

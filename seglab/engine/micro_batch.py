@@ -56,7 +56,7 @@ class MicroBatcher:
         self,
         image: Tensor,
         mask: Tensor,
-        num_valid: Tensor,
+        weights: Tensor,
         loss_fn: LossFn,
         backward: BackwardFn,
         reset: Callable[[], None],
@@ -67,21 +67,22 @@ class MicroBatcher:
         Args:
             image: Float `(B, C, H, W)`.
             mask: int64 `(B, H, W)`.
-            num_valid: Valid pixels of each image, `(B,)`, float.
+            weights: Share of each image in the batch's loss, `(B,)`, float: its valid pixels over
+                those of the batch.
             loss_fn: Maps a part's image and mask to its scalar loss.
             backward: Called with each weighted part loss.
             reset: Clears gradients and random state before a batch is tried again.
             sync: Context for each part, given whether it is the last (DDP reduces gradients there).
 
         Returns:
-            Detached loss of the batch: the part losses averaged by valid pixels.
+            Detached loss of the batch: the weighted sum of its parts' losses.
 
         Raises:
             TrainingError: Not even a single image fits, or the batch does not fit under DDP.
         """
         while True:
             reset()
-            failure = self._attempt(image, mask, num_valid, loss_fn, backward, sync)
+            failure = self._attempt(image, mask, weights, loss_fn, backward, sync)
             if isinstance(failure, Tensor):
                 return failure
             # Out of the handler, so that the failed attempt's tensors are free before the next.
@@ -91,18 +92,16 @@ class MicroBatcher:
         self,
         image: Tensor,
         mask: Tensor,
-        num_valid: Tensor,
+        weights: Tensor,
         loss_fn: LossFn,
         backward: BackwardFn,
         sync: ContextFn | None,
     ) -> Tensor | str:
-        total = num_valid.sum().clamp(min=1.0)
         batch_loss = torch.zeros((), device=image.device)
         try:
             for part, is_last in self._parts(image.shape[0]):
                 with sync(is_last) if sync else nullcontext():
-                    weight = num_valid[part].sum() / total
-                    loss = loss_fn(image[part], mask[part]) * weight
+                    loss = loss_fn(image[part], mask[part]) * weights[part].sum()
                     backward(loss)
                 batch_loss += loss.detach()
         except (MemoryError, RuntimeError) as error:

@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from seglab.core.labels import LabelSpace
 from seglab.core.seeding import derive_seed
 from seglab.engine.batches import Batch, BatchPreparer, DeviceAugmentFn
+from seglab.engine.epoch_loss import EpochLoss
 from seglab.engine.evaluation import EvalResult, Evaluator
 from seglab.engine.micro_batch import MicroBatcher
 from seglab.models import Segmenter
@@ -71,16 +72,13 @@ class SegmentationModule(pl.LightningModule):
         self.prepare = BatchPreparer(model.mean, model.std, settings.memory_format)
         self.settings = settings
         self.micro_batcher = micro_batcher
-        self.evaluator = Evaluator(labels, model.size_divisor)
+        self.evaluator = Evaluator(labels)
         self.evaluated_split = "val"
         self.results: dict[str, EvalResult] = {}
         self.scheduled: ScheduledLR
         self._factories = factories
         self._device_augment = device_augment
-        # Loss times valid pixels, valid pixels. Saved, so that a run resumed within an epoch reports
-        # the loss of the whole epoch.
-        self.epoch_loss: Tensor
-        self.register_buffer("epoch_loss", torch.zeros(2, dtype=torch.float64))
+        self.epoch_loss = EpochLoss()
 
     def configure_optimizers(self) -> Any:
         """Return optimizer and schedule; Lightning keeps their state, this module steps them."""
@@ -90,12 +88,14 @@ class SegmentationModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduled.scheduler}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep a micro-batch that had to shrink: batch norm sees its parts."""
+        """Keep a micro-batch that had to shrink (batch norm sees its parts) and the epoch's loss."""
         checkpoint["micro_batch_size"] = self.micro_batcher.size
+        checkpoint["epoch_loss"] = self.epoch_loss.total(self.trainer.strategy)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the micro-batch of the run that is resumed."""
+        """Go on with the micro-batch and the epoch's loss of the run that is resumed."""
         self.micro_batcher.size = checkpoint["micro_batch_size"]
+        self.epoch_loss.restore(checkpoint["epoch_loss"], self.global_rank)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment where that is the device's work, normalise."""
@@ -105,13 +105,17 @@ class SegmentationModule(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's mean loss anew."""
-        self.epoch_loss.zero_()
+        self.epoch_loss.reset()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Take one optimizer step on one effective batch; return its detached loss."""
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)  # noqa: S101 - there is one, by construction
         num_valid = (batch["mask"] != self.evaluator.labels.ignore_index).flatten(1).sum(1).float()
+        # DDP averages the ranks' gradients; with this share each valid pixel of the batch counts alike.
+        share = num_valid.sum()
+        if self.trainer.world_size > 1:
+            share = self.trainer.strategy.reduce(share.clone(), reduce_op="mean")
 
         def reset() -> None:
             optimizer.zero_grad(set_to_none=True)
@@ -120,15 +124,14 @@ class SegmentationModule(pl.LightningModule):
             )
 
         loss = self.micro_batcher.run(
-            batch["image"], batch["mask"], num_valid,
+            batch["image"], batch["mask"], num_valid / share.clamp(min=1.0),
             loss_fn=lambda image, mask: self.loss(self.model(image), mask),
             backward=self.manual_backward, reset=reset, sync=self._gradient_sync,
         )  # fmt: skip
         optimizer.step()
         if self.scheduled.interval == "step":
             self.scheduled.scheduler.step()
-        valid = num_valid.sum().double()
-        self.epoch_loss += torch.stack([loss.double() * valid, valid])
+        self.epoch_loss.add(loss * share, num_valid.sum())
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:

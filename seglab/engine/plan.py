@@ -165,6 +165,11 @@ def _resolve_accelerator(accelerator: str) -> Literal["cpu", "cuda", "mps"]:
 def _count_devices(devices: int | str | list[int], present: int | None, kind: str) -> int:
     if devices == "auto":
         return present or 1
+    if isinstance(devices, list):
+        wrong = [index for index in devices if present is None or index >= present]
+        if wrong or len(set(devices)) != len(devices):
+            there = f"0..{present - 1}" if kind == "cuda" and present else "no list on this device"
+            raise ConfigError(f"trainer.devices: expected distinct indices, {there}; got {devices}")
     count = len(devices) if isinstance(devices, list) else int(devices)
     if count == -1 and present:
         return present

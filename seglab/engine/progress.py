@@ -34,8 +34,8 @@ def open_console() -> Console:
 class RunProgress(Callback):
     """Shows steps of the whole run with the time left, and a line of scores an epoch.
 
-    The time left counts validation too: it comes from finished steps over elapsed time of this
-    session, so a resumed run does not count what an earlier session did.
+    The time left counts validation too: it comes from the time of the last epoch, so neither a slow
+    start nor an earlier session of a resumed run distorts it.
 
     Args:
         console: Where to write.
@@ -49,12 +49,11 @@ class RunProgress(Callback):
         self.mode = ("rich" if console.is_terminal else "plain") if mode == "auto" else mode
         self._progress: Progress | None = None
         self._task: Any = None
-        self._started = 0.0
-        self._first_step = 0
+        self._mark = (0, 0.0)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar at the step the run starts or goes on from."""
-        self._started, self._first_step = time.perf_counter(), trainer.global_step
+        self._mark = (trainer.global_step, time.perf_counter())
         if self.mode != "rich" or not trainer.is_global_zero:
             return
         self._progress = Progress(
@@ -77,14 +76,14 @@ class RunProgress(Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say that the bar stands still because the model is validated."""
-        if self._progress is not None and trainer.training:
+        if self._progress is not None:
             self._progress.update(self._task, description="validating")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the epoch's line with the time left."""
+        loss = as_module(pl_module).epoch_loss.mean(trainer.strategy)
         if self.mode == "off" or not trainer.is_global_zero:
             return
-        loss_sum, num_valid = as_module(pl_module).epoch_loss.tolist()
         metrics = trainer.callback_metrics
         scores = "".join(
             f"  {key} {float(metrics[key]):.4f}"
@@ -93,16 +92,17 @@ class RunProgress(Callback):
         )
         self.console.print(
             f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}"
-            f"  train/loss {loss_sum / max(num_valid, 1.0):.4f}{scores}"
+            f"  train/loss {loss:.4f}{scores}"
             f"  left {self._time_left(trainer)}",
             highlight=False,
         )
 
     def _time_left(self, trainer: pl.Trainer) -> str:
-        done = max(trainer.global_step - self._first_step, 1)
+        (step, moment), self._mark = self._mark, (trainer.global_step, time.perf_counter())
+        seconds_per_step = (self._mark[1] - moment) / max(trainer.global_step - step, 1)
         total = (trainer.max_epochs or 0) * int(trainer.num_training_batches)
-        seconds = (time.perf_counter() - self._started) / done * max(total - trainer.global_step, 0)
-        minutes, seconds = divmod(round(seconds), 60)
+        left = seconds_per_step * max(total - trainer.global_step, 0)
+        minutes, seconds = divmod(round(left), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 

@@ -19,7 +19,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 _RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_PATIENCE_SECONDS = 30
+_PATIENCE_SECONDS = 60.0
 
 
 def local_rank() -> int:
@@ -36,14 +36,14 @@ def is_rank_zero() -> bool:
 def other_ranks(run_dir: Path, num_devices: int) -> Iterator[None]:
     """Run the ranks 1..num_devices-1 of a training while the body runs rank 0.
 
-    Does nothing for one device, or where a launcher (torchrun, SLURM) has started the ranks. Ranks
-    that are still there when the body ends with an error are stopped.
+    Does nothing for one device. Ranks that are still there when the body ends with an error are
+    stopped.
 
     Args:
         run_dir: Run whose `config.yaml` the ranks read.
         num_devices: Processes on this machine, this one included.
     """
-    if num_devices == 1 or "LOCAL_RANK" in os.environ:
+    if num_devices == 1:
         yield
         return
     variables = {
@@ -56,27 +56,28 @@ def other_ranks(run_dir: Path, num_devices: int) -> Iterator[None]:
         for rank in range(1, num_devices)
     ]
     os.environ |= {**variables, "LOCAL_RANK": "0"}
+    patience = 1.0
     try:
         yield
-        for child in children:
-            child.wait(timeout=_PATIENCE_SECONDS)
+        patience = _PATIENCE_SECONDS
     finally:
         for child in children:
-            _stop(child)
+            _stop(child, patience)
         for name in _RANK_VARIABLES:
             os.environ.pop(name, None)
 
 
-def _stop(child: subprocess.Popen[bytes]) -> None:
-    if child.poll() is not None:
-        return
-    log.warning("stopping rank process %d", child.pid)
-    child.terminate()
-    try:
-        child.wait(timeout=_PATIENCE_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+def _stop(child: subprocess.Popen[bytes], patience: float) -> None:
+    """Wait for a rank to leave; then ask it to, then make it."""
+    for ask in (child.terminate, child.kill):
+        try:
+            child.wait(timeout=patience)
+        except subprocess.TimeoutExpired:
+            log.warning("rank process %d does not end; stopping it", child.pid)
+            ask()
+    code = child.wait()
+    if code:
+        log.warning("rank process %d ended with code %d", child.pid, code)
 
 
 def _free_port() -> int:

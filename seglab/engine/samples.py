@@ -56,8 +56,9 @@ def predict_samples(
             }
             with precision.forward_context():
                 image = module.prepare(batch)["image"]
+                model = module.model
                 logits = predict_logits(
-                    module.model, image, mask.shape, module.evaluator.size_divisor
+                    model, image, mask.shape, model.size_divisor, model.min_size
                 )
             prediction = argmax_mask(logits)[0].cpu().numpy()
             picture = sample["image"].permute(1, 2, 0).numpy()
@@ -71,7 +72,8 @@ def predict_samples(
 class OverlayLogger(Callback):
     """Shows the same validation images with their predictions as training goes on.
 
-    At most ten times a run, the last epoch included: pictures cost time and space.
+    At most ten times a run, the last epoch included: pictures cost time and space. It has to come
+    before a moving average in the list of callbacks, so that it predicts with the validated weights.
 
     Args:
         view: Where they are shown.
@@ -82,7 +84,7 @@ class OverlayLogger(Callback):
         self.view = view
         self.num_images = num_images
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Predict and show, where it is this epoch's turn."""
         epochs = trainer.max_epochs or 1
         every = -(-epochs // _MAX_OVERLAY_ROUNDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from pytorch_lightning.strategies import DDPStrategy
 from seglab.engine.checkpoint import AtomicCheckpointIO
 from seglab.engine.plan import ExecutionPlan
 
+# How long a rank waits for the others, for example for one that died.
+_RANK_TIMEOUT = timedelta(minutes=10)
 # Warnings of Lightning about things that are meant, each with its reason.
 _OUR_OWN_CHOICES = (
     r".*does not have many workers.*",  # the plan chose the workers and says so
@@ -35,7 +38,6 @@ class LoopSettings:
     limit_train_batches: int | None = None
     limit_val_batches: int | None = None
     deterministic: bool = True
-    num_nodes: int = 1
 
 
 class UnevenEvalDDP(DDPStrategy):
@@ -70,12 +72,13 @@ def build_trainer(
         devices: Device indices chosen by the user; None for as many as the plan says.
     """
     _quiet_lightning()
-    several = plan.num_devices > 1 or loop.num_nodes > 1
+    several = plan.num_devices > 1
     return pl.Trainer(
         accelerator=plan.accelerator,
         devices=devices if devices is not None else plan.num_devices,
-        num_nodes=loop.num_nodes,
-        strategy=UnevenEvalDDP(find_unused_parameters=False) if several else "auto",
+        strategy=UnevenEvalDDP(find_unused_parameters=False, timeout=_RANK_TIMEOUT)
+        if several
+        else "auto",
         precision=plan.lightning_precision,  # type: ignore[arg-type]
         max_epochs=loop.max_epochs,
         check_val_every_n_epoch=loop.val_every,

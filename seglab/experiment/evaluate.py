@@ -14,9 +14,10 @@ from seglab.analysis.tables import rich_table
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError, DataError, RunNotFoundError
 from seglab.data.manifest import Manifest
+from seglab.engine.callbacks import TrainingInterruptedError, interruptible
 from seglab.engine.checkpoint import BEST, LAST, read_checkpoint
 from seglab.engine.module import SegmentationModule
-from seglab.engine.plan import ExecutionPlan
+from seglab.engine.plan import ExecutionPlan, inspect_device
 from seglab.engine.progress import open_console
 from seglab.engine.trainer import LoopSettings, apply_threads, build_trainer
 from seglab.experiment.parts import (
@@ -76,9 +77,11 @@ def evaluate(
         main_split=cfg.data.split,
     )  # fmt: skip
     try:
-        metrics = _score(cfg, run_cfg, source, weights, record, console)
+        with interruptible():
+            metrics = _score(cfg, run_cfg, source, weights, record, console)
     except BaseException as error:
-        record.finish("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error)
+        stopped = isinstance(error, TrainingInterruptedError)
+        record.finish("interrupted" if stopped else "failed", error)
         raise
     record.finish("finished")
     return EvaluateResult(record.run_dir, metrics)
@@ -95,9 +98,19 @@ def _configuration(cfg: DictConfig, source: RunRecord) -> DictConfig:
         changes.pop("importer")
         run_cfg.data = OmegaConf.merge(run_cfg.data, changes)
     else:
-        run_cfg.data = OmegaConf.create({**plain(run_cfg.data), **content})
+        own = plain(run_cfg.data)
+        # The size a run works at belongs to the model, not to the data it is scored on.
+        kept = {} if content.get("image_size") else {"image_size": own["image_size"]}
+        run_cfg.data = OmegaConf.create({**own, **content, **kept})
+    trained_with = source.read()["execution_plan"] or {}
+    same_kind = inspect_device(cfg.trainer.accelerator).accelerator == trained_with.get(
+        "accelerator"
+    )
     for key in _PLAN_KEYS:
         run_cfg.trainer[key] = cfg.trainer[key]
+        # Numbers come out as in the training, where the device is of the same kind.
+        if same_kind and cfg.trainer[key] == "auto" and key in ("precision", "memory_format"):
+            run_cfg.trainer[key] = trained_with[key]
     run_cfg.trainer.devices = 1
     run_cfg.trainer.limit_val_batches = cfg.trainer.limit_batches
     run_cfg.paths = cfg.paths

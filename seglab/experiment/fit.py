@@ -8,12 +8,18 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
-from seglab.core.errors import DataError
+from seglab.core.errors import ConfigError, DataError, nearest
+from seglab.core.labels import LabelSpace
 from seglab.data.datamodule import SegDataModule
-from seglab.engine.callbacks import FiniteLossGuard, HistoryWriter, InterruptGuard
+from seglab.engine.callbacks import (
+    FiniteLossGuard,
+    HistoryWriter,
+    InterruptGuard,
+    ResumableEarlyStopping,
+)
 from seglab.engine.checkpoint import CheckpointWriter, read_checkpoint
 from seglab.engine.ema import WarmEma
 from seglab.engine.module import SegmentationModule
@@ -24,6 +30,7 @@ from seglab.engine.samples import OverlayLogger
 from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import LoopSettings, build_trainer
 from seglab.experiment.parts import Dataset, build_datamodule, build_module, plain
+from seglab.metrics.names import safe_class_names
 from seglab.runs import RunRecord
 
 
@@ -55,13 +62,20 @@ class Fit:
         path = str(checkpoint) if checkpoint else None
         self.trainer.fit(self.module, datamodule=self.datamodule, ckpt_path=path)
 
-    def go_on_alone(self, run_dir: Path) -> None:
-        """After a training on several devices, let this process evaluate: the others have left."""
-        if self.plan.num_devices == 1:
-            return
-        torch.distributed.destroy_process_group()
+    def leave_training(self, cfg: DictConfig, run_dir: Path) -> None:
+        """Get ready to evaluate: a trainer of its own, in this process, without callbacks.
+
+        The training's callbacks would interfere (a moving average swaps its weights in at every
+        validation), and the ranks of a training on several devices have left.
+        """
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
         alone = replace(self.plan, num_devices=1)
-        self.trainer = build_trainer(alone, LoopSettings(max_epochs=0), [], run_dir)
+        loop = LoopSettings(max_epochs=0, limit_val_batches=cfg.trainer.limit_val_batches)
+        chosen = _chosen_devices(cfg)
+        self.trainer = build_trainer(alone, loop, [], run_dir, chosen[:1] if chosen else None)
+        # The loaders ask it for their rank.
+        self.datamodule.trainer = self.trainer
 
 
 def prepare_fit(
@@ -91,28 +105,55 @@ def prepare_fit(
             f"data set {dataset.manifest.name} has no val split to choose the best weights on; "
             "import it with one (data.options.val_fraction=0.2 where the importer has it)"
         )
+    _check_monitor(cfg.monitor.metric, dataset.labels)
     limit = cfg.trainer.limit_train_batches
     steps_per_epoch = min(datamodule.steps_per_epoch, limit or datamodule.steps_per_epoch)
     module = build_module(cfg, dataset, plan, steps_per_epoch)
+    _check_last_batch(datamodule, module.model.min_train_batch)
+    writing = record if is_rank_zero() else None
+    guard = FiniteLossGuard(writing)
     writer = CheckpointWriter(
         record.checkpoints_dir,
         cfg.monitor.metric,
         cfg.monitor.mode,
         cfg.callbacks.checkpoint.every_n_steps,
+        before_save=guard.check,
     )
-    callbacks = _callbacks(cfg, record if is_rank_zero() else None, view, writer, console)
+    callbacks = [guard, *_callbacks(cfg, writing, view, writer, console)]
     loop = LoopSettings(
         max_epochs=cfg.trainer.max_epochs,
         val_every=cfg.trainer.val_every,
         limit_train_batches=limit,
         limit_val_batches=cfg.trainer.limit_val_batches,
         deterministic=cfg.trainer.deterministic,
-        num_nodes=cfg.trainer.num_nodes,
     )
-    devices = plain(cfg.trainer.devices)
-    chosen = devices if isinstance(devices, list) else None
-    trainer = build_trainer(plan, loop, callbacks, record.run_dir, chosen)
+    trainer = build_trainer(plan, loop, callbacks, record.run_dir, _chosen_devices(cfg))
     return Fit(trainer, module, datamodule, writer, plan, steps_per_epoch)
+
+
+def _check_monitor(metric: str, labels: LabelSpace) -> None:
+    _, _, name = metric.split("/", 2) if metric.count("/") > 1 else ("", "", None)
+    known = safe_class_names(labels.class_names)
+    if name is not None and name not in known:
+        raise ConfigError(
+            f"monitor.metric: '{metric}' names no class of the data{nearest(name, known)}; "
+            f"classes are {', '.join(known)}"
+        )
+
+
+def _check_last_batch(datamodule: SegDataModule, min_train_batch: int) -> None:
+    config = datamodule.config
+    rest = len(datamodule.sample_ids("train")) % config.batch_size
+    if not config.drop_last and 0 < rest < min_train_batch:
+        raise ConfigError(
+            f"data.drop_last=false leaves a last batch of {rest}, and the model's batch norm needs "
+            f"{min_train_batch}; set data.drop_last=true or another data.batch_size"
+        )
+
+
+def _chosen_devices(cfg: DictConfig) -> list[int] | None:
+    devices = plain(cfg.trainer.devices)
+    return devices if isinstance(devices, list) else None
 
 
 def _callbacks(
@@ -124,16 +165,17 @@ def _callbacks(
 ) -> list[Callback]:
     """In the order they are called: the loss is looked at first, the checkpoint is written last."""
     callbacks: list[Callback] = [
-        FiniteLossGuard(record),
         HistoryWriter(record, [view] if view else [], cfg.logger.wandb.log_every_n_steps),
         RunProgress(console, cfg.monitor.metric, cfg.callbacks.progress),
     ]
+    if view is not None and cfg.callbacks.overlays.num_images:
+        callbacks.append(OverlayLogger(view, cfg.callbacks.overlays.num_images))
     if cfg.trainer.ema_decay is not None:
         callbacks.append(WarmEma(cfg.trainer.ema_decay))
     stopping = cfg.callbacks.early_stopping
     if stopping.patience is not None:
         callbacks.append(
-            EarlyStopping(
+            ResumableEarlyStopping(
                 cfg.monitor.metric,
                 min_delta=stopping.min_delta,
                 patience=stopping.patience,
@@ -141,6 +183,4 @@ def _callbacks(
                 check_on_train_epoch_end=False,
             )
         )
-    if view is not None and cfg.callbacks.overlays.num_images:
-        callbacks.append(OverlayLogger(view, cfg.callbacks.overlays.num_images))
     return [*callbacks, InterruptGuard(writer), writer]

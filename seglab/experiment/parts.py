@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,7 @@ def _draw(
 def class_pixels(manifest: Manifest, split: str = "train") -> np.ndarray:
     """Return pixel counts a class and image of one split, int64 `(N, num_classes)`, ignored left out."""
     rows = manifest.split(split)
-    counts = [row for row in rows["class_pixels"] if row is not None]
+    counts = [row for row in rows["class_pixels"] if row is not None and len(row)]
     if not counts:
         raise DataError(f"data set {manifest.name}: split '{split}' has no labelled samples")
     return np.array(counts, dtype=np.int64)[:, : manifest.labels.num_classes]
@@ -133,11 +134,13 @@ def build_model(cfg: DictConfig, num_classes: int) -> Segmenter:
     return instantiate(cfg.model, num_classes=num_classes, _convert_="all")
 
 
-def build_loss(cfg: DictConfig, manifest: Manifest) -> WeightedSum:
+def build_loss(cfg: DictConfig, dataset: Dataset) -> WeightedSum:
     """Build the loss; class weights come from the pixels of the training split only."""
-    labels = manifest.labels
+    labels = dataset.labels
     choice = plain(cfg.loss.class_weights)
-    weights = resolve_class_weights(choice, class_pixels(manifest)) if choice != "none" else None
+    weights = (
+        resolve_class_weights(choice, class_pixels(dataset.fitted_on)) if choice != "none" else None
+    )
     terms = {
         name: instantiate(
             term, ignore_index=labels.ignore_index, class_weights=weights, _convert_="all"
@@ -154,7 +157,7 @@ def build_module(
     model = build_model(cfg, dataset.labels.num_classes)
     if plan.compile:
         model.compile()
-    loss = build_loss(cfg, dataset.fitted_on)
+    loss = build_loss(cfg, dataset)
     total_steps = steps_per_epoch * cfg.trainer.max_epochs
     build_schedule = functools.partial(
         instantiate, cfg.scheduler, total_steps=total_steps, steps_per_epoch=steps_per_epoch,
@@ -205,6 +208,19 @@ def build_mixer(spec: AugmentSpec, manifest: Manifest) -> BatchMixer | None:
     labels = manifest.labels
     frequency = class_pixels(manifest).sum(axis=0)
     return BatchMixer(spec.mixing, labels.ignore_index, labels.num_classes, frequency)
+
+
+def with_absolute_paths(cfg: DictConfig) -> DictConfig:
+    """Return a copy whose paths hold wherever the run is resumed or evaluated from."""
+    cfg = cfg.copy()
+    for node, key in (
+        (cfg.data, "root"), (cfg.data, "manifest"), (cfg.model, "encoder_weights"),
+        (cfg.paths, "data_dir"), (cfg.paths, "cache_dir"), (cfg.paths, "runs_dir"),
+    ):  # fmt: skip
+        value = node.get(key)
+        if value and (key != "encoder_weights" or Path(value).expanduser().is_file()):
+            node[key] = os.path.normpath(Path(value).expanduser().absolute())
+    return cfg
 
 
 def plain(node: Any) -> Any:

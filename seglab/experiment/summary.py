@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 from omegaconf import DictConfig
@@ -13,10 +14,11 @@ from rich.console import Console
 from seglab.analysis.baseline import baseline_scores
 from seglab.analysis.curves import learning_curves
 from seglab.analysis.figures import confusion_figure, samples_figure
+from seglab.analysis.overlays import fit_image
 from seglab.analysis.style import save_figure
 from seglab.analysis.tables import Row, class_table, markdown_table, rich_table
 from seglab.analysis.verdict import Verdict, fit_verdict
-from seglab.core.errors import TrainingError
+from seglab.core.errors import DataError, TrainingError
 from seglab.core.files import write_json, write_text
 from seglab.core.labels import LabelSpace
 from seglab.data.datamodule import SegDataModule
@@ -26,7 +28,7 @@ from seglab.engine.module import SegmentationModule
 from seglab.engine.samples import predict_samples, spread_ids
 from seglab.engine.tracking import WandbView
 from seglab.experiment.fit import Fit
-from seglab.experiment.parts import Dataset
+from seglab.experiment.parts import Dataset, plain
 from seglab.runs import RunRecord
 
 _NUM_FIGURE_SAMPLES = 4
@@ -85,12 +87,11 @@ def load_best(module: SegmentationModule, writer: CheckpointWriter) -> None:
 
 
 def evaluate_split(
-    trainer: pl.Trainer, module: SegmentationModule, datamodule: SegDataModule, split: str,
-    limit: int | None = None,
-) -> EvalResult:  # fmt: skip
+    trainer: pl.Trainer, module: SegmentationModule, datamodule: SegDataModule, split: str
+) -> EvalResult:
     """Score the module's present weights on a split, through the same step as in training."""
     module.evaluated_split = split
-    loader = datamodule.eval_dataloader(split, limit)
+    loader = datamodule.eval_dataloader(split)
     try:
         trainer.validate(module, dataloaders=loader, verbose=False)
     finally:
@@ -115,11 +116,18 @@ def write_tables(
     return rows
 
 
+def _at_mask_size(image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    if mask is None:
+        raise DataError("a baseline needs masks; a sample without one came")
+    colour = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+    return fit_image(colour, mask.shape), mask
+
+
 def _baselines(dataset: Dataset, datamodule: SegDataModule) -> dict[str, float]:
-    def pairs(split: str, limit: int | None) -> list[tuple]:
+    def pairs(split: str, limit: int | None) -> list[tuple[np.ndarray, np.ndarray]]:
         ids = datamodule.sample_ids(split)
         rows = dataset.cache.rows(ids if limit is None else spread_ids(ids, limit))
-        return [(dataset.cache.image(row), dataset.cache.mask(row)) for row in rows]
+        return [_at_mask_size(dataset.cache.image(row), dataset.cache.mask(row)) for row in rows]
 
     scores = baseline_scores(
         pairs("train", _MAX_BASELINE_IMAGES), pairs("val", None), dataset.labels
@@ -181,7 +189,9 @@ def _tell(
     console: Console, record: RunRecord, rows: list[Row], metrics: dict[str, float],
     verdict: Verdict, splits: list[str], writer: CheckpointWriter,
 ) -> None:  # fmt: skip
-    console.print(rich_table(rows, f"best weights, epoch {writer.best_epoch}"))
+    limit = plain(record.read()["config"])["trainer"]["limit_val_batches"]
+    part = f", only {limit} batches a split (trainer.limit_val_batches)" if limit else ""
+    console.print(rich_table(rows, f"best weights, epoch {writer.best_epoch}{part}"))
     if "test" not in splits:
         console.print("test: this data set has no test split, so nothing was scored on it")
     for name in ("constant", "colour"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError, DataError
-from seglab.engine.callbacks import TrainingInterruptedError
+from seglab.engine.callbacks import TrainingInterruptedError, interruptible
 from seglab.engine.checkpoint import LAST, read_checkpoint
 from seglab.engine.plan import Device, ExecutionPlan
 from seglab.engine.progress import open_console
@@ -21,9 +22,15 @@ from seglab.engine.ranks import other_ranks
 from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import apply_threads
 from seglab.experiment.fit import Fit, prepare_fit
-from seglab.experiment.parts import Dataset, make_plan, open_dataset_of, plain
+from seglab.experiment.parts import (
+    Dataset,
+    make_plan,
+    open_dataset_of,
+    plain,
+    with_absolute_paths,
+)
 from seglab.experiment.summary import conclude
-from seglab.experiment.views import open_view
+from seglab.experiment.views import make_view, start_view
 from seglab.runs import RunRecord, new_run_dir
 
 
@@ -57,14 +64,21 @@ def train(
         SeglabError: The training failed or was interrupted; the record says so too.
     """
     require_valid(cfg)
+    if "LOCAL_RANK" in os.environ:
+        raise ConfigError(
+            "seglab starts the processes of a training itself; run it without torchrun or srun and "
+            "say trainer.devices=N"
+        )
     folder = run_dir or new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name)
+    cfg = with_absolute_paths(cfg)
     config = plain(cfg)
     record = RunRecord.create(
         folder, experiment=cfg.experiment_name, kind="train", config=config,
         config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)), name=cfg.run_name, seed=cfg.seed,
         tags=list(cfg.tags), notes=cfg.notes,
     )  # fmt: skip
-    return _run(cfg, record, console or open_console())
+    with _only_writer(record):
+        return _run(cfg, record, console or open_console())
 
 
 def resume(run_dir: Path, console: Console | None = None) -> TrainResult:
@@ -77,26 +91,28 @@ def resume(run_dir: Path, console: Console | None = None) -> TrainResult:
         ConfigError: The run is finished, or another process is training it.
     """
     record = RunRecord.open(run_dir)
-    if record.read()["kind"] != "train":
-        raise ConfigError(f"resume: {run_dir} is not a training but '{record.read()['kind']}'")
-    if record.effective_status == "finished":
-        raise ConfigError(f"resume: {run_dir} is finished; nothing is left to train")
-    if record.effective_status == "running":
-        raise ConfigError(f"resume: {run_dir} is being trained by process {record.read()['pid']}")
-    cfg = _saved_config(record)
-    checkpoint = record.checkpoints_dir / LAST
     console = console or open_console()
-    record.resume()
-    if not checkpoint.is_file():
-        console.print(f"no checkpoint was saved in {record.checkpoints_dir}; starting from step 0")
-        record.truncate_history(0)
-        return _run(cfg, record, console)
-    step = int(read_checkpoint(checkpoint)["global_step"])
-    history = record.history()
-    # Epochs after the checkpoint are trained again; within the first epoch there is none yet.
-    record.truncate_history(0 if history.empty else int((history["step"] <= step).sum()))
-    console.print(f"going on from step {step}", highlight=False)
-    return _run(cfg, record, console, checkpoint)
+    # The lock first: nothing of a run that another process trains is touched.
+    with _only_writer(record):
+        content = record.read()
+        if content["kind"] != "train":
+            raise ConfigError(f"resume: {run_dir} is not a training but '{content['kind']}'")
+        if content["status"] == "finished":
+            raise ConfigError(f"resume: {run_dir} is finished; nothing is left to train")
+        cfg = _saved_config(record)
+        checkpoint = record.checkpoints_dir / LAST
+        step = int(read_checkpoint(checkpoint)["global_step"]) if checkpoint.is_file() else 0
+        history = record.history()
+        # Epochs after the checkpoint are trained again; within the first epoch there is none yet.
+        record.truncate_history(0 if history.empty else int((history["step"] <= step).sum()))
+        record.resume()
+        console.print(f"going on from step {step}", highlight=False)
+        if not step:
+            return _run(cfg, record, console, resume_step=0)
+        # The checkpoint brings all weights; the file they once started from may be gone.
+        if "encoder_weights" in cfg.model:
+            cfg.model.encoder_weights = None
+        return _run(cfg, record, console, checkpoint, step)
 
 
 def fit_rank(run_dir: Path) -> None:
@@ -116,22 +132,19 @@ def _run(
     record: RunRecord,
     console: Console,
     checkpoint: Path | None = None,
+    resume_step: int | None = None,
 ) -> TrainResult:
-    resume_step = None
-    with _only_writer(record):
-        if checkpoint is not None:
-            resume_step = int(read_checkpoint(checkpoint)["global_step"])
-        with _recorded(cfg, record, resume_step) as view:
-            plan, device = _plan(cfg, record)
-            apply_threads(plan)
-            dataset = open_dataset_of(cfg)
-            _announce(record, dataset, plan, device, console)
-            fit = prepare_fit(cfg, dataset, plan, record, view, console)
-            with other_ranks(record.run_dir, plan.num_devices):
-                fit.run(checkpoint)
-            _note_micro_batch(record, fit)
-            fit.go_on_alone(record.run_dir)
-            metrics = conclude(cfg, record, dataset, fit, view, console)
+    with _recorded(cfg, record, resume_step) as view:
+        plan, device = _plan(cfg, record)
+        apply_threads(plan)
+        dataset = open_dataset_of(cfg)
+        _announce(record, dataset, plan, device, console)
+        fit = prepare_fit(cfg, dataset, plan, record, view, console)
+        with other_ranks(record.run_dir, plan.num_devices):
+            fit.run(checkpoint)
+        _note_micro_batch(record, fit)
+        fit.leave_training(cfg, record.run_dir)
+        metrics = conclude(cfg, record, dataset, fit, view, console)
     return TrainResult(record.run_dir, "finished", metrics)
 
 
@@ -141,7 +154,9 @@ def _only_writer(record: RunRecord) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise ConfigError(f"resume: {record.run_dir} is being trained by another process") from None
+        raise ConfigError(
+            f"resume: {record.run_dir} is being trained by process {record.read()['pid']}"
+        ) from None
     try:
         yield
     finally:
@@ -151,17 +166,21 @@ def _only_writer(record: RunRecord) -> Iterator[None]:
 @contextmanager
 def _recorded(cfg: DictConfig, record: RunRecord, resume_step: int | None) -> Iterator[WandbView]:
     """Close record and view with the right status, whatever happens inside."""
-    view = open_view(cfg, record, resume_step)
+    view = make_view(cfg, record)
     status, error = "finished", None
     try:
-        yield view
+        with interruptible():
+            start_view(view, cfg, record, resume_step)
+            yield view
     except BaseException as caught:
         stopped = isinstance(caught, KeyboardInterrupt | TrainingInterruptedError)
         status, error = ("interrupted" if stopped else "failed"), caught
         raise
     finally:
-        record.finish(status, error)
-        view.finish(status)
+        try:
+            record.finish(status, error)
+        finally:
+            view.finish(status)
 
 
 def _plan(cfg: DictConfig, record: RunRecord) -> tuple[ExecutionPlan, Device]:

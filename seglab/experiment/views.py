@@ -1,4 +1,4 @@
-"""Opens the W&B view of a record."""
+"""The W&B view of a record."""
 
 from __future__ import annotations
 
@@ -12,29 +12,39 @@ from seglab.experiment.parts import plain
 from seglab.runs import RunRecord
 
 
-def open_view(cfg: DictConfig, record: RunRecord, resume_step: int | None = None) -> WandbView:
-    """Start the W&B run of a record, or take it up again after a resume.
+def make_view(cfg: DictConfig, record: RunRecord) -> WandbView:
+    """Return the view of a record, not started yet.
 
     Args:
-        cfg: Configuration of the run; shown in full.
+        cfg: Configuration of the run.
         record: The run.
-        resume_step: Optimizer step of the checkpoint the run goes on from; None for a new run.
-
-    Returns:
-        An open view; one that does nothing where W&B is disabled or cannot be started.
     """
     wandb = cfg.logger.wandb
-    view = WandbView(
+    return WandbView(
         WandbConfig(
             run_dir=record.run_dir, run_id=record.run_id, mode=wandb.mode, project=wandb.project,
             entity=wandb.entity, group=wandb.group or cfg.experiment_name, name=cfg.run_name,
             tags=tuple(cfg.tags), notes=cfg.notes, log_model=wandb.log_model,
         )
     )  # fmt: skip
+
+
+def start_view(
+    view: WandbView, cfg: DictConfig, record: RunRecord, resume_step: int | None
+) -> None:
+    """Start the W&B run, or take it up again after a resume.
+
+    Does nothing where W&B is disabled or cannot be started.
+
+    Args:
+        view: From `make_view`.
+        cfg: Configuration of the run; shown in full.
+        record: The run; gets id, mode and folders of the W&B run.
+        resume_step: Optimizer step of the checkpoint the run goes on from; None for a new run.
+    """
     history: list[dict[str, Any]] = []
     if resume_step is not None:
         rows = record.history().to_dict("records")
         history = [{str(key): value for key, value in row.items()} for row in rows]
     view.start(plain(cfg), history, resume_step)
     record.update(wandb=view.facts())
-    return view

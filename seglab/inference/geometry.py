@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from seglab.core.errors import ShapeError
 
 
-def pad_to_multiple(image: torch.Tensor, size_divisor: int) -> torch.Tensor:
+def pad_to_multiple(image: torch.Tensor, size_divisor: int, min_size: int = 1) -> torch.Tensor:
     """Extend the bottom and right edge until both sides are multiples of `size_divisor`.
 
     The edge pixels are repeated: zeros would be a colour of their own after normalisation, and
@@ -22,6 +22,7 @@ def pad_to_multiple(image: torch.Tensor, size_divisor: int) -> torch.Tensor:
     Args:
         image: Float `(B, C, H, W)`.
         size_divisor: At least 1.
+        min_size: Smallest side the model takes; the result is at least as large.
 
     Returns:
         `(B, C, H', W')`; `image` itself when there is nothing to do.
@@ -36,10 +37,14 @@ def pad_to_multiple(image: torch.Tensor, size_divisor: int) -> torch.Tensor:
     if size_divisor < 1:
         raise ShapeError(f"expected size_divisor >= 1, got {size_divisor}")
     height, width = image.shape[2:]
-    bottom, right = -height % size_divisor, -width % size_divisor
+    bottom, right = (_fit(side, size_divisor, min_size) - side for side in (height, width))
     if not (bottom or right):
         return image
     return F.pad(image, (0, right, 0, bottom), mode="replicate")
+
+
+def _fit(side: int, size_divisor: int, min_size: int) -> int:
+    return -(-max(side, min_size) // size_divisor) * size_divisor
 
 
 def crop_padding(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -23,6 +23,7 @@ def predict_logits(
     image: torch.Tensor,
     mask_size: tuple[int, int] | None = None,
     size_divisor: int = 1,
+    min_size: int = 1,
 ) -> torch.Tensor:
     """Return logits at the size of the mask, without gradient.
 
@@ -33,6 +34,7 @@ def predict_logits(
         image: Float `(B, C, H, W)`, normalised, on the model's device.
         mask_size: (H, W) of the masks to compare with; None keeps the image's.
         size_divisor: The multiple that the model wants both sides to be.
+        min_size: The smallest side that the model takes.
 
     Returns:
         Float `(B, num_classes, *mask_size)`.
@@ -41,7 +43,7 @@ def predict_logits(
         ShapeError: The image is not `(B, C, H, W)`, a size is below 1, or the model's logits have
             another size than its input.
     """
-    padded = pad_to_multiple(image, size_divisor)
+    padded = pad_to_multiple(image, size_divisor, min_size)
     logits = model(padded)
     if logits.ndim != 4 or logits.shape[2:] != padded.shape[2:]:
         raise ShapeError(

@@ -324,3 +324,10 @@ def test_evaluate_takes_a_run_and_its_data_or_another(problems: Problems, tmp_pa
         "runs/demo/one/checkpoints/last.ckpt",
     ]
     assert problems(app="evaluate") == ["run: missing; it has no default, so give a value"]
+
+
+def test_mapping_sets_the_keys_it_brings() -> None:
+    words = ["model.options={decoder_channels:[64,32,16,8,4]}", "data.options={num_images:12}"]
+    cfg = compose(words)
+    assert cfg.model.options.decoder_channels == [64, 32, 16, 8, 4]
+    assert cfg.data.options.num_images == 12

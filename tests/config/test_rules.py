@@ -29,7 +29,7 @@ MATRIX: list[tuple[dict[str, object], str]] = [
     (
         {"trainer.devices": 3},
         "data.batch_size: it is shared by all devices, so it must be a multiple of 3 "
-        "(trainer.devices x trainer.num_nodes), got 8",
+        "(trainer.devices), got 8",
     ),
     ({"trainer.devices": [0, 0]}, "trainer.devices: expected each device once, got [0, 0]"),
     ({"trainer.devices": []}, "trainer.devices: expected at least one device, got []"),

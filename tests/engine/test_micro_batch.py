@@ -18,7 +18,8 @@ def _batch(seed: int, void_share: float) -> tuple[Tensor, Tensor, Tensor]:
     image = torch.randn(6, 3, 5, 4, generator=generator)
     mask = torch.randint(0, 4, (6, 5, 4), generator=generator)
     mask[torch.rand(mask.shape, generator=generator) < void_share] = 255
-    return image, mask, (mask != 255).flatten(1).sum(1).float()
+    num_valid = (mask != 255).flatten(1).sum(1).float()
+    return image, mask, num_valid / num_valid.sum().clamp(min=1.0)
 
 
 def _gradient(size: int | None, seed: int, void_share: float) -> tuple[Tensor, Tensor]:
@@ -78,7 +79,7 @@ class _Device:
 )
 def test_memory_that_runs_out_halves_until_it_fits(words: str) -> None:
     device, batcher = _Device(2, words), MicroBatcher()
-    image, mask, num_valid = torch.ones(8, 1, 2, 2), torch.zeros(8, 2, 2), torch.full((8,), 4.0)
+    image, mask, num_valid = torch.ones(8, 1, 2, 2), torch.zeros(8, 2, 2), torch.full((8,), 1 / 8)
     loss = batcher.run(image, mask, num_valid, device.loss, lambda x: x.backward(), device.reset)
     assert batcher.size == 2
     assert loss == 1
@@ -94,6 +95,21 @@ def test_one_image_that_does_not_fit_is_an_error_with_advice() -> None:
             torch.ones(2, 1, 2, 2), torch.zeros(2, 2, 2), torch.ones(2), device.loss,
             lambda x: x.backward(), device.reset,
         )  # fmt: skip
+
+
+def test_parts_never_fall_below_what_batch_norm_needs() -> None:
+    sizes: list[int] = []
+
+    def record(image: Tensor, mask: Tensor) -> Tensor:
+        sizes.append(len(image))
+        return image.sum() * torch.ones((), requires_grad=True)
+
+    batcher = MicroBatcher(1, min_size=2)
+    batcher.run(
+        torch.ones(5, 1, 2, 2), torch.zeros(5, 2, 2), torch.ones(5), record,
+        lambda x: x.backward(), lambda: None,
+    )  # fmt: skip
+    assert sizes == [2, 3]
 
 
 def test_under_ddp_the_size_is_not_changed_by_one_rank() -> None:

@@ -120,3 +120,54 @@ def test_loss_that_is_not_finite_stops_and_names_the_samples(
 def test_finished_run_is_not_resumed(finished: TrainResult) -> None:
     with pytest.raises(ConfigError, match="is finished; nothing is left to train"):
         resume(finished.run_dir)
+
+
+def test_moving_average_scores_are_those_of_the_best_epoch(tiny: list[str], tmp_path: Path) -> None:
+    # A rate that explodes late: the best epoch is not the last, and the average differs from both.
+    words = [
+        *tiny, "trainer.ema_decay=0.5", "trainer.max_epochs=4", "optimizer=sgd", "scheduler=constant",
+        "optimizer.lr=0.3", "seed=3",
+    ]  # fmt: skip
+    result = _train(words, tmp_path / "a")
+    history = RunRecord.open(result.run_dir).history()
+    best = history["val/miou"].idxmax()
+    assert result.metrics["best_epoch"] == best
+    assert result.metrics["val/miou"] == pytest.approx(history["val/miou"][best], abs=1e-9)
+
+
+def test_grey_images_train(tiny: list[str], tmp_path: Path) -> None:
+    result = _train([*tiny, "model.in_channels=1", "trainer.max_epochs=1"], tmp_path / "a")
+    assert (result.run_dir / "figures" / "samples.png").is_file()
+
+
+def test_working_size_is_scored_at_the_masks_own_size(tiny: list[str], tmp_path: Path) -> None:
+    words = [*tiny, "data.image_size=[32,48]", "data.crop_size=[32,48]", "metrics.baseline=true"]
+    result = _train([*words, "trainer.max_epochs=1"], tmp_path / "a")
+    record = RunRecord.open(result.run_dir)
+    # Four images of 48 x 64, less the void border.
+    assert 10_000 < record.confusion("val").sum() <= 4 * 48 * 64
+    assert 0.0 < result.metrics["baseline/constant/val/miou"] < 0.3
+
+
+def test_kornia_back_end_trains(tiny: list[str], tmp_path: Path) -> None:
+    words = [*tiny, "augment.backend=kornia", "augment.mixing.cutmix=0.5", "trainer.max_epochs=1"]
+    assert _train(words, tmp_path / "a").status == "finished"
+
+
+def test_monitor_of_no_class_is_refused_before_training(tiny: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"names no class of the data \(did you mean 'vehicle'\?\)"):
+        _train([*tiny, "monitor.metric=val/iou/vehicel"], tmp_path / "a")
+    assert not (tmp_path / "a" / "history.csv").exists()
+
+
+def test_early_stopping_stops_and_is_remembered(tiny: list[str], tmp_path: Path) -> None:
+    words = [*tiny, "callbacks.early_stopping.patience=1", "trainer.max_epochs=30", "optimizer.lr=1e-9"]
+    result = _train(words, tmp_path / "a")
+    record = RunRecord.open(result.run_dir)
+    epochs = len(record.history())
+    assert epochs < 30
+    before = _weights(result.run_dir)
+    record.update(status="interrupted")
+    resume(result.run_dir, Console(quiet=True))
+    assert len(record.history()) == epochs
+    assert _same(before, _weights(result.run_dir))

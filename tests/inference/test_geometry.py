@@ -72,3 +72,11 @@ def test_mistakes_are_named() -> None:
         crop_padding(image, (5, 4))
     with pytest.raises(ShapeError, match=r"got \(0, 4\)"):
         resize_logits(image, (0, 4))
+
+
+def test_padding_reaches_the_smallest_side_a_model_takes() -> None:
+    image = torch.arange(12.0).reshape(1, 1, 3, 4)
+    padded = pad_to_multiple(image, 4, min_size=9)
+    assert padded.shape == (1, 1, 12, 12)
+    assert torch.equal(padded[..., :3, :4], image)
+    assert padded[0, 0, 11, 11] == 11

@@ -1,0 +1,137 @@
+"""The loop around the step: moving average, checkpoints that are whole, progress."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from seglab.core.errors import RunNotFoundError, TrainingError
+from seglab.engine.checkpoint import AtomicCheckpointIO, CheckpointWriter, read_checkpoint
+from seglab.engine.ema import WarmEma
+from seglab.engine.samples import spread_ids
+
+
+class TestAtomicCheckpoints:
+    """A checkpoint on disk is the former or the new one, never a part."""
+
+    def test_round_trip(self, tmp_path: Path) -> None:
+        path = tmp_path / "last.ckpt"
+        AtomicCheckpointIO().save_checkpoint({"step": 3, "w": torch.ones(2)}, path)
+        content = AtomicCheckpointIO().load_checkpoint(path)
+        assert content["step"] == 3
+        assert torch.equal(content["w"], torch.ones(2))
+        assert [entry.name for entry in tmp_path.iterdir()] == ["last.ckpt"]
+
+    def test_failed_save_leaves_the_former_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "last.ckpt"
+        AtomicCheckpointIO().save_checkpoint({"step": 1}, path)
+        with pytest.raises(Exception, match="pickle"):
+            AtomicCheckpointIO().save_checkpoint({"step": lambda: 2}, path)
+        assert read_checkpoint(path) == {"step": 1}
+        assert [entry.name for entry in tmp_path.iterdir()] == ["last.ckpt"]
+
+    def test_no_pickled_code_is_read(self, tmp_path: Path) -> None:
+        path = tmp_path / "evil.ckpt"
+        torch.save({"model": nn.Linear(1, 1)}, path)
+        with pytest.raises(TrainingError, match="is not a readable checkpoint"):
+            read_checkpoint(path)
+
+    def test_missing_and_broken_files_are_named(self, tmp_path: Path) -> None:
+        with pytest.raises(RunNotFoundError, match="stopped before its first save"):
+            read_checkpoint(tmp_path / "last.ckpt")
+        (tmp_path / "last.ckpt").write_bytes(b"not a checkpoint")
+        with pytest.raises(TrainingError, match=r"last\.ckpt is not a readable checkpoint"):
+            read_checkpoint(tmp_path / "last.ckpt")
+
+
+class _Trainer:
+    """What the writer looks at, and a save that writes the step."""
+
+    def __init__(self) -> None:
+        self.global_step, self.current_epoch = 0, 0
+        self.check_val_every_n_epoch = 1
+        self.is_last_batch, self.is_global_zero = False, True
+        self.callback_metrics: dict[str, torch.Tensor] = {}
+
+    def save_checkpoint(self, path: Path) -> None:
+        AtomicCheckpointIO().save_checkpoint({"step": self.global_step}, path)
+
+
+def _end_epoch(writer: CheckpointWriter, trainer: _Trainer, score: float) -> None:
+    trainer.callback_metrics = {"val/miou": torch.tensor(score)}
+    writer.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+    trainer.current_epoch += 1
+    trainer.global_step += 10
+
+
+class TestCheckpointWriter:
+    """Best and last."""
+
+    @pytest.mark.parametrize(("mode", "best"), [("max", 1), ("min", 0)])
+    def test_best_is_the_best_and_last_is_the_last(
+        self, tmp_path: Path, mode: str, best: int
+    ) -> None:
+        writer, trainer = CheckpointWriter(tmp_path, "val/miou", mode, 0), _Trainer()
+        for score in (0.2, 0.6, 0.4):
+            _end_epoch(writer, trainer, score)
+        assert writer.best_epoch == best
+        assert read_checkpoint(writer.best_path) == {"step": 10 * best}
+        assert read_checkpoint(writer.last_path) == {"step": 20}
+
+    def test_undefined_score_is_never_best(self, tmp_path: Path) -> None:
+        writer, trainer = CheckpointWriter(tmp_path, "val/miou", "max", 0), _Trainer()
+        _end_epoch(writer, trainer, float("nan"))
+        assert (writer.best_epoch, writer.best_path.exists()) == (-1, False)
+        _end_epoch(writer, trainer, 0.1)
+        _end_epoch(writer, trainer, float("nan"))
+        assert writer.best_epoch == 1
+
+    def test_score_of_an_epoch_that_was_not_validated_does_not_count(self, tmp_path: Path) -> None:
+        writer, trainer = CheckpointWriter(tmp_path, "val/miou", "max", 0), _Trainer()
+        trainer.check_val_every_n_epoch = 2
+        _end_epoch(writer, trainer, 0.9)
+        assert writer.best_epoch == -1
+        _end_epoch(writer, trainer, 0.5)
+        assert writer.best_epoch == 1
+
+    def test_state_survives_a_resume(self, tmp_path: Path) -> None:
+        writer, trainer = CheckpointWriter(tmp_path, "val/miou", "max", 0), _Trainer()
+        _end_epoch(writer, trainer, 0.7)
+        resumed = CheckpointWriter(tmp_path, "val/miou", "max", 0)
+        resumed.load_state_dict(writer.state_dict())
+        _end_epoch(resumed, trainer, 0.6)
+        assert resumed.best_epoch == 0
+
+    def test_saves_within_an_epoch_but_not_at_its_last_batch(self, tmp_path: Path) -> None:
+        writer, trainer = CheckpointWriter(tmp_path, "val/miou", "max", 2), _Trainer()
+        saved = []
+        for step in range(1, 7):
+            trainer.global_step, trainer.is_last_batch = step, step == 6
+            writer.on_train_batch_end(trainer, None, None, None, step)  # type: ignore[arg-type]
+            if writer.last_path.exists():
+                saved.append(read_checkpoint(writer.last_path)["step"])
+        assert saved == [2, 2, 4, 4, 4]
+
+
+def test_moving_average_warms_up_and_copies_counters() -> None:
+    ema = WarmEma(0.9)
+    mean, value = [torch.zeros(1)], [torch.ones(1)]
+    ema._average(mean, value, 1)
+    # (1 + 1) / (10 + 1): nine elevenths of the new value.
+    torch.testing.assert_close(mean[0], torch.tensor([9 / 11]))
+    mean = [torch.zeros(1)]
+    ema._average(mean, value, 10_000)
+    torch.testing.assert_close(mean[0], torch.tensor([0.1]))
+    counters = [torch.tensor(3)]
+    ema._average(counters, [torch.tensor(7)], 5)
+    assert counters[0] == 7
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(1, ["a"]), (2, ["a", "e"]), (3, ["a", "c", "e"]), (9, list("abcde"))]
+)
+def test_spread_ids_are_even_and_fixed(count: int, expected: list[str]) -> None:
+    assert spread_ids(list("abcde"), count) == expected

@@ -1,0 +1,54 @@
+"""Every notebook runs on a real run and is kept without outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+def test_there_are_notebooks() -> None:
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_outputs_are_stripped(notebook: Path) -> None:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert code
+    assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one finished training."""
+    root = tmp_path_factory.mktemp("runs")
+    words = [
+        "data=synth", "data.options.num_images=24", "data.options.image_size=[48,64]",
+        "data.options.frames_per_group=2", "data.crop_size=[48,64]", "data.batch_size=4",
+        "model=segnet_basic", "model.width=4", "model.kernel_size=3", "trainer.max_epochs=2",
+        "trainer.num_workers=0", "logger=none", f"paths.runs_dir={root}",
+    ]  # fmt: skip
+    subprocess.run([sys.executable, "-m", "seglab.cli", "train", *words], check=True, timeout=300)
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs_and_shows_figures(notebook: Path, runs: Path, tmp_path: Path) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    content = nbformat.read(notebook, as_version=4)
+    os.environ["SEGLAB_RUNS"] = str(runs)
+    NotebookClient(content, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [output for cell in content.cells for output in cell.get("outputs", [])]
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert len(pictures) >= 3

@@ -1,0 +1,119 @@
+"""The repository keeps its promises: the wheel carries conf/, documents and scripts do what they say."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from seglab.config.overrides import check_overrides
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TOP_LEVEL = {
+    "pyproject.toml", "conf", "seglab", "experiments", "notebooks", "tests", "scripts", "README.md",
+    "Makefile", "CHANGELOG.md", "LICENSE", ".ci/run", ".gitignore", ".pre-commit-config.yaml",
+}  # fmt: skip
+
+
+def _readme_commands() -> list[list[str]]:
+    """Return the words of every `seglab ...` line in README's shell blocks, comments cut off."""
+    blocks = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("seglab ")]
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, str]:
+    """Real folders in place of README's DIR and run ids."""
+    run = tmp_path / "runs" / "synth-unet" / "RUN_ID"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    (tmp_path / "DIR").mkdir()
+    return {
+        "DIR": str(tmp_path / "DIR"),
+        "runs/synth-unet/RUN_ID": str(run),
+        "runs/synth-unet/20250131-120059-a1b2c3": str(run),
+    }
+
+
+def test_top_level_is_complete() -> None:
+    assert not {name for name in TOP_LEVEL if not (ROOT / name).exists()}
+
+
+def test_readme_shows_commands() -> None:
+    assert len(_readme_commands()) >= 12
+    assert {words[1] for words in _readme_commands()} >= {"train", "evaluate", "data", "doctor"}
+
+
+@pytest.mark.parametrize("words", _readme_commands(), ids=" ".join)
+def test_readme_command_is_sound(words: list[str], places: dict[str, str]) -> None:
+    command, *rest = words[1:]
+    if command not in ("train", "evaluate"):
+        return_code = subprocess.run(
+            [sys.executable, "-m", "seglab.cli", *words[1:3], "--help"], capture_output=True
+        ).returncode
+        assert return_code == 0
+        return
+    overrides = [word for word in rest if "=" in word]
+    filled = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        filled.append(f"{key}={places.get(value, value)}")
+    if any(word.startswith("resume=") for word in filled):
+        return
+    checked = check_overrides(command, filled, multirun="-m" in rest)  # type: ignore[arg-type]
+    assert checked.problems == []
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*.py")), ids=lambda p: p.name)
+def test_script_explains_itself(script: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(script), "--help"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
+
+
+def test_nothing_large_is_kept_in_git() -> None:
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    large = [str(path) for path in files if path.is_file() and path.stat().st_size > 512_000]
+    assert not large
+
+
+@pytest.mark.slow
+def test_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path)]
+    done = subprocess.run([*build, str(ROOT)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert "seglab/conf/train.yaml" in names
+    assert "seglab/conf/model/unet.yaml" in names
+    place = tmp_path / "installed"
+    zipfile.ZipFile(wheel).extractall(place)
+    # -P and a path of its own: the checkout must not be found.
+    probe = (
+        f"import sys; sys.path.insert(0, {str(place)!r}); import seglab.cli.main as m; "
+        f"assert m.__file__.startswith({str(place)!r}), m.__file__; "
+        "sys.exit(m.main(['train', '--cfg', 'job']))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-P", "-c", probe],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "encoder_name:" in shown.stdout
