@@ -34,6 +34,8 @@ def places(tmp_path: Path) -> dict[str, str]:
     run = tmp_path / "runs" / "synth-unet" / "RUN_ID"
     run.mkdir(parents=True)
     (run / "run.json").write_text("{}")
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "best.ckpt").touch()
     (tmp_path / "DIR").mkdir()
     return {
         "DIR": str(tmp_path / "DIR"),

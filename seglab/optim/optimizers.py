@@ -67,10 +67,27 @@ def build_optimizer(
     if encoder_lr is not None and not any(g["name"].startswith("encoder") for g in groups):
         logger.warning("optimizer.encoder_lr=%g has no effect: the encoder is frozen", encoder_lr)
     try:
-        optimizer: Optimizer = create_optimizer_v2(groups, name, lr=lr, **given)
+        optimizer: Optimizer = create_optimizer_v2(
+            groups, name, lr=lr, **_fused_on_cpu(name, groups, given)
+        )
     except (ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(f"optimizer: {name} refuses its arguments: {error}") from error
     return optimizer
+
+
+def _fused_on_cpu(
+    name: str, groups: Sequence[Mapping[str, Any]], given: dict[str, Any]
+) -> dict[str, Any]:
+    """Add `fused` where it helps and the user chose no implementation.
+
+    On a CPU torch steps parameter by parameter, in several passes over memory: 35 ms for AdamW and a
+    U-Net of 14 M parameters, 9 ms fused. On a GPU fused optimizers unscale fp16 gradients themselves,
+    which clipping cannot see, and torch's own choice is fast there.
+    """
+    chosen = {"fused", "foreach", "capturable", "differentiable"} & given.keys()
+    takes_it = "fused" in inspect.signature(get_optimizer_class(name)).parameters
+    on_cpu = all(p.device.type == "cpu" for group in groups for p in group["params"])
+    return {**given, "fused": True} if takes_it and on_cpu and not chosen else given
 
 
 def parameter_groups(

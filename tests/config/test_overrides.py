@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from seglab.config.compose import compose
 from seglab.config.overrides import check_overrides
 
 Problems = Callable[..., list[str]]

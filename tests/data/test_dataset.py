@@ -133,7 +133,7 @@ def test_transform_differs_by_epoch_position_and_seed(cache: PackedCache) -> Non
 def test_params_travel_with_the_untouched_sample(cache: PackedCache) -> None:
     dataset = SegmentationDataset(cache, [1], sample_params=sample_shift, seed=3)
     sample = dataset[SampleKey(0, 2, 9)]
-    expected = sample_shift(generator(3, "augment", 2, 9, "s1"), (9, 5))
+    expected = sample_shift(generator(3, "augment", 2, 9, "s1"), (9, 5), None)
     assert sample["params"] == expected
     np.testing.assert_array_equal(sample["image"].permute(1, 2, 0).numpy(), cache.image(1))
 

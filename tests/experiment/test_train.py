@@ -155,13 +155,20 @@ def test_kornia_back_end_trains(tiny: list[str], tmp_path: Path) -> None:
 
 
 def test_monitor_of_no_class_is_refused_before_training(tiny: list[str], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"names no class of the data \(did you mean 'vehicle'\?\)"):
+    with pytest.raises(
+        ConfigError, match=r"names no class of the data \(did you mean 'vehicle'\?\)"
+    ):
         _train([*tiny, "monitor.metric=val/iou/vehicel"], tmp_path / "a")
     assert not (tmp_path / "a" / "history.csv").exists()
 
 
 def test_early_stopping_stops_and_is_remembered(tiny: list[str], tmp_path: Path) -> None:
-    words = [*tiny, "callbacks.early_stopping.patience=1", "trainer.max_epochs=30", "optimizer.lr=1e-9"]
+    words = [
+        *tiny,
+        "callbacks.early_stopping.patience=1",
+        "trainer.max_epochs=30",
+        "optimizer.lr=1e-9",
+    ]
     result = _train(words, tmp_path / "a")
     record = RunRecord.open(result.run_dir)
     epochs = len(record.history())

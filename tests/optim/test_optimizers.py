@@ -162,3 +162,22 @@ def test_common_optimizers_lower_a_loss(name):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_step_is_fused_on_a_cpu_and_the_same_as_torchs_own() -> None:
+    torch.manual_seed(0)
+    weights = []
+    for options in ({}, {"foreach": False}):
+        model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3))
+        model.load_state_dict(
+            {key: torch.full_like(value, 0.5) for key, value in model.state_dict().items()}
+        )
+        optimizer = build_optimizer(model, "adamw", lr=0.1, weight_decay=0.1, options=options)
+        assert bool(optimizer.defaults.get("fused")) == (not options)
+        for step in range(3):
+            for number, parameter in enumerate(model.parameters()):
+                parameter.grad = torch.full_like(parameter, 0.1 * (number + 1) * (step + 1))
+            optimizer.step()
+        weights.append([parameter.detach().clone() for parameter in model.parameters()])
+    for fused, plain in zip(*weights, strict=True):
+        torch.testing.assert_close(fused, plain, rtol=1e-5, atol=1e-6)
