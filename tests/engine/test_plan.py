@@ -21,11 +21,7 @@ def test_cpu_with_bf16_hardware_gets_bf16_channels_last() -> None:
 def test_cpu_without_bf16_hardware_stays_in_fp32() -> None:
     device = Device("cpu", "an old CPU", 1, 4, has_fast_bf16=False)
     plan = choose_plan(PlanSettings(), device)
-    assert (plan.precision, plan.num_threads, plan.num_workers) == ("fp32", 4, 1)
-
-
-def test_one_core_loads_in_the_training_process() -> None:
-    assert choose_plan(PlanSettings(), Device("cpu", "", 1, 1, False)).num_workers == 0
+    assert (plan.precision, plan.num_threads, plan.num_workers) == ("fp32", 4, 0)
 
 
 def test_gpu_shares_cores_among_devices() -> None:
