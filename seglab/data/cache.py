@@ -9,37 +9,24 @@ time; what is missing is built again.
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
-import os
 import re
-import shutil
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from filelock import FileLock, Timeout
 
 from seglab.core.errors import DataError, DataNotFoundError, list_problems
-from seglab.core.files import hash_json, sha256_bytes, write_text
-from seglab.data.images import decode_image, read_mask
+from seglab.core.files import hash_json
 from seglab.data.manifest import Manifest
+from seglab.data.packing import FORMAT_VERSION, IMAGES, INDEX, MASKS, CacheBuilder, Progress
 
 log = logging.getLogger(__name__)
-
-FORMAT_VERSION = 1
-Progress = Callable[[int, int], None]
-_IMAGES, _MASKS, _INDEX = "images.bin", "masks.bin", "index.json"
-# Enough to repair a data set in one go; a moved root would otherwise print every file there is.
-_MAX_NAMED = 200
 
 
 class PackedCache:
@@ -67,7 +54,7 @@ class PackedCache:
         self._mask_hw = [None if hw is None else (hw[0], hw[1]) for hw in index["mask_hw"]]
         self._image_offsets = _offsets(self._image_hw, self.channels)
         self._mask_offsets = _offsets(self._mask_hw, 1)
-        sizes = {_IMAGES: self._image_offsets[-1], _MASKS: self._mask_offsets[-1]}
+        sizes = {IMAGES: self._image_offsets[-1], MASKS: self._mask_offsets[-1]}
         for name, size in sizes.items():
             found = (folder / name).stat().st_size if (folder / name).is_file() else 0
             if found != size:
@@ -116,7 +103,7 @@ class PackedCache:
             found = cls._open_if_whole(folder)
             if found is not None:
                 return found
-            _Builder(manifest, folder, image_size, channels).build(num_threads, on_progress)
+            CacheBuilder(manifest, folder, image_size, channels).build(num_threads, on_progress)
         return cls(folder)
 
     @classmethod
@@ -181,157 +168,11 @@ class PackedCache:
 
     @cached_property
     def _images(self) -> np.ndarray:
-        return _map_file(self.folder / _IMAGES)
+        return _map_file(self.folder / IMAGES)
 
     @cached_property
     def _masks(self) -> np.ndarray:
-        return _map_file(self.folder / _MASKS)
-
-
-@dataclass(frozen=True)
-class _Source:
-    sample_id: str
-    image: Path
-    mask: Path | None
-    sha256: str | None
-    class_pixels: Sequence[int]
-
-
-@dataclass
-class _Decoded:
-    image: np.ndarray | None = None
-    mask: np.ndarray | None = None
-    problems: list[str] = field(default_factory=list)
-    missing: bool = True
-
-
-class _Builder:
-    """Builds one cache in a temporary folder and moves it to its place when it is whole."""
-
-    def __init__(
-        self, manifest: Manifest, folder: Path, image_size: tuple[int, int] | None, channels: int
-    ) -> None:
-        self.manifest = manifest
-        self.folder = folder
-        self.image_size = image_size
-        self.channels = channels
-        self.table = manifest.table[manifest.table["keep"]].sort_values("sample_id")
-
-    def build(self, num_threads: int | None, on_progress: Progress | None) -> None:
-        self._check_space()
-        # The lock is held, so a folder of this name is what a killed process left.
-        partial = self.folder.with_name(f".{self.folder.name}.part")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        try:
-            self._write(partial, num_threads or _num_processors(), on_progress)
-            shutil.rmtree(self.folder, ignore_errors=True)
-            partial.rename(self.folder)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            raise DataError(self._no_space("the disk became full while building")) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-
-    def _write(self, partial: Path, num_threads: int, on_progress: Progress | None) -> None:
-        sources = list(self._sources())
-        image_hw, mask_hw = [], []
-        faulty: list[_Decoded] = []
-        with (partial / _IMAGES).open("wb") as images, (partial / _MASKS).open("wb") as masks:
-            for done, decoded in enumerate(self._decode_all(sources, num_threads), start=1):
-                if decoded.problems:
-                    faulty.append(decoded)
-                elif decoded.image is not None and not faulty:
-                    images.write(decoded.image.data)
-                    image_hw.append(decoded.image.shape[:2])
-                    mask_hw.append(None if decoded.mask is None else decoded.mask.shape)
-                    masks.write(b"" if decoded.mask is None else decoded.mask.data)
-                if on_progress is not None:
-                    on_progress(done, len(sources))
-            if faulty:
-                raise _error(faulty, self.manifest)
-            for stream in (images, masks):
-                stream.flush()
-                os.fsync(stream.fileno())
-        index = {
-            "format_version": FORMAT_VERSION,
-            "name": self.manifest.name,
-            "fingerprint": self.manifest.fingerprint,
-            "image_size": self.image_size,
-            "channels": self.channels,
-            "sample_ids": [source.sample_id for source in sources],
-            "image_hw": image_hw,
-            "mask_hw": mask_hw,
-        }
-        write_text(partial / _INDEX, json.dumps(index))
-
-    def _sources(self) -> Iterator[_Source]:
-        root = self.manifest.root
-        columns = [self.table[name] for name in ("sample_id", "image", "mask", "sha256")]
-        for sample_id, image, mask, sha256, counts in zip(
-            *columns, self.table["class_pixels"], strict=True
-        ):
-            path = root / mask if isinstance(mask, str) else None
-            yield _Source(sample_id, root / image, path, sha256, counts)
-
-    def _decode_all(self, sources: Sequence[_Source], num_threads: int) -> Iterator[_Decoded]:
-        """Yield decoded samples in order; a bounded number of them is in memory at a time."""
-        pending: deque[Future[_Decoded]] = deque()
-        with ThreadPoolExecutor(num_threads, thread_name_prefix="seglab-decode") as pool:
-            for source in sources:
-                pending.append(pool.submit(self._decode, source))
-                if len(pending) > 4 * num_threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-
-    def _decode(self, source: _Source) -> _Decoded:
-        decoded = _Decoded()
-        for read in (self._decode_image, self._decode_mask):
-            try:
-                read(source, decoded)
-            except (DataError, OSError) as error:
-                decoded.problems.append(f"{source.sample_id}: {error}")
-                decoded.missing = decoded.missing and isinstance(error, FileNotFoundError)
-        return decoded
-
-    def _decode_image(self, source: _Source, decoded: _Decoded) -> None:
-        content = source.image.read_bytes()
-        if source.sha256 is not None and sha256_bytes(content) != source.sha256:
-            raise DataError(f"{source.image}: not the file that was imported (other SHA-256)")
-        image = decode_image(content, source.image, self.channels)
-        resized = _resize(image, self.image_size) if self.image_size else image
-        decoded.image = np.ascontiguousarray(resized.reshape(*resized.shape[:2], self.channels))
-
-    def _decode_mask(self, source: _Source, decoded: _Decoded) -> None:
-        if source.mask is None:
-            return
-        labels = self.manifest.labels
-        mask = np.ascontiguousarray(read_mask(source.mask, labels, self.manifest.mask_encoding))
-        # The manifest keeps no hash of masks; its class counts change with nearly every edit.
-        counts = np.bincount(mask.ravel(), minlength=256)
-        if len(source.class_pixels) == labels.num_classes + 1:
-            found = [*counts[: labels.num_classes], counts[labels.ignore_index]]
-            if not np.array_equal(found, source.class_pixels):
-                raise DataError(f"{source.mask}: not the mask that was imported (other pixels)")
-        decoded.mask = mask
-
-    def _check_space(self) -> None:
-        pixels = (self.table["height"] * self.table["width"]).astype("int64")
-        size = self.image_size
-        images = int(pixels.sum()) if size is None else len(pixels) * size[0] * size[1]
-        needed = images * self.channels + int(pixels[self.table["mask"].notna()].sum())
-        free = shutil.disk_usage(self.folder.parent).free
-        if needed > free:
-            raise DataError(self._no_space(f"it needs {_gib(needed)}, free are {_gib(free)}"))
-
-    def _no_space(self, reason: str) -> str:
-        return (
-            f"not enough disk space for the cache of {self.manifest.name!r} in "
-            f"{self.folder.parent}: {reason}. Delete old caches there, name another folder "
-            "(paths.cache_dir or SEGLAB_CACHE), or set a smaller data.image_size"
-        )
+        return _map_file(self.folder / MASKS)
 
 
 def _check_arguments(image_size: tuple[int, int] | None, channels: int) -> None:
@@ -358,13 +199,13 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _read_index(folder: Path) -> dict[str, Any]:
     try:
-        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataNotFoundError(f"no cache at {folder}; PackedCache.open builds one") from error
     except ValueError as error:
-        raise DataError(f"{folder / _INDEX} is not valid JSON: {error}") from error
+        raise DataError(f"{folder / INDEX} is not valid JSON: {error}") from error
     if not isinstance(index, dict) or index.get("format_version") != FORMAT_VERSION:
-        raise DataError(f"{folder / _INDEX} is not a cache index of version {FORMAT_VERSION}")
+        raise DataError(f"{folder / INDEX} is not a cache index of version {FORMAT_VERSION}")
     return index
 
 
@@ -382,35 +223,3 @@ def _map_file(path: Path) -> np.ndarray:
         return np.empty(0, dtype=np.uint8)
     # As a plain array: slicing np.memmap itself costs several times more.
     return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
-
-
-def _resize(image: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    """Resize `(H, W)` or `(H, W, 3)`: by area along axes that shrink, then bilinearly."""
-    height, width = image_size
-    smaller = (min(height, image.shape[0]), min(width, image.shape[1]))
-    if smaller != image.shape[:2]:
-        image = cv2.resize(image, smaller[::-1], interpolation=cv2.INTER_AREA)
-    if image.shape[:2] != image_size:
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    return image
-
-
-def _error(faulty: Sequence[_Decoded], manifest: Manifest) -> DataError:
-    problems = [problem for decoded in faulty for problem in decoded.problems]
-    noun = "file" if len(problems) == 1 else "files"
-    title = (
-        f"{len(problems)} {noun} of {manifest.name!r} cannot be used; if the files are right as "
-        f"they are now, import the data again, otherwise restore them under {manifest.root}"
-    )
-    kind = DataNotFoundError if all(decoded.missing for decoded in faulty) else DataError
-    return kind(list_problems(title, problems, limit=_MAX_NAMED))
-
-
-def _num_processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"

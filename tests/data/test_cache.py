@@ -20,7 +20,7 @@ from PIL import Image
 
 from seglab.core.errors import DataError, DataNotFoundError
 from seglab.core.labels import LabelSpace
-from seglab.data import cache as cache_module
+from seglab.data import packing
 from seglab.data.cache import PackedCache
 from seglab.data.manifest import Manifest
 
@@ -240,7 +240,7 @@ def test_only_missing_files_are_a_not_found_error(tmp_path: Path) -> None:
 def test_too_little_disk_space_is_said_before_building(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: SimpleNamespace(free=2**29))
+    monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: SimpleNamespace(free=2**29))
     manifest = make_manifest(tmp_path / "data")
     with pytest.raises(DataError, match=r"needs 0\.75 GiB, free are 0\.50 GiB\. Delete old caches"):
         PackedCache.open(manifest, tmp_path / "cache", image_size=(2**13, 2**13))
@@ -250,7 +250,7 @@ def test_disk_that_fills_up_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     def fail(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache_module.os, "fsync", fail)
+    monkeypatch.setattr(packing.os, "fsync", fail)
     with pytest.raises(DataError, match="the disk became full while building"):
         PackedCache.open(make_manifest(tmp_path / "data"), tmp_path / "cache")
     assert [path for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
