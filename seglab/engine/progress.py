@@ -71,7 +71,7 @@ class RunProgress(Callback):
     ) -> None:  # fmt: skip
         """Advance the bar; the loss stays on its device."""
         if self._progress is not None:
-            text = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            text = f"epoch {trainer.current_epoch} of {trainer.max_epochs}"
             self._progress.update(self._task, completed=trainer.global_step, description=text)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -91,7 +91,7 @@ class RunProgress(Callback):
             if key in metrics
         )
         self.console.print(
-            f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}"
+            f"epoch {trainer.current_epoch:>3} ({trainer.current_epoch + 1}/{trainer.max_epochs})"
             f"  train/loss {loss:.4f}{scores}"
             f"  left {self._time_left(trainer)}",
             highlight=False,
