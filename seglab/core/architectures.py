@@ -55,8 +55,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "segnet_basic": Architecture(4, depths=()),
 }
 
-# Decoders that double their features and add them to a skip of exactly that size.
-_DOUBLING = ("unetplusplus", "linknet", "manet", "fpn")
+# Decoders that double their features and join them to a skip. Some refuse a skip of another size, the
+# others resize to it, which joins features that do not lie on each other: a U-Net trained on CamVid
+# lost more than one point of mIoU on frames of 360 instead of a multiple of 32.
+_ALIGNED = ("unet", "unetplusplus", "linknet", "manet", "fpn", "upernet", "segformer")
 
 
 def get_architecture(arch: str) -> Architecture:
@@ -91,9 +93,10 @@ def size_divisor(
 ) -> int:
     """Return what H and W must be a multiple of; 1 means any size.
 
-    Found by running every architecture on odd sizes. It is less than segmentation-models-pytorch
-    asks for UPerNet, PAN and SegFormer (4: their decoders resize to the feature they meet), and
-    more for DPT (32 at depth 4: the ViT's 1/16 is halved once and doubled again).
+    Sizes at which every feature lies on its skip. Other sizes run through some decoders (U-Net,
+    UPerNet, PAN, SegFormer), but their features are then shifted against each other. It is more than
+    segmentation-models-pytorch asks for DPT (32 at depth 4: the ViT's 1/16 is halved once and doubled
+    again).
 
     Args:
         arch: A key of `ARCHITECTURES`.
@@ -104,11 +107,9 @@ def size_divisor(
         ConfigError: The architecture is unknown.
     """
     depth = get_architecture(arch).default_depth if encoder_depth is None else encoder_depth
-    if arch in ("unet", "segnet", "segnet_basic"):
+    if arch in ("segnet", "segnet_basic"):
         return 1
-    if arch in ("upernet", "pan", "segformer"):
-        return 4
-    if arch in _DOUBLING:
+    if arch in _ALIGNED:
         return int(2**depth)
     if arch == "dpt":
         return max(_VIT_PATCH, int(2 ** (depth + 1)))

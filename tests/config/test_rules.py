@@ -23,7 +23,8 @@ MATRIX: list[tuple[dict[str, object], str]] = [
     ),
     (
         {"data.crop_size": [16, 64]},
-        "data.crop_size: unet takes sides of at least 32; got [16, 64], nearest above is [32, 64]",
+        "data.crop_size: unet takes sides in multiples of 32, at least 32; got [16, 64], "
+        "nearest above is [32, 64]",
     ),
     ({"model.encoder_depth": 2}, "model.encoder_depth: unet takes 3 or 4 or 5, got 2"),
     (

@@ -19,7 +19,8 @@ from seglab.core.errors import ConfigError
 @pytest.mark.parametrize(
     ("arch", "depth", "options", "expected"),
     [
-        ("unet", 5, {}, 1),
+        ("unet", 5, {}, 32),
+        ("unet", 4, {}, 16),
         ("segnet", None, None, 1),
         ("segnet_basic", None, None, 1),
         ("unetplusplus", 5, {}, 32),
@@ -34,9 +35,9 @@ from seglab.core.errors import ConfigError
         ("deeplabv3plus", 5, {}, 16),
         ("deeplabv3plus", 3, {}, 8),
         ("deeplabv3plus", 5, {"encoder_output_stride": 8}, 8),
-        ("pan", 5, {}, 4),
-        ("upernet", 5, {}, 4),
-        ("segformer", 5, {}, 4),
+        ("pan", 5, {}, 16),
+        ("upernet", 5, {}, 32),
+        ("segformer", 5, {}, 32),
         ("dpt", 4, {}, 32),
         ("dpt", 3, {}, 16),
     ],
