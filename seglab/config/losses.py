@@ -20,14 +20,21 @@ class WeightedSum:
 
 
 @dataclass
-class CrossEntropyLoss:
+class Term:
+    """One loss of a sum."""
+
+    class_weights: ClassWeights | None = None
+
+
+@dataclass
+class CrossEntropyLoss(Term):
     """Cross-entropy."""
 
     label_smoothing: Fraction = 0.0
 
 
 @dataclass
-class OhemCrossEntropyLoss:
+class OhemCrossEntropyLoss(Term):
     """Cross-entropy of the hardest pixels."""
 
     threshold: Fraction = 0.7
@@ -35,14 +42,14 @@ class OhemCrossEntropyLoss:
 
 
 @dataclass
-class FocalLoss:
+class FocalLoss(Term):
     """Cross-entropy that spares easy pixels."""
 
     gamma: NotNegativeFloat = 2.0
 
 
 @dataclass
-class RegionLoss:
+class RegionLoss(Term):
     """Soft Dice and soft Jaccard."""
 
     per_image: bool = False
@@ -60,14 +67,14 @@ class TverskyLoss(RegionLoss):
 
 
 @dataclass
-class LovaszLoss:
+class LovaszLoss(Term):
     """Lovasz-softmax."""
 
     per_image: bool = False
 
 
 @dataclass
-class BoundaryLoss:
+class BoundaryLoss(Term):
     """Distance to the true outline."""
 
 

@@ -136,18 +136,24 @@ def build_model(cfg: DictConfig, num_classes: int) -> Segmenter:
 
 def build_loss(cfg: DictConfig, dataset: Dataset) -> WeightedSum:
     """Build the loss; class weights come from the pixels of the training split only."""
-    labels = dataset.labels
-    choice = plain(cfg.loss.class_weights)
-    weights = (
-        resolve_class_weights(choice, class_pixels(dataset.fitted_on)) if choice != "none" else None
-    )
-    terms = {
-        name: instantiate(
-            term, ignore_index=labels.ignore_index, class_weights=weights, _convert_="all"
-        )
-        for name, term in cfg.loss.terms.items()
-    }
+    of_the_sum = plain(cfg.loss.class_weights)
+    terms = {}
+    for name, term in cfg.loss.terms.items():
+        own = plain(term.get("class_weights"))
+        choice = of_the_sum if own is None else own
+        terms[name] = instantiate(
+            term, ignore_index=dataset.labels.ignore_index,
+            class_weights=_resolve_class_weights(choice, dataset), _convert_="all",
+        )  # fmt: skip
     return WeightedSum(terms, plain(cfg.loss.weights))
+
+
+def _resolve_class_weights(
+    choice: str | list[float], dataset: Dataset
+) -> torch.Tensor | None:
+    if choice == "none":
+        return None
+    return resolve_class_weights(choice, class_pixels(dataset.fitted_on))
 
 
 def build_module(

@@ -22,10 +22,16 @@ def test_padding_reaches_the_next_multiple_and_is_undone(h: int, w: int, divisor
     assert torch.equal(crop_padding(padded, (h, w)), image)
 
 
-def test_edges_are_repeated_even_far_beyond_the_image() -> None:
+def test_the_image_is_reflected_at_its_last_pixel() -> None:
+    image = torch.arange(6.0).reshape(1, 1, 2, 3)
+    padded = pad_to_multiple(image, 4)
+    assert padded[0, 0].tolist() == [[0, 1, 2, 1], [3, 4, 5, 4], [0, 1, 2, 1], [0, 1, 2, 1]]
+
+
+def test_what_cannot_be_reflected_repeats_the_last_pixel() -> None:
     image = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
     padded = pad_to_multiple(image, 5)
-    assert padded[0, 0].tolist() == [[1, 2, 2, 2, 2]] + [[3, 4, 4, 4, 4]] * 4
+    assert padded[0, 0].tolist() == [[1, 2, 1, 1, 1], [3, 4, 3, 3, 3]] + [[1, 2, 1, 1, 1]] * 3
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -79,4 +85,3 @@ def test_padding_reaches_the_smallest_side_a_model_takes() -> None:
     padded = pad_to_multiple(image, 4, min_size=9)
     assert padded.shape == (1, 1, 12, 12)
     assert torch.equal(padded[..., :3, :4], image)
-    assert padded[0, 0, 11, 11] == 11

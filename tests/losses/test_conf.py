@@ -14,7 +14,7 @@ from seglab.losses import WeightedSum
 
 FOLDER = Path(__file__).resolve().parents[2] / "conf" / "loss"
 FILES = sorted(FOLDER.glob("*.yaml"))
-GIVEN_BY_THE_RUN = {"ignore_index", "class_weights"}
+GIVEN_BY_THE_RUN = {"ignore_index"}
 
 
 def test_expected_choices() -> None:
