@@ -148,9 +148,7 @@ def build_loss(cfg: DictConfig, dataset: Dataset) -> WeightedSum:
     return WeightedSum(terms, plain(cfg.loss.weights))
 
 
-def _resolve_class_weights(
-    choice: str | list[float], dataset: Dataset
-) -> torch.Tensor | None:
+def _resolve_class_weights(choice: str | list[float], dataset: Dataset) -> torch.Tensor | None:
     if choice == "none":
         return None
     return resolve_class_weights(choice, class_pixels(dataset.fitted_on))
