@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from rich.table import Table
 
 from seglab.core.errors import ShapeError
@@ -87,6 +88,11 @@ def rich_table(rows: Sequence[Mapping[str, Cell]], title: str = "", footer: bool
             *(format_cell(row.get(column)) for column in columns), end_section=before_last
         )
     return table
+
+
+def frame_rows(frame: pd.DataFrame) -> list[Row]:
+    """Return a data frame as rows."""
+    return [dict(zip(map(str, frame), row, strict=True)) for row in frame.itertuples(index=False)]
 
 
 def markdown_table(rows: Sequence[Mapping[str, Cell]]) -> str:

@@ -51,6 +51,12 @@ def _add_describe(commands: Any) -> None:
     one = commands.add_parser("describe", help="print splits, classes, sizes and warnings")
     one.add_argument("data", help=_MANIFEST_HELP)
     one.add_argument("--root", type=Path, help="where the raw data is")
+    budget = one.add_argument_group("budget", "what trainings would cost here, measured in seconds")
+    budget.add_argument("--models", help="choices in conf/model, such as unet,segnet_basic")
+    budget.add_argument("--encoder", help="encoder of the models that have a choice of them")
+    budget.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), help="training crop")
+    budget.add_argument("--batch-size", type=int, help="images in a step")
+    budget.add_argument("--epochs", type=int, help="epochs to tell the hours of")
     one.set_defaults(work=_describe)
 
 
@@ -104,8 +110,45 @@ def _add_preview(commands: Any) -> None:
 def _describe(args: argparse.Namespace) -> int:
     from seglab.data.describe import describe, format_description
 
-    sys.stdout.write(format_description(describe(_open(args.data, args.root))))
+    _check_budget_flags(args)
+    manifest = _open(args.data, args.root)
+    if args.models is None:
+        sys.stdout.write(format_description(describe(manifest)))
+        return 0
+    from seglab.experiment.budget import common_size, compose_models, format_budget, measure_budget
+
+    models = [name.strip() for name in args.models.split(",") if name.strip()]
+    words = _budget_words(args, common_size(manifest))
+    configurations = compose_models(models, words, args.encoder)
+    sys.stdout.write(format_description(describe(manifest)))
+    sys.stdout.flush()
+    sys.stdout.write("\n" + format_budget(measure_budget(manifest, configurations)))
     return 0
+
+
+def _check_budget_flags(args: argparse.Namespace) -> None:
+    flags = {
+        "--crop": args.crop, "--batch-size": args.batch_size, "--epochs": args.epochs,
+        "--encoder": args.encoder,
+    }  # fmt: skip
+    given = [flag for flag, value in flags.items() if value is not None]
+    if args.models is None and given:
+        raise ConfigError(
+            f"{', '.join(given)}: only the budget of models needs this; add --models, such as "
+            "--models unet,segnet_basic"
+        )
+
+
+def _budget_words(args: argparse.Namespace, image_hw: tuple[int, int]) -> list[str]:
+    """Return what the flags of the budget are in the words of `seglab train`."""
+    words = [] if _is_path(args.data) else [f"data={args.data}"]
+    crop = args.crop
+    if crop is None and _is_path(args.data):
+        # A manifest has no crop of its own: the whole image, in the stride of most models.
+        crop = [max(side // 32 * 32, 32) for side in image_hw]
+    words += [] if crop is None else [f"data.crop_size=[{crop[0]},{crop[1]}]"]
+    words += [] if args.batch_size is None else [f"data.batch_size={args.batch_size}"]
+    return words + ([] if args.epochs is None else [f"trainer.max_epochs={args.epochs}"])
 
 
 def _import(args: argparse.Namespace) -> int:
@@ -183,9 +226,8 @@ def _open(data: str, root: Path | None) -> Manifest:
     from seglab.data.importers import open_dataset
     from seglab.data.manifest import Manifest
 
-    path = Path(data).expanduser()
-    if path.exists() or len(path.parts) > 1:
-        return Manifest.read(path, root)
+    if _is_path(data):
+        return Manifest.read(Path(data).expanduser(), root)
     choices = _compose([f"data={data}", *([f"data.root='{root}'"] if root else [])])
     content = choices["data"]
     if content["importer"] != "synth" and content["root"] is None and content["manifest"] is None:
@@ -198,6 +240,11 @@ def _open(data: str, root: Path | None) -> Manifest:
         options=content["options"],
         data_dir=Path(choices["paths"]["data_dir"]),
     )
+
+
+def _is_path(data: str) -> bool:
+    path = Path(data).expanduser()
+    return path.exists() or len(path.parts) > 1
 
 
 def _path(text: str | None) -> Path | None:

@@ -42,9 +42,9 @@ def run(argv: Sequence[str]) -> int:
         return completion.run(args.overrides)
     run_dir = resumed_run(args)
     if run_dir is not None:
-        from seglab.experiment.train import resume
+        from seglab.experiment.cross_validate import take_up
 
-        resume(run_dir)
+        take_up(run_dir)
         return 0
     return run_application(Application("train", _train), args, argv)
 
@@ -77,6 +77,6 @@ def resumed_run(args: argparse.Namespace) -> Path | None:
 def _train(cfg: DictConfig) -> Any:
     from hydra.core.hydra_config import HydraConfig
 
-    from seglab.experiment.train import train
+    from seglab.experiment.cross_validate import launch
 
-    return train(cfg, run_dir=Path(HydraConfig.get().runtime.output_dir))
+    return launch(cfg, run_dir=Path(HydraConfig.get().runtime.output_dir))

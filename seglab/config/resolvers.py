@@ -19,10 +19,12 @@ def register_resolvers() -> None:
       job, so each job of a multirun gets its own; the sweep's own folder must not use it.
     - `${model_name:TARGET,ARCH}`: short name of a model.
     - `${experiment_of:RUN_DIR}`: name of the experiment a run directory belongs to.
+    - `${per_share:COUNT,SHARE}`: COUNT times as often as a share of the data is smaller than all.
     """
     OmegaConf.register_new_resolver("run_id", new_run_id, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("model_name", model_name, replace=True)
     OmegaConf.register_new_resolver("experiment_of", experiment_of, replace=True)
+    OmegaConf.register_new_resolver("per_share", per_share, replace=True)
 
 
 def new_run_id() -> str:
@@ -41,3 +43,17 @@ def model_name(target: Any, arch: Any) -> str:
 def experiment_of(run_dir: Any) -> str:
     """Return the name of the folder around a run directory."""
     return Path(str(run_dir)).expanduser().absolute().parent.name
+
+
+def per_share(count: Any, share: Any) -> int:
+    """Return `count` times the nearest whole number to 1 / share.
+
+    As many epochs over a share of the data make as many steps as `count` epochs over all of it;
+    whole numbers keep counts multiples of each other.
+
+    Raises:
+        ValueError: The share is not a number in 0..1 with 0 excluded, or the count no number.
+    """
+    if not 0 < float(share) <= 1:
+        raise ValueError(f"expected a share of more than 0, up to 1, got {share}")
+    return int(count) * round(1 / float(share))

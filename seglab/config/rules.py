@@ -17,6 +17,7 @@ from seglab.config.installed_names import optimizer_names
 from seglab.config.model_rules import MODEL_RULES, architecture
 from seglab.config.problems import Problem, did_you_mean, nearest_keys, show
 from seglab.config.sound import NotSoundError, Rule, Sound, broken
+from seglab.config.target_rules import TARGET_RULES
 from seglab.core.architectures import min_train_batch
 
 DATA_LAYOUT = {
@@ -220,6 +221,8 @@ def _evaluates_a_run(value: Sound) -> Iterator[Problem]:
     if not (run / "run.json").is_file():
         yield broken("run", f"expected a run directory (it holds a run.json), got {show(str(run))}")
         return
+    if (run / "fold_scores.parquet").is_file():
+        return  # a cross-validation: the weights are those of its folds
     path = run / "checkpoints" / f"{checkpoint}.ckpt"
     if checkpoint not in ("best", "last"):
         path = Path(checkpoint).expanduser()
@@ -245,6 +248,13 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _ignore_index_is_no_class,
         _loss_terms_have_weights,
         _mixing_probabilities_sum,
+        *TARGET_RULES,
     ),
-    "evaluate": (_data_is_somewhere, _accelerator_can, _ignore_index_is_no_class, _evaluates_a_run),
+    "evaluate": (
+        _data_is_somewhere,
+        _accelerator_can,
+        _ignore_index_is_no_class,
+        _evaluates_a_run,
+        *TARGET_RULES,
+    ),
 }

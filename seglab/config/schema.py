@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from seglab.config.augmentation import AugmentSpec
+from seglab.config.cross_validation import SCHEMES
+from seglab.config.evaluation import Predict, Suite
 from seglab.config.fields import (
     Bounds,
     ChosenBy,
@@ -28,6 +30,7 @@ from seglab.config.importers import IMPORTER_OPTIONS
 
 Auto = Literal["auto"]
 Limit = Positive | None
+Share = Annotated[float, Bounds(0, 1, low_open=True)]
 Importer = Literal["folder", "camvid", "voc", "cityscapes", "ade20k", "oxford_pet", "synth"]
 
 
@@ -53,9 +56,10 @@ class Data:
     batch_size: Positive
     eval_batch_size: Positive
     drop_last: bool
+    train_fraction: Share = 1.0
 
 
-@dataclass
+@dataclass(kw_only=True)
 class EvaluationData(Data):
     """Another data set to score a run on."""
 
@@ -166,6 +170,13 @@ class Metrics:
 
 
 @dataclass
+class Objective:
+    """What the model has to reach; see `seglab.core.targets`."""
+
+    targets: list[str]
+
+
+@dataclass
 class Paths:
     """The folders of this machine."""
 
@@ -186,6 +197,7 @@ class TrainConfig:
     monitor: Monitor
     resume: None
     data: Data
+    cv: Annotated[dict[str, Any], ChosenBy("scheme", SCHEMES, inside=True)]
     model: Annotated[dict[str, Any], Targets("model")]
     loss: Annotated[dict[str, Any], Targets("loss")]
     optimizer: Annotated[dict[str, Any], Targets("optimizer")]
@@ -195,6 +207,7 @@ class TrainConfig:
     callbacks: Callbacks
     logger: Logger
     metrics: Metrics
+    objective: Objective
     paths: Paths
 
 
@@ -213,6 +226,9 @@ class EvaluateConfig:
         ChosenBy("importer", {"run": RunData}, inside=True, other=EvaluationData),
     ]
     trainer: EvaluationTrainer
+    suite: Suite
+    predict: Predict
+    objective: Objective
     paths: Paths
 
 

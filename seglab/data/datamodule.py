@@ -30,6 +30,7 @@ from seglab.data.dataset import (
 )
 from seglab.data.manifest import Manifest
 from seglab.data.sampler import EvalBatchSampler, TrainBatchSampler
+from seglab.data.subset import whole_fingerprint
 
 Batch = dict[str, Any]
 
@@ -94,7 +95,7 @@ class SegDataModule(pl.LightningDataModule):
 
     Args:
         manifest: The data set.
-        cache: Its packed cache.
+        cache: Its packed cache, or that of the data set it is a part of (`as_part_of`).
         config: How to load.
         transform: Augmentation in the workers, for training; see `SegmentationDataset`.
         mixer: Mixing of the stacked training batch in the workers; see `TrainCollate`.
@@ -118,7 +119,7 @@ class SegDataModule(pl.LightningDataModule):
         split_ids: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         super().__init__()
-        if cache.fingerprint != manifest.fingerprint:
+        if cache.fingerprint not in (manifest.fingerprint, whole_fingerprint(manifest)):
             raise DataError(
                 f"the cache {cache.folder} is of data set {cache.fingerprint}, the manifest is "
                 f"{manifest.fingerprint}; open the cache with this manifest"

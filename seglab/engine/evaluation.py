@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from seglab.core.labels import LabelSpace
+from seglab.engine.batches import Batch
 from seglab.engine.micro_batch import is_out_of_memory
-from seglab.inference import argmax_mask, predict_logits
+from seglab.inference import argmax_mask
+from seglab.inference.predictor import Predictor, WholeImage
 from seglab.metrics import (
     PerImageTable,
     SegmentationMetrics,
@@ -40,46 +43,79 @@ class EvalResult:
     per_image: pd.DataFrame
 
 
+class Observer(Protocol):
+    """Looks at every scored batch beside the metrics: writes predictions, collects cases."""
+
+    def update(self, batch: Batch, logits: Tensor, pred_mask: Tensor) -> None:
+        """Take one batch.
+
+        Args:
+            batch: Normalised `image` `(B, C, H, W)`, `mask` `(B, Hm, Wm)`, `sample_id`.
+            logits: Float `(B, num_classes, Hm, Wm)`, at the size of the masks.
+            pred_mask: uint8 `(B, Hm, Wm)`, the argmax.
+        """
+
+
 class Evaluator:
     """Collects confusion counts over batches and turns them into an `EvalResult`.
 
     Args:
         labels: Classes and ignored index.
+
+    Attributes:
+        predictor: How logits come about; None: the whole image at once.
+        observers: What else looks at each batch.
     """
 
     def __init__(self, labels: LabelSpace) -> None:
         self.labels = labels
         self.metrics = SegmentationMetrics(labels.num_classes, labels.ignore_index, per_image=True)
+        self.predictor: Predictor | None = None
+        self.observers: Sequence[Observer] = ()
 
     def reset(self) -> None:
         """Forget everything counted so far."""
         self.metrics.reset()
 
-    def update(self, model: Segmenter, loss: nn.Module, batch: dict[str, Any]) -> None:
+    def update(self, model: Segmenter, loss: nn.Module, batch: Batch) -> None:
         """Score one batch of normalised images and int64 masks, each at the mask's own size.
 
         A batch that does not fit into memory is scored in halves.
         """
         try:
-            self._update(model, loss, batch)
+            logits, pred_mask, value = self._predict(model, loss, batch)
         except (MemoryError, RuntimeError) as error:
             count = len(batch["sample_id"])
             if count == 1 or not is_out_of_memory(error):
                 raise
         else:
+            self._count(batch, logits, pred_mask, value)
             return
         for part in (slice(0, count // 2), slice(count // 2, count)):
             keys = ("image", "mask", "sample_id")
             self.update(model, loss, {key: batch[key][part] for key in keys})
 
     @torch.no_grad()
-    def _update(self, model: Segmenter, loss: nn.Module, batch: dict[str, Any]) -> None:
+    def _predict(
+        self, model: Segmenter, loss: nn.Module, batch: Batch
+    ) -> tuple[Tensor, Tensor, Tensor]:
         mask: Tensor = batch["mask"]
-        size = (mask.shape[-2], mask.shape[-1])
-        logits = predict_logits(model, batch["image"], size, model.size_divisor, model.min_size)
+        logits = self.predict(model, batch["image"], (mask.shape[-2], mask.shape[-1]))
+        return logits, argmax_mask(logits), loss(logits, mask)
+
+    def predict(self, model: Segmenter, image: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return logits `(B, num_classes, *size)` of normalised images, as they are scored."""
+        predict = self.predictor or WholeImage(model, model.size_divisor, model.min_size)
+        return predict(image, size)
+
+    @torch.no_grad()
+    def _count(self, batch: Batch, logits: Tensor, pred_mask: Tensor, loss: Tensor) -> None:
+        mask: Tensor = batch["mask"]
         if self.metrics.device != mask.device:
             self.metrics.to(mask.device)
-        self.metrics.update(argmax_mask(logits), mask, batch["sample_id"], loss(logits, mask))
+        self.metrics.update(pred_mask, mask, batch["sample_id"], loss)
+        for observer in self.observers:
+            observer.update(batch, logits, pred_mask)
 
     def compute(self, split: str) -> EvalResult:
         """Sum over all ranks and return scores, confusion matrix and per-image table."""

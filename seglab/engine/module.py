@@ -7,7 +7,7 @@ and schedules whose state is in every checkpoint, plateau included.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +74,8 @@ class SegmentationModule(pl.LightningModule):
         self.micro_batcher = micro_batcher
         self.evaluator = Evaluator(labels)
         self.evaluated_split = "val"
+        # Of an evaluation: what happens to uint8 images before they are normalised.
+        self.corrupt: Callable[[Tensor, Sequence[str]], Tensor] | None = None
         self.results: dict[str, EvalResult] = {}
         self.scheduled: ScheduledLR
         self._factories = factories
@@ -101,6 +103,8 @@ class SegmentationModule(pl.LightningModule):
         """Augment where that is the device's work, normalise."""
         if self.trainer.training and self._device_augment is not None:
             batch = self._device_augment(batch)
+        if self.corrupt is not None:
+            batch = {**batch, "image": self.corrupt(batch["image"], batch["sample_id"])}
         return self.prepare(batch)
 
     def on_train_epoch_start(self) -> None:

@@ -13,7 +13,7 @@ from seglab.data.datamodule import SegDataModule
 from seglab.data.dataset import SegmentationDataset
 from seglab.engine.module import SegmentationModule, as_module
 from seglab.engine.tracking import WandbView
-from seglab.inference import argmax_mask, predict_logits
+from seglab.inference import argmax_mask
 from seglab.runs import SamplePrediction
 
 _MAX_OVERLAY_ROUNDS = 10
@@ -56,14 +56,14 @@ def predict_samples(
             }
             with precision.forward_context():
                 image = module.prepare(batch)["image"]
-                model = module.model
-                logits = predict_logits(
-                    model, image, mask.shape, model.size_divisor, model.min_size
-                )
+                logits = module.evaluator.predict(module.model, image, mask.shape)
             prediction = argmax_mask(logits)[0].cpu().numpy()
+            confidence = logits[0].float().softmax(0).amax(0).cpu().numpy()
             picture = sample["image"].permute(1, 2, 0).numpy()
             picture = np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
-            predictions.append(SamplePrediction(sample["sample_id"], picture, mask, prediction))
+            predictions.append(
+                SamplePrediction(sample["sample_id"], picture, mask, prediction, confidence)
+            )
     finally:
         module.train(was_training)
     return predictions

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from seglab.analysis.tables import rich_table
+from seglab.analysis.objectives import judge, summary
+from seglab.analysis.objectives import rich_table as objective_table
+from seglab.analysis.tables import frame_rows, rich_table
 from seglab.config.validate import require_valid
-from seglab.core.errors import ConfigError, DataError, RunNotFoundError
+from seglab.core.errors import ConfigError, DataError
 from seglab.data.manifest import Manifest
 from seglab.engine.callbacks import TrainingInterruptedError, interruptible
-from seglab.engine.checkpoint import BEST, LAST, read_checkpoint
-from seglab.engine.module import SegmentationModule
-from seglab.engine.plan import ExecutionPlan, inspect_device
+from seglab.engine.plan import inspect_device
 from seglab.engine.progress import open_console
 from seglab.engine.trainer import LoopSettings, apply_threads, build_trainer
+from seglab.experiment.gallery import write_gallery
+from seglab.experiment.members import Member, load_model, members_of, require_unseen
 from seglab.experiment.parts import (
     Dataset,
     build_datamodule,
     build_module,
     make_plan,
     open_dataset_of,
-    plain,
 )
-from seglab.experiment.summary import draw_figures, evaluate_split, write_results, write_tables
+from seglab.experiment.plain import plain
+from seglab.experiment.predictors import build_predictor
+from seglab.experiment.suite import SuiteResult, run_corruptions, run_suite, write_suite_tables
+from seglab.experiment.summary import draw_figures, write_results, write_tables
+from seglab.metrics.names import MIOU, metric_key
 from seglab.runs import RunRecord, new_run_dir
 
 # What an evaluation may choose anew; everything else is as the run was trained.
@@ -53,6 +56,8 @@ def evaluate(
 ) -> EvaluateResult:
     """Score the weights of a run on a split of its own data, or of other data of the same classes.
 
+    A cross-validation is scored as the ensemble of its folds, on images none of them was trained on.
+
     Args:
         cfg: Composed from `evaluate.yaml`.
         run_dir: Folder for the record of this evaluation; a new one beside the run when None.
@@ -67,7 +72,7 @@ def evaluate(
     console = console or open_console()
     source = RunRecord.open(cfg.run)
     run_cfg = _configuration(cfg, source)
-    weights = _checkpoint_path(source, cfg.checkpoint)
+    members = members_of(cfg, source)
     folder = run_dir or new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name)
     config = {**plain(cfg), "data": plain(run_cfg.data), "split": cfg.data.split}
     record = RunRecord.create(
@@ -78,7 +83,7 @@ def evaluate(
     )  # fmt: skip
     try:
         with interruptible():
-            metrics = _score(cfg, run_cfg, source, weights, record, console)
+            metrics = _score(cfg, run_cfg, source, members, record, console)
     except BaseException as error:
         stopped = isinstance(error, TrainingInterruptedError)
         record.finish("interrupted" if stopped else "failed", error)
@@ -102,6 +107,8 @@ def _configuration(cfg: DictConfig, source: RunRecord) -> DictConfig:
         # The size a run works at belongs to the model, not to the data it is scored on.
         kept = {} if content.get("image_size") else {"image_size": own["image_size"]}
         run_cfg.data = OmegaConf.create({**own, **content, **kept})
+        # The folds are of the run's own data.
+        run_cfg.cv = {"scheme": "none"}
     trained_with = source.read()["execution_plan"] or {}
     same_kind = inspect_device(cfg.trainer.accelerator).accelerator == trained_with.get(
         "accelerator"
@@ -120,42 +127,81 @@ def _configuration(cfg: DictConfig, source: RunRecord) -> DictConfig:
     return run_cfg
 
 
-def _checkpoint_path(source: RunRecord, checkpoint: str) -> Path:
-    named = {"best": BEST, "last": LAST}
-    if checkpoint in named:
-        return source.checkpoints_dir / named[checkpoint]
-    path = Path(checkpoint).expanduser()
-    if not path.is_file():
-        raise RunNotFoundError(f"checkpoint: expected best, last or a file, got '{checkpoint}'")
-    return path
-
-
 def _score(
-    cfg: DictConfig, run_cfg: DictConfig, source: RunRecord, weights: Path, record: RunRecord,
-    console: Console,
+    cfg: DictConfig, run_cfg: DictConfig, source: RunRecord, members: list[Member],
+    record: RunRecord, console: Console,
 ) -> dict[str, float]:  # fmt: skip
     plan, device = make_plan(run_cfg)
     apply_threads(plan)
     trained_on = Manifest.read(source.run_dir / "manifest")
-    dataset = open_dataset_of(run_cfg)
-    _require_comparable(cfg, trained_on, dataset)
-    module, trainer = _load(run_cfg, replace(dataset, trained_on=trained_on), plan, weights, record)
-    datamodule = build_datamodule(run_cfg, replace(dataset, trained_on=trained_on), plan)
-    result = evaluate_split(trainer, module, datamodule, cfg.data.split)
+    opened = open_dataset_of(run_cfg)
+    _require_comparable(cfg, trained_on, opened)
+    require_unseen(members, opened.manifest, cfg.data.split)
+    dataset = replace(opened, trained_on=trained_on)
+    module = build_module(run_cfg, dataset, plan, steps_per_epoch=1)
+    models = [load_model(member, dataset.labels.num_classes, plan) for member in members]
+    module.model.load_state_dict(models[0].state_dict())
+    module.evaluator.predictor = build_predictor(cfg, [module.model, *models[1:]])
+    loop = LoopSettings(max_epochs=0, limit_val_batches=run_cfg.trainer.limit_val_batches)
+    trainer = build_trainer(plan, loop, [], record.run_dir)
+    datamodule = build_datamodule(run_cfg, dataset, plan)
+    found = run_suite(cfg, trainer, module, datamodule, cfg.data.split)
     record.update(
         dataset_fingerprint=dataset.manifest.fingerprint, execution_plan=plan.to_dict(),
         device=device.name,
     )  # fmt: skip
-    record.set_metrics(result.scores)
-    results = {cfg.data.split: result}
+    metrics = dict(found.result.scores)
+    if list(cfg.suite.corruptions):
+        table = run_corruptions(cfg, trainer, module, datamodule, found.result, console)
+        found.tables["corruptions"] = table
+        stressed = table[table["severity"] > 0]
+        metrics[f"{cfg.data.split}/relative_miou"] = float(stressed["relative"].mean())
+    record.set_metrics(metrics)
+    results = {cfg.data.split: found.result}
     write_results(record, results)
+    write_suite_tables(record.run_dir, found.tables)
     rows = write_tables(record, dataset.labels, results)
     draw_figures(record, module, datamodule, results)
-    console.print(
-        rich_table(rows, f"{source.run_id}, {weights.stem} weights, {dataset.manifest.name}")
-    )
+    if cfg.suite.gallery:
+        per_image, limit = found.result.per_image, cfg.suite.gallery
+        write_gallery(record.run_dir, module, datamodule, per_image, dataset.manifest, limit)
+    names = " + ".join(member.name for member in members)
+    console.print(rich_table(rows, f"{names}, {dataset.manifest.name}"))
+    _tell(cfg, found, metrics, console)
     console.print(f"record  {record.run_dir}", highlight=False, soft_wrap=True)
-    return result.scores
+    return metrics
+
+
+def _tell(
+    cfg: DictConfig, found: SuiteResult, metrics: dict[str, float], console: Console
+) -> None:  # fmt: skip
+    split = cfg.data.split
+    key = metric_key(split, MIOU)
+    interval = ""
+    if f"{key}_low" in metrics:
+        interval = f", 95 % interval {metrics[f'{key}_low']:.4f} to {metrics[f'{key}_high']:.4f}"
+    console.print(f"{key} {metrics[key]:.4f}{interval}", highlight=False)
+    lines = (
+        ("boundary", ("boundary_iou", "boundary_f1", "hd95", "surface_dice")),
+        ("confidence", ("ece", "ece_classwise", "ece_calibrated", "temperature", "aurc")),
+    )
+    for label, names in lines:
+        parts = [f"{name} {metrics[f'{split}/{name}']:.4f}" for name in names
+                 if f"{split}/{name}" in metrics]  # fmt: skip
+        if parts:
+            console.print(f"{label}: {', '.join(parts)}", highlight=False)
+    costs = [f"{name.partition('/')[2]} {metrics[name]:.4g}" for name in
+             ("cost/params_m", "cost/gflops", "cost/latency_ms") if name in metrics]  # fmt: skip
+    if costs:
+        console.print(f"cost: {', '.join(costs)}", highlight=False)
+    if "slices" in found.tables:
+        columns = ["slice_kind", "slice", "images", "miou", "miou_low", "miou_high"]
+        shown = frame_rows(found.tables["slices"][columns])
+        console.print(rich_table(shown, "slices", footer=False))
+    outcomes = judge(plain(cfg.objective.targets), metrics, main_split=split)
+    if outcomes:
+        console.print(objective_table(outcomes))
+        console.print(summary(outcomes), highlight=False, soft_wrap=True)
 
 
 def _require_comparable(cfg: DictConfig, trained_on: Manifest, dataset: Dataset) -> None:
@@ -171,13 +217,3 @@ def _require_comparable(cfg: DictConfig, trained_on: Manifest, dataset: Dataset)
             f"{trained_on.fingerprint} then, {dataset.manifest.fingerprint} now. Score it as other "
             f"data (data={cfg.data.get('name', 'NAME')} data.root=...) if that is meant"
         )
-
-
-def _load(
-    run_cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan, weights: Path, record: RunRecord
-) -> tuple[SegmentationModule, pl.Trainer]:
-    state: dict[str, Any] = read_checkpoint(weights)["state_dict"]
-    module = build_module(run_cfg, dataset, plan, steps_per_epoch=1)
-    module.load_state_dict(state)
-    loop = LoopSettings(max_epochs=0, limit_val_batches=run_cfg.trainer.limit_val_batches)
-    return module, build_trainer(plan, loop, [], record.run_dir)

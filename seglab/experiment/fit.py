@@ -29,7 +29,8 @@ from seglab.engine.ranks import is_rank_zero
 from seglab.engine.samples import OverlayLogger
 from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import LoopSettings, build_trainer
-from seglab.experiment.parts import Dataset, build_datamodule, build_module, plain
+from seglab.experiment.parts import Dataset, build_datamodule, build_module
+from seglab.experiment.plain import plain
 from seglab.metrics.names import safe_class_names
 from seglab.runs import RunRecord
 

@@ -7,12 +7,11 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from seglab.augment import (
     AugmentParams,
@@ -29,10 +28,13 @@ from seglab.data.cache import PackedCache
 from seglab.data.datamodule import LoaderConfig, SegDataModule
 from seglab.data.importers import open_dataset
 from seglab.data.manifest import Manifest
+from seglab.data.subset import subset_train
 from seglab.engine.batches import Batch, DeviceAugmentFn
 from seglab.engine.micro_batch import MicroBatcher
 from seglab.engine.module import SegmentationModule, StepSettings
 from seglab.engine.plan import Device, ExecutionPlan, PlanSettings, choose_plan, inspect_device
+from seglab.experiment.folds import as_the_fold_sees_it
+from seglab.experiment.plain import plain
 from seglab.losses import WeightedSum
 from seglab.losses.class_weights import resolve_class_weights
 from seglab.models import Segmenter
@@ -67,9 +69,21 @@ class Dataset:
 
 
 def open_dataset_of(cfg: DictConfig) -> Dataset:
-    """Open, import on first use, and cache the data set that `cfg.data` names."""
+    """Open, import on first use, and cache the data set that `cfg.data` names, as its fold sees it."""
+    manifest = open_manifest_of(cfg)
+    size = tuple(cfg.data.image_size) if cfg.data.image_size else None
+    # One cache for all folds.
+    cache = PackedCache.open(
+        manifest, Path(cfg.paths.cache_dir).expanduser(), size, channels=cfg.model.in_channels
+    )
+    part = as_the_fold_sees_it(cfg, manifest)
+    return Dataset(subset_train(part, cfg.data.get("train_fraction", 1.0), cfg.seed), cache)
+
+
+def open_manifest_of(cfg: DictConfig) -> Manifest:
+    """Open, importing on first use, the whole data set that `cfg.data` names."""
     data = cfg.data
-    manifest = open_dataset(
+    return open_dataset(
         name=data.name,
         importer=data.importer,
         root=_path(data.root),
@@ -77,11 +91,6 @@ def open_dataset_of(cfg: DictConfig) -> Dataset:
         options=plain(data.options),
         data_dir=Path(cfg.paths.data_dir).expanduser(),
     )
-    size = tuple(data.image_size) if data.image_size else None
-    cache = PackedCache.open(
-        manifest, Path(cfg.paths.cache_dir).expanduser(), size, channels=cfg.model.in_channels
-    )
-    return Dataset(manifest, cache)
 
 
 def make_plan(cfg: DictConfig) -> tuple[ExecutionPlan, Device]:
@@ -225,11 +234,6 @@ def with_absolute_paths(cfg: DictConfig) -> DictConfig:
         if value and (key != "encoder_weights" or Path(value).expanduser().is_file()):
             node[key] = os.path.normpath(Path(value).expanduser().absolute())
     return cfg
-
-
-def plain(node: Any) -> Any:
-    """Return a resolved plain container or value for a config node."""
-    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
 def _path(value: str | None) -> Path | None:

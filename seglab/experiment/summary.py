@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,12 +24,14 @@ from seglab.core.files import write_json, write_text
 from seglab.core.labels import LabelSpace
 from seglab.data.datamodule import SegDataModule
 from seglab.engine.checkpoint import CheckpointWriter, read_checkpoint
-from seglab.engine.evaluation import EvalResult
+from seglab.engine.evaluation import EvalResult, Observer
 from seglab.engine.module import SegmentationModule
+from seglab.engine.prediction_files import PredictionFiles
 from seglab.engine.samples import predict_samples, spread_ids
 from seglab.engine.tracking import WandbView
 from seglab.experiment.fit import Fit
-from seglab.experiment.parts import Dataset, plain
+from seglab.experiment.parts import Dataset
+from seglab.experiment.plain import plain
 from seglab.runs import RunRecord
 
 _NUM_FIGURE_SAMPLES = 4
@@ -55,7 +58,10 @@ def conclude(
     trainer, module, datamodule, writer = fit.trainer, fit.module, fit.datamodule, fit.writer
     load_best(module, writer)
     splits = [split for split in _FINAL_SPLITS if datamodule.has_split(split)]
-    results = {split: evaluate_split(trainer, module, datamodule, split) for split in splits}
+    results = {
+        split: evaluate_split(trainer, module, datamodule, split, _keepers(record, split, splits))
+        for split in splits
+    }
     metrics = {key: value for result in results.values() for key, value in result.scores.items()}
     history = record.history()
     best_row = history[history["epoch"] == writer.best_epoch]
@@ -76,6 +82,12 @@ def conclude(
     return metrics
 
 
+def _keepers(record: RunRecord, split: str, splits: Sequence[str]) -> list[PredictionFiles]:
+    """Return who keeps predictions: of a fold those on what it held out."""
+    held_out = split == splits[-1]
+    return [PredictionFiles(record.run_dir)] if record.read()["kind"] == "fold" and held_out else []
+
+
 def load_best(module: SegmentationModule, writer: CheckpointWriter) -> None:
     """Put the best weights into the module; a moving average where there is one."""
     if writer.best_epoch < 0:
@@ -87,15 +99,21 @@ def load_best(module: SegmentationModule, writer: CheckpointWriter) -> None:
 
 
 def evaluate_split(
-    trainer: pl.Trainer, module: SegmentationModule, datamodule: SegDataModule, split: str
+    trainer: pl.Trainer,
+    module: SegmentationModule,
+    datamodule: SegDataModule,
+    split: str,
+    observers: Sequence[Observer] = (),
 ) -> EvalResult:
     """Score the module's present weights on a split, through the same step as in training."""
     module.evaluated_split = split
+    module.evaluator.observers = observers
     loader = datamodule.eval_dataloader(split)
     try:
         trainer.validate(module, dataloaders=loader, verbose=False)
     finally:
         module.evaluated_split = "val"
+        module.evaluator.observers = ()
     return module.results[split]
 
 

@@ -22,13 +22,14 @@ from seglab.engine.ranks import other_ranks
 from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import apply_threads
 from seglab.experiment.fit import Fit, prepare_fit
+from seglab.experiment.folds import fold_name, is_fold
 from seglab.experiment.parts import (
     Dataset,
     make_plan,
     open_dataset_of,
-    plain,
     with_absolute_paths,
 )
+from seglab.experiment.plain import plain
 from seglab.experiment.summary import conclude
 from seglab.experiment.views import make_view, start_view
 from seglab.runs import RunRecord, new_run_dir
@@ -50,7 +51,10 @@ class TrainResult:
 
 
 def train(
-    cfg: DictConfig, run_dir: Path | None = None, console: Console | None = None
+    cfg: DictConfig,
+    run_dir: Path | None = None,
+    console: Console | None = None,
+    parent: str | None = None,
 ) -> TrainResult:
     """Train, validate and test one model, and leave its record.
 
@@ -58,27 +62,37 @@ def train(
         cfg: Composed configuration; validated here.
         run_dir: Folder for the record; a new one under `paths.runs_dir` when None.
         console: Where progress and tables go.
+        parent: Run id of the cross-validation this training is a fold of.
 
     Raises:
         ConfigError: The configuration has mistakes; all are listed.
         SeglabError: The training failed or was interrupted; the record says so too.
     """
     require_valid(cfg)
+    require_own_process()
+    folder = run_dir or new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name)
+    cfg = with_absolute_paths(cfg)
+    config = plain(cfg)
+    record = RunRecord.create(
+        folder, experiment=cfg.experiment_name, kind="fold" if is_fold(cfg) else "train",
+        config=config, config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)), name=cfg.run_name,
+        seed=cfg.seed, tags=list(cfg.tags), notes=cfg.notes, parent=parent, fold=fold_name(cfg),
+    )  # fmt: skip
+    with only_writer(record):
+        return _run(cfg, record, console or open_console())
+
+
+def require_own_process() -> None:
+    """Refuse launchers that start the ranks of a training themselves.
+
+    Raises:
+        ConfigError: torchrun or srun started this process as a rank.
+    """
     if "LOCAL_RANK" in os.environ:
         raise ConfigError(
             "seglab starts the processes of a training itself; run it without torchrun or srun and "
             "say trainer.devices=N"
         )
-    folder = run_dir or new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name)
-    cfg = with_absolute_paths(cfg)
-    config = plain(cfg)
-    record = RunRecord.create(
-        folder, experiment=cfg.experiment_name, kind="train", config=config,
-        config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)), name=cfg.run_name, seed=cfg.seed,
-        tags=list(cfg.tags), notes=cfg.notes,
-    )  # fmt: skip
-    with _only_writer(record):
-        return _run(cfg, record, console or open_console())
 
 
 def resume(run_dir: Path, console: Console | None = None) -> TrainResult:
@@ -93,13 +107,13 @@ def resume(run_dir: Path, console: Console | None = None) -> TrainResult:
     record = RunRecord.open(run_dir)
     console = console or open_console()
     # The lock first: nothing of a run that another process trains is touched.
-    with _only_writer(record):
+    with only_writer(record):
         content = record.read()
-        if content["kind"] != "train":
+        if content["kind"] not in ("train", "fold"):
             raise ConfigError(f"resume: {run_dir} is not a training but '{content['kind']}'")
         if content["status"] == "finished":
             raise ConfigError(f"resume: {run_dir} is finished; nothing is left to train")
-        cfg = _saved_config(record)
+        cfg = saved_config(record)
         checkpoint = record.checkpoints_dir / LAST
         step = int(read_checkpoint(checkpoint)["global_step"]) if checkpoint.is_file() else 0
         history = record.history()
@@ -118,7 +132,7 @@ def resume(run_dir: Path, console: Console | None = None) -> TrainResult:
 def fit_rank(run_dir: Path) -> None:
     """Take part in a training on several devices as a rank that writes nothing."""
     record = RunRecord.open(run_dir)
-    cfg = _saved_config(record)
+    cfg = saved_config(record)
     plan, _ = _plan(cfg, record)
     apply_threads(plan)
     dataset = open_dataset_of(cfg)
@@ -149,7 +163,12 @@ def _run(
 
 
 @contextmanager
-def _only_writer(record: RunRecord) -> Iterator[None]:
+def only_writer(record: RunRecord) -> Iterator[None]:
+    """Keep other processes from running the same record.
+
+    Raises:
+        ConfigError: One does already.
+    """
     lock = FileLock(record.run_dir / ".lock")
     try:
         lock.acquire(timeout=0)
@@ -223,7 +242,8 @@ def _note_micro_batch(record: RunRecord, fit: Fit) -> None:
         record.update(execution_plan=fit.plan.to_dict() | {"micro_batch_size": size})
 
 
-def _saved_config(record: RunRecord) -> DictConfig:
+def saved_config(record: RunRecord) -> DictConfig:
+    """Return the configuration a run was started with."""
     cfg = OmegaConf.load(record.config_path)
     if not isinstance(cfg, DictConfig):
         raise ConfigError(f"{record.config_path} is not the configuration of a run")

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from seglab.engine.tracking import WandbView
 from seglab.engine.wandb_session import WandbConfig
-from seglab.experiment.parts import plain
+from seglab.experiment.plain import plain
 from seglab.runs import RunRecord
 
 
@@ -20,11 +20,14 @@ def make_view(cfg: DictConfig, record: RunRecord) -> WandbView:
         record: The run.
     """
     wandb = cfg.logger.wandb
+    kind = record.read()["kind"]
+    # The folds and the summary of a cross-validation form one group.
+    group = wandb.group or (record.run_id if kind == "cv" else cfg.experiment_name)
     return WandbView(
         WandbConfig(
             run_dir=record.run_dir, run_id=record.run_id, mode=wandb.mode, project=wandb.project,
-            entity=wandb.entity, group=wandb.group or cfg.experiment_name, name=cfg.run_name,
-            tags=tuple(cfg.tags), notes=cfg.notes, log_model=wandb.log_model,
+            entity=wandb.entity, group=group, name=cfg.run_name, tags=tuple(cfg.tags),
+            job_type=kind, notes=cfg.notes, log_model=wandb.log_model,
         )
     )  # fmt: skip
 

@@ -1,6 +1,15 @@
 """Metrics: integer counts first, scores as pure functions of them, one place for key names."""
 
+from seglab.metrics.boundary import (
+    BoundaryCounts,
+    boundary_counts,
+    boundary_f1,
+    boundary_iou,
+    boundary_tolerance,
+)
+from seglab.metrics.calibration import CalibrationCounts, PixelSample, fit_temperature
 from seglab.metrics.confusion import confusion_matrices, count_pairs
+from seglab.metrics.explain import Convention
 from seglab.metrics.metric import SegmentationMetrics, SplitTotals
 from seglab.metrics.names import metric_key, safe_class_names
 from seglab.metrics.per_image import PerImageCounts, PerImageTable
@@ -23,18 +32,31 @@ from seglab.metrics.scores import (
     recall_per_class,
     score_dict,
 )
+from seglab.metrics.selective import RiskCoverage
+from seglab.metrics.surface import SurfaceScores, summarise_surfaces, surface_scores
 
 __all__ = [
+    "BoundaryCounts",
+    "CalibrationCounts",
+    "Convention",
     "PerImageCounts",
     "PerImageTable",
+    "PixelSample",
+    "RiskCoverage",
     "SegmentationMetrics",
     "SplitTotals",
+    "SurfaceScores",
+    "boundary_counts",
+    "boundary_f1",
+    "boundary_iou",
+    "boundary_tolerance",
     "class_accuracy",
     "class_counts",
     "confusion_matrices",
     "count_pairs",
     "dice_from_counts",
     "dice_per_class",
+    "fit_temperature",
     "frequency_weighted_iou",
     "iou_from_counts",
     "iou_per_class",
@@ -50,4 +72,6 @@ __all__ = [
     "recall_per_class",
     "safe_class_names",
     "score_dict",
+    "summarise_surfaces",
+    "surface_scores",
 ]

@@ -6,10 +6,25 @@ It lives here, below both, because `analysis` and `engine` may not import each o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
 from seglab.core.errors import ShapeError
+
+PREDICTIONS = "predictions"
+
+
+def prediction_path(run_dir: Path, sample_id: str) -> Path:
+    """Return where a run keeps the class indices it predicted for a sample, a grey PNG."""
+    # Ids may hold slashes and anything else; quoted, each stays one readable file name.
+    return run_dir / PREDICTIONS / f"{quote(sample_id, safe='')}.png"
+
+
+def confidence_path(run_dir: Path, sample_id: str) -> Path:
+    """Return where a run keeps the probability of the predicted class times 255, a grey PNG."""
+    return run_dir / PREDICTIONS / f"{quote(sample_id, safe='')}.confidence.png"
 
 
 @dataclass(frozen=True)
@@ -22,6 +37,7 @@ class SamplePrediction:
             those who show it resize the image, never the masks.
         mask: Integer `(Hm, Wm)`, class indices or the ignored index.
         prediction: Integer `(Hm, Wm)`, class indices. Ignored pixels carry a prediction too.
+        confidence: Float `(Hm, Wm)` in [0, 1], probability of the predicted class; None: not kept.
 
     Raises:
         ShapeError: An array has another shape or dtype.
@@ -31,6 +47,7 @@ class SamplePrediction:
     image: np.ndarray
     mask: np.ndarray
     prediction: np.ndarray
+    confidence: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         problems = []

@@ -54,9 +54,33 @@ def test_folders_are_imported(seglab: Run, monkeypatch: pytest.MonkeyPatch, tmp_
     assert "train 9, val 3" in imported.out
 
 
+def test_budget_of_models_is_measured(seglab: Run) -> None:
+    seglab("data", "synth", "roads", *SMALL)
+    answer = seglab(
+        "data", "describe", "roads/manifest", "--models", "linknet, segnet_basic", "--encoder",
+        "mobilenetv3_small_100", "--batch-size", "2", "--epochs", "3",
+    )  # fmt: skip
+
+    assert answer.code == 0, answer.err
+    assert "vegetation" in answer.out
+    budget = answer.out.partition("\nBudget: ")[2]
+    # 48x64 of the drawn images, in the stride of most models.
+    assert budget.startswith(
+        "6 training and 3 validation images of 48x64, crops of 32x64, batch 2, 3 epochs\nplan: 1 x "
+    )
+    linknet, segnet = (line.split() for line in budget.splitlines()[4:6])
+    assert linknet[:2] == ["linknet", "mobilenetv3_small_100"]
+    assert segnet[:3] == ["segnet_basic", "-", "1.42"]
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
+        (
+            ["describe", "synth", "--epochs", "3", "--crop", "32", "32"],
+            "--crop, --epochs: only the budget of models needs this; add --models, such as --models "
+            "unet,segnet_basic",
+        ),
         (
             ["descrbe", "x"],
             "no such command 'descrbe' (did you mean 'describe'?); commands are describe, import, "

@@ -14,7 +14,7 @@ Problems = Callable[..., list[str]]
 
 DATA_KEYS = (
     "batch_size, crop_size, drop_last, eval_batch_size, image_size, importer, manifest, name, "
-    "options, root"
+    "options, root, train_fraction"
 )
 MATRIX = [
     (
@@ -39,8 +39,8 @@ MATRIX = [
     (
         ["lr=0.1"],
         "lr: no such key (did you mean 'optimizer.lr'?), got 0.1; the top level takes augment, "
-        "callbacks, data, experiment_name, logger, loss, metrics, model, monitor, notes, optimizer, "
-        "paths, resume, run_name, scheduler, seed and 2 more",
+        "callbacks, cv, data, experiment_name, logger, loss, metrics, model, monitor, notes, "
+        "objective, optimizer, paths, resume, run_name and 4 more",
     ),
     (
         ["optimizer=adamm"],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import distributed, multiprocessing
+from torch import distributed
 
 from seglab.core.errors import DataError
 from seglab.metrics.metric import SegmentationMetrics
@@ -47,12 +49,13 @@ def run_rank(rank: int, folder: str) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_integers_of_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The children import this module by its name, so they must find it however pytest started.
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2])
-    multiprocessing.spawn(run_rank, args=(str(tmp_path),), nprocs=PROCESSES, join=True)
+def test_two_processes_give_the_integers_of_one(tmp_path: Path) -> None:
+    # By path, not by name: an installed package may have a top-level `tests` of its own.
+    children = [
+        subprocess.Popen([sys.executable, __file__, str(rank), str(tmp_path)])
+        for rank in range(PROCESSES)
+    ]
+    assert [child.wait(timeout=300) for child in children] == [0] * PROCESSES
     single = SegmentationMetrics(NUM_CLASSES, per_image=True)
     feed(single, range(NUM_IMAGES))
     expected, totals = single.per_image.gather(), single.compute()
@@ -65,3 +68,7 @@ def test_two_processes_give_the_integers_of_one(
         for name in ("tp", "fp", "fn"):
             assert np.array_equal(getattr(gathered, name), getattr(expected, name))
         assert "scored more than once: image_0." in (tmp_path / f"rank_{rank}.txt").read_text()
+
+
+if __name__ == "__main__":
+    run_rank(int(sys.argv[1]), sys.argv[2])

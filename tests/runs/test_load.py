@@ -12,11 +12,11 @@ from seglab.core.errors import DataError, RunNotFoundError
 from seglab.runs import RunRecord, load_histories, load_runs
 
 
-def _run(run_dir: Path, lr: float, **facts: Any) -> RunRecord:
+def _run(run_dir: Path, lr: float, kind: str = "train", **facts: Any) -> RunRecord:
     record = RunRecord.create(
         run_dir,
         experiment=run_dir.parent.name,
-        kind="train",
+        kind=kind,
         config={"optimizer": {"lr": lr, "options": {}}, "data": {"crop_size": [64, 96]}},
         config_yaml="",
         **{"git": {"commit": "abc", "dirty": True}, "packages": {"x": "1"}, **facts},
@@ -81,3 +81,48 @@ def test_histories_are_stacked_with_their_run(tmp_path: Path) -> None:
     frame = load_histories(tmp_path)
     assert frame["run_id"].tolist() == ["r1", "r2", "r2"]
     assert frame["train/loss"].tolist() == [0.1, 0.2, 0.3]
+
+
+def _cross_validation(run_dir: Path, folds: int = 2) -> None:
+    _run(run_dir, 0.1, "cv").set_metrics({"val/miou": 0.5, "val/miou_std": 0.1})
+    for fold in range(folds):
+        place = run_dir / "folds" / f"r0-f{fold}"
+        _run(place, 0.1, "fold", parent=run_dir.name, fold=fold).set_metrics({"val/miou": 0.4})
+
+
+def test_folds_follow_their_cross_validation(tmp_path: Path) -> None:
+    _cross_validation(tmp_path / "a" / "cv1")
+    _run(tmp_path / "a" / "r2", 0.2)
+    frame = load_runs(tmp_path)
+    assert frame["kind"].tolist() == ["cv", "fold", "fold", "train"]
+    assert frame["run_id"].tolist() == ["cv1", "r0-f0", "r0-f1", "r2"]
+    assert frame["parent"].fillna("").tolist() == ["", "cv1", "cv1", ""]
+    np.testing.assert_array_equal(frame["fold"], [np.nan, 0, 1, np.nan])
+    assert load_runs(tmp_path, folds=False)["kind"].tolist() == ["cv", "train"]
+    named = [tmp_path / "a" / "cv1" / "folds" / "r0-f1", tmp_path / "a" / "cv1"]
+    assert load_runs(named)["run_id"].tolist() == ["r0-f1", "cv1", "r0-f0"]
+
+
+def test_broken_fold_is_named(tmp_path: Path) -> None:
+    _cross_validation(tmp_path / "a" / "cv1")
+    (tmp_path / "a" / "cv1" / "folds" / "r0-f1" / "run.json").write_text("{")
+    with pytest.raises(DataError, match="r0-f1"):
+        load_runs(tmp_path)
+
+
+def test_histories_of_folds_are_found(tmp_path: Path) -> None:
+    _cross_validation(tmp_path / "a" / "cv1")
+    (tmp_path / "a" / "cv1" / "history.csv").unlink()
+    frame = load_histories(tmp_path / "a" / "cv1")
+    assert frame["run_id"].tolist() == ["r0-f0", "r0-f1"]
+    assert load_histories(tmp_path / "a" / "cv1", folds=False).empty
+
+
+def test_runs_of_other_fields_share_a_table(tmp_path: Path) -> None:
+    _run(tmp_path / "a" / "r1", 0.1).set_metrics({"val/miou": 0.5})
+    _run(tmp_path / "a" / "r2", 0.2).set_metrics({"test/miou": 0.25})
+    _run(tmp_path / "a" / "r3", 0.3).set_metrics({"val/miou": 0.75})
+    frame = load_runs(tmp_path)
+    np.testing.assert_array_equal(frame["metrics.val/miou"], [0.5, np.nan, 0.75])
+    np.testing.assert_array_equal(frame["metrics.test/miou"], [np.nan, 0.25, np.nan])
+    assert frame["config.optimizer.lr"].tolist() == [0.1, 0.2, 0.3]

@@ -1,0 +1,177 @@
+"""Holds what a run reached against what it should reach, with the intervals where there are any."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.table import Table
+
+from seglab.analysis.tables import UNDEFINED, Row
+from seglab.analysis.tables import markdown_table as _markdown
+from seglab.analysis.tables import rich_table as _rich
+from seglab.core.targets import COSTS, Target, parse_targets
+
+Judged = Literal[
+    "met",
+    "missed",
+    "met, but the interval reaches below",
+    "met, but the interval reaches above",
+    "not measured",
+]
+Interval = tuple[float, float]
+_LOW, _HIGH = "_low", "_high"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one target.
+
+    Attributes:
+        target: The target.
+        key: Key of the metrics it was held against.
+        value: What was measured; NaN where nothing was, or the score is undefined.
+        low: Lower end of the 95 % interval of the value; NaN without one.
+        high: Upper end.
+        verdict: `met` says that the value reaches the limit and so does the whole interval, if
+            there is one; where part of the interval lies on the worse side, the verdict says so.
+    """
+
+    target: Target
+    key: str
+    value: float
+    low: float
+    high: float
+    verdict: Judged
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the value reaches the limit, however wide the interval."""
+        return self.verdict.startswith("met")
+
+
+def judge(
+    targets: Sequence[str | Target],
+    scores: Mapping[str, float | None],
+    intervals: Mapping[str, Interval] | None = None,
+    main_split: str = "val",
+) -> list[Outcome]:
+    """Hold scores against targets.
+
+    Args:
+        targets: `cfg.objective.targets`, in the order of the table.
+        scores: Metrics of a run by key, such as `val/miou` or `cost/latency_ms`; None is NaN.
+        intervals: 95 % intervals by the same keys; None takes those found in `scores` as
+            `{key}_low` and `{key}_high`.
+        main_split: Split of the targets that name none.
+
+    Returns:
+        One outcome a target; an empty list without targets.
+
+    Raises:
+        ConfigError: A target cannot be read.
+    """
+    ranges = intervals_in(scores) if intervals is None else intervals
+    texts = iter(parse_targets([target for target in targets if isinstance(target, str)]))
+    wanted = [next(texts) if isinstance(target, str) else target for target in targets]
+    return [_outcome(target, scores, ranges, main_split) for target in wanted]
+
+
+def intervals_in(scores: Mapping[str, float | None]) -> dict[str, Interval]:
+    """Return the intervals among metrics: `{key}_low` and `{key}_high` beside `{key}`."""
+    found = {}
+    for key in scores:
+        low, high = scores.get(key + _LOW), scores.get(key + _HIGH)
+        if low is not None and high is not None:
+            found[key] = (float(low), float(high))
+    return found
+
+
+def _outcome(
+    target: Target,
+    scores: Mapping[str, float | None],
+    intervals: Mapping[str, Interval],
+    main_split: str,
+) -> Outcome:
+    key = target.key(main_split)
+    found = scores.get(key)
+    value = math.nan if found is None else float(found)
+    low, high = intervals.get(key, (math.nan, math.nan))
+    return Outcome(target, key, value, low, high, _verdict(target, value, low, high))
+
+
+def _verdict(target: Target, value: float, low: float, high: float) -> Judged:
+    if math.isnan(value):
+        return "not measured"
+    if not target.holds(value):
+        return "missed"
+    if target.sign == ">=" and low < target.limit:
+        return "met, but the interval reaches below"
+    if target.sign == "<=" and high > target.limit:
+        return "met, but the interval reaches above"
+    return "met"
+
+
+def outcome_rows(outcomes: Sequence[Outcome]) -> list[Row]:
+    """Return one row a target with `target`, `measured`, `95 % interval`, `verdict`, as text."""
+    return [
+        {
+            "target": str(outcome.target),
+            "measured": _number(outcome, outcome.value),
+            "95 % interval": _range(outcome),
+            "verdict": outcome.verdict,
+        }
+        for outcome in outcomes
+    ]
+
+
+def markdown_table(outcomes: Sequence[Outcome]) -> str:
+    """Return the outcomes as a GitHub table; an empty text without any."""
+    return _markdown(outcome_rows(outcomes)) if outcomes else ""
+
+
+def rich_table(outcomes: Sequence[Outcome], title: str = "objective") -> Table:
+    """Return the outcomes as a table for the terminal."""
+    return _rich(outcome_rows(outcomes), title, footer=False)
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """Return one line: how many targets are met, and which are not or are in doubt.
+
+    An empty text without targets.
+    """
+    if not outcomes:
+        return ""
+    met = sum(outcome.is_met for outcome in outcomes)
+    parts = [f"objective: {met} of {len(outcomes)} targets met"]
+    doubtful = [one for one in outcomes if one.is_met and one.verdict != "met"]
+    missed = [one for one in outcomes if one.verdict == "missed"]
+    unknown = [one for one in outcomes if one.verdict == "not measured"]
+    if doubtful:
+        parts.append("in doubt " + ", ".join(map(_in_doubt, doubtful)))
+    if missed:
+        listed = [f"{one.target} ({_number(one, one.value)})" for one in missed]
+        parts.append("missed " + ", ".join(listed))
+    if unknown:
+        parts.append("not measured " + ", ".join(str(one.target) for one in unknown))
+    return "; ".join(parts)
+
+
+def _in_doubt(outcome: Outcome) -> str:
+    end = outcome.low if outcome.target.sign == ">=" else outcome.high
+    side = "down" if outcome.target.sign == ">=" else "up"
+    return f"{outcome.target} (interval {side} to {_number(outcome, end)})"
+
+
+def _range(outcome: Outcome) -> str:
+    if math.isnan(outcome.low) or math.isnan(outcome.high):
+        return UNDEFINED
+    return f"{_number(outcome, outcome.low)} to {_number(outcome, outcome.high)}"
+
+
+def _number(outcome: Outcome, value: float) -> str:
+    if math.isnan(value):
+        return UNDEFINED
+    return f"{value:.1f}" if outcome.target.metric in COSTS and value >= 10 else f"{value:.3f}"

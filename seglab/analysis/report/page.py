@@ -1,0 +1,261 @@
+"""From the values of a page to one HTML file that needs nothing beside itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from seglab.analysis.report import cases, cells, confusion, curves, evaluation, folds
+from seglab.analysis.report.model import Picture, Report, RunView
+from seglab.analysis.report.plots import Spread, spread_chart
+from seglab.analysis.report.runs_table import runs_table, splits_of
+from seglab.analysis.report.svg import NUM_SLOTS, series_class
+from seglab.analysis.tables import class_table
+from seglab.core.files import write_text
+from seglab.metrics.names import MIOU, metric_key
+
+GENERATOR = "seglab report"
+_TEMPLATES = Path(__file__).parent / "template"
+_MAX_MATRICES = 12
+_WRITTEN_BY_EVALUATE = {
+    "slices": "scores by slice", "corruptions": "scores under corruption",
+    "reliability": "reliability", "risk_coverage": "risk and coverage",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunMatrices:
+    """The confusion matrices of one run."""
+
+    run: RunView
+    views: tuple[confusion.ConfusionView, ...]
+
+
+def write_page(report: Report, path: Path) -> int:
+    """Write the page in one step and return its size in bytes."""
+    html = render_page(report)
+    write_text(path, html)
+    return len(html.encode("utf-8"))
+
+
+def is_report(path: Path) -> bool:
+    """Tell whether a file is a page written by this module."""
+    with path.open("rb") as stream:
+        return f'<meta name="generator" content="{GENERATOR}'.encode() in stream.read(4096)
+
+
+def render_page(report: Report) -> str:
+    """Return the page as HTML.
+
+    All text out of records is escaped, and a content security policy allows the page's own script
+    only and no address outside it, so that a record from elsewhere cannot run or load anything.
+    """
+    script = Markup((_TEMPLATES / "report.js").read_text("utf-8"))  # noqa: S704 - our own file
+    style = Markup((_TEMPLATES / "report.css").read_text("utf-8"))  # noqa: S704 - our own file
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True,
+        lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    environment.filters["runtime"] = format_runtime
+    environment.filters["moment"] = format_moment
+    environment.filters["breakable"] = breakable
+    environment.filters["words"] = lambda values: json.dumps(list(values), ensure_ascii=False)
+    template = environment.get_template("report.html.j2")
+    return template.render(
+        report=report, script=script, style=style, script_hash=digest, generator=GENERATOR,
+        **page_content(report),
+    )  # fmt: skip
+
+
+def page_content(report: Report) -> dict[str, Any]:
+    """Return the parts of the page by their names in the template; absent parts are None or empty."""
+    runs = report.runs
+    slots = {run.key: number % NUM_SLOTS for number, run in enumerate(runs)}
+    drawn = curves.drawn_runs(runs)
+    matrices = [run for run in runs if run.confusions and run.kind != "cv"]
+    sliced, corrupted = (evaluation.having(runs, name) for name in ("slices", "corruptions"))
+    calibrated = [run for run in runs if {"reliability", "risk_coverage"} & set(run.tables)]
+    entries = cases.line_up(runs)
+    return {
+        "facts": header_facts(report),
+        "runs_table": runs_table(runs),
+        "intervals": interval_chart(runs, slots),
+        "run_charts": curves.run_charts(drawn, slots) if drawn else [],
+        "num_with_curves": sum(not run.history.empty for run in runs), "num_drawn": len(drawn),
+        "verdicts": curves.verdict_table(drawn) if drawn else None,
+        "cross_validations": [folds.cross_validation_view(run) for run in runs if run.kind == "cv"],
+        "matrices": [_matrices(run) for run in matrices[:_MAX_MATRICES]],
+        "num_matrices": len(matrices),
+        "slices": evaluation.slices_table(sliced) if sliced else None,
+        "slices_by_run": [evaluation.slices_of_one(run) for run in sliced] if len(sliced) > 1 else [],
+        "corruptions": evaluation.corruption_block(corrupted, slots) if corrupted else None,
+        "calibration": evaluation.calibration_block(calibrated, slots) if calibrated else None,
+        "entries": entries,
+        "choices": {name: cases.choices(entries, name)
+                    for name in ("class_names", "error_types", "reasons")},
+        "gallery_runs": sum(bool(run.cases) for run in runs),
+        "palette": _palette(runs),
+        "class_tables": {run.key: _class_table(run) for run in runs},
+        "absent": absent_sentences(runs),
+        "stored": _stored(report),
+        "series": {run.key: series_class(slots[run.key]) for run in runs},
+    }  # fmt: skip
+
+
+def header_facts(report: Report) -> list[tuple[str, str]]:
+    """Return name and value of what the whole page is about."""
+    runs = report.runs
+    kinds = [run.kind for run in runs]
+    counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    commits = _distinct(_commit(run) for run in runs)
+    versions = _distinct((run.facts["packages"] or {}).get("seglab") for run in runs)
+    return [
+        ("Runs", counted),
+        ("Data", _distinct(_data_name(run) for run in runs)),
+        ("Fingerprint", _distinct(run.fingerprint for run in runs)),
+        ("Made with", f"seglab {versions}"),
+        ("Commit", commits),
+        ("Runs started", _days(runs)),
+        ("Page written", f"{format_moment(report.created)}, seglab {report.version}"),
+    ]
+
+
+def _distinct(values: Any) -> str:
+    found = dict.fromkeys(str(value) for value in values if value)
+    return ", ".join(found) or "not recorded"
+
+
+def _commit(run: RunView) -> str:
+    git = run.facts["git"] or {}
+    commit = git.get("commit")
+    return f"{str(commit)[:10]}{' (changed)' if git.get('dirty') else ''}" if commit else ""
+
+
+def _data_name(run: RunView) -> str:
+    data = run.facts["config"].get("data")
+    return str(data.get("name") or "") if isinstance(data, dict) else ""
+
+
+def _days(runs: Sequence[RunView]) -> str:
+    days = sorted(str(run.facts["started"])[:10] for run in runs if run.facts["started"])
+    if not days:
+        return "not recorded"
+    return days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+
+
+def interval_chart(runs: Sequence[RunView], slots: dict[str, int]) -> curves.Chart | None:
+    """Return mIoU with interval of two or more runs on one axis, the best first; else None."""
+    splits = splits_of(runs)
+    rows = []
+    for run in runs:
+        split = run.split if run.split in splits else (splits[0] if splits else "val")
+        key = metric_key(split, MIOU)
+        middle, low, high = (run.metric(f"{key}{end}") for end in ("", "_low", "_high"))
+        if math.isfinite(middle):
+            rows.append(Spread(run.label, middle, low, high, slot=slots[run.key]))
+    if len(rows) < 2:
+        return None
+    rows = sorted(rows, key=lambda row: -row.middle)[: curves.MAX_LINES]
+    said = "; ".join(f"{row.label} {row.middle:.3f}" for row in rows)
+    svg = spread_chart(rows, f"mIoU of each run: {said}", "mIoU")
+    return curves.Chart("mIoU and its 95 % interval", svg,
+                        note="Main split of each run. No bar: no interval was recorded.")  # fmt: skip
+
+
+def _matrices(run: RunView) -> RunMatrices:
+    views = tuple(
+        confusion.confusion_view(f"confusion-{run.key}-{number}", f"{run.label}, {split}", matrix,
+                                 run.class_names)
+        for number, (split, matrix) in enumerate(run.confusions.items())
+    )  # fmt: skip
+    return RunMatrices(run, views)
+
+
+def _class_table(run: RunView) -> cells.Table | None:
+    if not run.confusions or run.kind == "cv":
+        return None
+    rows = class_table(run.confusions, run.class_names)
+    names = list(rows[0])
+    columns = tuple(cells.Column(name, numeric=name != "class") for name in names)
+    shown = tuple(
+        tuple(
+            cells.text_cell(row[name]) if isinstance(row[name], str) else
+            cells.number_cell(row[name])  # type: ignore[arg-type]
+            for name in names
+        )
+        for row in rows
+    )  # fmt: skip
+    return cells.Table(f"classes-{run.key}", f"Scores by class, {run.label}", columns, shown)
+
+
+def _stored(report: Report) -> list[Picture]:
+    """Return the pictures of the galleries, which the page holds once and shows several times."""
+    figures = {run.samples for run in report.runs}
+    return [picture for key, picture in report.pictures.items() if key not in figures]
+
+
+def _palette(runs: Sequence[RunView]) -> list[tuple[str, str]]:
+    """Return class names and colours for the legend of the galleries."""
+    run = next((run for run in runs if run.cases and run.palette), None)
+    if run is None:
+        return []
+    return [(name, "#{:02x}{:02x}{:02x}".format(*colour))
+            for name, colour in zip(run.class_names, run.palette, strict=True)]  # fmt: skip
+
+
+def absent_sentences(runs: Sequence[RunView]) -> list[str]:
+    """Say which files finished runs lack, so that an empty place is no riddle."""
+    sentences = []
+    trained = [run for run in runs if run.kind in ("train", "fold", "trial")]
+    finished = [run for run in runs if run.status == "finished"]
+    evaluated = [run for run in finished if run.kind == "eval"]
+    lacking = {
+        "learning curves (history.csv)": [run for run in trained if run.history.empty],
+        "a confusion matrix (confusion.npy)": [run for run in finished if not run.confusions],
+        "a failure gallery (gallery.parquet)": [run for run in evaluated if not run.cases],
+        **{
+            f"{words} ({name}.parquet)": [run for run in evaluated if name not in run.tables]
+            for name, words in _WRITTEN_BY_EVALUATE.items()
+        },
+    }
+    for what, without in lacking.items():
+        if without:
+            names = ", ".join(run.label for run in without[:5])
+            more = f" and {len(without) - 5} more" if len(without) > 5 else ""
+            sentences.append(f"Without {what}: {names}{more}.")
+    if not evaluated:
+        sentences.append(
+            "No evaluation is among the runs; `seglab evaluate run=RUN` adds slices, corruptions, "
+            "calibration and a failure gallery."
+        )
+    return sentences
+
+
+def breakable(text: str) -> Markup:
+    """Return escaped text that may break after the marks that names are joined by."""
+    return Markup(re.sub(r"([_/.-]+)", r"\1<wbr>", str(escape(text))))  # noqa: S704 - escaped first
+
+
+def format_moment(text: str | None) -> str:
+    """Return a time as recorded (ISO 8601, UTC) to the minute."""
+    return f"{str(text).replace('T', ' ')[:16]} UTC" if text else "not recorded"
+
+
+def format_runtime(seconds: object) -> str:
+    """Return a time span in the unit one would say it in."""
+    if not isinstance(seconds, int | float) or not seconds > 0:
+        return "not recorded"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,98 @@
+"""Which runs are repeats of one setting: those that differ in nothing but seed and fold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from seglab.core.errors import DataError, nearest
+
+# What changes no number, or is the repeat itself.
+_REPEATS = ("config.seed", "config.cv.fold")
+_FREE = ("config.run_name", "config.notes", "config.tags", "config.resume", "config.experiment_name",
+         "config.paths.", "config.logger.", "config.callbacks.", "config.hydra.",
+         "config.cv.workers", "config.trainer.num_workers")  # fmt: skip
+_MAX_NAMED = 3
+
+
+def varied_settings(runs: pd.DataFrame) -> list[str]:
+    """Return the columns `config.*` in which runs differ, but for seed, fold and mere names."""
+    columns = [name for name in map(str, runs.columns) if _is_setting(name)]
+    return [name for name in columns if len({_plain(value) for value in runs[name]}) > 1]
+
+
+def setting_groups(
+    runs: pd.DataFrame, by: str | Sequence[str] | None = None
+) -> dict[str, pd.DataFrame]:
+    """Cut a table of runs into settings, each with a short name.
+
+    Args:
+        runs: From `load_runs`.
+        by: Columns that make a setting (`config.model.arch`, or short `model.arch`); None: all
+            settings in which the runs differ, and the experiment, so that what is left in a group
+            are seeds and folds.
+
+    Returns:
+        Name -> its rows, in the order of their first row.
+
+    Raises:
+        DataError: There is no such column.
+    """
+    if by is None:
+        varied = varied_settings(runs)
+        columns = ["experiment", *varied]
+    else:
+        columns = [_column(runs, name) for name in ([by] if isinstance(by, str) else by)]
+        varied = columns
+    keys = [tuple(_plain(row[name]) for name in columns) for _, row in runs.iterrows()]
+    groups: dict[Hashable, list[int]] = {}
+    for number, key in enumerate(keys):
+        groups.setdefault(key, []).append(number)
+    tables = [runs.iloc[numbers] for numbers in groups.values()]
+    names = _names(tables, varied, len({str(name) for name in runs["experiment"]}) > 1)
+    return dict(zip(names, tables, strict=True))
+
+
+def _is_setting(name: str) -> bool:
+    return name.startswith("config.") and name not in _REPEATS and not name.startswith(_FREE)
+
+
+def _column(runs: pd.DataFrame, name: str) -> str:
+    for candidate in (name, f"config.{name}", f"metrics.{name}"):
+        if candidate in runs:
+            return candidate
+    raise DataError(f"there is no column '{name}'{nearest(name, map(str, runs.columns))}")
+
+
+def _plain(value: Any) -> Hashable:
+    """Return something equal values have in common; NaN equals NaN, lists equal by content."""
+    if isinstance(value, list | dict):
+        return json.dumps(value, sort_keys=True, default=str)
+    return None if value is None or value != value else value
+
+
+def _names(tables: list[pd.DataFrame], varied: Sequence[str], experiments: bool) -> list[str]:
+    last = [name.rsplit(".", 1)[-1] for name in varied]
+    short = [
+        one if last.count(one) == 1 else name.removeprefix("config.")
+        for name, one in zip(varied, last, strict=True)
+    ]
+    names = []
+    for table in tables:
+        first = table.iloc[0]
+        said = [f"{one} {_plain(first[name])}" for name, one in zip(varied, short, strict=True)]
+        if len(said) > _MAX_NAMED or (not said and not experiments):
+            said = [str(first["name"] or "") if first["name"] == first["name"] else ""]
+        parts = [str(first["experiment"])] if experiments else []
+        names.append(", ".join([*parts, *filter(None, said)]) or str(first["run_id"]))
+    return _distinct(names, tables)
+
+
+def _distinct(names: list[str], tables: list[pd.DataFrame]) -> list[str]:
+    return [
+        name if names.count(name) == 1 else f"{name} ({table.iloc[0]['run_id']})"
+        for name, table in zip(names, tables, strict=True)
+    ]

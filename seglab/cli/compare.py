@@ -1,0 +1,147 @@
+"""`seglab compare`: is one run better than another, and how sure is that?"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seglab.analysis.compare import Comparison
+
+_NAMES = ("run", "model")
+_COSTS = ("M params", "GFLOPs", "hours", "ms")
+_ROOMY, _WIDE = 130, 250
+_SUMMARY = """Compare runs: intervals, p-values corrected for many comparisons, and a verdict in words.
+
+A RUN is the folder of a training, an evaluation or a cross-validation, a folder of runs (all that
+finished in it), a glob, or a run id. Runs that differ only by seed count as repeats of one."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command and return the exit code.
+
+    Raises:
+        NotComparableError: The runs cannot be compared; the message says why.
+        SeglabError: The words are wrong.
+    """
+    args = build_parser().parse_args(list(argv))
+    from seglab.analysis.compare import compare
+
+    comparison = compare(
+        args.runs, baseline=args.baseline, metric=args.metric, split=args.split, force=args.force,
+        level=args.level, runs_dir=args.runs_dir,
+    )  # fmt: skip
+    if args.json:
+        write_comparison(args.json, comparison)
+    if args.csv:
+        from seglab.core.files import write_text
+
+        write_text(args.csv, comparison.table.drop(columns="run_ids").to_csv(index=False))
+    print_table(comparison)
+    # Not through rich: run ids may hold brackets, and lines are for grep.
+    sys.stdout.write(f"{comparison.text}\n")
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the flags."""
+    parser = argparse.ArgumentParser(
+        prog="seglab compare", description=_SUMMARY,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="what to compare")
+    parser.add_argument("--baseline", metavar="RUN",
+                        help="compare the others with this run; with the best by default")  # fmt: skip
+    parser.add_argument("--metric", default="miou", help="miou (default), dice or iou/CLASS")
+    parser.add_argument("--split", default="val", help="val (default), test or train")
+    parser.add_argument("--level", type=float, default=0.95, help="confidence; 0.95 by default")
+    parser.add_argument("--force", action="store_true",
+                        help="compare although data, classes, images or folds differ")  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all of it as JSON")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table as CSV")
+    parser.add_argument("--runs-dir", type=Path, default=Path(os.environ.get("SEGLAB_RUNS", "runs")),
+                        metavar="DIR", help="where run ids are looked up")  # fmt: skip
+    return parser
+
+
+def print_table(comparison: Comparison) -> None:
+    """Print the table: as wide as it is into a file, fitted to the width of a terminal.
+
+    A narrow terminal leaves out what trainings cost and folds long names; numbers stay whole.
+    """
+    from rich.console import Console
+
+    from seglab.analysis.tables import rich_table
+
+    console = Console(highlight=False)
+    rows = table_rows(comparison)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDE)
+    elif console.width < _ROOMY:
+        rows = [{key: row[key] for key in row if key not in _COSTS} for row in rows]
+    table = rich_table(rows, f"{comparison.split}, reference {comparison.reference}", footer=False)
+    for column in table.columns:
+        if column.header in _NAMES:
+            column.overflow = "fold"
+        else:
+            column.no_wrap = True
+    console.print(table)
+
+
+def table_rows(comparison: Comparison) -> list[dict[str, str | int | float]]:
+    """Return the rows for the terminal: intervals in one cell, columns without a value left out."""
+    rows: list[dict[str, str | int | float]] = []
+    for row in comparison.table.to_dict("records"):
+        is_reference = row["verdict"] == "reference"
+        rows.append({
+            "run": row["run"],
+            "model": row["model"],
+            comparison.metric: row[comparison.metric],
+            "interval": _interval(row["low"], row["high"]),
+            "diff": "" if is_reference else row["diff"],
+            "of diff": "" if is_reference else _interval(row["diff_low"], row["diff_high"]),
+            "p (Holm)": "" if is_reference else _p(row["p_holm"]),
+            "verdict": row["verdict"],
+            "M params": row["params_m"],
+            "GFLOPs": row["gflops"],
+            "hours": row["hours"],
+            "ms": row["latency_ms"],
+        })  # fmt: skip
+    known = {
+        column for row in rows for column, value in row.items()
+        if not (isinstance(value, float) and math.isnan(value))
+    }  # fmt: skip
+    return [{column: value for column, value in row.items() if column in known} for row in rows]
+
+
+def write_comparison(path: Path, comparison: Comparison) -> None:
+    """Write a comparison as JSON; undefined numbers become null."""
+    from seglab.core.files import write_json
+
+    content: dict[str, Any] = {
+        name: getattr(comparison, name)
+        for name in (
+            "metric",
+            "split",
+            "method",
+            "reference",
+            "comparisons",
+            "text",
+            "notes",
+            "forced",
+        )
+    }
+    write_json(path, {**content, "rows": comparison.table.to_dict("records")})
+
+
+def _p(p: float) -> str | float:
+    return "<0.001" if p < 0.001 else p
+
+
+def _interval(low: float, high: float) -> str:
+    return "-" if math.isnan(low) or math.isnan(high) else f"[{low:.3f}, {high:.3f}]"

@@ -1,0 +1,122 @@
+"""`seglab metrics`: what other libraries would call the mIoU of a run; only reads the flags."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from seglab.core.errors import ConfigError, DataError, nearest
+
+if TYPE_CHECKING:
+    from seglab.metrics.explain import Convention
+    from seglab.runs.record import RunRecord
+
+COMMANDS = ("explain",)
+_EXPLAIN = "print what well-known libraries would call the mIoU and Dice of a run, and why"
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command and return the exit code."""
+    words = list(argv)
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        raise ConfigError(
+            f"no such command '{words[0]}'{nearest(words[0], COMMANDS)}; commands are {known}"
+        )
+    args = build_parser().parse_args(words)
+    work: Callable[[argparse.Namespace], int] = args.work
+    return work(args)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all sub-commands."""
+    parser = argparse.ArgumentParser(prog="seglab metrics", description="Look into scores.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    one = commands.add_parser("explain", help=_EXPLAIN, description=_EXPLAIN)
+    one.add_argument("run", metavar="RUN", help="a run folder, of a training or an evaluation")
+    one.add_argument("--split", help="train, val or test; the run's main split by default")
+    one.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    one.set_defaults(work=_explain)
+    return parser
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from seglab.metrics.explain import advise, explain
+    from seglab.runs.record import RunRecord
+
+    record = RunRecord.open(args.run)
+    split = args.split or record.read()["main_split"]
+    per_image = record.per_image()
+    if "split" in per_image:
+        known = sorted(per_image["split"].unique())
+        if split not in known:
+            raise ConfigError(
+                f"--split: the run scored no '{split}'{nearest(split, known)}; it has "
+                f"{', '.join(known)}"
+            )
+        per_image = per_image[per_image["split"] == split]
+    class_names = _class_names(record, split)
+    conventions = explain(per_image, class_names)
+    advice = advise(conventions, split, len(per_image))
+    if args.json:
+        content = {
+            "run_id": record.run_id, "split": split, "images": len(per_image),
+            "class_names": class_names, "advice": advice,
+            "conventions": [_plain(row) for row in conventions],
+        }  # fmt: skip
+        sys.stdout.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    else:
+        print_conventions(conventions, f"{record.run_id}, {split}, {len(per_image)} images", advice)
+    return 0
+
+
+def _class_names(record: RunRecord, split: str) -> list[str]:
+    """Return the names of the classes, which the record holds as the ends of its keys."""
+    from seglab.metrics.names import IOU, metric_key
+
+    start = metric_key(split, IOU, "")
+    names = [key.removeprefix(start) for key in record.metrics if key.startswith(start)]
+    if not names:
+        raise DataError(
+            f"run {record.run_id} has no scores of '{split}' a class; only finished runs of "
+            "trainings and evaluations can be explained"
+        )
+    return names
+
+
+def _plain(row: Convention) -> dict[str, Any]:
+    content = dataclasses.asdict(row)
+    return {**content, "score": None if math.isnan(row.score) else row.score}
+
+
+def print_conventions(conventions: Sequence[Convention], title: str, advice: str) -> None:
+    """Print a table, and below it the advice."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from seglab.metrics.explain import OURS, VOID_NOTE
+
+    ours = {row.kind: row.score for row in conventions if row.name in OURS.values()}
+    table = Table(title=escape(title), title_justify="left", show_lines=True)
+    for heading, justify in (("score", "right"), ("points", "right")):
+        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("of", no_wrap=True)
+    for heading in ("call", "why"):
+        table.add_column(heading, overflow="fold")
+    for row in conventions:
+        own = row.name in OURS.values()
+        table.add_row(
+            f"{row.score:.4f}", "" if own else f"{100 * (row.score - ours[row.kind]):+.1f}",
+            row.kind, escape(f"{row.library}\n{row.name}"), escape(row.why),
+            style="bold" if own else None,
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    console.print(VOID_NOTE, highlight=False, soft_wrap=True)
+    console.print(advice, highlight=False, soft_wrap=True)

@@ -1,0 +1,89 @@
+"""Places to train at: which devices or CPU cores each of several processes gets for itself.
+
+A process sees only what is its own: GPUs through `CUDA_VISIBLE_DEVICES` (indices, or the ids of MIG
+parts), CPU cores through its affinity, so that processes side by side do not fight for either.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from seglab.core.errors import ConfigError
+
+CPUS = "SEGLAB_CPUS"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What one process at a time may use.
+
+    Attributes:
+        name: For people: `gpu 0`, `cpu 0-1`.
+        variables: Environment of the process.
+    """
+
+    name: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def make_slots(accelerator: str, workers: int | str = "auto", devices_each: int = 1) -> list[Slot]:
+    """Return the slots of this machine.
+
+    Args:
+        accelerator: auto, cpu, gpu, cuda or mps.
+        workers: How many; auto: one for each `devices_each` GPUs, one on a CPU or an MPS device.
+        devices_each: GPUs a slot gets; on a CPU all slots share the cores evenly.
+
+    Raises:
+        ConfigError: More are asked for than there are devices or cores.
+    """
+    gpus = visible_gpus() if accelerator in ("auto", "gpu", "cuda") else []
+    if gpus:
+        groups = [
+            gpus[start : start + devices_each]
+            for start in range(0, len(gpus) - devices_each + 1, devices_each)
+        ]
+        count = len(groups) if workers == "auto" else int(workers)
+        if count > len(groups) or not groups:
+            raise ConfigError(
+                f"expected at most {len(groups)} processes with {devices_each} GPUs each (visible: "
+                f"{', '.join(gpus)}), got {max(count, 1)}"
+            )
+        # Two slots never share a GPU: what one trial leaves free the other would run out of.
+        return [
+            Slot(f"gpu {','.join(group)}", {VISIBLE: ",".join(group)}) for group in groups[:count]
+        ]
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    total = len(cores) or os.cpu_count() or 1
+    count = 1 if workers == "auto" else int(workers)
+    if count > total:
+        raise ConfigError(f"expected at most one process a CPU core ({total}), got {count}")
+    return [_cpu_slot(part, cores, count, total) for part in range(count)]
+
+
+def _cpu_slot(part: int, cores: list[int], count: int, total: int) -> Slot:
+    first, last = part * total // count, (part + 1) * total // count
+    threads = {"OMP_NUM_THREADS": str(last - first), "MKL_NUM_THREADS": str(last - first)}
+    own = ",".join(map(str, cores[first:last]))
+    # An empty list hides GPUs from a process that is meant for the CPU.
+    return Slot(f"cpu {own or part}", {**threads, VISIBLE: "", **({CPUS: own} if own else {})})
+
+
+def visible_gpus() -> list[str]:
+    """Return the ids of the GPUs this process may use, without starting CUDA in it."""
+    named = os.environ.get(VISIBLE)
+    if named is not None:
+        return [one.strip() for one in named.split(",") if one.strip() not in ("", "-1")]
+    import torch  # only here: who takes a slot must do so before torch is imported
+
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+def take_slot() -> None:
+    """Pin this process to the cores of its slot, if it was given any."""
+    own = os.environ.get(CPUS)
+    if own and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {int(core) for core in own.split(",")})

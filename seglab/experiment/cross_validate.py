@@ -1,0 +1,176 @@
+"""All folds of a cross-validation, one after another or side by side, and what they say together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from seglab.config.validate import require_valid
+from seglab.core.errors import ConfigError
+from seglab.data.folds import FoldPlan, fold_warnings
+from seglab.engine.callbacks import TrainingInterruptedError, interruptible
+from seglab.engine.progress import open_console
+from seglab.engine.slots import Slot, make_slots
+from seglab.experiment.collect import FoldRun, conclude_folds
+from seglab.experiment.fold_processes import train_side_by_side
+from seglab.experiment.folds import is_cross_validation, plan_folds
+from seglab.experiment.leak_report import report_leak
+from seglab.experiment.parts import open_dataset_of, open_manifest_of, with_absolute_paths
+from seglab.experiment.plain import plain
+from seglab.experiment.train import (
+    TrainResult,
+    only_writer,
+    require_own_process,
+    resume,
+    saved_config,
+    train,
+)
+from seglab.runs import RunRecord, new_run_dir
+from seglab.runs.locate import RECORD_FILE
+
+FOLDS = "folds"
+
+
+def launch(
+    cfg: DictConfig, run_dir: Path | None = None, console: Console | None = None
+) -> TrainResult:
+    """Do what `seglab train` says: one training, one fold, or a whole cross-validation.
+
+    Takes and raises what `train` and `cross_validate` do.
+    """
+    # Keys that `cv` lacks are reported, not stumbled over.
+    require_valid(cfg)
+    start = cross_validate if is_cross_validation(cfg) else train
+    return start(cfg, run_dir, console)
+
+
+def take_up(run_dir: Path, console: Console | None = None) -> TrainResult:
+    """Go on with a stopped training, fold or cross-validation; finished folds stay as they are.
+
+    Raises:
+        RunNotFoundError: There is no run record.
+        ConfigError: The run is finished, or another process is at it.
+    """
+    record = RunRecord.open(run_dir)
+    if record.read()["kind"] != "cv":
+        return resume(run_dir, console)
+    with only_writer(record):
+        if record.status == "finished":
+            raise ConfigError(f"resume: {run_dir} is finished; no fold is left to train")
+        record.resume()
+        return _run(saved_config(record), record, console or open_console())
+
+
+def cross_validate(
+    cfg: DictConfig,
+    run_dir: Path | None = None,
+    console: Console | None = None,
+    parent: str | None = None,
+) -> TrainResult:
+    """Train one model a fold and leave a record of what they score together.
+
+    Args:
+        cfg: Composed configuration with `cv`; validated here.
+        run_dir: Folder for the record; the folds' own records lie in its `folds/`.
+        console: Where progress and tables go.
+        parent: Run id of the cross-validation whose leak report this one is for.
+
+    Raises:
+        ConfigError: The configuration has mistakes; all are listed.
+        DataError: The data cannot be cut into such folds, or they would leak.
+        SeglabError: A fold failed or was interrupted; `resume` goes on where it stopped.
+    """
+    require_valid(cfg)
+    require_own_process()
+    cfg = with_absolute_paths(cfg)
+    folder = run_dir or new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name)
+    config = plain(cfg)
+    record = RunRecord.create(
+        folder, experiment=cfg.experiment_name, kind="cv", config=config,
+        config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)), name=cfg.run_name, seed=cfg.seed,
+        tags=list(cfg.tags), notes=cfg.notes, parent=parent,
+    )  # fmt: skip
+    with only_writer(record):
+        return _run(cfg, record, console or open_console())
+
+
+def _run(cfg: DictConfig, record: RunRecord, console: Console) -> TrainResult:
+    status, error = "finished", None
+    try:
+        with interruptible():
+            plan = _plan(cfg, record, console)
+            slots = make_slots(cfg.trainer.accelerator, cfg.cv.workers, _devices_each(cfg))
+            folds = [_fold_run(cfg, record, fold.name) for fold in plan.folds]
+            _train_folds(cfg, record, folds, slots, console)
+            metrics = conclude_folds(cfg, record, plan, folds, console)
+            if cfg.cv.get("leak_report"):
+                metrics |= report_leak(cfg, record, console, cross_validate, take_up)
+    except BaseException as caught:
+        stopped = isinstance(caught, KeyboardInterrupt | TrainingInterruptedError)
+        status, error = ("interrupted" if stopped else "failed"), caught
+        raise
+    finally:
+        record.finish(status, error)
+    return TrainResult(record.run_dir, "finished", metrics)
+
+
+def _plan(cfg: DictConfig, record: RunRecord, console: Console) -> FoldPlan:
+    manifest = open_manifest_of(cfg)
+    plan = plan_folds(cfg, manifest)
+    plan.write(record.run_dir)
+    manifest.write(record.run_dir / "manifest")
+    record.update(dataset_fingerprint=manifest.fingerprint)
+    # Before any process of a fold does, so that they find it.
+    open_dataset_of(cfg)
+    console.print(f"cv  {record.run_dir}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{len(plan.folds)} folds ({cfg.cv.scheme}, plan {plan.hash}) of {manifest.name}",
+        highlight=False,
+    )
+    for warning in fold_warnings(plan, manifest):
+        console.print(f"warning: {warning}", highlight=False, soft_wrap=True)
+    return plan
+
+
+def _devices_each(cfg: DictConfig) -> int:
+    devices = plain(cfg.trainer.devices)
+    return len(devices) if isinstance(devices, list) else 1 if devices == "auto" else int(devices)
+
+
+def _fold_run(cfg: DictConfig, record: RunRecord, name: str) -> FoldRun:
+    # Run ids are unique among all runs, and W&B knows a run by its id.
+    run_dir = record.run_dir / FOLDS / f"{record.run_id}-{name}"
+    return FoldRun(name, run_dir)
+
+
+def fold_config(cfg: DictConfig, record: RunRecord, name: str) -> DictConfig:
+    """Return the configuration of one fold of a cross-validation."""
+    own = cfg.copy()
+    own.cv.fold = name
+    own.run_name = f"{cfg.run_name or record.run_id} {name}"
+    own.logger.wandb.group = cfg.logger.wandb.group or record.run_id
+    return own
+
+
+def train_fold(cfg: DictConfig, record: RunRecord, fold: FoldRun, console: Console) -> None:
+    """Train a fold, go on with it, or leave it alone if it is finished."""
+    if not (fold.run_dir / RECORD_FILE).is_file():
+        train(fold_config(cfg, record, fold.name), fold.run_dir, console, record.run_id)
+    elif RunRecord(fold.run_dir).status != "finished":
+        resume(fold.run_dir, console)
+
+
+def _train_folds(
+    cfg: DictConfig, record: RunRecord, folds: list[FoldRun], slots: list[Slot], console: Console
+) -> None:
+    waiting = [fold for fold in folds if not fold.is_finished()]
+    if len(waiting) < len(folds):
+        console.print(f"{len(folds) - len(waiting)} folds are finished already", highlight=False)
+    if len(slots) > 1 and len(waiting) > 1:
+        train_side_by_side(record.run_dir, waiting, slots, console)
+        return
+    for fold in waiting:
+        console.rule(f"fold {fold.name}")
+        train_fold(cfg, record, fold, console)

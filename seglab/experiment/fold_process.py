@@ -1,0 +1,39 @@
+"""One fold in a process of its own: `python -m seglab.experiment.fold_process CV_DIR FOLD_DIR`.
+
+Started by `seglab.experiment.fold_processes`; not a command for people.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from seglab.engine.slots import take_slot
+
+
+def main() -> int:
+    """Train the fold, or go on with it, with the configuration of the cross-validation."""
+    take_slot()
+    # Only now: torch looks at the cores and devices it may use when it is first imported.
+    from seglab.core.errors import SeglabError
+    from seglab.engine.progress import open_console
+    from seglab.experiment.collect import FoldRun
+    from seglab.experiment.cross_validate import train_fold
+    from seglab.experiment.train import saved_config
+    from seglab.runs import RunRecord
+
+    record, folder = RunRecord.open(sys.argv[1]), Path(sys.argv[2])
+    fold = FoldRun(folder.name.removeprefix(f"{record.run_id}-"), folder)
+    cfg = saved_config(record)
+    cfg.callbacks.progress = "plain"
+    cfg.trainer.devices = "auto"
+    try:
+        train_fold(cfg, record, fold, open_console())
+    except SeglabError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

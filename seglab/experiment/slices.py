@@ -1,0 +1,104 @@
+"""Scores of parts of a split: by tag, group, object size, boundary band and rare class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from seglab.core.labels import LabelSpace
+from seglab.data.manifest import Manifest
+from seglab.engine.observers import SliceObserver
+from seglab.metrics.bootstrap import bootstrap_miou, pooled_dice, pooled_iou
+from seglab.metrics.scores import mean_defined
+from seglab.metrics.slices import BOUNDARY
+
+# A class with less than this share of the labelled pixels is rare.
+RARE = 0.01
+# More groups than this are no slices anyone reads.
+_MAX_GROUPS = 30
+
+
+@dataclass(frozen=True)
+class _Slice:
+    kind: str
+    name: str
+    tp: np.ndarray
+    fp: np.ndarray
+    fn: np.ndarray
+
+
+def score_slices(
+    per_image: pd.DataFrame,
+    observer: SliceObserver,
+    manifest: Manifest,
+    labels: LabelSpace,
+    resamples: int,
+) -> pd.DataFrame:
+    """Score every slice of a split.
+
+    Args:
+        per_image: Counts a image, as an evaluation returns them.
+        observer: Counts of parts of the images.
+        manifest: Tags and groups of the samples.
+        labels: Classes.
+        resamples: Of the bootstrap over images; 0 leaves the intervals undefined.
+
+    Returns:
+        One row a slice: slice_kind (all, tag, group, rare_class, boundary, size), slice, images
+        with pixels of it, pixels, miou with miou_low and miou_high, dice, num_classes_averaged and
+        iou, a list of C. A slice of pixels is scored with all other pixels ignored.
+    """
+    rows = []
+    for one in [*_of_images(per_image, manifest, labels), *_of_pixels(observer)]:
+        counted = (one.tp + one.fn).sum(axis=1) > 0
+        if not counted.any():
+            continue
+        tp, fp, fn = one.tp[counted], one.fp[counted], one.fn[counted]
+        total, union = tp.sum(axis=0), (tp + fp + fn).sum(axis=0)
+        iou = pooled_iou(total.astype(float), union.astype(float))
+        low = high = float("nan")
+        if resamples and counted.sum() > 1:
+            interval = bootstrap_miou(tp, fp, fn, resamples)
+            low, high = float(interval.low), float(interval.high)
+        rows.append(
+            {
+                "slice_kind": one.kind, "slice": one.name, "images": int(counted.sum()),
+                "pixels": int((tp + fn).sum()), "miou": mean_defined(iou), "miou_low": low,
+                "miou_high": high, "dice": float(pooled_dice(total.astype(float), union.astype(float))),
+                "num_classes_averaged": int(np.isfinite(iou).sum()), "iou": iou.tolist(),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _of_images(per_image: pd.DataFrame, manifest: Manifest, labels: LabelSpace) -> Iterator[_Slice]:
+    tp, fp, fn = (np.array(per_image[name].tolist(), dtype=np.int64) for name in ("tp", "fp", "fn"))
+    facts = manifest.table.set_index("sample_id").loc[per_image["sample_id"]]
+
+    def take(kind: str, name: str, chosen: np.ndarray) -> _Slice:
+        return _Slice(kind, name, tp[chosen], fp[chosen], fn[chosen])
+
+    yield take("all", "all", np.ones(len(per_image), dtype=bool))
+    tags = [set(one) if one is not None else set() for one in facts["tags"]]
+    for tag in sorted(set().union(*tags)):
+        yield take("tag", str(tag), np.array([tag in own for own in tags]))
+    groups = facts["group"].to_numpy(dtype=object)
+    names = sorted({str(group) for group in groups if group is not None})
+    if 1 < len(names) <= _MAX_GROUPS:
+        for name in names:
+            yield take("group", name, np.array([str(group) == name for group in groups]))
+    share = (tp + fn).sum(axis=0) / max(1, (tp + fn).sum())
+    for index, class_name in enumerate(labels.class_names):
+        shown = (tp + fn)[:, index] > 0
+        # A class that is in every image makes no slice of images.
+        if 0 < share[index] < RARE and not shown.all():
+            yield take("rare_class", f"images with {class_name}", shown)
+
+
+def _of_pixels(observer: SliceObserver) -> Iterator[_Slice]:
+    for name, counts in observer.counts.items():
+        tp, fp, fn = np.stack(counts).transpose(1, 0, 2)
+        yield _Slice("boundary" if name in BOUNDARY else "size", name, tp, fp, fn)

@@ -1,0 +1,186 @@
+"""What an evaluation measures beside the scores: intervals, boundaries, calibration, slices, stress."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+
+from seglab.augment.corruptions import CORRUPTIONS, corrupt
+from seglab.core.files import atomic_path
+from seglab.data.datamodule import SegDataModule
+from seglab.data.manifest import Manifest
+from seglab.engine.evaluation import EvalResult, Observer
+from seglab.engine.module import SegmentationModule
+from seglab.engine.observers import BoundaryObserver, ConfidenceObserver, SliceObserver
+from seglab.experiment.slices import score_slices
+from seglab.experiment.summary import evaluate_split
+from seglab.inference.cost import measure_cost
+from seglab.metrics.bootstrap import bootstrap_dice, bootstrap_iou, bootstrap_miou
+from seglab.metrics.names import DICE, IOU, MIOU, metric_key, safe_class_names
+
+# One seed for all runs, so that they are compared on the same draws.
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """What the suite found.
+
+    Attributes:
+        result: The scores, with what was measured besides among them and per image.
+        tables: File name -> table.
+    """
+
+    result: EvalResult
+    tables: dict[str, pd.DataFrame]
+
+
+def run_suite(
+    cfg: DictConfig,
+    trainer: pl.Trainer,
+    module: SegmentationModule,
+    datamodule: SegDataModule,
+    split: str,
+) -> SuiteResult:
+    """Score a split once, with everything that `cfg.suite` asks for measured on the way.
+
+    Args:
+        cfg: Of the evaluation.
+        trainer: Runs the loop.
+        module: With the weights to score.
+        datamodule: Of the data.
+        split: Split of it.
+    """
+    suite, labels = cfg.suite, module.evaluator.labels
+    boundary = BoundaryObserver(labels) if suite.boundary else None
+    confidence = ConfidenceObserver(labels) if suite.calibration else None
+    slices = SliceObserver(labels) if suite.slices else None
+    observers: list[Observer] = [one for one in (boundary, confidence, slices) if one is not None]
+    result = evaluate_split(trainer, module, datamodule, split, observers)
+    scores, tables, per_image = dict(result.scores), {}, result.per_image
+    groups = groups_of(datamodule.manifest, per_image)
+    if suite.bootstrap:
+        names = safe_class_names(labels.class_names)
+        scores |= score_intervals(per_image, split, names, suite.bootstrap, groups)
+    if boundary is not None:
+        scores |= boundary.scores(split)
+        per_image = per_image.merge(boundary.per_image(), on="sample_id", how="left")
+    if confidence is not None:
+        scores |= confidence.scores(split)
+        tables["reliability"], tables["risk_coverage"] = (
+            confidence.reliability(), confidence.risk_coverage(),
+        )  # fmt: skip
+    if slices is not None:
+        manifest = datamodule.manifest
+        tables["slices"] = score_slices(per_image, slices, manifest, labels, suite.bootstrap)
+    if suite.cost:
+        scores |= cost_of(module, datamodule)
+    return SuiteResult(replace(result, scores=scores, per_image=per_image), tables)
+
+
+def groups_of(manifest: Manifest, per_image: pd.DataFrame) -> list[str] | None:
+    """Return the group of each scored image; None where groups are too few to be drawn.
+
+    Frames of one video are not independent, so whole videos should be drawn. With fewer than ten
+    of them an interval over groups says more about their number than about the model.
+    """
+    groups = manifest.table.set_index("sample_id").loc[per_image["sample_id"], "group"].tolist()
+    known = {group for group in groups if group is not None}
+    return [str(group) for group in groups] if len(known) >= 10 and None not in groups else None
+
+
+def score_intervals(
+    per_image: pd.DataFrame, split: str, names: tuple[str, ...], resamples: int,
+    groups: list[str] | None,
+) -> dict[str, float]:  # fmt: skip
+    """Return the ends of 95 % bootstrap intervals over images (or groups) of mIoU, Dice and IoU.
+
+    Args:
+        per_image: tp, fp and fn a image.
+        split: First part of the keys.
+        names: Of the classes, as in keys.
+        resamples: How many.
+        groups: Drawn as wholes; None draws images.
+    """
+    counts = tuple(per_image[name].tolist() for name in ("tp", "fp", "fn"))
+    options = {"resamples": resamples, "seed": _SEED, "groups": groups}
+    ends: dict[str, float] = {}
+    for name, function in ((MIOU, bootstrap_miou), (DICE, bootstrap_dice)):
+        interval = function(*counts, **options)  # type: ignore[arg-type]
+        key = metric_key(split, name)
+        ends |= {f"{key}_low": float(interval.low), f"{key}_high": float(interval.high)}
+    classes = bootstrap_iou(*counts, **options)  # type: ignore[arg-type]
+    for index, name in enumerate(names):
+        ends[metric_key(split, f"{IOU}_low", name)] = float(classes.low[index])  # type: ignore[index]
+        ends[metric_key(split, f"{IOU}_high", name)] = float(classes.high[index])  # type: ignore[index]
+    return ends
+
+
+def cost_of(module: SegmentationModule, datamodule: SegDataModule) -> dict[str, float]:
+    """Return parameters, GFLOPs and latency of one image as large as the data's first, padded."""
+    model = module.model
+    height, width = datamodule.cache.image_hw(0)
+    divisor, least = model.size_divisor, model.min_size
+    size = tuple(-(-max(side, least) // divisor) * divisor for side in (height, width))
+    device = next(model.parameters()).device
+    with module.trainer.precision_plugin.forward_context():
+        cost = measure_cost(model, (size[0], size[1]), len(model.mean), device)
+    return {
+        "cost/params_m": cost.params_m, "cost/gflops": cost.gflops,
+        "cost/latency_ms": cost.latency_ms, "cost/peak_memory_mb": cost.peak_memory_mb,
+    }  # fmt: skip
+
+
+def run_corruptions(
+    cfg: DictConfig, trainer: pl.Trainer, module: SegmentationModule, datamodule: SegDataModule,
+    clean: EvalResult, console: Console,
+) -> pd.DataFrame:  # fmt: skip
+    """Score the split again under each corruption and severity.
+
+    Returns:
+        One row each, the clean one first: corruption, severity (0: none), miou, dice, relative
+        (to the clean mIoU).
+    """
+    wanted = list(cfg.suite.corruptions)
+    names = list(CORRUPTIONS) if "all" in wanted else wanted
+    split, base = clean.split, clean.scores[metric_key(clean.split, MIOU)]
+    rows = [_row("none", 0, clean, base)]
+    for name in names:
+        for severity in cfg.suite.severities:
+            module.corrupt = functools.partial(_apply, name, severity, _SEED)
+            try:
+                result = evaluate_split(trainer, module, datamodule, split)
+            finally:
+                module.corrupt = None
+            rows.append(_row(name, severity, result, base))
+        kept = rows[-1]["relative"]
+        console.print(f"{name}: severity {severity} keeps {kept:.0%} of the mIoU", highlight=False)
+    return pd.DataFrame(rows)
+
+
+def _apply(
+    name: str, severity: int, seed: int, images: torch.Tensor, sample_ids: list[str]
+) -> torch.Tensor:
+    return corrupt(images, name, severity, seed, sample_ids)
+
+
+def _row(name: str, severity: int, result: EvalResult, base: float) -> dict[str, object]:
+    miou = result.scores[metric_key(result.split, MIOU)]
+    return {
+        "corruption": name, "severity": severity, "miou": miou,
+        "dice": result.scores[metric_key(result.split, DICE)], "relative": miou / base,
+    }  # fmt: skip
+
+
+def write_suite_tables(run_dir: Path, tables: dict[str, pd.DataFrame]) -> None:
+    """Write each table as `<name>.parquet`."""
+    for name, table in tables.items():
+        with atomic_path(run_dir / f"{name}.parquet") as temporary:
+            table.to_parquet(temporary, index=False)

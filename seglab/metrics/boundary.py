@@ -1,0 +1,256 @@
+"""Scores of boundaries as integer counts an image: what IoU of whole regions hardly sees.
+
+Counts, not scores, so that images can be pooled, resampled and sliced; memory is six integers a
+class and image. Both scores follow one rule of what a boundary is: pixels of a class beside pixels
+of another class. Neither the image's edge nor void is another class; what lies behind them is not
+known, so pixels of both maps that are void in the target, or nearer to void than the tolerance,
+are not counted. Where void frames every object (Pascal VOC) hardly any boundary is left to score.
+
+OpenCV does the work: one dilation and one erosion of the label map find the bands of all classes
+at once; a dilation with a disc matches contours in a fraction of the time of a distance transform.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from seglab.core.errors import LabelError, ShapeError
+from seglab.metrics.scores import Counts, Floats
+
+TOLERANCE = 0.0075
+_VOID = 0
+_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class BoundaryCounts:
+    """Boundary pixels a class, each int64 `(..., C)`: of one image `(C,)`, stacked `(N, C)`.
+
+    Args:
+        band_intersection: Pixels in the inner band of the class in both maps.
+        band_union: Pixels in the inner band of the class in either map.
+        pred_pixels: Contour pixels of the class in the prediction.
+        pred_matched: Those of them with a target contour of the class within the tolerance.
+        target_pixels: Contour pixels of the class in the target.
+        target_matched: Those of them with a predicted contour of the class within the tolerance.
+    """
+
+    band_intersection: Counts
+    band_union: Counts
+    pred_pixels: Counts
+    pred_matched: Counts
+    target_pixels: Counts
+    target_matched: Counts
+
+    @classmethod
+    def stack(cls, images: Sequence[BoundaryCounts]) -> BoundaryCounts:
+        """Return the counts of N images as one, each `(N, C)`; `pool` sums them up."""
+        names = [one.name for one in fields(cls)]
+        return cls(*(np.stack([getattr(image, name) for image in images]) for name in names))
+
+    def pool(self) -> BoundaryCounts:
+        """Return the sums over the first dimension, `(N, C)` to `(C,)`."""
+        return BoundaryCounts(*(getattr(self, one.name).sum(axis=0) for one in fields(self)))
+
+
+@dataclass(frozen=True)
+class Contours:
+    """One-pixel contours of all classes in prediction and target.
+
+    Args:
+        pred: `(H, W)`; class index + 1 on a contour pixel of the prediction, else 0.
+        target: The same for the target.
+        counted: bool `(H, W)`; False in void and near it. Contours there are not scored, but may
+            match others that are.
+    """
+
+    pred: npt.NDArray[np.integer]
+    target: npt.NDArray[np.integer]
+    counted: npt.NDArray[np.bool_]
+
+
+def boundary_tolerance(height: int, width: int, fraction: float = TOLERANCE) -> float:
+    """Return a share of the image's diagonal in pixels, at least 1.
+
+    The default is that of the SegNet paper (Badrinarayanan et al., 2017), 4.5 px at 360 x 480.
+
+    >>> boundary_tolerance(360, 480)
+    4.5
+    """
+    return max(1.0, fraction * math.hypot(height, width))
+
+
+def boundary_counts(
+    pred_mask: npt.ArrayLike,
+    mask: npt.ArrayLike,
+    num_classes: int,
+    ignore_index: int = 255,
+    tolerance_px: float | None = None,
+) -> BoundaryCounts:
+    """Count the boundary pixels of one image, a class each.
+
+    The band is that of Boundary IoU (Cheng et al., 2021): pixels of the class at most
+    d = round(tolerance) from another class, by the largest of the two coordinate differences as in
+    the authors' code. Unlike there, the image's edge is no boundary. Contours are pixels with a
+    direct neighbour of another class; one is matched when a contour of the same class lies within
+    the tolerance, Euclidean (boundary F1 of Csurka et al., 2013).
+
+    Args:
+        pred_mask: Predicted class indices `(H, W)`, integer, `0..num_classes-1`.
+        mask: Target `(H, W)`, integer, classes or `ignore_index`.
+        num_classes: Number of classes C.
+        ignore_index: Target value whose pixels are void; not a class index.
+        tolerance_px: Band width and tolerance in pixels, at least 1; None: `boundary_tolerance`.
+
+    Returns:
+        Counts, each `(C,)`; all zero for a class without boundary in both maps.
+
+    Raises:
+        ShapeError: Shapes differ or are not `(H, W)`, a dtype is not an integer one, or the
+            tolerance is less than 1.
+        LabelError: A pixel holds a value that is no class.
+    """
+    pred, target = _label_maps(pred_mask, mask, num_classes, ignore_index)
+    tolerance = _tolerance(target.shape, tolerance_px)
+    counted = _far_from_void(target, tolerance)
+    width = 2 * max(1, round(tolerance)) + 1
+    square = np.ones((width, width), dtype=np.uint8)
+    pred_band = np.where(_beside_other_class(pred, square) & counted, pred, _VOID)
+    target_band = np.where(_beside_other_class(target, square) & counted, target, _VOID)
+    both = _pixels(pred_band[pred_band == target_band], num_classes)
+    either = _pixels(pred_band, num_classes) + _pixels(target_band, num_classes) - both
+    contours = Contours(_contours_of(pred), _contours_of(target), counted)
+    return BoundaryCounts(both, either, *_match(contours, num_classes, tolerance))
+
+
+def boundary_iou(counts: BoundaryCounts) -> Floats:
+    """Return Boundary IoU `(..., C)` in [0, 1]; NaN for a class with no boundary in either map."""
+    return _ratio(counts.band_intersection, counts.band_union)
+
+
+def boundary_f1(counts: BoundaryCounts) -> Floats:
+    """Return boundary F1 `(..., C)` in [0, 1], the harmonic mean of precision and recall.
+
+    NaN for a class with no boundary in either map; 0 for one that has it in one map only. Csurka et
+    al. average the F1 of images; of pooled counts it is one F1 over all contour pixels.
+    """
+    precision = _ratio(counts.pred_matched, counts.pred_pixels)
+    recall = _ratio(counts.target_matched, counts.target_pixels)
+    total = np.nan_to_num(precision) + np.nan_to_num(recall)
+    product = 2 * np.nan_to_num(precision) * np.nan_to_num(recall)
+    f1 = np.divide(product, total, out=np.zeros_like(total), where=total > 0)
+    return np.where(np.isnan(precision) & np.isnan(recall), np.nan, f1)
+
+
+def find_contours(
+    pred_mask: npt.ArrayLike,
+    mask: npt.ArrayLike,
+    num_classes: int,
+    ignore_index: int,
+    tolerance_px: float,
+) -> Contours:
+    """Return the contours of all classes of one image; arguments and errors: `boundary_counts`."""
+    pred, target = _label_maps(pred_mask, mask, num_classes, ignore_index)
+    tolerance = _tolerance(target.shape, tolerance_px)
+    return Contours(_contours_of(pred), _contours_of(target), _far_from_void(target, tolerance))
+
+
+def _label_maps(
+    pred_mask: npt.ArrayLike, mask: npt.ArrayLike, num_classes: int, ignore_index: int
+) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+    """Return prediction and target with classes as 1..C and void, the same in both, as 0."""
+    pred, target = np.asarray(pred_mask), np.asarray(mask)
+    if pred.shape != target.shape or target.ndim != 2:
+        raise ShapeError(
+            f"expected pred_mask and mask of one shape (H, W), got {pred.shape} and {target.shape}; "
+            "boundaries are counted one image at a time"
+        )
+    for name, array in (("pred_mask", pred), ("mask", target)):
+        if array.dtype.kind not in "iu":
+            raise ShapeError(f"expected {name} of an integer dtype, got {array.dtype}")
+    if 0 <= ignore_index < num_classes:
+        raise LabelError(
+            f"expected ignore_index outside 0..{num_classes - 1}, got {ignore_index}; it must not "
+            "be a class"
+        )
+    dtype = np.uint8 if num_classes < np.iinfo(np.uint8).max else np.uint16
+    valid = target != ignore_index
+    wrong = 0
+    maps: list[npt.NDArray[np.integer]] = []
+    for labels in (pred, target):
+        wrong += int(np.count_nonzero(valid & ((labels < 0) | (labels >= num_classes))))
+        # A void value may overflow here; it is replaced at once.
+        shifted = np.add(labels.astype(dtype, copy=False), 1, dtype=dtype)
+        maps.append(np.where(valid, shifted, _VOID).astype(dtype, copy=False))
+    if wrong:
+        raise LabelError(
+            f"{wrong} pixels hold values that are no class: expected 0..{num_classes - 1}, and in "
+            f"the target also ignore_index {ignore_index}"
+        )
+    return maps[0], maps[1]
+
+
+def _tolerance(shape: tuple[int, ...], tolerance_px: float | None) -> float:
+    if tolerance_px is None:
+        return boundary_tolerance(shape[0], shape[1])
+    if not tolerance_px >= 1:
+        raise ShapeError(f"expected a tolerance of at least 1 pixel, got {tolerance_px}")
+    return float(tolerance_px)
+
+
+def _far_from_void(labels: npt.NDArray[np.integer], tolerance: float) -> npt.NDArray[np.bool_]:
+    void = (labels == _VOID).astype(np.uint8)
+    if not void.any():
+        return void == 0
+    width = 2 * math.ceil(tolerance) + 1
+    return np.asarray(cv2.dilate(void, np.ones((width, width), dtype=np.uint8))) == 0
+
+
+def _beside_other_class(
+    labels: npt.NDArray[np.integer], kernel: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.bool_]:
+    """Return where another class lies under the kernel; void and outside are none."""
+    highest = np.asarray(cv2.dilate(labels, kernel))
+    # Void must not be the lowest label. OpenCV leaves out what is outside the image by itself.
+    without_void = np.where(labels == _VOID, np.iinfo(labels.dtype).max, labels)
+    lowest = np.asarray(cv2.erode(without_void, kernel))
+    return np.asarray((labels != _VOID) & ((highest != labels) | (lowest != labels)))
+
+
+def _contours_of(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    return np.where(_beside_other_class(labels, _CROSS), labels, _VOID).astype(labels.dtype)
+
+
+def _match(contours: Contours, num_classes: int, tolerance: float) -> Sequence[Counts]:
+    """Return contour pixels and matched ones of the prediction, then of the target."""
+    reach = int(tolerance)
+    steps = np.arange(-reach, reach + 1)
+    disc = (steps[:, None] ** 2 + steps[None] ** 2 <= tolerance**2).astype(np.uint8)
+    pred = np.where(contours.counted, contours.pred, _VOID)
+    target = np.where(contours.counted, contours.target, _VOID)
+    counts = [_pixels(pred, num_classes), np.zeros(num_classes, dtype=np.int64),
+              _pixels(target, num_classes), np.zeros(num_classes, dtype=np.int64)]  # fmt: skip
+    for index in np.flatnonzero(counts[0] + counts[2]):
+        for scored, others, matched in (
+            (pred, contours.target, counts[1]),
+            (target, contours.pred, counts[3]),
+        ):
+            near = cv2.dilate((others == index + 1).astype(np.uint8), disc)
+            matched[index] = np.count_nonzero(near.view(bool) & (scored == index + 1))
+    return counts
+
+
+def _pixels(labels: npt.NDArray[np.integer], num_classes: int) -> Counts:
+    return np.bincount(labels.ravel(), minlength=num_classes + 1)[1:].astype(np.int64)
+
+
+def _ratio(part: Counts, whole: Counts) -> Floats:
+    # A part of nothing is 0 / 0, which is NaN.
+    with np.errstate(invalid="ignore"):
+        return np.asarray(part / whole, dtype=np.float64)

@@ -1,0 +1,64 @@
+"""Who gets which device: on any machine, by environment variables alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from seglab.core.errors import ConfigError
+from seglab.engine.slots import CPUS, VISIBLE, make_slots, take_slot, visible_gpus
+
+
+def test_one_slot_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VISIBLE, "3,MIG-1a2b,5,7")
+    slots = make_slots("auto")
+    assert [slot.variables[VISIBLE] for slot in slots] == ["3", "MIG-1a2b", "5", "7"]
+    assert [slot.name for slot in slots][:2] == ["gpu 3", "gpu MIG-1a2b"]
+    assert len(make_slots("gpu", workers=2)) == 2
+
+
+def test_several_gpus_a_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VISIBLE, "0,1,2,3,4")
+    assert [slot.variables[VISIBLE] for slot in make_slots("auto", "auto", 2)] == ["0,1", "2,3"]
+    with pytest.raises(ConfigError, match="at most 2 processes with 2 GPUs each"):
+        make_slots("auto", 3, 2)
+    with pytest.raises(ConfigError, match="at most 0 processes with 8 GPUs each"):
+        make_slots("auto", "auto", 8)
+
+
+def test_hidden_gpus_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VISIBLE, "")
+    assert visible_gpus() == []
+    monkeypatch.setenv(VISIBLE, "-1")
+    assert visible_gpus() == []
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
+def test_cores_are_shared_out_without_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {4, 5, 6, 7, 9})
+    monkeypatch.setenv(VISIBLE, "")
+    slots = make_slots("cpu", workers=2)
+    assert [slot.variables[CPUS] for slot in slots] == ["4,5", "6,7,9"]
+    assert [slot.variables["OMP_NUM_THREADS"] for slot in slots] == ["2", "3"]
+    assert len(make_slots("cpu")) == 1
+    with pytest.raises(ConfigError, match=r"at most one process a CPU core \(5\), got 6"):
+        make_slots("cpu", workers=6)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
+def test_process_is_pinned_to_its_slot() -> None:
+    core = min(os.sched_getaffinity(0))
+    code = (
+        "from seglab.engine.slots import take_slot; import os; take_slot();"
+        "print(sorted(os.sched_getaffinity(0)))"
+    )
+    environment = {**os.environ, CPUS: str(core)}
+    out = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert out.stdout.strip() == f"[{core}]"
+    take_slot()  # without the variable nothing changes
+    assert os.sched_getaffinity(0) >= {core}
