@@ -216,7 +216,11 @@ def _compare(
     table = pd.DataFrame(rows).sort_values(
         setting.metric.name, ascending=False, kind="stable", ignore_index=True
     )
-    lines = [f"{split}/{setting.metric.name}, {setting.design.describe()}."]
+    alone = ", each for its difference alone" if setting.comparisons > 1 else ""
+    lines = [
+        f"{split}/{setting.metric.name}, {setting.design.describe()}; intervals of "
+        f"{100 * setting.level:g} %{alone}."
+    ]
     if forced:
         lines += ["Compared by force, although", *(f"  - {reason}" for reason in forced)]
     order = {label: place for place, label in enumerate(table["run"])}

@@ -111,7 +111,7 @@ def _require_alike(trained: pd.DataFrame) -> None:
     varied = [name for name in varied_settings(trained) if name not in _FOLLOWS]
     problems = []
     for name in varied:
-        values = list(dict.fromkeys(str(value) for value in trained[name]))
+        values = sorted({str(value) for value in trained[name]})
         problems.append(f"{name.removeprefix('config.')}: {', '.join(values)}")
     if problems:
         title = (

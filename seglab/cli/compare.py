@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seglab.analysis.compare import Comparison
 
-_NAMES = ("run", "model")
-_COSTS = ("M params", "GFLOPs", "hours", "ms")
+# Columns that may be folded on a terminal, to so many characters at least; numbers stay whole.
+_FOLDED = {"run": 11, "model": 11, "interval": 8, "of diff": 8, "verdict": 10}
+_ONLY_WHERE_ROOMY = ("model", "M params", "GFLOPs", "hours", "ms")
 _ROOMY, _WIDE = 130, 250
 _SUMMARY = """Compare runs: intervals, p-values corrected for many comparisons, and a verdict in words.
 
@@ -72,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
 def print_table(comparison: Comparison) -> None:
     """Print the table: as wide as it is into a file, fitted to the width of a terminal.
 
-    A narrow terminal leaves out what trainings cost and folds long names; numbers stay whole.
+    A narrow terminal leaves out models and costs and folds names and intervals.
     """
     from rich.console import Console
 
@@ -83,13 +84,12 @@ def print_table(comparison: Comparison) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDE)
     elif console.width < _ROOMY:
-        rows = [{key: row[key] for key in row if key not in _COSTS} for row in rows]
+        rows = [{key: row[key] for key in row if key not in _ONLY_WHERE_ROOMY} for row in rows]
     table = rich_table(rows, f"{comparison.split}, reference {comparison.reference}", footer=False)
     for column in table.columns:
-        if column.header in _NAMES:
-            column.overflow = "fold"
-        else:
-            column.no_wrap = True
+        least = _FOLDED.get(str(column.header))
+        column.no_wrap, column.min_width = least is None, least
+        column.overflow = "fold"
     console.print(table)
 
 

@@ -228,6 +228,7 @@ class EvaluateConfig:
     trainer: EvaluationTrainer
     suite: Suite
     predict: Predict
+    logger: Logger
     objective: Objective
     paths: Paths
 

@@ -164,6 +164,12 @@ class WandbView:
             with self._guarded("class table"):
                 self._run.log({f"tables/{split}_classes": wandb_media.class_table(rows)})
 
+    def log_table(self, key: str, rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
+        """Show rows as a table; cells that name a PNG file in `folder` become pictures."""
+        if self._run is not None:
+            with self._guarded(f"table {key}"):
+                self._run.log({key: wandb_media.table(rows, folder)})
+
     def log_confusion(self, split: str, confusion: np.ndarray, class_names: Sequence[str]) -> None:
         """Show a confusion matrix (rows = target) as table and, up to 40 classes, as chart."""
         if self._run is not None:

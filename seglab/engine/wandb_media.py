@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -52,6 +53,20 @@ def class_table(rows: Sequence[Mapping[str, Any]]) -> wandb.Table:
     return wandb.Table(
         columns=columns, data=[[_cell(row.get(column)) for column in columns] for row in rows]
     )
+
+
+def table(rows: Sequence[Mapping[str, Any]], folder: Path) -> wandb.Table:
+    """Return rows as a table; text that ends in .png is the picture of that name in `folder`."""
+    import wandb
+
+    def cell(value: Any) -> Any:
+        if isinstance(value, str) and value.endswith(".png"):
+            return wandb.Image(str(folder / value))
+        return str(value) if isinstance(value, list | np.ndarray) else _cell(value)
+
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    data = [[cell(row.get(column)) for column in columns] for row in rows]
+    return wandb.Table(columns=columns, data=data)
 
 
 def confusion_objects(confusion: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from seglab.core.files import atomic_path, write_text
 from seglab.core.labels import LabelSpace
 from seglab.data.folds import Fold, FoldPlan
 from seglab.data.manifest import Manifest
+from seglab.experiment.out_of_fold import calibrate_out_of_fold
 from seglab.experiment.views import make_view, start_view
 from seglab.metrics.names import DICE, IOU, MIOU, metric_key, safe_class_names
 from seglab.metrics.scores import iou_per_class, mean_defined
@@ -77,6 +78,8 @@ def conclude_folds(
     pooled = sum(RunRecord(run.run_dir).confusion(split) for run in runs)
     metrics = summarise_folds(scores, split)
     metrics[metric_key(split, f"{MIOU}_pooled")] = mean_defined(iou_per_class(np.asarray(pooled)))
+    metrics[metric_key(split, "ece")] = float(scores["ece"].mean())
+    metrics |= calibrate_out_of_fold([run.run_dir for run in runs], labels.num_classes, split)
     with atomic_path(record.run_dir / SCORES_FILE) as temporary:
         scores.to_parquet(temporary, index=False)
     record.write_confusion(split, np.asarray(pooled))
@@ -101,6 +104,7 @@ def _score_row(fold: Fold, run: FoldRun, split: str, labels: LabelSpace) -> dict
         "seed": record.read()["seed"], "train_images": len(fold.train_ids),
         "images": len(held_out), MIOU: metrics[metric_key(split, MIOU)],
         DICE: metrics[metric_key(split, DICE)],
+        "ece": metrics[metric_key(split, "ece")],
         **{f"{IOU}/{name}": metrics[metric_key(split, IOU, name)] for name in names},
     }  # fmt: skip
 
@@ -175,6 +179,11 @@ def _tell(
         f"{key} {metrics[key]:.4f} +- {metrics[f'{key}_std']:.4f} between folds, 95 % interval of the "
         f"mean {metrics[f'{key}_low']:.4f} to {metrics[f'{key}_high']:.4f}, pooled out of fold "
         f"{metrics[f'{key}_pooled']:.4f}",
+        highlight=False,
+    )
+    console.print(
+        f"calibration error {metrics[f'{split}/ece']:.4f}, {metrics[f'{split}/ece_calibrated']:.4f} with "
+        f"temperatures fitted out of fold (about {metrics[f'{split}/temperature']:.2f})",
         highlight=False,
     )
     console.print(f"record  {record.run_dir}", highlight=False, soft_wrap=True)

@@ -8,17 +8,16 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from seglab.analysis.objectives import judge, summary
-from seglab.analysis.objectives import rich_table as objective_table
 from seglab.analysis.tables import frame_rows, rich_table
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError, DataError
 from seglab.data.manifest import Manifest
-from seglab.engine.callbacks import TrainingInterruptedError, interruptible
 from seglab.engine.plan import inspect_device
 from seglab.engine.progress import open_console
+from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import LoopSettings, apply_threads, build_trainer
 from seglab.experiment.gallery import write_gallery
+from seglab.experiment.intervals import score_sentence
 from seglab.experiment.members import Member, load_model, members_of, require_unseen
 from seglab.experiment.parts import (
     Dataset,
@@ -30,8 +29,9 @@ from seglab.experiment.parts import (
 from seglab.experiment.plain import plain
 from seglab.experiment.predictors import build_predictor
 from seglab.experiment.suite import SuiteResult, run_corruptions, run_suite, write_suite_tables
-from seglab.experiment.summary import draw_figures, write_results, write_tables
-from seglab.metrics.names import MIOU, metric_key
+from seglab.experiment.summary import draw_figures, tell_objective, write_results, write_tables
+from seglab.experiment.train import recorded
+from seglab.experiment.views import show_evaluation
 from seglab.runs import RunRecord, new_run_dir
 
 # What an evaluation may choose anew; everything else is as the run was trained.
@@ -81,14 +81,8 @@ def evaluate(
         parent=source.run_id, seed=run_cfg.seed, tags=list(cfg.tags), notes=cfg.notes,
         main_split=cfg.data.split,
     )  # fmt: skip
-    try:
-        with interruptible():
-            metrics = _score(cfg, run_cfg, source, members, record, console)
-    except BaseException as error:
-        stopped = isinstance(error, TrainingInterruptedError)
-        record.finish("interrupted" if stopped else "failed", error)
-        raise
-    record.finish("finished")
+    with recorded(cfg, record, None) as view:
+        metrics = _score(cfg, run_cfg, source, members, record, view, console)
     return EvaluateResult(record.run_dir, metrics)
 
 
@@ -129,7 +123,7 @@ def _configuration(cfg: DictConfig, source: RunRecord) -> DictConfig:
 
 def _score(
     cfg: DictConfig, run_cfg: DictConfig, source: RunRecord, members: list[Member],
-    record: RunRecord, console: Console,
+    record: RunRecord, view: WandbView, console: Console,
 ) -> dict[str, float]:  # fmt: skip
     plan, device = make_plan(run_cfg)
     apply_threads(plan)
@@ -161,13 +155,17 @@ def _score(
     write_results(record, results)
     write_suite_tables(record.run_dir, found.tables)
     rows = write_tables(record, dataset.labels, results)
-    draw_figures(record, module, datamodule, results)
+    figures = draw_figures(record, module, datamodule, results)
     if cfg.suite.gallery:
         per_image, limit = found.result.per_image, cfg.suite.gallery
-        write_gallery(record.run_dir, module, datamodule, per_image, dataset.manifest, limit)
+        found.tables["gallery"] = write_gallery(
+            record.run_dir, module, datamodule, per_image, dataset.manifest, limit
+        )
+    show_evaluation(view, record, dataset.labels, found, rows, figures)
     names = " + ".join(member.name for member in members)
     console.print(rich_table(rows, f"{names}, {dataset.manifest.name}"))
     _tell(cfg, found, metrics, console)
+    tell_objective(cfg, record, metrics, console)
     console.print(f"record  {record.run_dir}", highlight=False, soft_wrap=True)
     return metrics
 
@@ -176,11 +174,7 @@ def _tell(
     cfg: DictConfig, found: SuiteResult, metrics: dict[str, float], console: Console
 ) -> None:  # fmt: skip
     split = cfg.data.split
-    key = metric_key(split, MIOU)
-    interval = ""
-    if f"{key}_low" in metrics:
-        interval = f", 95 % interval {metrics[f'{key}_low']:.4f} to {metrics[f'{key}_high']:.4f}"
-    console.print(f"{key} {metrics[key]:.4f}{interval}", highlight=False)
+    console.print(score_sentence(metrics, split), highlight=False)
     lines = (
         ("boundary", ("boundary_iou", "boundary_f1", "hd95", "surface_dice")),
         ("confidence", ("ece", "ece_classwise", "ece_calibrated", "temperature", "aurc")),
@@ -198,10 +192,6 @@ def _tell(
         columns = ["slice_kind", "slice", "images", "miou", "miou_low", "miou_high"]
         shown = frame_rows(found.tables["slices"][columns])
         console.print(rich_table(shown, "slices", footer=False))
-    outcomes = judge(plain(cfg.objective.targets), metrics, main_split=split)
-    if outcomes:
-        console.print(objective_table(outcomes))
-        console.print(summary(outcomes), highlight=False, soft_wrap=True)
 
 
 def _require_comparable(cfg: DictConfig, trained_on: Manifest, dataset: Dataset) -> None:

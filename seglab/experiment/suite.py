@@ -15,15 +15,13 @@ from rich.console import Console
 from seglab.augment.corruptions import CORRUPTIONS, corrupt
 from seglab.core.files import atomic_path
 from seglab.data.datamodule import SegDataModule
-from seglab.data.manifest import Manifest
 from seglab.engine.evaluation import EvalResult, Observer
 from seglab.engine.module import SegmentationModule
 from seglab.engine.observers import BoundaryObserver, ConfidenceObserver, SliceObserver
+from seglab.experiment.intervals import cost_of, groups_of, score_intervals
 from seglab.experiment.slices import score_slices
 from seglab.experiment.summary import evaluate_split
-from seglab.inference.cost import measure_cost
-from seglab.metrics.bootstrap import bootstrap_dice, bootstrap_iou, bootstrap_miou
-from seglab.metrics.names import DICE, IOU, MIOU, metric_key, safe_class_names
+from seglab.metrics.names import DICE, MIOU, metric_key, safe_class_names
 
 # One seed for all runs, so that they are compared on the same draws.
 _SEED = 0
@@ -83,59 +81,6 @@ def run_suite(
     if suite.cost:
         scores |= cost_of(module, datamodule)
     return SuiteResult(replace(result, scores=scores, per_image=per_image), tables)
-
-
-def groups_of(manifest: Manifest, per_image: pd.DataFrame) -> list[str] | None:
-    """Return the group of each scored image; None where groups are too few to be drawn.
-
-    Frames of one video are not independent, so whole videos should be drawn. With fewer than ten
-    of them an interval over groups says more about their number than about the model.
-    """
-    groups = manifest.table.set_index("sample_id").loc[per_image["sample_id"], "group"].tolist()
-    known = {group for group in groups if group is not None}
-    return [str(group) for group in groups] if len(known) >= 10 and None not in groups else None
-
-
-def score_intervals(
-    per_image: pd.DataFrame, split: str, names: tuple[str, ...], resamples: int,
-    groups: list[str] | None,
-) -> dict[str, float]:  # fmt: skip
-    """Return the ends of 95 % bootstrap intervals over images (or groups) of mIoU, Dice and IoU.
-
-    Args:
-        per_image: tp, fp and fn a image.
-        split: First part of the keys.
-        names: Of the classes, as in keys.
-        resamples: How many.
-        groups: Drawn as wholes; None draws images.
-    """
-    counts = tuple(per_image[name].tolist() for name in ("tp", "fp", "fn"))
-    options = {"resamples": resamples, "seed": _SEED, "groups": groups}
-    ends: dict[str, float] = {}
-    for name, function in ((MIOU, bootstrap_miou), (DICE, bootstrap_dice)):
-        interval = function(*counts, **options)  # type: ignore[arg-type]
-        key = metric_key(split, name)
-        ends |= {f"{key}_low": float(interval.low), f"{key}_high": float(interval.high)}
-    classes = bootstrap_iou(*counts, **options)  # type: ignore[arg-type]
-    for index, name in enumerate(names):
-        ends[metric_key(split, f"{IOU}_low", name)] = float(classes.low[index])  # type: ignore[index]
-        ends[metric_key(split, f"{IOU}_high", name)] = float(classes.high[index])  # type: ignore[index]
-    return ends
-
-
-def cost_of(module: SegmentationModule, datamodule: SegDataModule) -> dict[str, float]:
-    """Return parameters, GFLOPs and latency of one image as large as the data's first, padded."""
-    model = module.model
-    height, width = datamodule.cache.image_hw(0)
-    divisor, least = model.size_divisor, model.min_size
-    size = tuple(-(-max(side, least) // divisor) * divisor for side in (height, width))
-    device = next(model.parameters()).device
-    with module.trainer.precision_plugin.forward_context():
-        cost = measure_cost(model, (size[0], size[1]), len(model.mean), device)
-    return {
-        "cost/params_m": cost.params_m, "cost/gflops": cost.gflops,
-        "cost/latency_ms": cost.latency_ms, "cost/peak_memory_mb": cost.peak_memory_mb,
-    }  # fmt: skip
 
 
 def run_corruptions(

@@ -15,6 +15,10 @@ from rich.console import Console
 from seglab.analysis.baseline import baseline_scores
 from seglab.analysis.curves import learning_curves
 from seglab.analysis.figures import confusion_figure, samples_figure
+from seglab.analysis.objectives import judge
+from seglab.analysis.objectives import markdown_table as objective_markdown
+from seglab.analysis.objectives import rich_table as objective_table
+from seglab.analysis.objectives import summary as objective_summary
 from seglab.analysis.overlays import fit_image
 from seglab.analysis.style import save_figure
 from seglab.analysis.tables import Row, class_table, markdown_table, rich_table
@@ -26,10 +30,11 @@ from seglab.data.datamodule import SegDataModule
 from seglab.engine.checkpoint import CheckpointWriter, read_checkpoint
 from seglab.engine.evaluation import EvalResult, Observer
 from seglab.engine.module import SegmentationModule
-from seglab.engine.prediction_files import PredictionFiles
 from seglab.engine.samples import predict_samples, spread_ids
 from seglab.engine.tracking import WandbView
 from seglab.experiment.fit import Fit
+from seglab.experiment.intervals import cost_of, intervals_of, score_sentence
+from seglab.experiment.out_of_fold import OutOfFold
 from seglab.experiment.parts import Dataset
 from seglab.experiment.plain import plain
 from seglab.runs import RunRecord
@@ -58,11 +63,18 @@ def conclude(
     trainer, module, datamodule, writer = fit.trainer, fit.module, fit.datamodule, fit.writer
     load_best(module, writer)
     splits = [split for split in _FINAL_SPLITS if datamodule.has_split(split)]
+    is_fold = record.read()["kind"] == "fold"
+    kept = OutOfFold(record.run_dir, dataset.labels) if is_fold else None
+    held_out = splits[-1]
     results = {
-        split: evaluate_split(trainer, module, datamodule, split, _keepers(record, split, splits))
+        split: evaluate_split(
+            trainer, module, datamodule, split, kept.observers if kept and split == held_out else ()
+        )
         for split in splits
     }
     metrics = {key: value for result in results.values() for key, value in result.scores.items()}
+    if kept is not None:
+        metrics |= kept.close(held_out)
     history = record.history()
     best_row = history[history["epoch"] == writer.best_epoch]
     metrics |= {
@@ -71,6 +83,9 @@ def conclude(
     }
     if cfg.metrics.baseline:
         metrics |= _baselines(dataset, datamodule)
+    for result in results.values():
+        metrics |= intervals_of(result, datamodule.manifest, module.evaluator.labels)
+    metrics |= cost_of(module, datamodule)
     record.set_metrics(metrics)
     write_results(record, results)
     verdict = fit_verdict(history)
@@ -79,13 +94,8 @@ def conclude(
     figures = draw_figures(record, module, datamodule, results) | _draw_curves(record)
     _show(view, record, dataset, results, rows, figures, metrics)
     _tell(console, record, rows, metrics, verdict, splits, writer)
+    tell_objective(cfg, record, metrics, console)
     return metrics
-
-
-def _keepers(record: RunRecord, split: str, splits: Sequence[str]) -> list[PredictionFiles]:
-    """Return who keeps predictions: of a fold those on what it held out."""
-    held_out = split == splits[-1]
-    return [PredictionFiles(record.run_dir)] if record.read()["kind"] == "fold" and held_out else []
 
 
 def load_best(module: SegmentationModule, writer: CheckpointWriter) -> None:
@@ -203,6 +213,20 @@ def _show(
     record.update(wandb=view.facts())
 
 
+def tell_objective(
+    cfg: DictConfig, record: RunRecord, metrics: dict[str, float], console: Console
+) -> None:
+    """Hold the scores against `cfg.objective`; print and write the outcomes, if there are targets."""
+    objective = cfg.get("objective")
+    targets = plain(objective.targets) if objective is not None else []
+    outcomes = judge(targets, metrics, main_split=record.read()["main_split"])
+    if not outcomes:
+        return
+    write_text(record.run_dir / "objective.md", objective_markdown(outcomes))
+    console.print(objective_table(outcomes))
+    console.print(objective_summary(outcomes), highlight=False, soft_wrap=True)
+
+
 def _tell(
     console: Console, record: RunRecord, rows: list[Row], metrics: dict[str, float],
     verdict: Verdict, splits: list[str], writer: CheckpointWriter,
@@ -210,14 +234,14 @@ def _tell(
     limit = plain(record.read()["config"])["trainer"]["limit_val_batches"]
     part = f", only {limit} batches a split (trainer.limit_val_batches)" if limit else ""
     console.print(rich_table(rows, f"best weights, epoch {writer.best_epoch}{part}"))
-    if "test" not in splits:
+    if "test" not in splits and record.read()["kind"] != "fold":
         console.print("test: this data set has no test split, so nothing was scored on it")
     for name in ("constant", "colour"):
         key = f"baseline/{name}/val/miou"
         if key in metrics:
             console.print(f"baseline {name}: val/miou {metrics[key]:.4f}", highlight=False)
-    scores = "  ".join(f"{split}/miou {metrics[f'{split}/miou']:.4f}" for split in splits)
-    console.print(f"{scores}", highlight=False)
+    for split in splits:
+        console.print(score_sentence(metrics, split), highlight=False)
     console.print(verdict.sentence, highlight=False)
     console.print(f"figures {record.figures_dir}", highlight=False, soft_wrap=True)
     console.print(f"record  {record.run_dir}", highlight=False, soft_wrap=True)

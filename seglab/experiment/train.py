@@ -148,7 +148,7 @@ def _run(
     checkpoint: Path | None = None,
     resume_step: int | None = None,
 ) -> TrainResult:
-    with _recorded(cfg, record, resume_step) as view:
+    with recorded(cfg, record, resume_step) as view:
         plan, device = _plan(cfg, record)
         apply_threads(plan)
         dataset = open_dataset_of(cfg)
@@ -183,8 +183,8 @@ def only_writer(record: RunRecord) -> Iterator[None]:
 
 
 @contextmanager
-def _recorded(cfg: DictConfig, record: RunRecord, resume_step: int | None) -> Iterator[WandbView]:
-    """Close record and view with the right status, whatever happens inside."""
+def recorded(cfg: DictConfig, record: RunRecord, resume_step: int | None) -> Iterator[WandbView]:
+    """Open the view, and close record and view with the right status, whatever happens inside."""
     view = make_view(cfg, record)
     status, error = "finished", None
     try:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
+from seglab.analysis.tables import Row, frame_rows
+from seglab.core.labels import LabelSpace
 from seglab.engine.tracking import WandbView
 from seglab.engine.wandb_session import WandbConfig
 from seglab.experiment.plain import plain
+from seglab.experiment.suite import SuiteResult
 from seglab.runs import RunRecord
 
 
@@ -50,4 +55,32 @@ def start_view(
         rows = record.history().to_dict("records")
         history = [{str(key): value for key, value in row.items()} for row in rows]
     view.start(plain(cfg), history, resume_step)
+    record.update(wandb=view.facts())
+
+
+def show_evaluation(
+    view: WandbView,
+    record: RunRecord,
+    labels: LabelSpace,
+    found: SuiteResult,
+    rows: list[Row],
+    figures: Mapping[str, Path],
+) -> None:
+    """Show what an evaluation found: scores, tables, figures, and the gallery with its pictures.
+
+    Args:
+        view: Open or not.
+        record: Of the evaluation, with its metrics and pictures.
+        labels: Classes.
+        found: Result and tables of the suite.
+        rows: Table of classes.
+        figures: Files by name.
+    """
+    split = found.result.split
+    view.log_summary(record.metrics)
+    view.log_class_table(split, rows)
+    view.log_confusion(split, found.result.confusion, labels.class_names)
+    view.log_images({f"figures/{name}": path for name, path in figures.items()})
+    for name, table in found.tables.items():
+        view.log_table(f"tables/{split}_{name}", frame_rows(table), record.run_dir)
     record.update(wandb=view.facts())

@@ -68,20 +68,23 @@ def test_table_and_verdict_are_printed(seglab: Run) -> None:
     assert any(line.startswith("large is better than small by 0.") for line in lines)
 
 
-@pytest.mark.parametrize(("width", "shows_hours"), [("90", False), ("150", True)])
+@pytest.mark.parametrize(("width", "shows_hours"), [("80", False), ("150", True)])
 def test_numbers_stay_whole_on_a_terminal(
     seglab: Run, monkeypatch: pytest.MonkeyPatch, width: str, shows_hours: bool
 ) -> None:
     monkeypatch.setenv("COLUMNS", width)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("TERM", "xterm")
     for name, hits in (("20261122-173709-a-long-name", 70), ("20261122-173709-another", 80)):
         _make(Path("runs/e") / name, hits, wall_time_s=3600.0, wall_time_before_s=3600.0)
 
-    table = seglab("compare", "runs/e").out.split("val/miou, paired")[0]
+    table = seglab("compare", "runs/e", "--json", "c.json").out.split("val/miou, paired")[0]
+    worse = json.loads(Path("c.json").read_text())["rows"][1]
 
     assert "…" not in table
-    assert "no difference told" in table or "worse" in table
+    assert "worse" in table
+    assert f"{worse['miou']:.3f}" in table
+    assert f"[{worse['diff_low']:.3f}," in table
     assert ("hours" in table) == shows_hours
     assert max(len(line) for line in re.sub("\x1b[^m]*m", "", table).splitlines()) <= int(width)
 

@@ -45,3 +45,12 @@ def test_share_out_of_range_is_refused_before_any_training(seglab: Run, jobs: An
     assert answer.code == 2
     assert "data.train_fraction: expected a number (0 to 1, 0 excluded), got 1.5" in answer.err
     assert jobs.configs == []
+
+
+def test_other_epochs_data_and_model_keep_the_steps_alike(seglab: Run, jobs: Any) -> None:
+    words = ["data=synth", "model=segnet_basic", "data.train_fraction=0.5,1",
+             "trainer.max_epochs='${per_share:50,${data.train_fraction}}'"]  # fmt: skip
+    answer = seglab("train", "-m", "experiment=learning_curve", *words)
+
+    assert answer.code == 0, answer.err
+    assert [cfg.trainer.max_epochs for cfg in jobs.configs] == [100, 50]

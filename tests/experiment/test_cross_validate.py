@@ -51,6 +51,8 @@ def test_record_holds_what_the_folds_say_together(finished: RunRecord) -> None:
     assert (finished.confusion("val") == pooled).all()
     expected = mean_defined(iou_per_class(np.asarray(pooled)))
     assert finished.metrics["val/miou_pooled"] == pytest.approx(expected)
+    assert 0.05 <= finished.metrics["val/temperature"] <= 20
+    assert 0 <= finished.metrics["val/ece_calibrated"] <= 1
     table = pd.read_parquet(finished.run_dir / "fold_scores.parquet")
     assert table["miou"].tolist() == pytest.approx(scores)
     assert (finished.run_dir / "figures" / "folds.png").is_file()

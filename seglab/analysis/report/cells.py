@@ -136,8 +136,8 @@ def mark_best(
     Args:
         columns: Of the table.
         rows: Its rows.
-        comparable: Number of a row -> with which others it may be compared. Only where two or more
-            comparable rows have a value is one of them the best; equal ones are marked together.
+        comparable: Number of a row -> with which others it may be compared. Where all
+            comparable rows have one value none is the best; equal best ones are marked together.
     """
     marked = [list(row) for row in rows]
     for place, column in enumerate(columns):
@@ -151,7 +151,9 @@ def mark_best(
         for members in groups.values():
             pick = max if column.better == "high" else min
             best = pick(value for value, _ in members)
-            for value, index in members if len(members) > 1 else ():
+            if len({value for value, _ in members}) < 2:
+                continue
+            for value, index in members:
                 if value == best:
                     marked[index][place] = replace(marked[index][place], best=True)
     return tuple(tuple(row) for row in marked)
