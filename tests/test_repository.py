@@ -40,6 +40,7 @@ def places(tmp_path: Path) -> dict[str, str]:
     return {
         "DIR": str(tmp_path / "DIR"),
         "runs/synth-unet/RUN_ID": str(run),
+        "runs/synth-unet/CV_ID": str(run),
         "runs/synth-unet/20250131-120059-a1b2c3": str(run),
     }
 

@@ -9,20 +9,30 @@ from seglab.analysis.curves import learning_curves
 from seglab.analysis.data_views import class_shares, data_overview, read_manifest, tag_counts
 from seglab.analysis.evaluations import (
     corruptions_figure,
+    latest_evaluations,
     reliability,
     slices,
     slices_figure,
     worst_classes,
 )
-from seglab.analysis.failure_gallery import FailureGallery, gallery
+from seglab.analysis.failure_gallery import gallery
 from seglab.analysis.figures import confusion_figure, samples_figure
+from seglab.analysis.gallery_cases import FailureGallery
+from seglab.analysis.overlaid_curves import curves
 from seglab.analysis.overlays import blend, colour_mask, error_map
 from seglab.analysis.run_sources import labels_of, open_run
 from seglab.analysis.settings import setting_groups, varied_settings
 from seglab.analysis.style import save_figure
 from seglab.analysis.tables import class_table, markdown_table, rich_table
 from seglab.analysis.verdict import Verdict, VerdictRules, fit_verdict
-from seglab.analysis.views import confused_pairs, confusion, curves, fold_boxplot, fold_scores
+from seglab.analysis.views import (
+    confused_pairs,
+    confusion,
+    fold_boxplot,
+    fold_scores,
+    image_by_image,
+    paired_images,
+)
 from seglab.runs import RunRecord, load_histories, load_runs
 
 __all__ = [
@@ -47,12 +57,15 @@ __all__ = [
     "fold_boxplot",
     "fold_scores",
     "gallery",
+    "image_by_image",
     "labels_of",
+    "latest_evaluations",
     "learning_curves",
     "load_histories",
     "load_runs",
     "markdown_table",
     "open_run",
+    "paired_images",
     "read_manifest",
     "reliability",
     "rich_table",

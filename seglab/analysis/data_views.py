@@ -96,7 +96,11 @@ def data_overview(manifest: str | Path, title: str = "") -> Figure:
     rows = max(labels.num_classes, len(tags), 4)
     with styled():
         figure = new_figure(12.0, 1.5 + 0.27 * rows)
-        images, pixels, shown, tagged = figure.subplots(1, 4, width_ratios=[0.7, 1.3, 1.3, 1.0])
+        panels = figure.subplots(1, 4, width_ratios=[0.7, 1.3, 1.3, 1.0])
+        images, pixels, shown, tagged = panels
+        for axes in panels:
+            # Bars cover the grid, not the grid the bars.
+            axes.set_axisbelow(True)
         _draw_images(images, frame)
         _draw_classes(pixels, shares, "share", "Share of pixels (log)")
         _draw_classes(shown, shares, "image_share", "Share of images showing it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from seglab.analysis.run_sources import RunLike, open_run, run_file
+from seglab.analysis.run_sources import (
+    RunLike,
+    RunsLike,
+    open_run,
+    run_file,
+    run_title,
+    runs_table,
+)
 from seglab.analysis.style import (
     BLUE,
     GREEN,
@@ -34,6 +42,30 @@ _CORRUPTIONS = ("corruption", "severity", "miou")
 _RISK = ("coverage", "risk")
 _MAX_SLICES = 40
 ALL = "all"
+
+
+def latest_evaluations(runs: RunsLike, split: str | None = None) -> pd.DataFrame:
+    """Return the newest evaluation of each run, all of one data set and split, the best one first.
+
+    Args:
+        runs: As from `load_runs`.
+        split: val or test; that of the newest evaluation by default.
+
+    Returns:
+        Rows of `load_runs`; none where nothing was evaluated with a gallery.
+    """
+    table = runs_table(runs)
+    done = table[(table["kind"] == "eval") & (table["status"] == "finished")]
+    shown = [(Path(folder) / "gallery.parquet").is_file() for folder in done["run_dir"]]
+    done = done[np.array(shown, dtype=bool)]
+    if split is not None and "config.split" in done:
+        done = done[done["config.split"] == split]
+    if done.empty:
+        return done
+    done = done.sort_values("started", kind="stable")
+    newest, same = done.iloc[-1], ["fingerprint", "config.split"]
+    done = done[(done[same] == newest[same]).all(axis=1)].drop_duplicates("parent", keep="last")
+    return done.sort_values(f"metrics.{newest['config.split']}/miou", ascending=False)
 
 
 def slices(eval_run: RunLike) -> pd.DataFrame:
@@ -79,7 +111,7 @@ def slices_figure(eval_run: RunLike, title: str = "") -> Figure:
         axes.set_xlabel("mIoU of the slice's pooled counts; line: 95 % interval over its images")
         axes.set_xlim(left=0.0)
         axes.grid(visible=False, axis="y")
-        axes.set_title(title or f"{open_run(eval_run).run_id}: slices", fontweight="bold")
+        axes.set_title(title or f"{run_title(eval_run)}: slices", fontweight="bold")
     return figure
 
 
@@ -113,7 +145,7 @@ def corruptions_figure(eval_run: RunLike, title: str = "") -> Figure:
         axes.set_ylabel("mIoU")
         axes.set_ylim(bottom=0.0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_title(title or f"{open_run(eval_run).run_id}: corruptions", fontweight="bold")
+        axes.set_title(title or f"{run_title(eval_run)}: corruptions", fontweight="bold")
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), title="worst first")
     return figure
 
@@ -154,7 +186,7 @@ def reliability(eval_run: RunLike, class_name: str = ALL, title: str = "") -> Fi
                 axes.remove()
             risk = run_file(record, "risk_coverage.parquet", _RISK, _EVALUATE)
             _draw_risk(figure.add_subplot(panels[0, 0].get_gridspec()[:, 1]), risk)
-        figure.suptitle(title or record.run_id, x=0.01, ha="left", fontsize=11)
+        figure.suptitle(title or run_title(record), x=0.01, ha="left", fontsize=11)
     return figure
 
 
@@ -203,7 +235,7 @@ def _draw_risk(axes: Axes, risk: pd.DataFrame) -> None:
     axes.set_xlabel("share of pixels kept, most confident first")
     axes.set_ylabel("wrong among those kept")
     axes.set_title("Risk and coverage", fontweight="bold")
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right")
 
 
 def worst_classes(eval_run: RunLike, names: Sequence[str], count: int = 5) -> pd.DataFrame:

@@ -7,11 +7,11 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-import ipywidgets
+import ipywidgets  # type: ignore[import-untyped]
 import numpy as np
 from PIL import Image
 
-from seglab.analysis.failure_gallery import ANY, Case, FailureGallery, Panel
+from seglab.analysis.gallery_cases import ANY, Case, FailureGallery, Panel
 
 _WIDTH = "260px"
 _MAX_WIDTH_PX = 640

@@ -44,6 +44,12 @@ def _folder(run: RunLike) -> Path:
     return Path(str(run["run_dir"]))
 
 
+def run_title(run: RunLike) -> str:
+    """Return how figures call a run: its experiment and its id."""
+    record = open_run(run)
+    return f"{record.read()['experiment']} {record.run_id}"
+
+
 def runs_table(runs: RunsLike) -> pd.DataFrame:
     """Return the table of `load_runs` of some runs.
 

@@ -52,7 +52,8 @@ def setting_groups(
     for number, key in enumerate(keys):
         groups.setdefault(key, []).append(number)
     tables = [runs.iloc[numbers] for numbers in groups.values()]
-    names = _names(tables, varied, len({str(name) for name in runs["experiment"]}) > 1)
+    experiments = "experiment" not in varied and runs["experiment"].nunique() > 1
+    names = _names(tables, varied, experiments)
     return dict(zip(names, tables, strict=True))
 
 
@@ -83,16 +84,24 @@ def _names(tables: list[pd.DataFrame], varied: Sequence[str], experiments: bool)
     names = []
     for table in tables:
         first = table.iloc[0]
-        said = [f"{one} {_plain(first[name])}" for name, one in zip(varied, short, strict=True)]
+        said = [
+            f"{one} {_plain(first[name])}" if name.startswith("config.") else str(first[name])
+            for name, one in zip(varied, short, strict=True)
+        ]
         if len(said) > _MAX_NAMED or (not said and not experiments):
             said = [str(first["name"] or "") if first["name"] == first["name"] else ""]
         parts = [str(first["experiment"])] if experiments else []
-        names.append(", ".join([*parts, *filter(None, said)]) or str(first["run_id"]))
+        names.append(", ".join([*parts, *filter(None, said)]) or _id(first))
     return _distinct(names, tables)
 
 
 def _distinct(names: list[str], tables: list[pd.DataFrame]) -> list[str]:
     return [
-        name if names.count(name) == 1 else f"{name} ({table.iloc[0]['run_id']})"
+        name if names.count(name) == 1 else f"{name} ({_id(table.iloc[0])})"
         for name, table in zip(names, tables, strict=True)
     ]
+
+
+def _id(run: pd.Series) -> str:
+    """Return the run id; folds go by their cross-validation's."""
+    return str(run["parent"] if run.get("kind") == "fold" else run["run_id"])

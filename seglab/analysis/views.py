@@ -1,4 +1,4 @@
-"""What notebooks ask of runs in one call: curves of many, a confusion matrix, folds.
+"""What notebooks ask of one or two runs in one call: confusions, single images, folds.
 
 Each function takes a run as a folder, a record or a row of `load_runs`, and returns a figure that
 Jupyter shows or a table; nothing is written.
@@ -6,158 +6,21 @@ Jupyter shows or a table; nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from seglab.analysis.figures import confusion_figure
 from seglab.analysis.folds import fold_boxplot as draw_folds
-from seglab.analysis.run_sources import RunLike, RunsLike, labels_of, open_run, run_file, runs_table
-from seglab.analysis.settings import setting_groups
-from seglab.analysis.style import (
-    BLUE,
-    GREEN,
-    MUTED,
-    ORANGE,
-    PINK,
-    SKY,
-    YELLOW,
-    bare,
-    new_figure,
-    styled,
-)
-from seglab.analysis.verdict import TRAIN_LOSS, VAL_LOSS, VAL_MIOU, curve
+from seglab.analysis.run_sources import RunLike, labels_of, open_run, run_file, run_title
+from seglab.analysis.style import BLUE, MUTED, new_figure, styled
 from seglab.core.errors import DataError
-from seglab.runs import RunRecord
 
-Band = Literal["std", "range", "none"]
 Normalise = Literal["target", "prediction"]
 
-_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, YELLOW)
-_DASHES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
-_TITLES = {TRAIN_LOSS: "Training loss", VAL_LOSS: "Validation loss", VAL_MIOU: "Validation mIoU"}
-_MAX_GROUPS = 12
 _BY_TRAINING = "train with `seglab train cv=kfold` to get one"
-
-
-def curves(
-    runs: RunsLike,
-    metrics: Sequence[str] = (TRAIN_LOSS, VAL_LOSS, VAL_MIOU),
-    by: str | Sequence[str] | None = None,
-    band: Band = "std",
-) -> Figure:
-    """Draw the learning curves of several runs over each other, seeds and folds as one band.
-
-    Args:
-        runs: A table from `load_runs`, a folder, or a list of runs; those without a history (a
-            cross-validation itself, evaluations) are left out.
-        metrics: Columns of the histories; one panel each.
-        by: Columns that make a setting, such as `model.arch`; None: whatever the runs differ in.
-        band: Around the mean of a setting's runs, where at least two have the epoch: one standard
-            deviation (n - 1) to each side, the range from lowest to highest, or none. Each run is
-            drawn as a thin line as well.
-
-    Returns:
-        A figure with one legend for all panels.
-
-    Raises:
-        DataError: No run has a history, or there are too many settings to tell apart.
-    """
-    table = runs_table(runs)
-    histories = {str(folder): RunRecord.open(folder).history() for folder in table["run_dir"]}
-    table = table[[not histories[str(folder)].empty for folder in table["run_dir"]]]
-    if table.empty:
-        raise DataError("none of the runs has a learning curve; give trainings or folds")
-    groups = setting_groups(table, by)
-    if len(groups) > _MAX_GROUPS:
-        raise DataError(
-            f"{len(groups)} settings cannot be told apart in one figure, at most {_MAX_GROUPS}; "
-            "choose some rows of the table, or group by fewer columns with by=..."
-        )
-    with styled():
-        figure = new_figure(3.7 * len(metrics), 3.0 + 0.17 * len(groups))
-        panels = figure.subplots(1, len(metrics), squeeze=False)[0]
-        for axes, metric in zip(panels, metrics, strict=True):
-            for number, rows in enumerate(groups.values()):
-                members = [curve(histories[str(folder)], metric) for folder in rows["run_dir"]]
-                _draw_group(axes, members, number, band)
-            _finish(axes, metric)
-        labels = [f"{name} ({len(rows)} runs)" if len(rows) > 1 else name
-                  for name, rows in groups.items()]  # fmt: skip
-        handles = [_legend_line(number) for number in range(len(groups))]
-        figure.legend(handles, labels, loc="outside lower left", ncols=1)
-    return figure
-
-
-def _legend_line(number: int) -> Line2D:
-    colour, dash = _COLOURS[number % len(_COLOURS)], _DASHES[number // len(_COLOURS)]
-    return Line2D([], [], color=colour, linestyle=dash)
-
-
-def mean_and_band(
-    members: Sequence[tuple[np.ndarray, np.ndarray]], band: Band = "std"
-) -> pd.DataFrame:
-    """Return the mean of curves epoch by epoch, and how far they lie apart.
-
-    Args:
-        members: Epochs and values of each curve.
-        band: As for `curves`.
-
-    Returns:
-        Columns mean, low, high and count by epoch; low and high are NaN where fewer than two
-        curves have the epoch.
-    """
-    series = [pd.Series(values, index=epochs) for epochs, values in members if len(epochs)]
-    if not series:
-        return pd.DataFrame(columns=["mean", "low", "high", "count"], dtype=np.float64)
-    together = pd.concat(series, axis=1).sort_index()
-    mean, count = together.mean(axis=1), together.count(axis=1)
-    if band == "range":
-        low, high = together.min(axis=1), together.max(axis=1)
-    else:
-        spread = together.std(axis=1, ddof=1)
-        low, high = mean - spread, mean + spread
-    alone = (count < 2) | (band == "none")
-    return pd.DataFrame(
-        {"mean": mean, "low": low.mask(alone), "high": high.mask(alone), "count": count}
-    )
-
-
-def _draw_group(
-    axes: Axes, members: Sequence[tuple[np.ndarray, np.ndarray]], number: int, band: Band
-) -> None:
-    colour, dash = _COLOURS[number % len(_COLOURS)], _DASHES[number // len(_COLOURS)]
-    table = mean_and_band(members, band)
-    if table.empty:
-        return
-    if len(members) > 1:
-        for epochs, values in members:
-            axes.plot(epochs, values, color=colour, linewidth=0.6, alpha=0.4)
-        axes.fill_between(
-            table.index.to_numpy(float), table["low"], table["high"], color=colour, alpha=0.18,
-            linewidth=0,
-        )  # fmt: skip
-    few = "o" if len(table) < 3 else ""
-    axes.plot(table.index, table["mean"], color=colour, linestyle=dash, marker=few, markersize=4)
-
-
-def _finish(axes: Axes, metric: str) -> None:
-    axes.set_title(_TITLES.get(metric, metric), fontweight="bold")
-    if not axes.lines:
-        bare(axes)
-        axes.text(0.5, 0.5, f"no run has {metric}", ha="center", va="center", color=MUTED,
-                  transform=axes.transAxes)  # fmt: skip
-        return
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    if not metric.endswith("loss"):
-        axes.set_ylim(bottom=0.0)
 
 
 def confusion(
@@ -181,7 +44,7 @@ def confusion(
     record = open_run(run)
     split = split or str(record.read()["main_split"])
     matrix = record.confusion(split)
-    title = title or f"{record.run_id}, {split}"
+    title = title or f"{run_title(record)}, {split}"
     names = labels_of(record).class_names
     if normalise == "target":
         return confusion_figure(matrix, names, title)
@@ -242,4 +105,52 @@ def fold_boxplot(cv_run: RunLike, title: str = "") -> Figure:
         RunNotFoundError: The run is no finished cross-validation.
     """
     record = open_run(cv_run)
-    return draw_folds(fold_scores(record), title or record.run_id)
+    return draw_folds(fold_scores(record), title or run_title(record))
+
+
+def paired_images(run: RunLike, other: RunLike, split: str | None = None) -> pd.DataFrame:
+    """Return the images that two runs scored, those on which the second is better by most first.
+
+    Args:
+        run: A run with scores of single images.
+        other: Another.
+        split: val or test; the first run's main one by default.
+
+    Returns:
+        Columns sample_id, miou (of the first), miou_other and gain (first minus other).
+
+    Raises:
+        DataError: A run kept no scores of single images, or there is no image in common.
+    """
+    first, second = open_run(run), open_run(other)
+    split = split or str(first.read()["main_split"])
+    own, others = (
+        frame.loc[frame["split"] == split, ["sample_id", "miou"]]
+        for frame in (first.per_image(), second.per_image())
+    )
+    pair = own.merge(others, on="sample_id", suffixes=("", "_other"))
+    if pair.empty:
+        raise DataError(
+            f"{first.run_id} and {second.run_id} scored no image of the split {split} in common; "
+            "evaluate both on the same data"
+        )
+    gain = pair["miou"] - pair["miou_other"]
+    return pair.assign(gain=gain).sort_values("gain", kind="stable").reset_index(drop=True)
+
+
+def image_by_image(run: RunLike, other: RunLike, split: str | None = None) -> Figure:
+    """Draw the mIoU of each image under two runs against each other; see `paired_images`."""
+    pair = paired_images(run, other, split)
+    better = float((pair["gain"] > 0).mean())
+    with styled():
+        figure = new_figure(4.6, 4.6)
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=":")
+        axes.scatter(pair["miou_other"], pair["miou"], s=16, color=BLUE, alpha=0.65, linewidth=0)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        axes.set_xlabel(f"mIoU of an image: {run_title(open_run(other))}")
+        axes.set_ylabel(run_title(open_run(run)))
+        title = f"{len(pair)} images, {better:.0%} of them better than with the other"
+        axes.set_title(title, fontweight="bold", fontsize=9)
+    return figure

@@ -11,6 +11,7 @@ from rich.console import Console
 from seglab.analysis.tables import frame_rows, rich_table
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError, DataError
+from seglab.core.targets import parse_targets, require_classes
 from seglab.data.manifest import Manifest
 from seglab.engine.plan import inspect_device
 from seglab.engine.progress import open_console
@@ -29,7 +30,13 @@ from seglab.experiment.parts import (
 from seglab.experiment.plain import plain
 from seglab.experiment.predictors import build_predictor
 from seglab.experiment.suite import SuiteResult, run_corruptions, run_suite, write_suite_tables
-from seglab.experiment.summary import draw_figures, tell_objective, write_results, write_tables
+from seglab.experiment.summary import (
+    draw_figures,
+    targets_of,
+    tell_objective,
+    write_results,
+    write_tables,
+)
 from seglab.experiment.train import recorded
 from seglab.experiment.views import show_evaluation
 from seglab.runs import RunRecord, new_run_dir
@@ -165,7 +172,7 @@ def _score(
     names = " + ".join(member.name for member in members)
     console.print(rich_table(rows, f"{names}, {dataset.manifest.name}"))
     _tell(cfg, found, metrics, console)
-    tell_objective(cfg, record, metrics, console)
+    tell_objective(targets_of(cfg) or targets_of(run_cfg), record, metrics, console)
     console.print(f"record  {record.run_dir}", highlight=False, soft_wrap=True)
     return metrics
 
@@ -195,6 +202,7 @@ def _tell(
 
 
 def _require_comparable(cfg: DictConfig, trained_on: Manifest, dataset: Dataset) -> None:
+    require_classes(parse_targets(targets_of(cfg)), dataset.labels.class_names)
     names, own = dataset.labels.class_names, trained_on.labels.class_names
     if names != own:
         raise ConfigError(

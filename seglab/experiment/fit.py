@@ -13,6 +13,7 @@ from rich.console import Console
 
 from seglab.core.errors import ConfigError, DataError, nearest
 from seglab.core.labels import LabelSpace
+from seglab.core.targets import parse_targets, require_classes
 from seglab.data.datamodule import SegDataModule
 from seglab.engine.callbacks import (
     FiniteLossGuard,
@@ -107,6 +108,9 @@ def prepare_fit(
             "import it with one (data.options.val_fraction=0.2 where the importer has it)"
         )
     _check_monitor(cfg.monitor.metric, dataset.labels)
+    if cfg.get("objective") is not None:
+        targets = parse_targets(plain(cfg.objective.targets))
+        require_classes(targets, dataset.labels.class_names)
     limit = cfg.trainer.limit_train_batches
     steps_per_epoch = min(datamodule.steps_per_epoch, limit or datamodule.steps_per_epoch)
     module = build_module(cfg, dataset, plan, steps_per_epoch)

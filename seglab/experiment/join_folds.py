@@ -10,12 +10,11 @@ from rich.console import Console
 
 from seglab.core.errors import ConfigError, DataError, list_problems
 from seglab.core.files import hash_json
-from seglab.data.folds import FoldPlan, fold_manifest
 from seglab.data.manifest import Manifest
 from seglab.engine.progress import open_console
 from seglab.experiment.collect import FoldRun, conclude_folds, require_all_folds
 from seglab.experiment.folds import plan_folds
-from seglab.experiment.parts import open_manifest_of
+from seglab.experiment.parts import open_manifest_of, part_of
 from seglab.experiment.plain import plain
 from seglab.experiment.train import TrainResult, saved_config
 from seglab.runs import RunRecord, new_run_dir
@@ -46,7 +45,7 @@ def collect(run_dirs: Sequence[Path], console: Console | None = None) -> TrainRe
     plan = plan_folds(cfg, manifest)
     runs = [FoldRun(str(record.read()["fold"]), record.run_dir.absolute()) for record in records]
     require_all_folds(plan, runs)
-    _require_same_data(plan, manifest, runs)
+    _require_same_data(records, manifest)
     order = {fold.name: number for number, fold in enumerate(plan.folds)}
     runs.sort(key=lambda run: order[run.name])
     config = plain(cfg)
@@ -87,12 +86,11 @@ def _require_same_training(records: Sequence[RunRecord]) -> None:
         raise ConfigError(problems)
 
 
-def _require_same_data(plan: FoldPlan, manifest: Manifest, runs: Sequence[FoldRun]) -> None:
-    folds = {fold.name: fold for fold in plan.folds}
+def _require_same_data(records: Sequence[RunRecord], manifest: Manifest) -> None:
     problems = []
-    for run in runs:
-        trained_on = RunRecord(run.run_dir).read()["dataset_fingerprint"]
-        if trained_on != fold_manifest(manifest, folds[run.name]).fingerprint:
-            problems.append(f"{run.name} ({run.run_dir}) was trained on other data or other folds")
+    for record in records:
+        own = part_of(saved_config(record), manifest)
+        if record.read()["dataset_fingerprint"] != own.fingerprint:
+            problems.append(f"{record.run_id} was trained on other data or other folds")
     if problems:
         raise DataError(list_problems("the data changed between the folds", problems))

@@ -76,8 +76,13 @@ def open_dataset_of(cfg: DictConfig) -> Dataset:
     cache = PackedCache.open(
         manifest, Path(cfg.paths.cache_dir).expanduser(), size, channels=cfg.model.in_channels
     )
-    part = as_the_fold_sees_it(cfg, manifest)
-    return Dataset(subset_train(part, cfg.data.get("train_fraction", 1.0), cfg.seed), cache)
+    return Dataset(part_of(cfg, manifest), cache)
+
+
+def part_of(cfg: DictConfig, manifest: Manifest) -> Manifest:
+    """Return the part of a data set that a training sees: its fold, and a share of the training."""
+    share = cfg.data.get("train_fraction", 1.0)
+    return subset_train(as_the_fold_sees_it(cfg, manifest), share, cfg.seed)
 
 
 def open_manifest_of(cfg: DictConfig) -> Manifest:

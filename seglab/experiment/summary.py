@@ -94,7 +94,7 @@ def conclude(
     figures = draw_figures(record, module, datamodule, results) | _draw_curves(record)
     _show(view, record, dataset, results, rows, figures, metrics)
     _tell(console, record, rows, metrics, verdict, splits, writer)
-    tell_objective(cfg, record, metrics, console)
+    tell_objective(targets_of(cfg), record, metrics, console)
     return metrics
 
 
@@ -213,12 +213,15 @@ def _show(
     record.update(wandb=view.facts())
 
 
+def targets_of(cfg: DictConfig) -> list[str]:
+    """Return the targets of `cfg.objective`; none for records older than objectives."""
+    return plain(cfg.objective.targets) if cfg.get("objective") is not None else []
+
+
 def tell_objective(
-    cfg: DictConfig, record: RunRecord, metrics: dict[str, float], console: Console
+    targets: list[str], record: RunRecord, metrics: dict[str, float], console: Console
 ) -> None:
-    """Hold the scores against `cfg.objective`; print and write the outcomes, if there are targets."""
-    objective = cfg.get("objective")
-    targets = plain(objective.targets) if objective is not None else []
+    """Hold the scores against targets; print and write the outcomes, if there are any."""
     outcomes = judge(targets, metrics, main_split=record.read()["main_split"])
     if not outcomes:
         return

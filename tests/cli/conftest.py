@@ -74,8 +74,8 @@ def seglab(
 def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """Replace the training, which needs torch, by one that only remembers."""
     jobs = Jobs()
-    module = types.ModuleType("seglab.experiment.train")
-    module.train = jobs.train  # type: ignore[attr-defined]
-    module.resume = jobs.resumed.append  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "seglab.experiment.train", module)
+    module = types.ModuleType("seglab.experiment.cross_validate")
+    module.launch = jobs.train  # type: ignore[attr-defined]
+    module.take_up = jobs.resumed.append  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "seglab.experiment.cross_validate", module)
     return jobs

@@ -24,10 +24,14 @@ CHOICES = sorted(
 EXTRA: dict[tuple[str, str], list[str]] = {}
 
 
+OF_EVALUATE = ("suite", "predict")
+
+
 @pytest.mark.parametrize(("group", "choice"), CHOICES, ids=lambda one: one)
 def test_every_choice_composes_and_is_sound(group: str, choice: str) -> None:
     words = [f"{group}={choice}", *EXTRA.get((group, choice), [])]
-    checked = check_overrides("train", words, allow_missing=True)
+    app = "evaluate" if group in OF_EVALUATE else "train"
+    checked = check_overrides(app, words, allow_missing=True)
 
     assert checked.problems == []
 

@@ -184,7 +184,8 @@ def _cross_validation(files: RunFiles) -> CrossValidation:
     for folder in find_runs(files.folder / "folds", depth=1):
         history = RunFiles(folder, files.problems).history()
         if not history.empty:
-            folds[folder.name] = history
+            # A fold's run id begins with that of its cross-validation, which says nothing here.
+            folds[folder.name.removeprefix(f"{files.folder.name}-")] = history
     return CrossValidation(files.table("fold_scores.parquet", FOLD_SCORES), folds)
 
 

@@ -30,6 +30,11 @@ from seglab.analysis.report.svg import Axis
 from seglab.metrics.names import metric_key
 
 _CLEAN = "none"
+_CALIBRATION = (
+    ("ece", 4), ("ece_classwise", 4), ("ece_calibrated", 4), ("temperature", 2), ("aurc", 4),
+)  # fmt: skip
+# One grid for all runs, so that the reader's pointer meets them at the same coverage.
+_COVERAGES = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,11 @@ def having(runs: Sequence[RunView], table: str) -> list[RunView]:
 
 
 def slices_table(runs: Sequence[RunView]) -> Table:
-    """Return one row a slice: for one run with all its scores, for several one mIoU column a run."""
+    """Return one row a slice: for one run with all its scores, for several one mIoU column a run.
+
+    Args:
+        runs: Scored on the same data.
+    """
     if len(runs) == 1:
         return slices_of_one(runs[0])
     by_run = [_by_slice(run.tables["slices"]) for run in runs]
@@ -63,7 +72,7 @@ def slices_table(runs: Sequence[RunView]) -> Table:
         rows.append((text_cell(key[1], sub=key[0]), whole_cell(first.get("images")), *scores))
     # Within a row, not a column, lies what can be compared: the same images, other runs.
     marked = tuple(_mark_row(row, 2) for row in scale_bands(rows))
-    return Table("slices-table", "mIoU by slice and run", columns, marked)
+    return Table(f"slices-of-{runs[0].key}", "mIoU by slice and run", columns, marked)
 
 
 def _mark_row(row: tuple[Cell, ...], first: int, better: Better = "high") -> tuple[Cell, ...]:
@@ -120,7 +129,9 @@ def corruption_block(runs: Sequence[RunView], slots: Mapping[str, int]) -> Block
         Column("mean share of clean", note="mIoU under this corruption as a share of the clean mIoU"),
     )  # fmt: skip
     rows = [_corruption_row(run, name, levels) for name in names for run in runs]
-    return Block(charts, Table("corruptions-table", "mIoU by severity", columns, tuple(rows)))
+    return Block(
+        charts, Table(f"corruptions-{runs[0].key}", "mIoU by severity", columns, tuple(rows))
+    )
 
 
 def _levels(run: RunView, name: str) -> dict[int, float]:
@@ -170,18 +181,19 @@ def calibration_block(runs: Sequence[RunView], slots: Mapping[str, int]) -> Bloc
         Column("run", numeric=False),
         Column("ECE", better="low", note="Expected calibration error"),
         Column("ECE by class", better="low", note="Mean of the calibration errors of single classes"),
+        Column("ECE calibrated", better="low", note="After the logits are divided by the temperature"),
         Column("temperature", note="What the logits are divided by to calibrate them; 1: as is"),
         Column("AURC", better="low", note="Area under the risk-coverage curve"),
     )  # fmt: skip
     rows = [
         (text_cell(run.label, link=run.key),
          *(number_cell(run.metric(metric_key(run.split, name)), digits)
-           for name, digits in (("ece", 4), ("ece_classwise", 4), ("temperature", 2), ("aurc", 4))))
+           for name, digits in _CALIBRATION))
         for run in runs
     ]  # fmt: skip
     numbers = any(cell.value is not None for row in rows for cell in row[1:])
-    marked = mark_best(columns, rows, lambda index: (runs[index].fingerprint, runs[index].split))
-    table = Table("calibration-table", "Calibration in numbers", columns, marked)
+    marked = mark_best(columns, rows)
+    table = Table(f"calibration-{runs[0].key}", "Calibration in numbers", columns, marked)
     return Block(tuple(charts), table if numbers else None, _gaps_by_class(runs))
 
 
@@ -201,7 +213,7 @@ def _gaps_by_class(runs: Sequence[RunView]) -> Table | None:
         _mark_row((text_cell(name), *(number_cell(found.get(name), 4) for found in gaps)), 1, "low")
         for name in names
     ]
-    return Table("gaps-table", "Calibration error by class", columns, tuple(rows))
+    return Table(f"gaps-{with_bins[0].key}", "Calibration error by class", columns, tuple(rows))
 
 
 def _gaps(frame: pd.DataFrame) -> dict[str, float]:
@@ -231,9 +243,13 @@ def _risk_coverage(runs: Sequence[RunView], slots: Mapping[str, int]) -> Chart:
     lines = []
     for run in runs:
         frame = run.tables["risk_coverage"][["coverage", "risk"]].dropna().sort_values("coverage")
-        lines.append(Line(run.label, frame["coverage"].to_numpy(float),
-                          frame["risk"].to_numpy(float), slots[run.key]))  # fmt: skip
-    values = np.concatenate([line.y for line in lines])
+        if frame.empty:
+            continue
+        coverage, risk = frame["coverage"].to_numpy(float), frame["risk"].to_numpy(float)
+        first, last = np.searchsorted(_COVERAGES, [coverage[0] - 1e-9, coverage[-1] + 1e-9])
+        across = _COVERAGES[first:last]
+        lines.append(Line(run.label, across, np.interp(across, coverage, risk), slots[run.key]))
+    values = np.concatenate([np.empty(0), *(line.y for line in lines)])
     said = "; ".join(
         f"{line.label} {line.y[-1]:.3f} with all pixels" for line in lines if len(line.x)
     )

@@ -59,7 +59,7 @@ EVALUATION_TABLES = {
     "risk_coverage": TableShape((), ("risk",), ("coverage",)),
 }
 GALLERY = TableShape(("case_id", "sample_id"))
-FOLD_SCORES = TableShape((), ("miou",), ("repeat", "fold"))
+FOLD_SCORES = TableShape(("fold",), ("miou",))
 
 # What a file someone else wrote can make its reader raise; ArrowInvalid is a ValueError.
 READ_ERRORS = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +22,7 @@ from seglab.analysis.report.curves import Chart, score_chart
 from seglab.analysis.report.model import RunView
 from seglab.analysis.report.plots import Spread, spread_chart
 from seglab.analysis.report.svg import Axis
-from seglab.metrics.names import DICE, MIOU, metric_key
-
-_IOU = "iou_"
+from seglab.metrics.names import DICE, IOU, MIOU, metric_key
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def cross_validation_view(run: RunView) -> CrossValidationView:
     content = run.cross_validation
     scores = content.scores if content else None
     charts = []
-    if scores is not None:
+    if scores is not None and _class_columns(scores):
         charts.append(_spread_by_class(run, scores))
     if content and content.folds:
         slots = {name: number for number, name in enumerate(content.folds)}
@@ -74,7 +73,7 @@ def _facts(run: RunView, scores: pd.DataFrame | None) -> tuple[tuple[str, str, s
             facts.append((f"{title}, pooled out of fold", f"{pooled:.3f}", "one matrix, all folds"))
     if scores is not None:
         done = int((_column(scores, "status") == "finished").sum())
-        repeats = scores["repeat"].nunique()
+        repeats = scores["repeat"].nunique() if "repeat" in scores else 1
         remark = f"{repeats} repeats" if repeats > 1 else ""
         facts.append(("folds finished", f"{done} of {len(scores)}", remark))
     return tuple(facts)
@@ -82,19 +81,17 @@ def _facts(run: RunView, scores: pd.DataFrame | None) -> tuple[tuple[str, str, s
 
 def fold_table(key: str, scores: pd.DataFrame) -> Table:
     """Return one row a fold. None is marked as the best: each is scored on data of its own."""
-    names = [str(name) for name in scores if str(name).startswith(_IOU)]
+    names = _class_columns(scores)
     columns = (
-        Column("fold", numeric=False), Column("mIoU"), Column("Dice"),
-        Column("images"), *(Column(f"IoU {name.removeprefix(_IOU)}", "iou") for name in names),
+        Column("fold", numeric=False), Column("mIoU"), Column("Dice"), Column("images"),
+        *(Column(f"IoU {name}", "iou") for name in names.values()),
         Column("status", numeric=False),
     )  # fmt: skip
-    several = scores["repeat"].nunique() > 1
     rows = []
     for row in scores.to_dict(orient="records"):
-        fold = f"repeat {row['repeat']}, fold {row['fold']}" if several else f"fold {row['fold']}"
         status = str(row.get("status", "-"))
         rows.append((
-            text_cell(fold, sub=str(row.get("run_id") or "")),
+            text_cell(_fold_name(row)),
             *(number_cell(as_number(row.get(name))) for name in ("miou", "dice")),
             whole_cell(row.get("images")),
             *(number_cell(as_number(row.get(name))) for name in names),
@@ -103,22 +100,44 @@ def fold_table(key: str, scores: pd.DataFrame) -> Table:
     return Table(key, "Scores by fold", columns, tuple(rows))
 
 
+def _fold_name(row: Mapping[Hashable, object]) -> str:
+    """Return the name of a fold; one that is a number gets its repeat with it, if known."""
+    fold, repeat = row["fold"], as_number(row.get("repeat"))
+    if not math.isfinite(as_number(fold)):
+        return str(fold)
+    return f"r{repeat:.0f}-f{fold}" if math.isfinite(repeat) else f"fold {fold}"
+
+
+def _class_columns(scores: pd.DataFrame) -> dict[str, str]:
+    """Return the columns with the IoU of a class, and the class."""
+    return {
+        str(column): str(column).removeprefix(start)
+        for start in (f"{IOU}/", f"{IOU}_")
+        for column in scores
+        if str(column).startswith(start)
+    }
+
+
 def _spread_by_class(run: RunView, scores: pd.DataFrame) -> Chart:
-    names = [str(name) for name in scores if str(name).startswith(_IOU)]
     spreads = []
-    for name in names:
-        values = pd.to_numeric(scores[name], errors="coerce").to_numpy(float)
+    for column, name in _class_columns(scores).items():
+        values = pd.to_numeric(scores[column], errors="coerce").to_numpy(float)
         finite = values[np.isfinite(values)]
         ends = (float(finite.min()), float(finite.max())) if finite.size else (math.nan, math.nan)
-        spreads.append(Spread(name.removeprefix(_IOU), math.nan, *ends, tuple(finite.tolist())))
+        spreads.append(Spread(name, math.nan, *ends, tuple(finite.tolist())))
     said = "; ".join(
-        f"{spread.label} {spread.low:.2f} to {spread.high:.2f}" for spread in spreads
+        f"{spread.label} {spread.low:.2f} to {spread.high:.2f}"
+        for spread in spreads
         if math.isfinite(spread.low)
-    )  # fmt: skip
-    svg = spread_chart(spreads, f"IoU of each class over the folds of {run.label}: {said}", "IoU",
-                       axis=Axis.around([], floor=0.0, ceiling=1.0))  # fmt: skip
+    )
+    axis = Axis.around([], floor=0.0, ceiling=1.0)
+    words = f"IoU of each class over the folds of {run.label}: {said}"
     note = "A dot is a fold, the box holds the middle half, the bar in it is the median."
-    return Chart("IoU of each class over the folds", svg, note=note)
+    return Chart(
+        "IoU of each class over the folds",
+        spread_chart(spreads, words, "IoU", axis=axis),
+        note=note,
+    )
 
 
 def _column(frame: pd.DataFrame, name: str) -> pd.Series:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,9 +123,39 @@ class RunView:
         value = self.facts["dataset_fingerprint"]
         return None if value is None else str(value)
 
+    @property
+    def data_name(self) -> str:
+        """Name of the data set in the configuration; empty if it has none."""
+        data = self.facts["config"].get("data")
+        return str(data.get("name") or "") if isinstance(data, dict) else ""
+
+    @property
+    def scored_on(self) -> Hashable:
+        """What two runs must share for their scores to be compared: data, split and classes."""
+        return self.fingerprint, self.split, self.class_names
+
     def metric(self, key: str) -> float:
         """Return a score; NaN where the run has none of that name."""
         return self.metrics.get(key, float("nan"))
+
+
+def by_data(runs: Sequence[RunView]) -> list[tuple[str, list[RunView]]]:
+    """Return runs in groups that were scored on the same data, each with a title.
+
+    The title is empty where there is one group only.
+    """
+    groups: dict[Hashable, list[RunView]] = {}
+    for run in runs:
+        groups.setdefault(run.scored_on, []).append(run)
+    if len(groups) == 1:
+        return [("", list(runs))]
+    return [
+        (
+            f"{members[0].data_name or 'data'}, {members[0].split} ({members[0].fingerprint})",
+            members,
+        )
+        for members in groups.values()
+    ]
 
 
 @dataclass(frozen=True)

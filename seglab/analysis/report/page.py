@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from seglab.analysis.report import cases, cells, confusion, curves, evaluation, folds
-from seglab.analysis.report.model import Picture, Report, RunView
+from seglab.analysis.report.model import Picture, Report, RunView, by_data
 from seglab.analysis.report.plots import Spread, spread_chart
 from seglab.analysis.report.runs_table import runs_table, splits_of
 from seglab.analysis.report.svg import NUM_SLOTS, series_class
@@ -97,15 +97,17 @@ def page_content(report: Report) -> dict[str, Any]:
         "cross_validations": [folds.cross_validation_view(run) for run in runs if run.kind == "cv"],
         "matrices": [_matrices(run) for run in matrices[:_MAX_MATRICES]],
         "num_matrices": len(matrices),
-        "slices": evaluation.slices_table(sliced) if sliced else None,
-        "slices_by_run": [evaluation.slices_of_one(run) for run in sliced] if len(sliced) > 1 else [],
-        "corruptions": evaluation.corruption_block(corrupted, slots) if corrupted else None,
-        "calibration": evaluation.calibration_block(calibrated, slots) if calibrated else None,
+        "slices": [(title, evaluation.slices_table(group), group) for title, group in by_data(sliced)],
+        "slices_of_one": evaluation.slices_of_one,
+        "corruptions": [(title, evaluation.corruption_block(group, slots))
+                        for title, group in by_data(corrupted)],
+        "calibration": [(title, evaluation.calibration_block(group, slots))
+                        for title, group in by_data(calibrated)],
         "entries": entries,
         "choices": {name: cases.choices(entries, name)
                     for name in ("class_names", "error_types", "reasons")},
         "gallery_runs": sum(bool(run.cases) for run in runs),
-        "palette": _palette(runs),
+        "palettes": _palettes(runs),
         "class_tables": {run.key: _class_table(run) for run in runs},
         "absent": absent_sentences(runs),
         "stored": _stored(report),
@@ -122,7 +124,7 @@ def header_facts(report: Report) -> list[tuple[str, str]]:
     versions = _distinct((run.facts["packages"] or {}).get("seglab") for run in runs)
     return [
         ("Runs", counted),
-        ("Data", _distinct(_data_name(run) for run in runs)),
+        ("Data", _distinct(run.data_name for run in runs)),
         ("Fingerprint", _distinct(run.fingerprint for run in runs)),
         ("Made with", f"seglab {versions}"),
         ("Commit", commits),
@@ -131,20 +133,16 @@ def header_facts(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def _distinct(values: Any) -> str:
-    found = dict.fromkeys(str(value) for value in values if value)
-    return ", ".join(found) or "not recorded"
+def _distinct(values: Iterable[object], limit: int = 3) -> str:
+    found = list(dict.fromkeys(str(value) for value in values if value))
+    more = f" and {len(found) - limit} more" if len(found) > limit else ""
+    return ", ".join(found[:limit]) + more or "not recorded"
 
 
 def _commit(run: RunView) -> str:
     git = run.facts["git"] or {}
     commit = git.get("commit")
     return f"{str(commit)[:10]}{' (changed)' if git.get('dirty') else ''}" if commit else ""
-
-
-def _data_name(run: RunView) -> str:
-    data = run.facts["config"].get("data")
-    return str(data.get("name") or "") if isinstance(data, dict) else ""
 
 
 def _days(runs: Sequence[RunView]) -> str:
@@ -205,13 +203,15 @@ def _stored(report: Report) -> list[Picture]:
     return [picture for key, picture in report.pictures.items() if key not in figures]
 
 
-def _palette(runs: Sequence[RunView]) -> list[tuple[str, str]]:
-    """Return class names and colours for the legend of the galleries."""
-    run = next((run for run in runs if run.cases and run.palette), None)
-    if run is None:
-        return []
-    return [(name, "#{:02x}{:02x}{:02x}".format(*colour))
-            for name, colour in zip(run.class_names, run.palette, strict=True)]  # fmt: skip
+def _palettes(runs: Sequence[RunView]) -> list[list[tuple[str, str]]]:
+    """Return class names and colours for the legend of the galleries, once a label space."""
+    spaces = dict.fromkeys(
+        (run.class_names, run.palette) for run in runs if run.cases and run.palette
+    )
+    return [
+        [(name, "#{:02x}{:02x}{:02x}".format(*colour)) for name, colour in zip(*space, strict=True)]
+        for space in spaces
+    ]
 
 
 def absent_sentences(runs: Sequence[RunView]) -> list[str]:

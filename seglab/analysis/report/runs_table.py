@@ -146,10 +146,19 @@ def _classes(runs: Sequence[RunView]) -> list[_Source]:
     return [
         _Source(
             Column(f"IoU {name}", "iou", note="Of the main split of each run", better="high"),
-            lambda run, name=name: number_cell(run.metric(metric_key(run.split, IOU, name))),  # type: ignore[misc]
+            lambda run, name=name: _class_cell(run, name),  # type: ignore[misc]
         )
         for name in names
     ]
+
+
+def _class_cell(run: RunView, name: str) -> Cell:
+    value, std, low, high = (
+        run.metric(metric_key(run.split, f"{IOU}{end}", name))
+        for end in ("", "_std", "_low", "_high")
+    )
+    spread = f"± {std:.3f}" if math.isfinite(std) else ""
+    return number_cell(value, sub=f"{spread} {interval_text(low, high)}".strip())
 
 
 def _cost() -> list[_Source]:

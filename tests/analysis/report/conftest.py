@@ -135,19 +135,25 @@ class Maker:
 
     def cross_validation(self, run_id: str) -> RunRecord:
         """Three folds, of which one failed."""
-        summary = {"val/miou": 0.5, "val/miou_std": 0.1, "val/miou_low": 0.3, "val/miou_high": 0.7}
+        summary = {
+            "val/iou_std/road": 0.07,
+            "val/miou": 0.5,
+            "val/miou_std": 0.1,
+            "val/miou_low": 0.3,
+            "val/miou_high": 0.7,
+        }
         record = self.run(run_id, "cv", summary)
         rows = []
         for fold in range(3):
             member = Maker(self.root / "elsewhere").run(f"{run_id}-{fold}", "fold", fold=fold)
             self.curves(member, 0.4 + 0.1 * fold)
-            place = record.run_dir / "folds" / f"r0-f{fold}"
+            place = record.run_dir / "folds" / f"{run_id}-r0-f{fold}"
             place.parent.mkdir(exist_ok=True)
             member.run_dir.rename(place)
-            rows.append({"repeat": 0, "fold": fold, "run_id": place.name,
+            rows.append({"repeat": 0, "number": fold, "fold": f"r0-f{fold}", "run_id": place.name,
                          "status": "failed" if fold == 2 else "finished", "images": 10 + fold,
                          "miou": 0.4 + 0.1 * fold if fold < 2 else float("nan"), "dice": 0.5,
-                         "iou_road": 0.6 + 0.1 * fold})  # fmt: skip
+                         "iou/road": 0.6 + 0.1 * fold})  # fmt: skip
         pd.DataFrame(rows).to_parquet(record.run_dir / "fold_scores.parquet")
         return record
 

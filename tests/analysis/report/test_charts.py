@@ -21,6 +21,7 @@ from seglab.analysis.report.confusion import confusion_view, largest_mixups, row
 from seglab.analysis.report.curves import drawn_runs, run_charts
 from seglab.analysis.report.evaluation import calibration_block, corruption_block, slices_table
 from seglab.analysis.report.folds import cross_validation_view
+from seglab.analysis.report.model import by_data
 from seglab.analysis.report.plots import (
     Bins,
     Line,
@@ -205,6 +206,23 @@ def test_runs_table_is_ordered_by_score_with_intervals(full_report: Report) -> N
     assert "GFLOPs" not in [one.title for one in table.columns], "no run recorded it"
 
 
+def test_spread_of_a_class_stands_below_its_score(full_report: Report) -> None:
+    table = runs_table(full_report.runs)
+    cells = zip(table.rows, column(table, "IoU road"), strict=True)
+    assert {row[0].text: cell.sub for row, cell in cells}["e-cv"] == "± 0.070"
+
+
+def test_evaluations_on_other_data_stand_apart(maker: Any) -> None:
+    for run_id, fingerprint in (("e1", "f1"), ("e2", "f2"), ("e3", "f1")):
+        maker.run(run_id, "eval", dataset_fingerprint=fingerprint)
+    runs = collect_report([maker.root]).runs
+    groups = by_data(runs)
+    assert [title for title, _ in groups] == ["toy, val (f1)", "toy, val (f2)"]
+    assert [[run.facts["run_id"] for run in group] for _, group in groups] == [["e1", "e3"], ["e2"]]
+    assert by_data(runs[:1])[0][0] == ""
+    assert by_data([]) == []
+
+
 def test_runs_of_other_data_are_not_compared(maker: Any) -> None:
     for run_id, fingerprint, score in (("r1", "f1", 0.5), ("r2", "f2", 0.9), ("r3", "f1", 0.6)):
         maker.run(run_id, scores={"val/miou": score}, dataset_fingerprint=fingerprint)
@@ -291,6 +309,12 @@ def test_calibration_gap_by_class_weighs_bins_by_pixels(full_report: Report) -> 
     assert [cell.text for cell in block.by_class.rows[0]] == ["car", "0.0400", "0.0400"]
     assert block.table is not None
     assert block.table.rows[0][1].text == "0.0300"
+    rejection = json.loads(parsed(block.charts[2].svg).get("data-chart") or "")["lines"][0][
+        "points"
+    ]
+    assert rejection[0] == [0.2, 0.02]
+    assert rejection[-1] == [1, 0.1]
+    assert len(rejection) == 81
 
 
 def test_cross_validation_shows_mean_spread_and_failed_folds(full_report: Report) -> None:
@@ -300,7 +324,7 @@ def test_cross_validation_shows_mean_spread_and_failed_folds(full_report: Report
     assert view.facts[-1][:2] == ("folds finished", "2 of 3")
     assert view.table is not None
     assert [cell.text for cell in view.table.rows[2]] == [
-        "fold 2",
+        "r0-f2",
         "-",
         "0.500",
         "12",
@@ -327,4 +351,4 @@ def test_repeats_are_named(maker: Any) -> None:
     frame.to_parquet(record.run_dir / "fold_scores.parquet")
     table = cross_validation_view(collect_report([record.run_dir]).runs[0]).table
     assert table is not None
-    assert [row[0].text for row in table.rows] == ["repeat 0, fold 0", "repeat 1, fold 0"]
+    assert [row[0].text for row in table.rows] == ["r0-f0", "r1-f0"]
