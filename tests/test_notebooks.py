@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,15 +25,23 @@ def test_outputs_are_stripped(notebook: Path) -> None:
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code)
 
 
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_prose_is_there_and_cells_are_short(notebook: Path) -> None:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    assert cells[0]["cell_type"] == "markdown"
+    assert cells[0]["source"][0].startswith("# ")
+    assert all(len(cell["source"]) <= 75 for cell in cells)
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one finished training."""
+    """A folder with one finished training; notebooks that need more add it themselves."""
     root = tmp_path_factory.mktemp("runs")
     words = [
         "data=synth", "data.options.num_images=24", "data.options.image_size=[48,64]",
         "data.options.frames_per_group=2", "data.crop_size=[48,64]", "data.batch_size=4",
         "model=segnet_basic", "model.width=4", "model.kernel_size=3", "trainer.max_epochs=2",
-        "trainer.num_workers=0", "logger=none", f"paths.runs_dir={root}",
+        "trainer.num_workers=0", "trainer.num_threads=1", "logger=none", f"paths.runs_dir={root}",
     ]  # fmt: skip
     subprocess.run([sys.executable, "-m", "seglab.cli", "train", *words], check=True, timeout=300)
     return root
@@ -42,13 +49,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs_and_shows_figures(notebook: Path, runs: Path, tmp_path: Path) -> None:
+def test_notebook_runs_and_shows_figures(
+    notebook: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import nbformat
     from nbclient import NotebookClient
 
     content = nbformat.read(notebook, as_version=4)
-    os.environ["SEGLAB_RUNS"] = str(runs)
+    monkeypatch.setenv("SEGLAB_RUNS", str(runs))
+    monkeypatch.delenv("SEGLAB_MANIFEST", raising=False)
     NotebookClient(content, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in content.cells for output in cell.get("outputs", [])]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert len(pictures) >= 3
+    said = "".join(output["text"] for output in outputs if output["output_type"] == "stream")
+    assert "Traceback" not in said
+    assert not list(tmp_path.iterdir()), "a notebook leaves nothing where it runs"

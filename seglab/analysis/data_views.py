@@ -53,11 +53,11 @@ def class_shares(manifest: str | Path) -> pd.DataFrame:
     rows = []
     for split, part in frame.groupby("split", sort=False):
         counted = part[part["class_pixels"].notna()]
+        if counted.empty:
+            continue
         counts = np.array([list(row) for row in counted["class_pixels"]], dtype=np.int64)
         # The column after the classes counts ignored pixels.
-        counts = counts.reshape(len(counted), -1)[:, : labels.num_classes]
-        if not len(counts):
-            continue
+        counts = counts[:, : labels.num_classes]
         total = max(1, int(counts.sum()))
         for index, name in enumerate(labels.class_names):
             shown = int((counts[:, index] > 0).sum())

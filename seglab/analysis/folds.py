@@ -2,66 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats
 
+from seglab.analysis.statistics import corrected_t_test
 from seglab.analysis.style import BLUE, ORANGE, new_figure, styled
 from seglab.metrics.names import DICE, IOU, MIOU, metric_key
-
-
-@dataclass(frozen=True)
-class FoldMean:
-    """A score over folds.
-
-    Attributes:
-        mean: Mean over the folds in which it is defined.
-        std: Standard deviation between folds (n - 1), NaN for one fold.
-        low: Lower end of the interval of the mean, NaN for one fold.
-        high: Upper end.
-        count: Folds it is defined in.
-    """
-
-    mean: float
-    std: float
-    low: float
-    high: float
-    count: int
-
-
-def fold_mean(scores: Sequence[float], test_to_train: float, level: float = 0.95) -> FoldMean:
-    """Return mean, spread and interval of a score over folds.
-
-    The folds' training sets overlap, so their scores are not independent and the plain standard
-    error is too small. The variance is corrected as by Nadeau and Bengio (2003, section 3.2, eq. 9):
-    s^2 (1/J + n_test / n_train) over J folds, with Student's t of J - 1 degrees of freedom.
-
-    Args:
-        scores: One a fold; NaN where undefined (left out).
-        test_to_train: Held-out over training images of a fold.
-        level: Of the interval, in (0, 1).
-
-    >>> one = fold_mean([0.5, 0.7], 1.0)
-    >>> round(one.mean, 3), round(one.std, 3)
-    (0.6, 0.141)
-    """
-    values = np.asarray(scores, dtype=np.float64)
-    values = values[np.isfinite(values)]
-    count, nan = len(values), float("nan")
-    if count == 0:
-        return FoldMean(nan, nan, nan, nan, 0)
-    mean = float(values.mean())
-    if count == 1:
-        return FoldMean(mean, nan, nan, nan, 1)
-    variance = float(values.var(ddof=1))
-    error = float(np.sqrt(variance * (1 / count + test_to_train)))
-    half = float(stats.t.ppf(0.5 + level / 2, count - 1)) * error
-    return FoldMean(mean, float(np.sqrt(variance)), mean - half, mean + half, count)
 
 
 def summarise_folds(scores: pd.DataFrame, split: str) -> dict[str, float]:
@@ -72,23 +20,29 @@ def summarise_folds(scores: pd.DataFrame, split: str) -> dict[str, float]:
         split: Split that the folds were scored on; the first part of the keys.
 
     Returns:
-        For miou and dice the mean under `{split}/miou` and `..._std`, `..._low`, `..._high`; for
+        For miou and dice the mean under `{split}/miou` and `..._std`, `..._low`, `..._high` (95 %
+        by `corrected_t_test`: trainings of folds overlap); for
         each class the mean under `{split}/iou/<class>` and `{split}/iou_std/<class>`; `num_folds`.
     """
     ratio = float((scores["images"] / scores["train_images"]).mean())
     metrics: dict[str, float] = {"num_folds": float(len(scores))}
     for name in (MIOU, DICE):
-        one = fold_mean(scores[name].tolist(), ratio)
+        one = corrected_t_test(scores[name].to_numpy(), ratio)
         key = metric_key(split, name)
         metrics |= {
-            key: one.mean, f"{key}_std": one.std, f"{key}_low": one.low, f"{key}_high": one.high,
+            key: one.value, f"{key}_std": _spread(scores[name]), f"{key}_low": one.low,
+            f"{key}_high": one.high,
         }  # fmt: skip
     for column in class_columns(scores):
-        one = fold_mean(scores[column].tolist(), ratio)
         class_name = column.partition("/")[2]
-        metrics[metric_key(split, IOU, class_name)] = one.mean
-        metrics[metric_key(split, f"{IOU}_std", class_name)] = one.std
+        metrics[metric_key(split, IOU, class_name)] = float(scores[column].mean())
+        metrics[metric_key(split, f"{IOU}_std", class_name)] = _spread(scores[column])
     return metrics
+
+
+def _spread(scores: pd.Series) -> float:
+    """Return the standard deviation between folds (n - 1); NaN for one fold."""
+    return float(scores.std(ddof=1))
 
 
 def class_columns(scores: pd.DataFrame) -> list[str]:
@@ -106,8 +60,7 @@ def fold_table(scores: pd.DataFrame) -> list[dict[str, str | int | float]]:
     mean: dict[str, str | int | float] = {"fold": "mean", "train": "", "held out": ""}
     std: dict[str, str | int | float] = {"fold": "std", "train": "", "held out": ""}
     for label, name in (("mIoU", MIOU), ("Dice", DICE)):
-        one = fold_mean(scores[name].tolist(), 1.0)
-        mean[label], std[label] = one.mean, one.std
+        mean[label], std[label] = float(scores[name].mean()), _spread(scores[name])
     return [*rows, mean, std]
 
 

@@ -167,6 +167,7 @@ class Metrics:
     """What is scored beside the model."""
 
     baseline: bool
+    train_images: NotNegative
 
 
 @dataclass

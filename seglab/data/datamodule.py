@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import cv2
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
@@ -213,12 +214,16 @@ class SegDataModule(pl.LightningDataModule):
 
         Args:
             split: Name of the split.
-            limit: Only the first `limit` samples.
+            limit: Only so many samples, spread evenly over the split.
 
         Raises:
             DataError: The split has no samples.
         """
-        rows = self._split_rows(split)[:limit]
+        rows = self._split_rows(split)
+        if limit is not None and limit < len(rows):
+            rows = [
+                rows[place] for place in np.linspace(0, len(rows) - 1, limit).round().astype(int)
+            ]
         shapes = [(self.cache.image_hw(row), self.cache.mask_hw(row)) for row in rows]
         sampler = EvalBatchSampler(shapes, self.config.eval_batch_size, *self._rank())
         return DataLoader(

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from seglab.config.validate import require_valid
-from seglab.core.errors import ConfigError
+from seglab.core.errors import ConfigError, DataError
 from seglab.data.folds import FoldPlan, fold_warnings
 from seglab.engine.callbacks import TrainingInterruptedError, interruptible
 from seglab.engine.progress import open_console
@@ -31,6 +31,7 @@ from seglab.runs import RunRecord, new_run_dir
 from seglab.runs.locate import RECORD_FILE
 
 FOLDS = "folds"
+FOLDS_FILE = "folds.parquet"
 
 
 def launch(
@@ -119,6 +120,8 @@ def _run(cfg: DictConfig, record: RunRecord, console: Console) -> TrainResult:
 def _plan(cfg: DictConfig, record: RunRecord, console: Console) -> FoldPlan:
     manifest = open_manifest_of(cfg)
     plan = plan_folds(cfg, manifest)
+    if (record.run_dir / FOLDS_FILE).is_file():
+        _require_same_plan(plan, FoldPlan.read(record.run_dir), record)
     plan.write(record.run_dir)
     manifest.write(record.run_dir / "manifest")
     record.update(dataset_fingerprint=manifest.fingerprint)
@@ -132,6 +135,14 @@ def _plan(cfg: DictConfig, record: RunRecord, console: Console) -> FoldPlan:
     for warning in fold_warnings(plan, manifest):
         console.print(f"warning: {warning}", highlight=False, soft_wrap=True)
     return plan
+
+
+def _require_same_plan(plan: FoldPlan, before: FoldPlan, record: RunRecord) -> None:
+    if plan.hash != before.hash:
+        raise DataError(
+            f"the folds of {record.run_dir} were cut as plan {before.hash}, now they come out as "
+            f"{plan.hash}: the data or the libraries that cut it changed. Put them back, or start anew"
+        )
 
 
 def _devices_each(cfg: DictConfig) -> int:

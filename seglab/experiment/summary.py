@@ -15,6 +15,7 @@ from rich.console import Console
 from seglab.analysis.baseline import baseline_scores
 from seglab.analysis.curves import learning_curves
 from seglab.analysis.figures import confusion_figure, samples_figure
+from seglab.analysis.gap import GapVerdict, gap_verdict
 from seglab.analysis.objectives import judge
 from seglab.analysis.objectives import markdown_table as objective_markdown
 from seglab.analysis.objectives import rich_table as objective_table
@@ -22,7 +23,7 @@ from seglab.analysis.objectives import summary as objective_summary
 from seglab.analysis.overlays import fit_image
 from seglab.analysis.style import save_figure
 from seglab.analysis.tables import Row, class_table, markdown_table, rich_table
-from seglab.analysis.verdict import Verdict, fit_verdict
+from seglab.analysis.verdict import fit_verdict
 from seglab.core.errors import DataError, TrainingError
 from seglab.core.files import write_json, write_text
 from seglab.core.labels import LabelSpace
@@ -89,13 +90,28 @@ def conclude(
     record.set_metrics(metrics)
     write_results(record, results)
     verdict = fit_verdict(history)
-    write_json(record.run_dir / "verdict.json", asdict(verdict))
+    gap = _gap(cfg, fit, results)
+    write_json(record.run_dir / "verdict.json", {**asdict(verdict), "gap": asdict(gap)})
+    if gap.kind != "not measured":
+        record.set_metrics({"train/miou": float(gap.scores["train"].score)})
     rows = write_tables(record, dataset.labels, results)
     figures = draw_figures(record, module, datamodule, results) | _draw_curves(record)
     _show(view, record, dataset, results, rows, figures, metrics)
-    _tell(console, record, rows, metrics, verdict, splits, writer)
+    _tell(console, record, rows, metrics, f"{verdict.sentence}\n{gap.sentence}", splits, writer)
     tell_objective(targets_of(cfg), record, metrics, console)
     return metrics
+
+
+def _gap(cfg: DictConfig, fit: Fit, results: dict[str, EvalResult]) -> GapVerdict:
+    """Hold scores of training images, not augmented, against those of the other splits."""
+    count = cfg.metrics.get("train_images", 0)
+    train = None
+    if count:
+        train = evaluate_split(
+            fit.trainer, fit.module, fit.datamodule, "train", limit=count
+        ).per_image
+    others = {split: result.per_image for split, result in results.items()}
+    return gap_verdict(train, others["val"], others.get("test"))
 
 
 def load_best(module: SegmentationModule, writer: CheckpointWriter) -> None:
@@ -114,11 +130,12 @@ def evaluate_split(
     datamodule: SegDataModule,
     split: str,
     observers: Sequence[Observer] = (),
+    limit: int | None = None,
 ) -> EvalResult:
     """Score the module's present weights on a split, through the same step as in training."""
     module.evaluated_split = split
     module.evaluator.observers = observers
-    loader = datamodule.eval_dataloader(split)
+    loader = datamodule.eval_dataloader(split, limit)
     try:
         trainer.validate(module, dataloaders=loader, verbose=False)
     finally:
@@ -232,7 +249,7 @@ def tell_objective(
 
 def _tell(
     console: Console, record: RunRecord, rows: list[Row], metrics: dict[str, float],
-    verdict: Verdict, splits: list[str], writer: CheckpointWriter,
+    verdict: str, splits: list[str], writer: CheckpointWriter,
 ) -> None:  # fmt: skip
     limit = plain(record.read()["config"])["trainer"]["limit_val_batches"]
     part = f", only {limit} batches a split (trainer.limit_val_batches)" if limit else ""
@@ -245,6 +262,6 @@ def _tell(
             console.print(f"baseline {name}: val/miou {metrics[key]:.4f}", highlight=False)
     for split in splits:
         console.print(score_sentence(metrics, split), highlight=False)
-    console.print(verdict.sentence, highlight=False)
+    console.print(verdict, highlight=False, soft_wrap=True)
     console.print(f"figures {record.figures_dir}", highlight=False, soft_wrap=True)
     console.print(f"record  {record.run_dir}", highlight=False, soft_wrap=True)

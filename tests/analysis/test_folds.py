@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from seglab.analysis.folds import fold_boxplot, fold_mean, fold_table, summarise_folds
+from seglab.analysis.folds import fold_boxplot, fold_table, summarise_folds
 
 SCORES = pd.DataFrame(
     {
@@ -20,25 +20,17 @@ SCORES = pd.DataFrame(
 
 
 def test_interval_is_that_of_nadeau_and_bengio() -> None:
-    one = fold_mean([0.5, 0.6, 0.7], test_to_train=0.5)
-    assert one.mean == pytest.approx(0.6)
-    assert one.std == pytest.approx(0.1)
+    metrics = summarise_folds(SCORES, "val")
     half = stats.t.ppf(0.975, 2) * math.sqrt(0.01 * (1 / 3 + 0.5))
-    assert (one.low, one.high) == pytest.approx((0.6 - half, 0.6 + half))
-    # Without the correction it would be the plain t interval.
-    plain = fold_mean([0.5, 0.6, 0.7], test_to_train=0.0)
-    expected = stats.t.interval(0.95, 2, loc=0.6, scale=stats.sem([0.5, 0.6, 0.7]))
-    assert (plain.low, plain.high) == pytest.approx(expected)
+    assert metrics["val/miou_low"] == pytest.approx(0.6 - half)
+    assert metrics["val/miou_high"] == pytest.approx(0.6 + half)
 
 
-def test_undefined_folds_are_left_out() -> None:
-    one = fold_mean([0.2, float("nan"), 0.4], 0.5)
-    assert (one.mean, one.count) == (pytest.approx(0.3), 2)
-    single = fold_mean([0.2, float("nan")], 0.5)
-    assert single.mean == 0.2
-    assert math.isnan(single.std)
-    assert math.isnan(single.low)
-    assert math.isnan(fold_mean([], 0.5).mean)
+def test_one_fold_has_a_mean_and_no_spread() -> None:
+    metrics = summarise_folds(SCORES.head(1), "val")
+    assert metrics["val/miou"] == 0.5
+    assert math.isnan(metrics["val/miou_std"])
+    assert math.isnan(metrics["val/miou_low"])
 
 
 def test_metrics_of_the_record() -> None:

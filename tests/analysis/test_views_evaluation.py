@@ -222,7 +222,7 @@ def test_filters(two: tuple[RunRecord, RunRecord]) -> None:
     assert ids(class_name="sky", error_type="confusion") == ["s3", "s1"]
     assert ids(reason="fixed") == ["s1"]
     assert content.choices("error_types") == ["boundary", "confusion", "missed"]
-    with pytest.raises(DataError, match="no case for 'carr'.*did you mean 'car'"):
+    with pytest.raises(DataError, match=r"no case for 'carr'.*did you mean 'car'"):
         content.select(class_name="carr")
 
 
@@ -232,7 +232,7 @@ def test_opacity_blends_exactly(two: tuple[RunRecord, RunRecord]) -> None:
     for opacity, expected in ((0.0, 0), (0.5, 40), (1.0, 80)):
         prediction = content.panels(case, opacity)[2].picture
         assert (prediction == expected).all()
-    with pytest.raises(DataError, match="0..1, got 2"):
+    with pytest.raises(DataError, match=r"0\.\.1, got 2"):
         content.panels(case, 2.0)
 
 

@@ -247,10 +247,12 @@ def test_eval_visits_every_sample_once_unchanged(
             np.testing.assert_array_equal(batch["mask"][place].numpy(), cache.mask(row))
 
 
-def test_eval_limit_takes_the_first_samples(manifest: Manifest, cache: PackedCache) -> None:
+def test_eval_limit_takes_samples_spread_over_the_split(
+    manifest: Manifest, cache: PackedCache
+) -> None:
     loader = build(manifest, cache).eval_dataloader("val", limit=3)
     names = [name for batch in loader for name in batch["sample_id"]]
-    assert sorted(names) == ["s11", "s12", "s13"]
+    assert sorted(names) == ["s11", "s13", "s15"]
 
 
 def test_unlabelled_split_has_batches_without_masks(manifest: Manifest, cache: PackedCache) -> None:

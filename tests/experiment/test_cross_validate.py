@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +81,25 @@ def test_tracker_sees_one_group_with_a_summary(finished: RunRecord) -> None:
     ]
     assert all(one["mode"] == "offline" and one["dirs"] for one in facts)
     assert len({one["id"] for one in facts}) == 3
+
+
+@pytest.mark.parametrize(("part", "kind"), [("fold", "fold"), ("cv", "cv")])
+def test_tracker_file_read_back_names_group_and_kind(
+    finished: RunRecord, part: str, kind: str
+) -> None:
+    record = fold_records(finished)[0] if part == "fold" else finished
+    (file,) = (record.run_dir / "wandb").glob("offline-run-*/run-*.wandb")
+    wandb = Path(sys.executable).parent / "wandb"
+    shown = subprocess.run(
+        [str(wandb), "leet", "inspect", "--json", str(file)],
+        capture_output=True, text=True, check=True, timeout=60,
+    ).stdout  # fmt: skip
+    assert finished.run_id in shown  # the group of all three
+    assert f'"{kind}"' in shown
+    assert "exit_code" in shown
+    if kind == "cv":
+        assert "final/val/miou_std" in shown
+        assert "tables/folds_classes" in shown
 
 
 def test_class_weights_are_fitted_on_the_training_part_alone(tiny: list[str]) -> None:
