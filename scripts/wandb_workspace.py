@@ -139,7 +139,7 @@ def panels(subject: Subject) -> dict[str, list[Any]]:
 
     splits, main = subject.splits, subject.splits[0]
     finals = [f"final/{split}/miou" for split in splits]
-    table = f"tables/{'_'.join(splits)}_classes"
+    table = "tables/classes"
     made: dict[str, list[Any]] = {
         "scores": [
             *(wr.BarPlot(title=f"{key} (best weights)", metrics=[key]) for key in finals),

@@ -110,7 +110,7 @@ def test_workspace_has_all_sections_of_this_group(script: ModuleType, runs: Path
     ]  # fmt: skip
     classes = [panel["config"].get("metrics") for panel in sections["classes"]]
     assert classes[2:] == [["val/iou/car"], ["val/iou/sky"]]
-    assert "tables/val_test_classes" in json.dumps(sections["classes"][0])
+    assert "tables/classes" in json.dumps(sections["classes"][0])
     (overlays,) = sections["overlays"]
     assert overlays["config"]["mediaKeys"] == ["overlays/val"]
     assert overlays["config"]["gallerySettings"] == {"axis": "step"}

@@ -27,7 +27,7 @@ COMMANDS = {
     "compare": Command("seglab.cli.compare", "tell whether one run is better than another"),
     "report": Command("seglab.cli.report", "write an HTML page about runs"),
     "cv": Command("seglab.cli.cv", "join folds that were trained one by one"),
-    "metrics": Command("seglab.cli.metrics", "explain what others would call the scores of a run"),
+    "metrics": Command("seglab.cli.metrics", "explain scores; tell whether more data would help"),
     "wandb": Command("seglab.cli.wandb", "upload runs that were recorded offline"),
     "data": Command("seglab.cli.data", "describe, import, draw and preview data sets"),
     "doctor": Command("seglab.cli.doctor", "check this machine and what is installed"),

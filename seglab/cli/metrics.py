@@ -1,4 +1,4 @@
-"""`seglab metrics`: what other libraries would call the mIoU of a run; only reads the flags."""
+"""`seglab metrics`: what others would call the scores of a run, and what more data would bring."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglab.core.errors import ConfigError, DataError, nearest
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from seglab.metrics.explain import Convention
     from seglab.runs.record import RunRecord
 
-COMMANDS = ("explain",)
+COMMANDS = ("explain", "learning-curve")
+_CURVE = "say whether more data would help, from runs of experiment=learning_curve"
 _EXPLAIN = "print what well-known libraries would call the mIoU and Dice of a run, and why"
 
 
@@ -42,7 +44,35 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--split", help="train, val or test; the run's main split by default")
     one.add_argument("--json", action="store_true", help="print the numbers as JSON")
     one.set_defaults(work=_explain)
+    one = commands.add_parser("learning-curve", help=_CURVE, description=_CURVE)
+    one.add_argument("runs", metavar="RUN", nargs="+", help="run folders, or folders of them")
+    one.add_argument("--metric", default="val/miou", help="the score; val/miou by default")
+    one.add_argument("-o", "--output", type=Path, help="also draw the curve into this file (.png)")
+    one.set_defaults(work=_learning_curve)
     return parser
+
+
+def _learning_curve(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from seglab.analysis.learning_curve import (
+        fit_curve,
+        learning_curve,
+        learning_curve_figure,
+        learning_curve_verdict,
+    )
+    from seglab.analysis.style import save_figure
+    from seglab.analysis.tables import frame_rows, rich_table
+
+    curve = learning_curve(args.runs, args.metric)
+    console = Console()
+    console.print(rich_table(frame_rows(curve), args.metric, footer=False))
+    verdict = learning_curve_verdict(curve, law=fit_curve(curve))
+    console.print(verdict.sentence, highlight=False, soft_wrap=True)
+    if args.output is not None:
+        figure = learning_curve_figure(curve, verdict.sentence.partition(".")[0], args.metric)
+        console.print(f"figure  {save_figure(figure, args.output)}", highlight=False, soft_wrap=True)
+    return 0
 
 
 def _explain(args: argparse.Namespace) -> int:

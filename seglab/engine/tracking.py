@@ -35,7 +35,7 @@ GLOBAL_STEP = "trainer/global_step"
 # What the operating system would say: W&B calls 0 finished and everything else failed.
 EXIT_CODES = {"finished": 0, "pruned": 0, "failed": 1, "interrupted": 255}
 _SPLITS = ("train/", "val/", "test/")
-_BEST_IS_MAX = ("miou", "dice", "pixel_acc", "class_acc", "fwiou", "miou_per_image",
+_BEST_IS_MAX = ("miou", "dice", "iou", "pixel_acc", "class_acc", "fwiou", "miou_per_image",
                 "dice_per_image")  # fmt: skip
 _MAX_FAILURES = 5
 
@@ -113,6 +113,13 @@ class WandbView:
             else:
                 self._log("step row", row, step)
 
+    def describe(self, facts: Mapping[str, Any]) -> None:
+        """Show facts that the configuration does not hold, under `run.*`, for columns and axes."""
+        if self._run is not None:
+            with self._guarded("facts"):
+                known = dict(self._run.config.get("run", {}))
+                self._run.config.update({"run": {**known, **facts}}, allow_val_change=True)
+
     def log_step(self, metrics: Mapping[str, float], step: int) -> None:
         """Show numbers of one optimizer step, on the axis `trainer/global_step`.
 
@@ -158,14 +165,11 @@ class WandbView:
                 images = [wandb_media.overlay(s, class_names, ignore_index) for s in samples]
                 self._run.log({f"overlays/{split}": images, GLOBAL_STEP: step})
 
-    def log_class_table(self, split: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Show one row a class; undefined scores are empty cells."""
-        if self._run is not None:
-            with self._guarded("class table"):
-                self._run.log({f"tables/{split}_classes": wandb_media.class_table(rows)})
-
     def log_table(self, key: str, rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
-        """Show rows as a table; cells that name a PNG file in `folder` become pictures."""
+        """Show rows as a table; cells that name a PNG file in `folder` become pictures.
+
+        Undefined numbers are empty cells.
+        """
         if self._run is not None:
             with self._guarded(f"table {key}"):
                 self._run.log({key: wandb_media.table(rows, folder)})
@@ -257,8 +261,9 @@ class WandbView:
     def _define(self, key: str) -> None:
         """Give a key its axis and the value shown in tables: the best, where better is known."""
         is_score = key.startswith(_SPLITS) and not key.endswith("_step")
-        last = key.rsplit("/", 1)[-1]
-        best = "min" if last == "loss" else "max" if last in _BEST_IS_MAX else None
+        # A class's score is named before the class: val/iou/road.
+        name = key.split("/")[1] if is_score else ""
+        best = "min" if name == "loss" else "max" if name in _BEST_IS_MAX else None
         axis = EPOCH if is_score and key != EPOCH else GLOBAL_STEP
         self._run.define_metric(key, step_metric=axis, summary=best if is_score else None)
         self._defined.add(key)

@@ -45,18 +45,11 @@ def overlay(sample: SamplePrediction, class_names: Sequence[str], ignore_index: 
     return wandb.Image(image, caption=sample.sample_id, masks=masks, file_type="jpg")
 
 
-def class_table(rows: Sequence[Mapping[str, Any]]) -> wandb.Table:
-    """Return rows as a table; columns are the union of keys, undefined numbers are empty."""
-    import wandb
-
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    return wandb.Table(
-        columns=columns, data=[[_cell(row.get(column)) for column in columns] for row in rows]
-    )
-
-
 def table(rows: Sequence[Mapping[str, Any]], folder: Path) -> wandb.Table:
-    """Return rows as a table; text that ends in .png is the picture of that name in `folder`."""
+    """Return rows as a table; columns are the union of keys, undefined numbers are empty.
+
+    Text that ends in .png is the picture of that name in `folder`.
+    """
     import wandb
 
     def cell(value: Any) -> Any:

@@ -157,7 +157,7 @@ def _show(
     try:
         start_view(view, cfg, record, None)
         view.log_summary(record.metrics)
-        view.log_class_table("folds", frame_rows(scores.drop(columns="run_dir")))
+        view.log_table("tables/folds", frame_rows(scores.drop(columns="run_dir")), record.run_dir)
         view.log_confusion(split, pooled, labels.class_names)
         pictures = {f"figures/{path.stem}": path for path in record.figures_dir.glob("*.png")}
         view.log_images(pictures)

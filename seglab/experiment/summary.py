@@ -213,16 +213,17 @@ def _show(
     rows: list[Row], figures: dict[str, Path], metrics: dict[str, float],
 ) -> None:  # fmt: skip
     view.log_summary(metrics)
-    view.log_class_table("_".join(results), rows)
+    view.log_table("tables/classes", rows, record.run_dir)
     for split, result in results.items():
         view.log_confusion(split, result.confusion, dataset.labels.class_names)
     view.log_images({f"figures/{name}": path for name, path in figures.items()})
     fingerprint = dataset.manifest.fingerprint
     snapshot = dataset.manifest.write(record.run_dir / "manifest")
     files = sorted(snapshot.parent.glob("manifest.*"))
-    view.log_artifact_files(
-        "dataset", dataset.manifest.name, files, metadata={"fingerprint": fingerprint}
-    )
+    # Folds see the data set each in its own way; one name for all would hide which.
+    fold = record.read()["fold"]
+    name = f"{dataset.manifest.name}-{fold}" if fold else dataset.manifest.name
+    view.log_artifact_files("dataset", name, files, metadata={"fingerprint": fingerprint})
     best = record.checkpoints_dir / "best.ckpt"
     view.log_artifact_files(
         "model", f"{record.run_id}-best", [best, record.config_path], ["best"], metrics

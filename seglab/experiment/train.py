@@ -153,6 +153,12 @@ def _run(
         apply_threads(plan)
         dataset = open_dataset_of(cfg)
         _announce(record, dataset, plan, device, console)
+        view.describe(
+            {
+                "fingerprint": dataset.manifest.fingerprint, "device": device.name,
+                "precision": plan.precision, "num_devices": plan.num_devices,
+            }
+        )  # fmt: skip
         fit = prepare_fit(cfg, dataset, plan, record, view, console)
         with other_ranks(record.run_dir, plan.num_devices):
             fit.run(checkpoint)

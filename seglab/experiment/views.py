@@ -55,6 +55,16 @@ def start_view(
         rows = record.history().to_dict("records")
         history = [{str(key): value for key, value in row.items()} for row in rows]
     view.start(plain(cfg), history, resume_step)
+    content = record.read()
+    model = cfg.get("model", {})
+    view.describe(
+        {
+            # SegNets have no `arch`, so the class stands for it.
+            "architecture": model.get("arch", str(model.get("_target_", "")).rpartition(".")[2]),
+            **{key: content[key] for key in ("kind", "fold", "parent")},
+            "git_commit": (content["git"] or {}).get("commit"),
+        }
+    )
     record.update(wandb=view.facts())
 
 
@@ -78,9 +88,9 @@ def show_evaluation(
     """
     split = found.result.split
     view.log_summary(record.metrics)
-    view.log_class_table(split, rows)
+    view.log_table("tables/classes", rows, record.run_dir)
     view.log_confusion(split, found.result.confusion, labels.class_names)
     view.log_images({f"figures/{name}": path for name, path in figures.items()})
     for name, table in found.tables.items():
-        view.log_table(f"tables/{split}_{name}", frame_rows(table), record.run_dir)
+        view.log_table(f"tables/{name}", frame_rows(table), record.run_dir)
     record.update(wandb=view.facts())

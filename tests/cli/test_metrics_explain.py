@@ -113,3 +113,18 @@ def test_run_without_class_scores_is_told(seglab: Run, tmp_path: Path) -> None:
     answer = seglab("metrics", "explain", str(tmp_path / "r"))
     assert answer.code == 1
     assert "only finished runs" in answer.err
+
+
+def test_learning_curve_says_whether_more_data_would_help(seglab: Any, tmp_path: Path) -> None:
+    for share, images, miou in ((0.25, 25, 0.40), (0.5, 50, 0.50), (1.0, 100, 0.58)):
+        record = RunRecord.create(
+            tmp_path / "runs" / f"run-{images}", experiment="learning_curve", kind="train",
+            config={"seed": 0, "data": {"train_fraction": share}}, config_yaml="",
+        )  # fmt: skip
+        record.set_metrics({"val/miou": miou, "train/miou": miou + 0.02})
+        record.finish("finished")
+    answer = seglab("metrics", "learning-curve", "runs", "-o", "curve.png")
+    assert answer.code == 0, answer.err
+    assert "0.580" in answer.out
+    assert "more data" in answer.out
+    assert (tmp_path / "curve.png").stat().st_size > 5000

@@ -93,7 +93,10 @@ def test_everything_logged_is_in_the_file(tmp_path: Path) -> None:
                "val/loss": 1.0 + epoch, "val/iou/car": float("nan"), "seconds": None}  # fmt: skip
         view.log_epoch(row, 40 + epoch)
         view.log_overlays("val", _samples(), NAMES, 255, 40 + epoch)
-    view.log_class_table("val", [{"class": "road", "iou": 0.5}, {"class": "car", "iou": np.nan}])
+    rows = [{"class": "road", "iou": 0.5}, {"class": "car", "iou": np.nan}]
+    view.log_table("tables/classes", rows, tmp_path)
+    view.describe({"architecture": "unet", "kind": "fold"})
+    view.describe({"device": "cpu"})
     view.log_confusion("val", np.array([[5, 1, 0], [2, 2, 0], [0, 0, 0]]), NAMES)
     view.log_artifact_files("model", "r1:best", [model], aliases=["best"])
     view.log_summary({"val/miou": 0.5, "val/iou/car": None})
@@ -103,6 +106,8 @@ def test_everything_logged_is_in_the_file(tmp_path: Path) -> None:
 
     assert summary["config"]["optimizer"] == {"lr": 0.1}
     assert summary["config"]["root"] == "data"
+    facts = {"architecture": "unet", "kind": "fold", "device": "cpu"}
+    assert summary["config"]["run"] == facts
     assert (summary["run_id"], summary["exit_code"], summary["state"]) == ("r1", 0, "finished")
     run = _of(records, "run")[0]
     assert run["display_name"] == "shown"
@@ -150,7 +155,7 @@ def test_everything_logged_is_in_the_file(tmp_path: Path) -> None:
         "overlays/val_wandb_delimeter_prediction": expected,
     }
 
-    table = json.loads(next(segment.glob("files/media/table/tables/val_classes*")).read_text())
+    table = json.loads(next(segment.glob("files/media/table/tables/classes*")).read_text())
     assert table == {"columns": ["class", "iou"], "data": [["road", 0.5], ["car", None]]}
     pairs = json.loads(next(segment.glob("files/media/table/confusion/val_table*")).read_text())
     assert ["car", "road", 2, 0.5] in pairs["data"]

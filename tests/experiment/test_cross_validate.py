@@ -99,7 +99,7 @@ def test_tracker_file_read_back_names_group_and_kind(
     assert "exit_code" in shown
     if kind == "cv":
         assert "final/val/miou_std" in shown
-        assert "tables/folds_classes" in shown
+        assert "tables/folds" in shown
 
 
 def test_class_weights_are_fitted_on_the_training_part_alone(tiny: list[str]) -> None:

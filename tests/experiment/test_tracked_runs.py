@@ -56,7 +56,8 @@ def test_multirun_gives_each_job_its_own_closed_run(tiny: list[str], tmp_path: P
         assert record.run_id in found["text"]
         assert "val/miou" in found["text"]
         assert "overlays/val" in found["text"]
-        assert "tables/val_test_classes" in found["text"]
+        assert "SegNetBasic" in found["text"]  # the architecture, for parallel coordinates
+        assert "tables/classes" in found["text"]
         assert "exit_code" in found["text"]
 
 
