@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from rich.table import Table
@@ -13,6 +14,7 @@ from seglab.analysis.tables import UNDEFINED, Row
 from seglab.analysis.tables import markdown_table as _markdown
 from seglab.analysis.tables import rich_table as _rich
 from seglab.core.targets import COSTS, Target, parse_targets
+from seglab.runs import RunRecord
 
 Judged = Literal[
     "met",
@@ -77,6 +79,26 @@ def judge(
     texts = iter(parse_targets([target for target in targets if isinstance(target, str)]))
     wanted = [next(texts) if isinstance(target, str) else target for target in targets]
     return [_outcome(target, scores, ranges, main_split) for target in wanted]
+
+
+def judge_runs(folders: Sequence[Path], targets: Sequence[str] = ()) -> list[Row]:
+    """Hold several runs against targets, or each against those it was trained for.
+
+    Args:
+        folders: Of the runs.
+        targets: The same for all; empty: `objective.targets` of each run's own configuration.
+
+    Returns:
+        One row a run and target: run, target, measured, 95 % interval, verdict; none without targets.
+    """
+    rows: list[Row] = []
+    for folder in folders:
+        record = RunRecord(folder)
+        content = record.read()
+        own = (content["config"].get("objective") or {}).get("targets") or []
+        outcomes = judge(list(targets) or own, record.metrics, main_split=content["main_split"])
+        rows += [{"run": record.run_id, **row} for row in outcome_rows(outcomes)]
+    return rows
 
 
 def intervals_in(scores: Mapping[str, float | None]) -> dict[str, Interval]:

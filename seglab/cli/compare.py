@@ -44,6 +44,7 @@ def run(argv: Sequence[str]) -> int:
 
         write_text(args.csv, comparison.table.drop(columns="run_ids").to_csv(index=False))
     print_table(comparison)
+    print_objectives(args)
     # Not through rich: run ids may hold brackets, and lines are for grep.
     sys.stdout.write(f"{comparison.text}\n")
     return 0
@@ -63,6 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--level", type=float, default=0.95, help="confidence; 0.95 by default")
     parser.add_argument("--force", action="store_true",
                         help="compare although data, classes, images or folds differ")  # fmt: skip
+    parser.add_argument("--target", action="append", default=[], metavar="'miou >= 0.7'",
+                        help="say which runs meet it; may be repeated; else the runs' own")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all of it as JSON")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table as CSV")
     parser.add_argument("--runs-dir", type=Path, default=Path(os.environ.get("SEGLAB_RUNS", "runs")),
@@ -91,6 +94,20 @@ def print_table(comparison: Comparison) -> None:
         column.no_wrap, column.min_width = least is None, least
         column.overflow = "fold"
     console.print(table)
+
+
+def print_objectives(args: argparse.Namespace) -> None:
+    """Print which targets the runs meet: those of the flags, else those they were trained for."""
+    from rich.console import Console
+
+    from seglab.analysis.contenders import choose_runs
+    from seglab.analysis.objectives import judge_runs
+    from seglab.analysis.tables import rich_table
+
+    words = args.runs if args.baseline is None else [*args.runs, args.baseline]
+    rows = judge_runs(choose_runs(words, args.runs_dir)[0], args.target)
+    if rows:
+        Console(highlight=False).print(rich_table(rows, "objective", footer=False))
 
 
 def table_rows(comparison: Comparison) -> list[dict[str, str | int | float]]:

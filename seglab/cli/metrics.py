@@ -71,7 +71,9 @@ def _learning_curve(args: argparse.Namespace) -> int:
     console.print(verdict.sentence, highlight=False, soft_wrap=True)
     if args.output is not None:
         figure = learning_curve_figure(curve, verdict.sentence.partition(".")[0], args.metric)
-        console.print(f"figure  {save_figure(figure, args.output)}", highlight=False, soft_wrap=True)
+        console.print(
+            f"figure  {save_figure(figure, args.output)}", highlight=False, soft_wrap=True
+        )
     return 0
 
 

@@ -12,15 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seglab.cli import main as cli
 from seglab.runs import RunRecord
 
 Run = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cli.COMMANDS, "compare", cli.Command("seglab.cli.compare", "compare runs"))
+def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 
 
@@ -167,3 +165,19 @@ def test_help_needs_no_torch(seglab: Run) -> None:
     answer = seglab("compare", "--help")
     assert answer.code == 0
     assert "--baseline RUN" in answer.out
+
+
+def test_targets_are_judged_run_by_run(seglab: Run) -> None:
+    _make(Path("runs/e/small"), 70)
+    _make(Path("runs/e/large"), 80)
+
+    answer = seglab(
+        "compare", "small", "large", "--target", "miou >= 0.6", "--target", "gflops <= 5"
+    )
+
+    assert answer.code == 0, answer.err
+    lines = [line for line in answer.out.splitlines() if "miou >= 0.6" in line]
+    assert ["missed" in line for line in lines if "small" in line] == [True]
+    assert ["missed" in line for line in lines if "large" in line] == [False]
+    assert answer.out.count("not measured") == 2
+    assert "objective" not in seglab("compare", "small", "large").out
