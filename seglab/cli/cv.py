@@ -6,8 +6,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from seglab.cli.subcommands import parse_subcommand
 from seglab.core.errors import ConfigError
 
+COMMANDS = ("collect",)
 DESCRIPTION = """\
 Cross-validation is `seglab train cv=grouped cv.folds=5`: all folds in one command. On a cluster each
 fold can be a job of its own, `seglab train cv=grouped cv.folds=5 cv.fold=0` and so on; `seglab cv
@@ -20,7 +22,7 @@ def run(argv: Sequence[str]) -> int:
     Raises:
         ConfigError: The words are wrong, or the runs are no folds of one cross-validation.
     """
-    args = _parser().parse_args(argv)
+    args = parse_subcommand(_parser(), COMMANDS, argv)
     from seglab.experiment.join_folds import collect
     from seglab.runs import RunRecord, find_runs
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from seglab.core.errors import ConfigError, nearest
+from seglab.cli.subcommands import parse_subcommand
+from seglab.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from seglab.data.manifest import Manifest
@@ -23,13 +24,7 @@ _MANIFEST_HELP = "a manifest (folder or .parquet), or the name of a choice in co
 
 def run(argv: Sequence[str]) -> int:
     """Run the command and return the exit code."""
-    words = list(argv)
-    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
-        known = ", ".join(COMMANDS)
-        raise ConfigError(
-            f"no such command '{words[0]}'{nearest(words[0], COMMANDS)}; commands are {known}"
-        )
-    args = build_parser().parse_args(words)
+    args = parse_subcommand(build_parser(), COMMANDS, argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("seglab").setLevel(logging.INFO)
     work: Callable[[argparse.Namespace], int] = args.work

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seglab.cli.subcommands import parse_subcommand
 from seglab.core.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
@@ -24,13 +25,7 @@ _EXPLAIN = "print what well-known libraries would call the mIoU and Dice of a ru
 
 def run(argv: Sequence[str]) -> int:
     """Run the command and return the exit code."""
-    words = list(argv)
-    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
-        known = ", ".join(COMMANDS)
-        raise ConfigError(
-            f"no such command '{words[0]}'{nearest(words[0], COMMANDS)}; commands are {known}"
-        )
-    args = build_parser().parse_args(words)
+    args = parse_subcommand(build_parser(), COMMANDS, argv)
     work: Callable[[argparse.Namespace], int] = args.work
     return work(args)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seglab.core.errors import ConfigError, nearest
+from seglab.cli.subcommands import parse_subcommand
 
 if TYPE_CHECKING:
     from seglab.engine.wandb_sync import SyncItem, SyncResult
@@ -25,13 +25,7 @@ neither.
 
 def run(argv: Sequence[str]) -> int:
     """Run the command and return the exit code: 1 where an upload failed."""
-    words = list(argv)
-    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
-        known = ", ".join(COMMANDS)
-        raise ConfigError(
-            f"no such command '{words[0]}'{nearest(words[0], COMMANDS)}; commands are {known}"
-        )
-    return _sync(build_parser().parse_args(words))
+    return _sync(parse_subcommand(build_parser(), COMMANDS, argv))
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
 from seglab.config.validate import require_valid
@@ -19,6 +19,7 @@ from seglab.experiment.folds import is_cross_validation, plan_folds
 from seglab.experiment.leak_report import report_leak
 from seglab.experiment.parts import open_dataset_of, open_manifest_of, with_absolute_paths
 from seglab.experiment.plain import plain
+from seglab.experiment.records import start_record
 from seglab.experiment.train import (
     TrainResult,
     only_writer,
@@ -27,7 +28,7 @@ from seglab.experiment.train import (
     saved_config,
     train,
 )
-from seglab.runs import RunRecord, new_run_dir
+from seglab.runs import RunRecord
 from seglab.runs.locate import RECORD_FILE
 
 FOLDS = "folds"
@@ -86,13 +87,7 @@ def cross_validate(
     require_valid(cfg)
     require_own_process()
     cfg = with_absolute_paths(cfg)
-    folder = run_dir or new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name)
-    config = plain(cfg)
-    record = RunRecord.create(
-        folder, experiment=cfg.experiment_name, kind="cv", config=config,
-        config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)), name=cfg.run_name, seed=cfg.seed,
-        tags=list(cfg.tags), notes=cfg.notes, parent=parent,
-    )  # fmt: skip
+    record = start_record(cfg, run_dir, "cv", parent=parent)
     with only_writer(record):
         return _run(cfg, record, console or open_console())
 

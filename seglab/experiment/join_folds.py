@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import OmegaConf
 from rich.console import Console
 
 from seglab.core.errors import ConfigError, DataError, list_problems
@@ -15,9 +14,9 @@ from seglab.engine.progress import open_console
 from seglab.experiment.collect import FoldRun, conclude_folds, require_all_folds
 from seglab.experiment.folds import plan_folds
 from seglab.experiment.parts import open_manifest_of, part_of
-from seglab.experiment.plain import plain
+from seglab.experiment.records import start_record
 from seglab.experiment.train import TrainResult, saved_config
-from seglab.runs import RunRecord, new_run_dir
+from seglab.runs import RunRecord
 
 # What may differ between the folds of one cross-validation: nothing that changes a number.
 _FREE = ("run_name", "tags", "notes", "logger", "callbacks", "paths")
@@ -48,13 +47,7 @@ def collect(run_dirs: Sequence[Path], console: Console | None = None) -> TrainRe
     _require_same_data(records, manifest)
     order = {fold.name: number for number, fold in enumerate(plan.folds)}
     runs.sort(key=lambda run: order[run.name])
-    config = plain(cfg)
-    record = RunRecord.create(
-        new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name),
-        experiment=cfg.experiment_name, kind="cv", config=config, name=cfg.run_name, seed=cfg.seed,
-        config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)), tags=list(cfg.tags),
-        notes=cfg.notes, dataset_fingerprint=manifest.fingerprint,
-    )  # fmt: skip
+    record = start_record(cfg, None, "cv", dataset_fingerprint=manifest.fingerprint)
     plan.write(record.run_dir)
     manifest.write(record.run_dir / "manifest")
     try:

@@ -29,10 +29,10 @@ from seglab.experiment.parts import (
     open_dataset_of,
     with_absolute_paths,
 )
-from seglab.experiment.plain import plain
+from seglab.experiment.records import start_record
 from seglab.experiment.summary import conclude
 from seglab.experiment.views import make_view, start_view
-from seglab.runs import RunRecord, new_run_dir
+from seglab.runs import RunRecord
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,9 @@ def train(
     """
     require_valid(cfg)
     require_own_process()
-    folder = run_dir or new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name)
     cfg = with_absolute_paths(cfg)
-    config = plain(cfg)
-    record = RunRecord.create(
-        folder, experiment=cfg.experiment_name, kind="fold" if is_fold(cfg) else "train",
-        config=config, config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)), name=cfg.run_name,
-        seed=cfg.seed, tags=list(cfg.tags), notes=cfg.notes, parent=parent, fold=fold_name(cfg),
-    )  # fmt: skip
+    kind = "fold" if is_fold(cfg) else "train"
+    record = start_record(cfg, run_dir, kind, parent=parent, fold=fold_name(cfg))
     with only_writer(record):
         return _run(cfg, record, console or open_console())
 

@@ -1,0 +1,30 @@
+"""Commands that have commands of their own, such as `seglab data describe`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from seglab.core.errors import ConfigError, nearest
+
+
+def parse_subcommand(
+    parser: argparse.ArgumentParser, commands: Sequence[str], argv: Sequence[str]
+) -> argparse.Namespace:
+    """Read the words of a command whose first word is a command too.
+
+    Args:
+        parser: Of all sub-commands.
+        commands: Their names.
+        argv: The words.
+
+    Raises:
+        ConfigError: There is no such sub-command; the message names the nearest.
+    """
+    words = list(argv)
+    if words and not words[0].startswith("-") and words[0] not in commands:
+        raise ConfigError(
+            f"no such command '{words[0]}'{nearest(words[0], commands)}; commands are "
+            f"{', '.join(commands)}"
+        )
+    return parser.parse_args(words)
