@@ -29,7 +29,13 @@ from seglab.experiment.parts import (
 )
 from seglab.experiment.plain import plain
 from seglab.experiment.predictors import build_predictor
-from seglab.experiment.suite import SuiteResult, run_corruptions, run_suite, write_suite_tables
+from seglab.experiment.suite import (
+    SuiteResult,
+    draw_suite,
+    run_corruptions,
+    run_suite,
+    write_suite_tables,
+)
 from seglab.experiment.summary import (
     draw_figures,
     targets_of,
@@ -163,6 +169,7 @@ def _score(
     write_suite_tables(record.run_dir, found.tables)
     rows = write_tables(record, dataset.labels, results)
     figures = draw_figures(record, module, datamodule, results)
+    figures |= draw_suite(record, found.tables)
     if cfg.suite.gallery:
         per_image, limit = found.result.per_image, cfg.suite.gallery
         found.tables["gallery"] = write_gallery(

@@ -12,6 +12,8 @@ import torch
 from omegaconf import DictConfig
 from rich.console import Console
 
+from seglab.analysis.evaluations import corruptions_figure, reliability, slices_figure
+from seglab.analysis.style import save_figure
 from seglab.augment.corruptions import CORRUPTIONS, corrupt
 from seglab.core.files import atomic_path
 from seglab.data.datamodule import SegDataModule
@@ -22,6 +24,7 @@ from seglab.experiment.intervals import cost_of, groups_of, score_intervals
 from seglab.experiment.slices import score_slices
 from seglab.experiment.summary import evaluate_split
 from seglab.metrics.names import DICE, MIOU, metric_key, safe_class_names
+from seglab.runs import RunRecord
 
 # One seed for all runs, so that they are compared on the same draws.
 _SEED = 0
@@ -129,3 +132,15 @@ def write_suite_tables(run_dir: Path, tables: dict[str, pd.DataFrame]) -> None:
     for name, table in tables.items():
         with atomic_path(run_dir / f"{name}.parquet") as temporary:
             table.to_parquet(temporary, index=False)
+
+
+def draw_suite(record: RunRecord, tables: dict[str, pd.DataFrame]) -> dict[str, Path]:
+    """Draw the tables that have a figure into the record; return the files by name."""
+    drawers = {
+        "reliability": reliability, "slices": slices_figure, "corruptions": corruptions_figure,
+    }  # fmt: skip
+    paths = {}
+    for name in drawers.keys() & tables.keys():
+        paths[name] = record.figures_dir / f"{name}.png"
+        save_figure(drawers[name](record.run_dir), paths[name])
+    return paths

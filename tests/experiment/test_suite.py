@@ -69,6 +69,13 @@ def test_boundaries_are_scored_in_total_and_an_image(measured: EvaluateResult) -
     assert {"boundary_iou", "boundary_f1", "hd95"} <= set(per_image)
 
 
+@pytest.mark.parametrize("name", ["reliability", "slices", "corruptions", "samples"])
+def test_figures_are_drawn(measured: EvaluateResult, name: str) -> None:
+    width, height = Image.open(measured.run_dir / "figures" / f"{name}.png").size
+    assert width > 500
+    assert height > 200
+
+
 def test_calibration_and_its_tables(measured: EvaluateResult) -> None:
     reliability = table(measured, "reliability")
     top = reliability[reliability["class_name"] == "all"]
