@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from torch import nn
 
 from seglab.analysis.tables import frame_rows, rich_table
 from seglab.config.validate import require_valid
@@ -28,7 +29,7 @@ from seglab.experiment.parts import (
     open_dataset_of,
 )
 from seglab.experiment.plain import plain
-from seglab.experiment.predictors import build_predictor
+from seglab.experiment.predictors import build_predictor, take_same_images
 from seglab.experiment.suite import (
     SuiteResult,
     draw_suite,
@@ -148,7 +149,10 @@ def _score(
     module = build_module(run_cfg, dataset, plan, steps_per_epoch=1)
     models = [load_model(member, dataset.labels.num_classes, plan) for member in members]
     module.model.load_state_dict(models[0].state_dict())
-    module.evaluator.predictor = build_predictor(cfg, [module.model, *models[1:]])
+    nets = take_same_images([module.model, *models[1:]])
+    # As a part of the module they go to its device with it.
+    module.companions = nn.ModuleList(nets[1:])
+    module.evaluator.predictor = build_predictor(cfg, nets)
     loop = LoopSettings(max_epochs=0, limit_val_batches=run_cfg.trainer.limit_val_batches)
     trainer = build_trainer(plan, loop, [], record.run_dir)
     datamodule = build_datamodule(run_cfg, dataset, plan)

@@ -82,7 +82,9 @@ def cost_of(module: SegmentationModule, datamodule: SegDataModule) -> dict[str, 
     height, width = datamodule.cache.image_hw(0)
     divisor, least = model.size_divisor, model.min_size
     size = tuple(-(-max(side, least) // divisor) * divisor for side in (height, width))
-    device = next(model.parameters()).device
+    # After an evaluation Lightning has moved the module back to the CPU.
+    device = module.trainer.strategy.root_device
+    module.to(device)
     with module.trainer.precision_plugin.forward_context():
         cost = measure_cost(model, (size[0], size[1]), len(model.mean), device)
     return {

@@ -28,6 +28,7 @@ class Renormalised(nn.Module):
     def __init__(self, model: Segmenter, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.model = model
+        self.size_divisor, self.min_size = model.size_divisor, model.min_size
         own_mean, own_std = torch.tensor(model.mean), torch.tensor(model.std)
         scale = torch.tensor(list(std)) / own_std
         shift = (torch.tensor(list(mean)) - own_mean) / own_std
@@ -39,15 +40,14 @@ class Renormalised(nn.Module):
         return self.model(image * self.scale + self.shift)  # type: ignore[operator,no-any-return]
 
 
-def build_predictor(cfg: DictConfig, models: Sequence[Segmenter]) -> Predictor:
-    """Return what `cfg.predict` asks for.
+Net = Segmenter | Renormalised
 
-    Args:
-        cfg: Of the evaluation.
-        models: The scored one first; images come normalised for it.
+
+def take_same_images(models: Sequence[Segmenter]) -> list[Net]:
+    """Let all models take the images as they are normalised for the first one.
 
     Raises:
-        ConfigError: The models take images of different channels.
+        ConfigError: They take images of different channels.
     """
     first = models[0]
     if any(len(model.mean) != len(first.mean) for model in models):
@@ -55,17 +55,28 @@ def build_predictor(cfg: DictConfig, models: Sequence[Segmenter]) -> Predictor:
         raise ConfigError(
             f"predict.ensemble: expected models of the same input channels, got {channels}"
         )
-    views = [_one(cfg, model, first) for model in models]
+    wanted = (list(first.mean), list(first.std))
+    return [
+        model
+        if (list(model.mean), list(model.std)) == wanted
+        else Renormalised(model, first.mean, first.std)
+        for model in models
+    ]
+
+
+def build_predictor(cfg: DictConfig, nets: Sequence[Net]) -> Predictor:
+    """Return what `cfg.predict` asks for: one predictor, or the ensemble of several.
+
+    Args:
+        cfg: Of the evaluation.
+        nets: From `take_same_images`; moved to the device by whoever owns them.
+    """
+    views = [_one(cfg.predict, net) for net in nets]
     return views[0] if len(views) == 1 else Ensemble(views)
 
 
-def _one(cfg: DictConfig, model: Segmenter, first: Segmenter) -> Predictor:
-    same = (list(model.mean), list(model.std)) == (list(first.mean), list(first.std))
-    net: nn.Module = (
-        model if same else Renormalised(model, first.mean, first.std).to(_device(first))
-    )
-    sizes = {"size_divisor": model.size_divisor, "min_size": model.min_size}
-    predict = cfg.predict
+def _one(predict: DictConfig, net: Net) -> Predictor:
+    sizes = {"size_divisor": net.size_divisor, "min_size": net.min_size}
     predictor: Predictor
     if predict.window is None:
         predictor = WholeImage(net, **sizes)
@@ -75,7 +86,3 @@ def _one(cfg: DictConfig, model: Segmenter, first: Segmenter) -> Predictor:
     if list(predict.flips) or list(predict.scales) != [1.0]:
         predictor = TestTimeAugmentation(predictor, list(predict.flips), list(predict.scales))
     return predictor
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 import pytorch_lightning as pl
 import torch
+from matplotlib.figure import Figure
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -136,7 +138,7 @@ def write_suite_tables(run_dir: Path, tables: dict[str, pd.DataFrame]) -> None:
 
 def draw_suite(record: RunRecord, tables: dict[str, pd.DataFrame]) -> dict[str, Path]:
     """Draw the tables that have a figure into the record; return the files by name."""
-    drawers = {
+    drawers: dict[str, Callable[[Path], Figure]] = {
         "reliability": reliability, "slices": slices_figure, "corruptions": corruptions_figure,
     }  # fmt: skip
     paths = {}

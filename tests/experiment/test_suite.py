@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 
 from seglab.config.compose import compose
 from seglab.core.errors import DataError
 from seglab.experiment.evaluate import EvaluateResult, evaluate
+from seglab.experiment.predictors import Renormalised
 from seglab.experiment.train import TrainResult, train
 from seglab.runs import RunRecord
 
@@ -145,3 +147,18 @@ def test_ensemble_with_itself_is_itself(trained: TrainResult, tmp_path: Path) ->
     assert both["test/miou"] == pytest.approx(alone["test/miou"], abs=1e-6)
     with pytest.raises(DataError, match="not new to all models"):
         evaluated(trained, tmp_path / "c", "data.split=train", word)
+
+
+def test_model_takes_images_normalised_for_another() -> None:
+    class Sees(torch.nn.Module):
+        mean, std, size_divisor, min_size = (0.1, 0.2, 0.3), (0.5, 0.4, 0.2), 1, 1
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image
+
+    pixels = torch.rand(1, 3, 4, 5)
+    other_mean, other_std = torch.tensor([0.4, 0.4, 0.5]), torch.tensor([0.2, 0.3, 0.1])
+    given = (pixels - other_mean[:, None, None]) / other_std[:, None, None]
+    net = Renormalised(Sees(), other_mean.tolist(), other_std.tolist())
+    own = (pixels - torch.tensor(Sees.mean)[:, None, None]) / torch.tensor(Sees.std)[:, None, None]
+    torch.testing.assert_close(net(given), own)
