@@ -43,6 +43,8 @@ class _Walker:
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.known: set[str] = set()
+        # Keys of choices that were not made, with those choices.
+        self.elsewhere: dict[str, list[str]] = {}
 
     def add(self, key: str, text: str, kind: str = "value") -> None:
         self.problems.append(Problem(key, text, kind))
@@ -58,6 +60,9 @@ class _Walker:
         place = f"'{parent}' takes" if parent else "the top level takes"
         meant = did_you_mean(nearest_keys(problem.key, self.known))
         allowed = f"{place} {show_names(here)}" if here else f"'{parent}' takes no keys"
+        if problem.key in self.elsewhere:
+            allowed = f"it goes with {parent}={show_names(self.elsewhere[problem.key])}"
+            meant = ""
         return Problem(problem.key, f"no such key{meant}, got {problem.text}; {allowed}", "unknown")
 
     def node(self, node: Any, schema: type, path: str, is_built: bool = False) -> None:
@@ -185,6 +190,13 @@ class _Walker:
                 if item is not _UNREADABLE:
                     self.no_targets(inner, item, full)
 
+    def note_other_choices(self, chosen: ChosenBy, path: str, schema: type | None) -> None:
+        own = {field.name for field in dataclasses.fields(schema)} if schema else set()
+        for choice, other in chosen.choices.items():
+            for field in dataclasses.fields(other):
+                if field.name not in own:
+                    self.elsewhere.setdefault(join(path, field.name), []).append(choice)
+
     def chosen(
         self, value: Any, chosen: ChosenBy, path: str, parent: DictConfig, is_built: bool = False
     ) -> None:
@@ -193,6 +205,8 @@ class _Walker:
         if isinstance(holder, DictConfig) and chosen.sibling in holder:
             name = self.read(holder, chosen.sibling, path, quiet=True)
         schema = chosen.choices.get(str(name), chosen.other)
+        if chosen.inside:
+            self.note_other_choices(chosen, path, schema)
         if schema is not None:
             self.node(value, schema, path, is_built)
         elif chosen.inside:  # beside it, the choice is reported at its own key
