@@ -14,6 +14,7 @@ import pandas as pd
 from seglab.analysis.style import BLUE, GREEN, ORANGE, new_figure, save_figure, styled
 from seglab.analysis.tables import frame_rows, markdown_table
 from seglab.runs import RunRecord, find_runs
+from seglab.runs.folds import fold_dirs
 
 HERE = Path(__file__).parent
 SCHEMES = {"block": "blocks with a gap", "grouped": "whole drives", "kfold": "random"}
@@ -30,7 +31,7 @@ def read_study(runs_dir: Path) -> pd.DataFrame:
             continue
         metrics, config = record.metrics, content["config"]
         folds = pd.read_parquet(folder / "fold_scores.parquet")
-        params = RunRecord(Path(folds["run_dir"][0])).metrics["cost/params_m"]
+        params = RunRecord(fold_dirs(folder)[0]).metrics["cost/params_m"]
         rows.append(
             {
                 "model": config["model"].get("arch", "segnet_basic"),

@@ -102,10 +102,17 @@ def judge_runs(folders: Sequence[Path], targets: Sequence[str] = ()) -> list[Row
 
 
 def intervals_in(scores: Mapping[str, float | None]) -> dict[str, Interval]:
-    """Return the intervals among metrics: `{key}_low` and `{key}_high` beside `{key}`."""
+    """Return the intervals among metrics: `{key}_low` and `{key}_high` beside `{key}`.
+
+    Those of classes are `val/iou_low/car` beside `val/iou/car`.
+    """
     found = {}
     for key in scores:
-        low, high = scores.get(key + _LOW), scores.get(key + _HIGH)
+        # A class's name comes last: val/iou_low/car.
+        split, _, rest = key.partition("/")
+        name, slash, class_name = rest.partition("/")
+        start, end = f"{split}/{name}", f"{slash}{class_name}"
+        low, high = scores.get(f"{start}{_LOW}{end}"), scores.get(f"{start}{_HIGH}{end}")
         if low is not None and high is not None:
             found[key] = (float(low), float(high))
     return found

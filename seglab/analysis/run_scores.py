@@ -23,6 +23,7 @@ from seglab.metrics.bootstrap import (
     pooled_miou,
 )
 from seglab.runs import RunRecord
+from seglab.runs.folds import fold_dirs
 
 NAN = float("nan")
 COSTS = ("params_m", "gflops", "latency_ms")
@@ -200,7 +201,7 @@ class RunScores:
         """Hours of training; of a cross-validation those of all its folds. NaN where unknown."""
         seconds = self.trained["wall_time_s"]
         if self.fold_scores is not None and "run_dir" in self.fold_scores:
-            folds = [_read_record(folder) for folder in self.fold_scores["run_dir"]]
+            folds = [_read_record(folder) for folder in fold_dirs(self.record.run_dir)]
             seconds = sum(fold["wall_time_s"] for fold in folds if fold) or seconds
         return seconds / 3600.0 if seconds else NAN
 
@@ -208,7 +209,7 @@ class RunScores:
         """Return `cost/<name>` as recorded with the scores, else with the training; NaN without."""
         contents = [self.content, self.trained]
         if self.fold_scores is not None and "run_dir" in self.fold_scores:
-            contents += [fold for fold in map(_read_record, self.fold_scores["run_dir"]) if fold]
+            contents += [fold for fold in map(_read_record, fold_dirs(self.record.run_dir)) if fold]
         values = (content["metrics"].get(f"cost/{name}") for content in contents)
         return next((float(value) for value in values if value is not None), NAN)
 
@@ -219,7 +220,7 @@ def _training_of(content: Mapping[str, Any]) -> Mapping[str, Any]:
     return _read_record(content["config"].get("run")) or content
 
 
-def _read_record(folder: str | None) -> Mapping[str, Any] | None:
+def _read_record(folder: str | Path | None) -> Mapping[str, Any] | None:
     """Read a record that a run points to; it may have been moved or deleted since."""
     try:
         return RunRecord.open(folder).read() if folder else None

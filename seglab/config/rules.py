@@ -216,6 +216,11 @@ def _mixing_probabilities_sum(value: Sound) -> Iterator[Problem]:
         )
 
 
+def _corruptions_have_severities(value: Sound) -> Iterator[Problem]:
+    if value("suite.corruptions") and not value("suite.severities"):
+        yield broken("suite.severities", "expected at least one of 1 to 5, got []")
+
+
 def _evaluates_a_run(value: Sound) -> Iterator[Problem]:
     run, checkpoint = Path(value("run")).expanduser(), value("checkpoint")
     if not (run / "run.json").is_file():
@@ -255,6 +260,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _accelerator_can,
         _ignore_index_is_no_class,
         _evaluates_a_run,
+        _corruptions_have_severities,
         *TARGET_RULES,
     ),
 }

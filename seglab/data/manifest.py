@@ -14,7 +14,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -107,6 +107,13 @@ class Manifest:
         """Return the number of kept samples of each split; 0 for a split without any."""
         counts = self.table.loc[self.table["keep"], "split"].value_counts()
         return {name: int(counts.get(name, 0)) for name in SPLITS}
+
+    def groups_of(self, sample_ids: Sequence[str]) -> list[str] | None:
+        """Return the group of each sample; None where no group has more than one sample."""
+        if (self.table["group"] == self.table["sample_id"]).all():
+            return None
+        groups = self.table.set_index("sample_id").loc[list(sample_ids), "group"]
+        return [str(group) for group in groups]
 
     def with_table(self, table: pd.DataFrame) -> Manifest:
         """Return a manifest with another table and everything else as here."""

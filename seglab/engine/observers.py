@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
 from seglab.engine.batches import Batch
 from seglab.metrics.boundary import BoundaryCounts, boundary_counts, boundary_f1, boundary_iou
@@ -84,35 +89,37 @@ class ConfidenceObserver:
     def update(self, batch: Batch, logits: Tensor, pred_mask: Tensor) -> None:
         """Count one batch; see `Observer`."""
         mask = batch["mask"]
-        probs = logits.float().softmax(1)
         for metric in (self.calibration, self.selective):
             if metric.device != mask.device:
                 metric.to(mask.device)
-            metric.update(probs, mask)
-        self.sample.add(logits, mask, batch["sample_id"])
+        # One by one: with many classes the histograms take several times the memory of the logits.
         for index, sample_id in enumerate(batch["sample_id"]):
-            half = self.halves[self._seen % 2]
-            half.add(logits[index : index + 1], mask[index : index + 1], [sample_id])
+            one, target = logits[index : index + 1], mask[index : index + 1]
+            probs = one.float().softmax(1)
+            self.calibration.update(probs, target)
+            self.selective.update(probs, target)
+            for sample in (self.sample, self.halves[self._seen % 2]):
+                sample.add(one, target, [sample_id])
             self._seen += 1
 
     def scores(self, split: str) -> dict[str, float]:
         """Return calibration errors, Brier score, area under risk-coverage, and the temperature.
 
         `ece_calibrated` is the error of the sampled pixels after scaling by a temperature that was
-        fitted on the other half of the images; NaN for a single image.
+        fitted on the other half of the images; NaN where there is no other half, and all of them
+        where no pixel is labelled.
         """
-        scores = {
+        whole = pixels_of(self.sample)
+        parts = [pixels_of(half) for half in self.halves]
+        both = [Part(pixels, (0, place)) for place, pixels in enumerate(parts) if pixels]
+        return {
             f"{split}/ece": self.calibration.ece(),
             f"{split}/ece_classwise": self.calibration.classwise_ece(),
             f"{split}/brier": self.calibration.brier(),
             f"{split}/aurc": self.selective.aurc(),
-            f"{split}/temperature": fit_temperature(*self.sample.pixels()),
-            f"{split}/ece_calibrated": float("nan"),
+            f"{split}/temperature": fit_temperature(*whole) if whole else math.nan,
+            f"{split}/ece_calibrated": cross_calibrated_ece(both, self.labels.num_classes),
         }
-        if self._seen > 1:
-            parts = [half.pixels() for half in self.halves]
-            scores[f"{split}/ece_calibrated"] = cross_calibrated_ece(parts, self.labels.num_classes)
-        return scores
 
     def reliability(self) -> pd.DataFrame:
         """Return the reliability table, rows by class and bin."""
@@ -123,22 +130,49 @@ class ConfidenceObserver:
         return pd.DataFrame(self.selective.rows())
 
 
-def cross_calibrated_ece(parts: list[tuple[Tensor, Tensor]], num_classes: int) -> float:
-    """Return the calibration error when each part is scaled by what was fitted on the others.
+class Part(NamedTuple):
+    """Pixels that were scored together, such as those a fold held out.
 
     Args:
-        parts: Two or more of float logits `(N, C)` and int64 targets `(N,)`, such as folds.
+        pixels: Float logits `(N, C)` and int64 targets `(N,)`.
+        place: (repeat, number): parts of one repeat and other numbers share no image.
+    """
+
+    pixels: tuple[Tensor, Tensor]
+    place: tuple[int, int]
+
+
+def pixels_of(sample: PixelSample) -> tuple[Tensor, Tensor] | None:
+    """Return logits and targets of the sampled pixels; None where none is labelled."""
+    try:
+        return sample.pixels()
+    except DataError:
+        return None
+
+
+def cross_calibrated_ece(parts: Sequence[Part], num_classes: int) -> float:
+    """Return the calibration error when each part is scaled by what was fitted on other images.
+
+    Args:
+        parts: Each is scaled by a temperature fitted on the parts of its repeat with another number.
         num_classes: Number of classes C.
+
+    Returns:
+        The error; NaN where no part has others to be fitted on.
     """
     counts = CalibrationCounts(num_classes, ignore_index=-1)
-    for index, (logits, targets) in enumerate(parts):
-        others = [part for number, part in enumerate(parts) if number != index]
-        temperature = fit_temperature(
-            torch.cat([part[0] for part in others]), torch.cat([part[1] for part in others])
-        )
-        probs = (logits / temperature).softmax(1)
+    scaled = False
+    for (logits, targets), (repeat, number) in parts:
+        others = [
+            part.pixels for part in parts if part.place[0] == repeat and part.place[1] != number
+        ]
+        if not others:
+            continue
+        joined = (torch.cat(column) for column in zip(*others, strict=True))
+        probs = (logits / fit_temperature(*joined)).softmax(1)
         counts.update(probs.T[None, :, :, None], targets[None, :, None])
-    return counts.ece()
+        scaled = True
+    return counts.ece() if scaled else math.nan
 
 
 class SliceObserver:

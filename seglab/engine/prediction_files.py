@@ -28,11 +28,11 @@ class PredictionFiles:
 
     def update(self, batch: Batch, logits: Tensor, pred_mask: Tensor) -> None:
         """Write the files of one batch; see `Observer`."""
-        confidence = logits.float().softmax(1).amax(1).mul(255).round().byte().cpu().numpy()
         masks = pred_mask.cpu().numpy()
-        for sample_id, mask, sure in zip(batch["sample_id"], masks, confidence, strict=True):
+        for sample_id, mask, image_logits in zip(batch["sample_id"], masks, logits, strict=True):
+            confidence = image_logits.float().softmax(0).amax(0).mul(255).round().byte()
             write_png(prediction_path(self.run_dir, sample_id), mask)
-            write_png(confidence_path(self.run_dir, sample_id), sure)
+            write_png(confidence_path(self.run_dir, sample_id), confidence.cpu().numpy())
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:

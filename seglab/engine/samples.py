@@ -42,6 +42,8 @@ def predict_samples(
         One prediction a sample at the size of its mask, in the order asked for.
     """
     dataset = SegmentationDataset(datamodule.cache, datamodule.cache.rows(sample_ids))
+    # After an evaluation Lightning has moved the module back to the CPU.
+    module.to(module.trainer.strategy.root_device)
     was_training = module.training
     module.eval()
     precision = module.trainer.precision_plugin

@@ -7,7 +7,7 @@ parts), CPU cores through its affinity, so that processes side by side do not fi
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from seglab.core.errors import ConfigError
@@ -29,18 +29,29 @@ class Slot:
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
-def make_slots(accelerator: str, workers: int | str = "auto", devices_each: int = 1) -> list[Slot]:
+def make_slots(
+    accelerator: str,
+    workers: int | str = "auto",
+    devices_each: int = 1,
+    only: Sequence[int] | None = None,
+) -> list[Slot]:
     """Return the slots of this machine.
 
     Args:
         accelerator: auto, cpu, gpu, cuda or mps.
         workers: How many; auto: one for each `devices_each` GPUs, one on a CPU or an MPS device.
         devices_each: GPUs a slot gets; on a CPU all slots share the cores evenly.
+        only: Which of the visible GPUs may be used, by their place among them; None: all.
 
     Raises:
         ConfigError: More are asked for than there are devices or cores.
     """
     gpus = visible_gpus() if accelerator in ("auto", "gpu", "cuda") else []
+    if gpus and only is not None:
+        wrong = [place for place in only if place >= len(gpus)]
+        if wrong:
+            raise ConfigError(f"trainer.devices: expected 0..{len(gpus) - 1}, got {wrong}")
+        gpus = [gpus[place] for place in only]
     if gpus:
         groups = [
             gpus[start : start + devices_each]

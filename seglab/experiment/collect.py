@@ -20,13 +20,13 @@ from seglab.core.labels import LabelSpace
 from seglab.data.folds import Fold, FoldPlan
 from seglab.data.manifest import Manifest
 from seglab.experiment.out_of_fold import calibrate_out_of_fold
+from seglab.experiment.summary import targets_of, tell_objective
 from seglab.experiment.views import make_view, start_view
 from seglab.metrics.names import DICE, IOU, MIOU, metric_key, safe_class_names
 from seglab.metrics.scores import iou_per_class, mean_defined
 from seglab.runs import RunRecord
+from seglab.runs.folds import SCORES_FILE, relative_to_record
 from seglab.runs.locate import RECORD_FILE
-
-SCORES_FILE = "fold_scores.parquet"
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,17 @@ def conclude_folds(
     split = "test" if any(fold.test_ids for fold in plan.folds) else "val"
     record.update(main_split=split)
     labels = Manifest.read(runs[0].run_dir / "manifest").labels
-    scores = pd.DataFrame([_score_row(folds[run.name], run, split, labels) for run in runs])
+    scores = pd.DataFrame(
+        [_score_row(folds[run.name], run, split, labels, record.run_dir) for run in runs]
+    )
     pooled = sum(RunRecord(run.run_dir).confusion(split) for run in runs)
     metrics = summarise_folds(scores, split)
     metrics[metric_key(split, f"{MIOU}_pooled")] = mean_defined(iou_per_class(np.asarray(pooled)))
     metrics[metric_key(split, "ece")] = float(scores["ece"].mean())
-    metrics |= calibrate_out_of_fold([run.run_dir for run in runs], labels.num_classes, split)
+    metrics |= calibrate_out_of_fold(
+        [(run.run_dir, (folds[run.name].repeat, folds[run.name].number)) for run in runs],
+        labels.num_classes, split,
+    )  # fmt: skip
     with atomic_path(record.run_dir / SCORES_FILE) as temporary:
         scores.to_parquet(temporary, index=False)
     record.write_confusion(split, np.asarray(pooled))
@@ -90,18 +95,23 @@ def conclude_folds(
     _draw(record, scores, np.asarray(pooled), labels)
     _show(cfg, record, split, scores, np.asarray(pooled), labels)
     _tell(console, record, rows, split, metrics)
+    tell_objective(targets_of(cfg), record, metrics, console)
     return metrics
 
 
-def _score_row(fold: Fold, run: FoldRun, split: str, labels: LabelSpace) -> dict[str, object]:
+def _score_row(
+    fold: Fold, run: FoldRun, split: str, labels: LabelSpace, cv_dir: Path
+) -> dict[str, object]:
+    # Not those of the plan: a run may train on a share of them.
+    trained_on = Manifest.read(run.run_dir / "manifest").splits()["train"]
     record = RunRecord(run.run_dir)
     metrics = record.metrics
     held_out = fold.test_ids or fold.val_ids
     names = safe_class_names(labels.class_names)
     return {
         "repeat": fold.repeat, "number": fold.number, "fold": fold.name,
-        "run_id": record.run_id, "run_dir": str(run.run_dir), "status": record.status,
-        "seed": record.read()["seed"], "train_images": len(fold.train_ids),
+        "run_id": record.run_id, "run_dir": relative_to_record(run.run_dir, cv_dir), "status": record.status,
+        "seed": record.read()["seed"], "train_images": trained_on,
         "images": len(held_out), MIOU: metrics[metric_key(split, MIOU)],
         DICE: metrics[metric_key(split, DICE)],
         "ece": metrics[metric_key(split, "ece")],

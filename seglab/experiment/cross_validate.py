@@ -10,7 +10,6 @@ from rich.console import Console
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError, DataError
 from seglab.data.folds import FoldPlan, fold_warnings
-from seglab.engine.callbacks import TrainingInterruptedError, interruptible
 from seglab.engine.progress import open_console
 from seglab.engine.slots import Slot, make_slots
 from seglab.experiment.collect import FoldRun, conclude_folds
@@ -19,7 +18,7 @@ from seglab.experiment.folds import is_cross_validation, plan_folds
 from seglab.experiment.leak_report import report_leak
 from seglab.experiment.parts import open_dataset_of, open_manifest_of, with_absolute_paths
 from seglab.experiment.plain import plain
-from seglab.experiment.records import start_record
+from seglab.experiment.records import JOINED, finishing, start_record
 from seglab.experiment.train import (
     TrainResult,
     only_writer,
@@ -29,9 +28,9 @@ from seglab.experiment.train import (
     train,
 )
 from seglab.runs import RunRecord
+from seglab.runs.folds import FOLDS
 from seglab.runs.locate import RECORD_FILE
 
-FOLDS = "folds"
 FOLDS_FILE = "folds.parquet"
 
 
@@ -55,9 +54,14 @@ def take_up(run_dir: Path, console: Console | None = None) -> TrainResult:
         RunNotFoundError: There is no run record.
         ConfigError: The run is finished, or another process is at it.
     """
-    record = RunRecord.open(run_dir)
+    record = RunRecord.open(run_dir.absolute())
     if record.read()["kind"] != "cv":
         return resume(run_dir, console)
+    if (record.run_dir / JOINED).is_file():
+        raise ConfigError(
+            f"resume: {run_dir} was joined from folds trained one by one and trains none itself; run "
+            "`seglab cv collect` again"
+        )
     with only_writer(record):
         if record.status == "finished":
             raise ConfigError(f"resume: {run_dir} is finished; no fold is left to train")
@@ -93,22 +97,14 @@ def cross_validate(
 
 
 def _run(cfg: DictConfig, record: RunRecord, console: Console) -> TrainResult:
-    status, error = "finished", None
-    try:
-        with interruptible():
-            plan = _plan(cfg, record, console)
-            slots = make_slots(cfg.trainer.accelerator, cfg.cv.workers, _devices_each(cfg))
-            folds = [_fold_run(cfg, record, fold.name) for fold in plan.folds]
-            _train_folds(cfg, record, folds, slots, console)
-            metrics = conclude_folds(cfg, record, plan, folds, console)
-            if cfg.cv.get("leak_report"):
-                metrics |= report_leak(cfg, record, console, cross_validate, take_up)
-    except BaseException as caught:
-        stopped = isinstance(caught, KeyboardInterrupt | TrainingInterruptedError)
-        status, error = ("interrupted" if stopped else "failed"), caught
-        raise
-    finally:
-        record.finish(status, error)
+    with finishing(record):
+        plan = _plan(cfg, record, console)
+        slots = _slots(cfg)
+        folds = [_fold_run(record, fold.name) for fold in plan.folds]
+        _train_folds(cfg, record, folds, slots, console)
+        metrics = conclude_folds(cfg, record, plan, folds, console)
+        if cfg.cv.get("leak_report"):
+            metrics |= report_leak(cfg, record, console, cross_validate, take_up)
     return TrainResult(record.run_dir, "finished", metrics)
 
 
@@ -140,15 +136,21 @@ def _require_same_plan(plan: FoldPlan, before: FoldPlan, record: RunRecord) -> N
         )
 
 
-def _devices_each(cfg: DictConfig) -> int:
-    devices = plain(cfg.trainer.devices)
-    return len(devices) if isinstance(devices, list) else 1 if devices == "auto" else int(devices)
+def _slots(cfg: DictConfig) -> list[Slot]:
+    devices, workers = plain(cfg.trainer.devices), cfg.cv.workers
+    only = devices if isinstance(devices, list) else None
+    each = 1 if devices == "auto" else len(only) if only is not None else int(devices)
+    if only is not None and workers != "auto":
+        each = max(1, len(only) // int(workers))
+    return make_slots(cfg.trainer.accelerator, workers, each, only)
 
 
-def _fold_run(cfg: DictConfig, record: RunRecord, name: str) -> FoldRun:
+def _fold_run(record: RunRecord, name: str) -> FoldRun:
+    folder = record.run_dir / FOLDS
+    # Of a record that was renamed, the folds keep the names they were trained under.
+    there = sorted(path.parent for path in folder.glob(f"*-{name}/{RECORD_FILE}"))
     # Run ids are unique among all runs, and W&B knows a run by its id.
-    run_dir = record.run_dir / FOLDS / f"{record.run_id}-{name}"
-    return FoldRun(name, run_dir)
+    return FoldRun(name, there[0] if there else folder / f"{record.run_id}-{name}")
 
 
 def fold_config(cfg: DictConfig, record: RunRecord, name: str) -> DictConfig:
@@ -174,7 +176,7 @@ def _train_folds(
     waiting = [fold for fold in folds if not fold.is_finished()]
     if len(waiting) < len(folds):
         console.print(f"{len(folds) - len(waiting)} folds are finished already", highlight=False)
-    if len(slots) > 1 and len(waiting) > 1:
+    if len(slots) > 1 and waiting:
         train_side_by_side(record.run_dir, waiting, slots, console)
         return
     for fold in waiting:

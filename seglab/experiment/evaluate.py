@@ -19,7 +19,7 @@ from seglab.engine.progress import open_console
 from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import LoopSettings, apply_threads, build_trainer
 from seglab.experiment.gallery import write_gallery
-from seglab.experiment.intervals import score_sentence
+from seglab.experiment.intervals import cost_of, score_sentence
 from seglab.experiment.members import Member, load_model, members_of, require_unseen
 from seglab.experiment.parts import (
     Dataset,
@@ -85,8 +85,8 @@ def evaluate(
     require_valid(cfg, "evaluate")
     console = console or open_console()
     source = RunRecord.open(cfg.run)
-    run_cfg = _configuration(cfg, source)
     members = members_of(cfg, source)
+    run_cfg = _configuration(cfg, source, members)
     folder = run_dir or new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name)
     config = {**plain(cfg), "data": plain(run_cfg.data), "split": cfg.data.split}
     record = RunRecord.create(
@@ -100,12 +100,15 @@ def evaluate(
     return EvaluateResult(record.run_dir, metrics)
 
 
-def _configuration(cfg: DictConfig, source: RunRecord) -> DictConfig:
+def _configuration(cfg: DictConfig, source: RunRecord, members: list[Member]) -> DictConfig:
     """Return the run's configuration with what the evaluation says put in its place."""
     run_cfg = OmegaConf.load(source.config_path)
     if not isinstance(run_cfg, DictConfig) or "model" not in run_cfg:
         raise ConfigError(f"run: {source.run_dir} holds no trained model; give a training")
     content = {key: value for key, value in plain(cfg.data).items() if key != "split"}
+    if source.read()["kind"] == "cv":
+        # A share of the training is each fold's own affair; scored is the whole.
+        run_cfg.data.train_fraction = 1.0
     if content["importer"] == "run":
         changes = {key: value for key, value in content.items() if value is not None}
         changes.pop("importer")
@@ -117,7 +120,7 @@ def _configuration(cfg: DictConfig, source: RunRecord) -> DictConfig:
         run_cfg.data = OmegaConf.create({**own, **content, **kept})
         # The folds are of the run's own data.
         run_cfg.cv = {"scheme": "none"}
-    trained_with = source.read()["execution_plan"] or {}
+    trained_with = members[0].record.read()["execution_plan"] or {}
     same_kind = inspect_device(cfg.trainer.accelerator).accelerator == trained_with.get(
         "accelerator"
     )
@@ -168,6 +171,9 @@ def _score(
         stressed = table[table["severity"] > 0]
         metrics[f"{cfg.data.split}/relative_miou"] = float(stressed["relative"].mean())
     record.set_metrics(metrics)
+    if cfg.suite.cost:
+        metrics |= cost_of(module, datamodule)
+        record.set_metrics(metrics)
     results = {cfg.data.split: found.result}
     write_results(record, results)
     write_suite_tables(record.run_dir, found.tables)

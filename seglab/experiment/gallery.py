@@ -112,11 +112,13 @@ def _choose(
 
 
 def _worst_of_slices(ranked: pd.DataFrame, manifest: Manifest) -> Iterator[dict[str, Any]]:
-    facts = manifest.table.set_index("sample_id").loc[ranked["sample_id"]]
+    ids = ranked["sample_id"].tolist()
+    tags_of = manifest.table.set_index("sample_id").loc[ids, "tags"]
+    groups = manifest.groups_of(ids)
     slices: dict[str, list[int]] = {}
-    for place, (tags, group) in enumerate(zip(facts["tags"], facts["group"], strict=True)):
+    for place, tags in enumerate(tags_of):
         own = [f"tag {tag}" for tag in (tags if tags is not None else [])]
-        for name in [*own, *([f"group {group}"] if group is not None else [])]:
+        for name in [*own, *([f"group {groups[place]}"] if groups is not None else [])]:
             slices.setdefault(name, []).append(place)
     for name, places in sorted(slices.items()):
         for rank, place in enumerate(places[:_PER_SLICE], start=1):

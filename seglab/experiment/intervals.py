@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from dataclasses import asdict
 
 import pandas as pd
+from torch import Tensor, nn
 
 from seglab.core.labels import LabelSpace
 from seglab.data.datamodule import SegDataModule
 from seglab.data.manifest import Manifest
 from seglab.engine.evaluation import EvalResult
+from seglab.engine.micro_batch import is_out_of_memory
 from seglab.engine.module import SegmentationModule
-from seglab.inference.cost import measure_cost
+from seglab.inference.cost import Cost, measure_cost
 from seglab.metrics.bootstrap import bootstrap_dice, bootstrap_iou, bootstrap_miou
 from seglab.metrics.names import DICE, IOU, MIOU, metric_key, safe_class_names
+
+log = logging.getLogger(__name__)
 
 # One seed for all runs, so that they are compared on the same draws.
 _SEED = 0
 RESAMPLES = 2000
 # With fewer groups an interval over them says more about their number than about the model.
-_MIN_GROUPS = 10
+MIN_GROUPS = 10
 
 
-def groups_of(manifest: Manifest, per_image: pd.DataFrame) -> list[str] | None:
-    """Return the group of each scored image; None where groups are too few to be drawn.
+def units_of(manifest: Manifest, per_image: pd.DataFrame) -> list[str] | None:
+    """Return what is drawn as a whole with each scored image; None draws images.
 
-    Frames of one video are not independent, so whole videos should be drawn. With fewer
-    than `_MIN_GROUPS` of them an interval over groups says more about their number than about the model.
+    Frames of one video are not independent, so whole videos should be drawn. With fewer than
+    `MIN_GROUPS` of them an interval over groups says more about their number than about the model.
     """
-    groups = manifest.table.set_index("sample_id").loc[per_image["sample_id"], "group"].tolist()
-    known = {group for group in groups if group is not None}
-    enough = len(known) >= _MIN_GROUPS and None not in groups
-    return [str(group) for group in groups] if enough else None
+    groups = manifest.groups_of(per_image["sample_id"].tolist())
+    return groups if groups is not None and len(set(groups)) >= MIN_GROUPS else None
 
 
 def intervals_of(result: EvalResult, manifest: Manifest, labels: LabelSpace) -> dict[str, float]:
     """Return the ends of the intervals of a result's scores; see `score_intervals`."""
-    groups = groups_of(manifest, result.per_image)
+    groups = units_of(manifest, result.per_image)
     names = safe_class_names(labels.class_names)
     return score_intervals(result.per_image, result.split, names, RESAMPLES, groups)
 
@@ -76,18 +80,36 @@ def score_intervals(
     return ends
 
 
+class _AsScored(nn.Module):
+    """The module as a network: predicts as it was scored, with all its models and views."""
+
+    def __init__(self, module: SegmentationModule) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, image: Tensor) -> Tensor:
+        size = (image.shape[-2], image.shape[-1])
+        return self.module.evaluator.predict(self.module.model, image, size)
+
+
 def cost_of(module: SegmentationModule, datamodule: SegDataModule) -> dict[str, float]:
-    """Return parameters, GFLOPs and latency of one image as large as the data's first, padded."""
-    model = module.model
-    height, width = datamodule.cache.image_hw(0)
-    divisor, least = model.size_divisor, model.min_size
-    size = tuple(-(-max(side, least) // divisor) * divisor for side in (height, width))
+    """Return what predicting one image as large as the data's first costs, as it was scored.
+
+    Returns:
+        `cost/params_m`, `cost/gflops`, `cost/latency_ms` and `cost/peak_memory_mb`; all but the first
+        are NaN where counting them did not fit into memory.
+    """
     # After an evaluation Lightning has moved the module back to the CPU.
     device = module.trainer.strategy.root_device
-    module.to(device)
-    with module.trainer.precision_plugin.forward_context():
-        cost = measure_cost(model, (size[0], size[1]), len(model.mean), device)
-    return {
-        "cost/params_m": cost.params_m, "cost/gflops": cost.gflops,
-        "cost/latency_ms": cost.latency_ms, "cost/peak_memory_mb": cost.peak_memory_mb,
-    }  # fmt: skip
+    net = _AsScored(module.to(device))
+    size = datamodule.cache.image_hw(0)
+    params = sum(parameter.numel() for parameter in net.parameters()) / 1e6
+    cost = Cost(params, math.nan, math.nan, math.nan)
+    try:
+        with module.trainer.precision_plugin.forward_context():
+            cost = measure_cost(net, size, len(module.model.mean), device)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        log.warning("the cost of a prediction was not measured: out of memory")
+    return {f"cost/{name}": value for name, value in asdict(cost).items()}

@@ -8,13 +8,13 @@ from pathlib import Path
 from rich.console import Console
 
 from seglab.core.errors import ConfigError, DataError, list_problems
-from seglab.core.files import hash_json
+from seglab.core.files import hash_json, write_text
 from seglab.data.manifest import Manifest
 from seglab.engine.progress import open_console
 from seglab.experiment.collect import FoldRun, conclude_folds, require_all_folds
 from seglab.experiment.folds import plan_folds
 from seglab.experiment.parts import open_manifest_of, part_of
-from seglab.experiment.records import start_record
+from seglab.experiment.records import JOINED, finishing, start_record
 from seglab.experiment.train import TrainResult, saved_config
 from seglab.runs import RunRecord
 
@@ -40,6 +40,8 @@ def collect(run_dirs: Sequence[Path], console: Console | None = None) -> TrainRe
     _require_same_training(records)
     cfg = saved_config(records[0])
     cfg.cv.fold = None
+    # The group the folds were shown in, so that their summary stands beside them.
+    cfg.logger.wandb.group = cfg.logger.wandb.group or cfg.experiment_name
     manifest = open_manifest_of(cfg)
     plan = plan_folds(cfg, manifest)
     runs = [FoldRun(str(record.read()["fold"]), record.run_dir.absolute()) for record in records]
@@ -48,14 +50,16 @@ def collect(run_dirs: Sequence[Path], console: Console | None = None) -> TrainRe
     order = {fold.name: number for number, fold in enumerate(plan.folds)}
     runs.sort(key=lambda run: order[run.name])
     record = start_record(cfg, None, "cv", dataset_fingerprint=manifest.fingerprint)
-    plan.write(record.run_dir)
-    manifest.write(record.run_dir / "manifest")
-    try:
-        metrics = conclude_folds(cfg, record, plan, runs, console or open_console())
-    except BaseException as error:
-        record.finish("failed", error)
-        raise
-    record.finish("finished")
+    with finishing(record):
+        write_text(record.run_dir / JOINED, "".join(f"{run.run_dir}\n" for run in runs))
+        plan.write(record.run_dir)
+        manifest.write(record.run_dir / "manifest")
+        console = console or open_console()
+        metrics = conclude_folds(cfg, record, plan, runs, console)
+        if cfg.cv.get("leak_report"):
+            console.print(
+                "leak report: left out, for it trains random folds; give it to seglab train"
+            )
     return TrainResult(record.run_dir, "finished", metrics)
 
 

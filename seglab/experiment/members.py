@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 from omegaconf import DictConfig
 
 from seglab.core.errors import ConfigError, DataError, RunNotFoundError
 from seglab.data.manifest import Manifest
 from seglab.engine.checkpoint import BEST, LAST, read_checkpoint
 from seglab.engine.plan import ExecutionPlan
-from seglab.experiment.collect import SCORES_FILE
 from seglab.experiment.parts import build_model
 from seglab.experiment.train import saved_config
 from seglab.models import Segmenter
 from seglab.runs import RunRecord
+from seglab.runs.folds import fold_dirs
 
 _MODEL = "model."
 
@@ -49,6 +48,11 @@ def members_of(cfg: DictConfig, source: RunRecord) -> list[Member]:
     """
     records = [source, *(RunRecord.open(run) for run in cfg.predict.ensemble)]
     trainings = [one for record in records for one in _trainings(record)]
+    if len(trainings) > 1 and cfg.checkpoint not in ("best", "last"):
+        raise ConfigError(
+            f"checkpoint: '{cfg.checkpoint}' is one model's file, and {len(trainings)} models are scored "
+            "together; expected best or last"
+        )
     return [Member(one, _checkpoint_path(one, cfg.checkpoint)) for one in trainings]
 
 
@@ -56,8 +60,7 @@ def _trainings(record: RunRecord) -> list[RunRecord]:
     kind = record.read()["kind"]
     if kind in ("train", "fold", "trial"):
         return [record]
-    if kind == "cv" and (record.run_dir / SCORES_FILE).is_file():
-        folders = pd.read_parquet(record.run_dir / SCORES_FILE)["run_dir"]
+    if kind == "cv" and (folders := fold_dirs(record.run_dir)):
         return [RunRecord.open(folder) for folder in folders]
     raise ConfigError(
         f"run: {record.run_dir} holds no trained model (it is '{kind}', {record.effective_status}); "

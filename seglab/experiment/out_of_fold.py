@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from seglab.core.files import atomic_path
 from seglab.core.labels import LabelSpace
 from seglab.engine.evaluation import Observer
-from seglab.engine.observers import ConfidenceObserver, cross_calibrated_ece
+from seglab.engine.observers import ConfidenceObserver, Part, cross_calibrated_ece, pixels_of
 from seglab.engine.prediction_files import PredictionFiles
 from seglab.metrics.calibration import fit_temperature
 
@@ -33,31 +34,39 @@ class OutOfFold:
         self.observers: Sequence[Observer] = (PredictionFiles(run_dir), self._confidence)
 
     def close(self, split: str) -> dict[str, float]:
-        """Write the sample of pixels; return calibration scores of the fold."""
-        logits, targets = self._confidence.sample.pixels()
-        with atomic_path(self.run_dir / _PIXELS) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, logits=logits.numpy().astype(np.float16), targets=targets.numpy())
+        """Write the sample of pixels, if any is labelled; return calibration scores of the fold."""
+        pixels = pixels_of(self._confidence.sample)
+        if pixels is not None:
+            logits, targets = pixels
+            with atomic_path(self.run_dir / _PIXELS) as temporary, temporary.open("wb") as stream:
+                np.savez(stream, logits=logits.numpy().astype(np.float16), targets=targets.numpy())
         return self._confidence.scores(split)
 
 
 def calibrate_out_of_fold(
-    fold_dirs: Sequence[Path], num_classes: int, split: str
+    folds: Sequence[tuple[Path, tuple[int, int]]], num_classes: int, split: str
 ) -> dict[str, float]:
     """Fit temperatures on what other folds held out (Guo et al., 2017).
 
     Args:
-        fold_dirs: Folders of the folds; each held-out pixel is scaled by a temperature that was
-            fitted on the pixels of the other folds.
+        folds: Folder, and repeat and number, of each fold. Held-out pixels are scaled by a
+            temperature that was fitted on pixels of folds of the same repeat with another number,
+            which share no image with it.
         num_classes: Number of classes.
         split: First part of the keys.
 
     Returns:
-        `{split}/temperature` fitted on all, and `{split}/ece_calibrated`.
+        `{split}/temperature` fitted on all, and `{split}/ece_calibrated`; NaN without pixels.
     """
-    parts = [_read(folder) for folder in fold_dirs]
-    logits, targets = (torch.cat(column) for column in zip(*parts, strict=True))
+    parts = [Part(_read(folder), place) for folder, place in folds if (folder / _PIXELS).is_file()]
+    temperature = math.nan
+    if parts:
+        temperature = fit_temperature(
+            torch.cat([part.pixels[0] for part in parts]),
+            torch.cat([part.pixels[1] for part in parts]),
+        )
     return {
-        f"{split}/temperature": fit_temperature(logits, targets),
+        f"{split}/temperature": temperature,
         f"{split}/ece_calibrated": cross_calibrated_ece(parts, num_classes),
     }
 

@@ -11,6 +11,7 @@ import pandas as pd
 from seglab.core.labels import LabelSpace
 from seglab.data.manifest import Manifest
 from seglab.engine.observers import SliceObserver
+from seglab.experiment.intervals import MIN_GROUPS, units_of
 from seglab.metrics.bootstrap import bootstrap_miou, pooled_dice, pooled_iou
 from seglab.metrics.scores import mean_defined
 from seglab.metrics.slices import BOUNDARY
@@ -25,6 +26,7 @@ _MAX_GROUPS = 30
 class _Slice:
     kind: str
     name: str
+    sample_ids: list[str]
     tp: np.ndarray
     fp: np.ndarray
     fn: np.ndarray
@@ -44,7 +46,8 @@ def score_slices(
         observer: Counts of parts of the images.
         manifest: Tags and groups of the samples.
         labels: Classes.
-        resamples: Of the bootstrap over images; 0 leaves the intervals undefined.
+        resamples: Of the bootstrap over images (over groups where `units_of` says so and a slice has
+            enough of them); 0 leaves the intervals undefined.
 
     Returns:
         One row a slice: slice_kind (all, tag, group, rare_class, boundary, size), slice, images
@@ -52,6 +55,8 @@ def score_slices(
         iou, a list of C. A slice of pixels is scored with all other pixels ignored.
     """
     rows = []
+    units = units_of(manifest, per_image)
+    unit_of = dict(zip(per_image["sample_id"], units, strict=True)) if units else None
     for one in [*_of_images(per_image, manifest, labels), *_of_pixels(observer)]:
         counted = (one.tp + one.fn).sum(axis=1) > 0
         if not counted.any():
@@ -61,7 +66,9 @@ def score_slices(
         iou = pooled_iou(total.astype(float), union.astype(float))
         low = high = float("nan")
         if resamples and counted.sum() > 1:
-            interval = bootstrap_miou(tp, fp, fn, resamples)
+            own = [unit_of[name] for name in np.array(one.sample_ids)[counted]] if unit_of else None
+            enough = own is not None and len(set(own)) >= MIN_GROUPS
+            interval = bootstrap_miou(tp, fp, fn, resamples, groups=own if enough else None)
             low, high = float(interval.low), float(interval.high)
         rows.append(
             {
@@ -78,18 +85,20 @@ def _of_images(per_image: pd.DataFrame, manifest: Manifest, labels: LabelSpace) 
     tp, fp, fn = (np.array(per_image[name].tolist(), dtype=np.int64) for name in ("tp", "fp", "fn"))
     facts = manifest.table.set_index("sample_id").loc[per_image["sample_id"]]
 
+    ids = per_image["sample_id"].to_numpy(str)
+
     def take(kind: str, name: str, chosen: np.ndarray) -> _Slice:
-        return _Slice(kind, name, tp[chosen], fp[chosen], fn[chosen])
+        return _Slice(kind, name, ids[chosen].tolist(), tp[chosen], fp[chosen], fn[chosen])
 
     yield take("all", "all", np.ones(len(per_image), dtype=bool))
     tags = [set(one) if one is not None else set() for one in facts["tags"]]
     for tag in sorted(set().union(*tags)):
         yield take("tag", str(tag), np.array([tag in own for own in tags]))
-    groups = facts["group"].to_numpy(dtype=object)
-    names = sorted({str(group) for group in groups if group is not None})
+    groups = manifest.groups_of(ids.tolist()) or []
+    names = sorted(set(groups))
     if 1 < len(names) <= _MAX_GROUPS:
         for name in names:
-            yield take("group", name, np.array([str(group) == name for group in groups]))
+            yield take("group", name, np.array([group == name for group in groups]))
     share = (tp + fn).sum(axis=0) / max(1, (tp + fn).sum())
     for index, class_name in enumerate(labels.class_names):
         shown = (tp + fn)[:, index] > 0
@@ -101,4 +110,5 @@ def _of_images(per_image: pd.DataFrame, manifest: Manifest, labels: LabelSpace) 
 def _of_pixels(observer: SliceObserver) -> Iterator[_Slice]:
     for name, counts in observer.counts.items():
         tp, fp, fn = np.stack(counts).transpose(1, 0, 2)
-        yield _Slice("boundary" if name in BOUNDARY else "size", name, tp, fp, fn)
+        kind = "boundary" if name in BOUNDARY else "size"
+        yield _Slice(kind, name, observer.sample_ids, tp, fp, fn)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from seglab.data.datamodule import SegDataModule
 from seglab.engine.evaluation import EvalResult, Observer
 from seglab.engine.module import SegmentationModule
 from seglab.engine.observers import BoundaryObserver, ConfidenceObserver, SliceObserver
-from seglab.experiment.intervals import cost_of, groups_of, score_intervals
+from seglab.experiment.intervals import score_intervals, units_of
 from seglab.experiment.slices import score_slices
 from seglab.experiment.summary import evaluate_split
 from seglab.metrics.names import DICE, MIOU, metric_key, safe_class_names
@@ -68,10 +69,10 @@ def run_suite(
     observers: list[Observer] = [one for one in (boundary, confidence, slices) if one is not None]
     result = evaluate_split(trainer, module, datamodule, split, observers)
     scores, tables, per_image = dict(result.scores), {}, result.per_image
-    groups = groups_of(datamodule.manifest, per_image)
+    units = units_of(datamodule.manifest, per_image)
     if suite.bootstrap:
         names = safe_class_names(labels.class_names)
-        scores |= score_intervals(per_image, split, names, suite.bootstrap, groups)
+        scores |= score_intervals(per_image, split, names, suite.bootstrap, units)
     if boundary is not None:
         scores |= boundary.scores(split)
         per_image = per_image.merge(boundary.per_image(), on="sample_id", how="left")
@@ -83,8 +84,6 @@ def run_suite(
     if slices is not None:
         manifest = datamodule.manifest
         tables["slices"] = score_slices(per_image, slices, manifest, labels, suite.bootstrap)
-    if suite.cost:
-        scores |= cost_of(module, datamodule)
     return SuiteResult(replace(result, scores=scores, per_image=per_image), tables)
 
 
@@ -125,7 +124,8 @@ def _row(name: str, severity: int, result: EvalResult, base: float) -> dict[str,
     miou = result.scores[metric_key(result.split, MIOU)]
     return {
         "corruption": name, "severity": severity, "miou": miou,
-        "dice": result.scores[metric_key(result.split, DICE)], "relative": miou / base,
+        "dice": result.scores[metric_key(result.split, DICE)],
+        "relative": miou / base if base else math.nan,
     }  # fmt: skip
 
 

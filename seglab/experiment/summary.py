@@ -86,6 +86,7 @@ def conclude(
         metrics |= _baselines(dataset, datamodule)
     for result in results.values():
         metrics |= intervals_of(result, datamodule.manifest, module.evaluator.labels)
+    record.set_metrics(metrics)
     metrics |= cost_of(module, datamodule)
     record.set_metrics(metrics)
     write_results(record, results)

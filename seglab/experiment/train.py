@@ -14,7 +14,6 @@ from rich.console import Console
 
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError, DataError
-from seglab.engine.callbacks import TrainingInterruptedError, interruptible
 from seglab.engine.checkpoint import LAST, read_checkpoint
 from seglab.engine.plan import Device, ExecutionPlan
 from seglab.engine.progress import open_console
@@ -29,7 +28,7 @@ from seglab.experiment.parts import (
     open_dataset_of,
     with_absolute_paths,
 )
-from seglab.experiment.records import start_record
+from seglab.experiment.records import finishing, start_record
 from seglab.experiment.summary import conclude
 from seglab.experiment.views import make_view, start_view
 from seglab.runs import RunRecord
@@ -187,20 +186,12 @@ def only_writer(record: RunRecord) -> Iterator[None]:
 def recorded(cfg: DictConfig, record: RunRecord, resume_step: int | None) -> Iterator[WandbView]:
     """Open the view, and close record and view with the right status, whatever happens inside."""
     view = make_view(cfg, record)
-    status, error = "finished", None
     try:
-        with interruptible():
+        with finishing(record):
             start_view(view, cfg, record, resume_step)
             yield view
-    except BaseException as caught:
-        stopped = isinstance(caught, KeyboardInterrupt | TrainingInterruptedError)
-        status, error = ("interrupted" if stopped else "failed"), caught
-        raise
     finally:
-        try:
-            record.finish(status, error)
-        finally:
-            view.finish(status)
+        view.finish(record.status)
 
 
 def _plan(cfg: DictConfig, record: RunRecord) -> tuple[ExecutionPlan, Device]:

@@ -114,3 +114,10 @@ def test_summary_names_what_is_missing() -> None:
     assert summary(judge(["ece <= 0.05"], SCORES)) == (
         "objective: 1 of 1 targets met; in doubt ece <= 0.05 (interval up to 0.060)"
     )
+
+
+def test_interval_of_a_class_is_found_under_its_key() -> None:
+    scores = {"val/iou/car": 0.6, "val/iou_low/car": 0.3, "val/iou_high/car": 0.8}
+    (outcome,) = judge(["iou/car >= 0.5"], scores)
+    assert (outcome.low, outcome.high) == (0.3, 0.8)
+    assert outcome.verdict == "met, but the interval reaches below"

@@ -62,3 +62,11 @@ def test_process_is_pinned_to_its_slot() -> None:
     assert out.stdout.strip() == f"[{core}]"
     take_slot()  # without the variable nothing changes
     assert os.sched_getaffinity(0) >= {core}
+
+
+def test_only_the_devices_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VISIBLE, "4,5,6,7")
+    assert [slot.variables[VISIBLE] for slot in make_slots("auto", "auto", 1, [2, 3])] == ["6", "7"]
+    assert [slot.variables[VISIBLE] for slot in make_slots("auto", "auto", 2, [0, 3])] == ["4,7"]
+    with pytest.raises(ConfigError, match=r"trainer.devices: expected 0..3, got \[9\]"):
+        make_slots("auto", "auto", 1, [9])

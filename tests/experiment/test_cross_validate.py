@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from seglab.experiment.parts import build_loss, class_pixels, open_dataset_of, o
 from seglab.losses.class_weights import enet
 from seglab.metrics.scores import iou_per_class, mean_defined
 from seglab.runs import RunRecord, find_runs
+from seglab.runs.folds import fold_dirs
 from seglab.runs.predictions import confidence_path, prediction_path
 
 QUIET = Console(quiet=True)
@@ -197,6 +199,18 @@ def test_its_models_are_scored_together_only_on_images_new_to_all(
     result = evaluate(compose([*words, "data.split=test"], "evaluate"), tmp_path / "test", QUIET)
     assert 0 <= result.metrics["test/miou"] <= 1
     assert RunRecord(result.run_dir).read()["parent"] == finished.run_id
+
+
+def test_record_that_was_moved_still_knows_its_folds(finished: RunRecord, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere" / "renamed"
+    shutil.copytree(finished.run_dir, moved)
+    assert fold_dirs(moved) == [
+        moved / "folds" / path.run_dir.name for path in fold_records(finished)
+    ]
+    cfg = compose([f"run={moved}", "data.split=test"], "evaluate")
+    cfg.checkpoint = str(moved / "folds.yaml")
+    with pytest.raises(ConfigError, match="one model's file, and 2 models are scored"):
+        evaluate(cfg, tmp_path / "eval", QUIET)
 
 
 def test_test_split_is_never_touched_by_folds(finished: RunRecord) -> None:

@@ -1,0 +1,25 @@
+"""Where the folds of a cross-validation's record are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+SCORES_FILE = "fold_scores.parquet"
+FOLDS = "folds"
+
+
+def relative_to_record(fold_dir: Path, cv_dir: Path) -> str:
+    """Return the path as the record keeps it: relative where the fold lies inside, so that both move."""
+    fold_dir, cv_dir = fold_dir.absolute(), cv_dir.absolute()
+    return str(fold_dir.relative_to(cv_dir) if fold_dir.is_relative_to(cv_dir) else fold_dir)
+
+
+def fold_dirs(cv_dir: Path) -> list[Path]:
+    """Return the run folders of a finished cross-validation's folds; none where it has no scores."""
+    path = cv_dir / SCORES_FILE
+    if not path.is_file():
+        return []
+    # An absolute path stays as it is.
+    return [cv_dir / str(kept) for kept in pd.read_parquet(path, columns=["run_dir"])["run_dir"]]
