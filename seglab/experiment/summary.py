@@ -98,7 +98,8 @@ def conclude(
     rows = write_tables(record, dataset.labels, results)
     figures = draw_figures(record, module, datamodule, results) | _draw_curves(record)
     _show(view, record, dataset, results, rows, figures, metrics)
-    _tell(console, record, rows, metrics, f"{verdict.sentence}\n{gap.sentence}", splits, writer)
+    verdicts = f"by losses: {verdict.sentence}\nby scores: {gap.sentence}"
+    _tell(console, record, rows, metrics, verdicts, splits, writer)
     tell_objective(targets_of(cfg), record, metrics, console)
     return metrics
 
@@ -251,7 +252,7 @@ def tell_objective(
 
 def _tell(
     console: Console, record: RunRecord, rows: list[Row], metrics: dict[str, float],
-    verdict: str, splits: list[str], writer: CheckpointWriter,
+    verdicts: str, splits: list[str], writer: CheckpointWriter,
 ) -> None:  # fmt: skip
     limit = plain(record.read()["config"])["trainer"]["limit_val_batches"]
     part = f", only {limit} batches a split (trainer.limit_val_batches)" if limit else ""
@@ -264,6 +265,6 @@ def _tell(
             console.print(f"baseline {name}: val/miou {metrics[key]:.4f}", highlight=False)
     for split in splits:
         console.print(score_sentence(metrics, split), highlight=False)
-    console.print(verdict, highlight=False, soft_wrap=True)
+    console.print(verdicts, highlight=False, soft_wrap=True)
     console.print(f"figures {record.figures_dir}", highlight=False, soft_wrap=True)
     console.print(f"record  {record.run_dir}", highlight=False, soft_wrap=True)
