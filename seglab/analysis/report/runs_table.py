@@ -45,6 +45,8 @@ _COST = (
 _SETTINGS_LEFT_OUT = ("paths.", "logger.", "run_name", "experiment_name", "notes", "tags", "seed",
                       "resume", "callbacks.progress", "trainer.num_workers")  # fmt: skip
 _MAX_SETTINGS = 24
+# Keys of `cv` that say how folds are trained, not how they are cut.
+_NOT_OF_THE_CUT = ("fold", "workers", "leak_report")
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,11 @@ def runs_table(runs: Sequence[RunView]) -> Table:
 def comparable(run: RunView) -> Hashable:
     """Return what two runs must share for their scores to be compared."""
     kind = run.kind if run.kind in ("fold", "cv") else "one"
-    return run.fingerprint, run.class_names, kind, run.facts["fold"] if kind == "fold" else None
+    # Cross-validations share folds only where they were cut alike.
+    folds = run.facts["config"].get("cv") if kind == "cv" else None
+    cut = {key: value for key, value in (folds or {}).items() if key not in _NOT_OF_THE_CUT}
+    part = run.facts["fold"] if kind == "fold" else str(sorted(cut.items()))
+    return run.fingerprint, run.class_names, kind, part
 
 
 def _order(run: RunView) -> tuple[float, str]:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from seglab.analysis.report.plots import (
     reliability_chart,
     spread_chart,
 )
-from seglab.analysis.report.runs_table import differing_settings, runs_table
+from seglab.analysis.report.runs_table import comparable, differing_settings, runs_table
 from seglab.analysis.report.svg import Axis, tag
 
 CONFUSION = np.array([[80, 20, 0], [10, 30, 0], [0, 0, 0]])
@@ -352,3 +353,13 @@ def test_repeats_are_named(maker: Any) -> None:
     table = cross_validation_view(collect_report([record.run_dir]).runs[0]).table
     assert table is not None
     assert [row[0].text for row in table.rows] == ["r0-f0", "r1-f0"]
+
+
+def test_cross_validations_are_ranked_only_where_their_folds_are_cut_alike() -> None:
+    def view(**cv: object) -> Any:
+        facts = {"config": {"cv": cv}, "fold": None}
+        return SimpleNamespace(kind="cv", fingerprint="f", class_names=("a",), facts=facts)
+
+    block, again = view(scheme="block", folds=4), view(scheme="block", folds=4, workers=2)
+    assert comparable(block) == comparable(again)
+    assert comparable(block) != comparable(view(scheme="kfold", folds=4))
