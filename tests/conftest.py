@@ -6,6 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The suite judges a change, so it draws the same examples each time; to look for new ones, run
+# it with HYPOTHESIS_PROFILE=explore and --hypothesis-seed=N.
+settings.register_profile("same", derandomize=True, print_blob=False)
+settings.register_profile("explore", derandomize=False, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ["WANDB_MODE"] = "offline"
