@@ -19,6 +19,7 @@ ALLOWED = {
     "engine": FLOOR_2 | {"core", "config"},
     "analysis": {"runs", "metrics", "core"},
     "experiment": FLOOR_2 | {"engine", "analysis", "core", "config"},
+    "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
     "cli": FLOOR_2 | {"experiment", "engine", "analysis", "core", "config"},
 }
 NAMELESS = {"utils.py", "helpers.py", "common.py", "misc.py"}

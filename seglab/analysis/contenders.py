@@ -17,6 +17,9 @@ from seglab.runs import RunRecord, find_runs
 from seglab.runs.locate import RECORD_FILE
 from seglab.runs.process import effective_status
 
+# Folder in the record of a cross-validation, for that of its random folds.
+_LEAK_REPORT = "leak_report"
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -132,7 +135,8 @@ def _choose_in(folder: Path) -> tuple[list[Path], list[str]]:
     unfinished = 0
     for path in find_runs(folder):
         content = RunRecord.open(path).read()
-        is_leak_report = content["kind"] == "cv" and content["parent"] is not None
+        # A cross-validation in a study has a parent too.
+        is_leak_report = content["kind"] == "cv" and path.parent.name == _LEAK_REPORT
         if effective_status(content) != "finished":
             unfinished += 1
         elif content["kind"] == "eval":

@@ -21,13 +21,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from seglab.cli.reporting import report
+from seglab.cli.reporting import INTERRUPTED, find_seglab_error, report
 from seglab.config.compose import HYDRA_VERSION_BASE
 from seglab.config.locate import conf_dir
 from seglab.config.overrides import check_overrides
 from seglab.config.resolvers import register_resolvers
 from seglab.config.validate import App, require_valid
 from seglab.core.errors import ConfigError, nearest
+from seglab.core.trial import TrialPrunedError, current_trial
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def run_hydra(app: Application, folder: Path, words: Sequence[str]) -> None:
             require_valid(cfg, app.name)
             return app.task(cfg)
         except Exception as error:
-            code = report(_job_name(app), error, Path(HydraConfig.get().runtime.output_dir))
+            code = report(_job_name(app, error), error, Path(HydraConfig.get().runtime.output_dir))
             raise SystemExit(code) from error
 
     with _words_as_typed([program, *words]):
@@ -132,13 +133,25 @@ def run_hydra(app: Application, folder: Path, words: Sequence[str]) -> None:
         decorate(job)()
 
 
-def _job_name(app: Application) -> str:
-    """Return how to speak of the job that runs: in a multirun its number and what it tried."""
+def _job_name(app: Application, error: Exception) -> str:
+    """Return how to speak of the job that ended: in a multirun its number and what it tried."""
     config = HydraConfig.get()
+    trial = current_trial()
+    if trial is not None:
+        tried = " ".join(config.overrides.task)
+        return f"seglab {app.name}: trial {trial.number} ({tried}) {_how_it_ended(error)}"
     if config.mode != RunMode.MULTIRUN:
         return f"seglab {app.name}"
     tried = " ".join(config.overrides.task)
     return f"seglab {app.name}: job {config.job.num} ({tried}) failed, later jobs were not started"
+
+
+def _how_it_ended(error: Exception) -> str:
+    """Return a verb for a trial; whoever runs the study says what happens to the others."""
+    ours = find_seglab_error(error)
+    if isinstance(ours, TrialPrunedError):
+        return "was pruned"
+    return "was stopped" if ours is not None and ours.exit_code == INTERRUPTED else "failed"
 
 
 @contextmanager

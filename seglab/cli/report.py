@@ -1,4 +1,4 @@
-"""`seglab report`: run records as one HTML page; reads records only, never models or data."""
+"""`seglab report`: run records, or a study, as one HTML page; reads records only, never models or data."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from seglab.core.errors import ConfigError
 _MAX_CASES = 40
 _IMAGE_WIDTH = 480
 _PICTURE_MB = 8.0
+_STUDY = "study.json"
 _EPILOG = """examples:
   seglab report runs/demo -o demo.html          every run of an experiment
   seglab report runs/demo/RUN runs/demo/EVAL    two runs, into report.html
   seglab report 'runs/*/2026*'                  a pattern
+  seglab report runs/demo/lr_batch -o lr.html   a study: its trials, figures and winner
+  seglab report runs/demo/lr_batch/trials       the trials of a study as runs, with their curves
 """
 
 
@@ -29,6 +32,8 @@ def run(argv: Sequence[str]) -> int:
     """
     args = build_parser().parse_args(list(argv))
     _check(args)
+    if len(args.runs) == 1 and (Path(args.runs[0]).expanduser() / _STUDY).is_file():
+        return _report_study(args)
     from seglab.analysis.report import ReportOptions, collect_report, write_page
 
     options = ReportOptions(
@@ -47,17 +52,26 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
+def _report_study(args: argparse.Namespace) -> int:
+    from seglab.analysis.report.study_page import write_study_page
+
+    size = write_study_page(Path(args.runs[0]).expanduser(), args.output, args.title)
+    sys.stdout.write(f"{args.output}: 1 study, {size / 1e6:.1f} MB\n")
+    return 0
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
     parser = argparse.ArgumentParser(
         prog="seglab report",
-        description="Write runs, folds, cross-validations and evaluations as one HTML page that "
-        "needs no network.",
+        description="Write runs, folds, cross-validations and evaluations, or one study, as one "
+        "HTML page that needs no network.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("runs", nargs="+", metavar="RUN",
-                        help="a run folder, a folder of runs, or a pattern of such")  # fmt: skip
+                        help="a run folder, a folder of runs, a pattern of such, or the "
+                        "folder of one study")  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"),
                         help="file to write; report.html by default")  # fmt: skip
     parser.add_argument("--title", default="", help="heading; the experiments by default")

@@ -13,6 +13,8 @@ from seglab.core.files import write_text
 
 _ASKS_FOR_TRACEBACK = ("SEGLAB_TRACEBACK", "HYDRA_FULL_ERROR")
 TRACEBACK_NAME = "traceback.txt"
+# Exit code of a command that was asked to stop.
+INTERRUPTED = 130
 
 
 def guarded(name: str, work: Callable[[], int]) -> int:
@@ -26,7 +28,7 @@ def guarded(name: str, work: Callable[[], int]) -> int:
         return work()
     except KeyboardInterrupt:
         sys.stderr.write(f"\n{name}: interrupted\n")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output, such as `head`, has gone; Python would complain once more.
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - stays open until the process ends

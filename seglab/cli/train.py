@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from seglab.cli.application import Application, read_words, run_application
 from seglab.cli.application_help import application_help
@@ -79,4 +79,15 @@ def _train(cfg: DictConfig) -> Any:
 
     from seglab.experiment.cross_validate import launch
 
-    return launch(cfg, run_dir=Path(HydraConfig.get().runtime.output_dir))
+    hydra = HydraConfig.get()
+    run_dir = Path(hydra.runtime.output_dir)
+    # A job of a grid whose process died is started again in its old place.
+    if (run_dir / "run.json").is_file() and not OmegaConf.is_missing(hydra.job, "num"):
+        from seglab.core.trial import current_trial
+        from seglab.experiment.trial import go_on
+
+        if current_trial() is None:
+            return go_on(run_dir)
+    # What a search asks for is no setting of the trainings in it.
+    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "study"])
+    return launch(cfg, run_dir=run_dir)

@@ -15,15 +15,18 @@ from pathlib import Path
 
 import yaml
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seglab.config import sources
 from seglab.config.compose import Composer, open_composer
 from seglab.config.locate import conf_dir
 from seglab.config.problems import Problem, did_you_mean, show, show_names
+from seglab.config.study_rules import SPACE
+from seglab.config.study_words import search_too, word_problems, words_of_space
+from seglab.config.trees import delete_key, has_key, is_related
 from seglab.config.validate import App, find_problems
-from seglab.config.words import Word, WordReader, split_choice
+from seglab.config.words import Word, WordReader, first_of, split_choice
 
 _FILES_WITH_CHOICES = ("experiment", "debug")
 # The data a run was trained on is only there once there is a run.
@@ -71,8 +74,8 @@ def check_overrides(
         check = _Check(app, composer, [*search, folder or conf_dir()])
         words, check.problems = check.reader.read(overrides, multirun)
         check.choices(words)
-        check.values(words, allow_missing)
-        return CheckedOverrides(check.for_hydra(words), check.lines())
+        searched = check.values(words, allow_missing, multirun)
+        return CheckedOverrides(check.for_hydra(words, searched), check.lines())
 
 
 def choices_for(app: App, group: str, options: Sequence[str]) -> list[str]:
@@ -106,7 +109,7 @@ class _Check:
             if not word.is_group or word.deletes:
                 continue
             for choice in word.alternatives:
-                self.choice(word.key, choice, "")
+                self.choice(word.key, choice, word.where)
                 path = sources.find_file(self.folders, word.key, choice)
                 if word.key in _FILES_WITH_CHOICES and path is not None:
                     for entry in sources.group_defaults(path):
@@ -124,19 +127,46 @@ class _Check:
             if not any(word.key == group for word in typed):
                 self.stand_ins[group] = near[0] if near else None
 
-    def values(self, words: list[Word], allow_missing: bool) -> None:
-        """Compose with the first alternatives, check; then with each other alternative in turn."""
-        first = {word.key: word.alternatives[0] for word in words if word.alternatives}
-        self.base = self.compose(words, first)
+    def values(self, typed: list[Word], allow_missing: bool, multirun: bool) -> list[Word]:
+        """Compose with the first alternatives, check; then with each other alternative in turn.
+
+        Returns:
+            What the study in the configuration searches beside the words typed.
+        """
+        self.base = self.compose(typed, first_of(typed))
         if self.base is None:
-            return
+            return []
+        searched = self.searched(typed, self.base, multirun, allow_missing)
+        words, first = [*typed, *searched], first_of([*typed, *searched])
+        if any(word.is_group for word in searched):
+            self.base = self.compose(words, first)
+        if self.base is None:
+            return searched
         self.tree(words, first, self.base, "", allow_missing)
         for word in words:
             for value in word.alternatives[1:]:
                 chosen = {**first, word.key: value}
                 groups = self.compose(words, chosen) if word.is_group else self.base
                 if groups is not None:
-                    self.tree(words, chosen, groups, f" (with {word.key}={value})", allow_missing)
+                    note = f" (with {word.key}={value}){word.where}"
+                    self.tree(words, chosen, groups, note, allow_missing)
+        return searched
+
+    def searched(
+        self, typed: list[Word], groups: DictConfig, multirun: bool, only_shown: bool
+    ) -> list[Word]:
+        """Return the space of the study in the configuration as words, their choices checked."""
+        cfg = copy.deepcopy(groups)
+        self.put_all(cfg, typed, first_of(typed))
+        self.problems += word_problems(cfg, typed, multirun, only_shown)
+        words = words_of_space(cfg, typed, self.reader, self.composer.options)
+        for word in words:
+            path = sources.file_with_key(
+                f"{SPACE}.{word.key}", self.chosen_files, self.folders, self.composer.config_name
+            )
+            word.where = f" [{_short(path) if path else SPACE}]"
+        self.choices(words)
+        return words
 
     def compose(self, words: list[Word], chosen: dict[str, str]) -> DictConfig | None:
         """Compose with the group choices alone, and with what is meant for Hydra itself."""
@@ -181,40 +211,51 @@ class _Check:
     ) -> None:  # fmt: skip
         """Put the values on a copy of the composed groups and hold it against the schema."""
         cfg = copy.deepcopy(groups)
-        for word in words:
-            if not (word.is_group or word.for_hydra):
-                self.put(cfg, word, chosen.get(word.key))
-        typed = [word.key for word in words]
+        self.put_all(cfg, words, chosen)
+        search_too(cfg, words)
         for problem in find_problems(cfg, self.app):
             top = problem.key.split(".")[0]
             if problem.kind == "missing" and (allow_missing or top in self.stand_ins):
                 continue
             if self.stand_ins.get(top, "") is None:
                 continue  # of a group whose choice is wrong and unlike any other
-            line = str(problem) + self.origin(problem, typed)
-            if line not in self.problems and not self.said(str(problem)):
+            if note and top == "study":
+                continue  # settled before its trials, which differ in other keys
+            line = self.line(problem, words, note)
+            if line not in self.problems and not self.said(problem):
                 self.problems.append(line + note)
 
-    def said(self, line: str) -> bool:
-        return any(one.startswith(line) for one in self.problems)
+    def said(self, problem: Problem) -> bool:
+        # That there is no such key is said once, whatever values it was given.
+        start = f"{problem.key}: no such key" if problem.kind == "unknown" else str(problem)
+        return any(one.startswith(start) for one in self.problems)
 
-    def origin(self, problem: Problem, typed: list[str]) -> str:
-        """Return the file a mistake stands in, unless it was typed."""
+    def line(self, problem: Problem, words: Sequence[Word], note: str) -> str:
+        """Return a mistake with the file it stands in, unless it was typed or the note says it."""
+        key = problem.key.removeprefix(f"{SPACE}.")
+        if any(word.sweeps and word.key == key for word in words if not word.where):
+            return f"{key}: {problem.text}"
+        for word in words:
+            if not word.is_group and is_related(problem.key, word.key):
+                return str(problem) if note else f"{problem}{word.where}"
         if problem.kind in ("missing", "rule"):
-            return ""
-        if any(_is_below(problem.key, key) or _is_below(key, problem.key) for key in typed):
-            return ""
+            return str(problem)
         path = sources.file_with_key(
             problem.key, self.chosen_files, self.folders, self.composer.config_name
         )
-        return f" [{_short(path)}]" if path else ""
+        return f"{problem} [{_short(path)}]" if path else str(problem)
+
+    def put_all(self, cfg: DictConfig, words: Sequence[Word], chosen: dict[str, str]) -> None:
+        for word in words:
+            if not (word.is_group or word.for_hydra or (word.sweeps and word.of_study)):
+                self.put(cfg, word, chosen.get(word.key))
 
     def put(self, cfg: DictConfig, word: Word, value: str | None) -> None:
         """Set (or delete) one value on a tree that takes any key."""
         key = word.key
         try:
             if word.deletes:
-                _delete(cfg, key)
+                delete_key(cfg, key)
                 return
             OmegaConf.update(cfg, key, self.reader.value(str(value)), merge=True, force_add=True)
         except (HydraException, OmegaConfBaseException, KeyError, ValueError, TypeError,
@@ -224,9 +265,10 @@ class _Check:
             if line not in self.problems:
                 self.problems.append(line)
 
-    def for_hydra(self, words: list[Word]) -> list[str]:
+    def for_hydra(self, words: list[Word], searched: list[Word]) -> list[str]:
         """Return the words as Hydra takes them."""
-        swept = {word.key for word in words if word.is_group and len(word.alternatives) > 1}
+        varied = [word for word in [*words, *searched] if word.is_group]
+        swept = {word.key for word in varied if len(word.alternatives) > 1}
         if swept & set(_FILES_WITH_CHOICES):
             swept |= self.default_groups
         texts = []
@@ -240,29 +282,10 @@ class _Check:
                 varies = word.key.split(".")[0] in swept
                 # A mapping brings keys of its own.
                 mapping = word.text.partition("=")[2].lstrip().startswith("{")
-                known = self.base is not None and _has(self.base, word.key)
+                known = self.base is not None and has_key(self.base, word.key)
                 known = known and not varies and not mapping
                 texts.append(("" if known else "++") + word.text.lstrip("+"))
         return texts
-
-
-def _is_below(key: str, other: str) -> bool:
-    return key == other or key.startswith((f"{other}.", f"{other}["))
-
-
-def _has(cfg: DictConfig, key: str) -> bool:
-    parent, _, leaf = key.rpartition(".")
-    node = OmegaConf.select(cfg, parent) if parent else cfg
-    return isinstance(node, DictConfig) and leaf in node.keys()  # noqa: SIM118 - ??? counts too
-
-
-def _delete(cfg: DictConfig, key: str) -> None:
-    if not _has(cfg, key):
-        raise KeyError("there is no such key")
-    parent, _, leaf = key.rpartition(".")
-    node = OmegaConf.select(cfg, parent) if parent else cfg
-    with open_dict(node):
-        del node[leaf]
 
 
 def _short(path: Path) -> str:

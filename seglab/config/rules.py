@@ -16,7 +16,10 @@ from omegaconf import DictConfig
 from seglab.config.installed_names import optimizer_names
 from seglab.config.model_rules import MODEL_RULES, architecture
 from seglab.config.problems import Problem, did_you_mean, nearest_keys, show
+from seglab.config.scores import VAL_SCORES, is_val_score, lower_is_better
 from seglab.config.sound import NotSoundError, Rule, Sound, broken
+from seglab.config.study_rules import SEARCH_RULES
+from seglab.config.study_scores import SCORE_RULES
 from seglab.config.target_rules import TARGET_RULES
 from seglab.core.architectures import min_train_batch
 
@@ -28,10 +31,6 @@ DATA_LAYOUT = {
     "ade20k": "ADEChallengeData2016",
     "oxford_pet": "images and annotations of Oxford-IIIT Pet",
 }
-_SCORES = (
-    "loss", "miou", "dice", "pixel_acc", "class_acc", "fwiou", "miou_per_image", "dice_per_image",
-)  # fmt: skip
-_CLASS_SCORES = ("iou", "dice")
 _NAME = re.compile(r"[\w][\w.+-]*")
 
 
@@ -112,11 +111,6 @@ def _micro_batch_fits(value: Sound) -> Iterator[Problem]:
     if isinstance(count, int) and count > 0:
         share //= count
     smallest = min_train_batch(architecture(value)[0])
-    if isinstance(micro, int) and share and (micro > share or share % micro):
-        yield broken(
-            "trainer.micro_batch_size",
-            f"expected a divisor of a device's share of the batch ({share}), got {micro}",
-        )
     if isinstance(micro, int) and micro < smallest:
         yield broken(
             "trainer.micro_batch_size",
@@ -131,19 +125,16 @@ def _micro_batch_fits(value: Sound) -> Iterator[Problem]:
 
 def _monitor_is_a_score(value: Sound) -> Iterator[Problem]:
     metric, mode = value("monitor.metric"), value("monitor.mode")
-    known = [f"val/{score}" for score in _SCORES]
-    prefixes = tuple(f"val/{score}/" for score in _CLASS_SCORES)
-    if metric not in known and not (metric.startswith(prefixes) and not metric.endswith("/")):
-        meant = did_you_mean(nearest_keys(metric, known))
+    if not is_val_score(metric):
+        meant = did_you_mean(nearest_keys(metric, VAL_SCORES))
         yield broken(
             "monitor.metric",
-            f"expected one of {', '.join(known)}, val/iou/CLASS or val/dice/CLASS; "
+            f"expected one of {', '.join(VAL_SCORES)}, val/iou/CLASS or val/dice/CLASS; "
             f"got {show(metric)}{meant}",
         )
         return
-    lower = metric == "val/loss"
-    if (mode == "min") != lower:
-        right = "min" if lower else "max"
+    right = "min" if lower_is_better(metric) else "max"
+    if mode != right:
         yield broken("monitor.mode", f"the best {metric} is its {right}, got {show(mode)}")
 
 
@@ -254,6 +245,8 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _loss_terms_have_weights,
         _mixing_probabilities_sum,
         *TARGET_RULES,
+        *SEARCH_RULES,
+        *SCORE_RULES,
     ),
     "evaluate": (
         _data_is_somewhere,

@@ -27,6 +27,7 @@ from seglab.config.fields import (
     Targets,
 )
 from seglab.config.importers import IMPORTER_OPTIONS
+from seglab.config.study import STUDIES, Study
 
 Auto = Literal["auto"]
 Limit = Positive | None
@@ -90,13 +91,21 @@ class Trainer:
     compile: bool | Auto
     num_threads: Positive | Auto
     num_workers: NotNegative | Auto
-    micro_batch_size: Positive | Auto
+    micro_batch_size: Positive | Literal["auto", "probe"]
     gradient_clip: PositiveFloat | None
     ema_decay: Annotated[float, Bounds(0, 1, low_open=True, high_open=True)] | None
     val_every: Positive
     limit_train_batches: Limit
     limit_val_batches: Limit
     deterministic: bool
+
+
+@dataclass
+class LrScaling:
+    """How the optimizer's learning rates follow data.batch_size; see `seglab.optim.lr_scaling`."""
+
+    rule: Literal["none", "linear", "sqrt"]
+    batch_size: Positive
 
 
 @dataclass
@@ -210,6 +219,11 @@ class TrainConfig:
     metrics: Metrics
     objective: Objective
     paths: Paths
+    lr_scaling: LrScaling | None = None
+    # Trials and runs of former versions have none.
+    study: Annotated[
+        dict[str, Any] | None, ChosenBy("sampler", STUDIES, inside=True, other=Study)
+    ] = None
 
 
 @dataclass

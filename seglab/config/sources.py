@@ -67,7 +67,9 @@ def _below(parts: list[str], group: str) -> list[str]:
 
 
 def _holds(content: Any, parts: list[str]) -> bool:
-    for part in parts:
+    for index, part in enumerate(parts):
+        if isinstance(content, dict) and ".".join(parts[index:]) in content:
+            return True  # a dotted key in one piece, as in the space of a study
         if not isinstance(content, dict) or part not in content:
             return False
         content = content[part]

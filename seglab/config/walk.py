@@ -25,24 +25,25 @@ from seglab.core.errors import nearest
 _UNREADABLE = object()
 
 
-def walk(cfg: DictConfig, schema: type) -> list[Problem]:
+def walk(cfg: DictConfig, schema: type, path: str = "") -> list[Problem]:
     """Return every difference between a composed configuration and its schema.
 
     Args:
         cfg: The composed configuration, without the `hydra` node; interpolations may be unresolved.
         schema: Dataclass from `seglab.config.schema`.
+        path: Key of `cfg` where it is a part of a configuration.
     """
-    walker = _Walker()
-    walker.node(cfg, schema, "")
+    walker = _Walker(path)
+    walker.node(cfg, schema, path)
     return [walker.with_suggestion(problem) for problem in walker.problems]
 
 
 class _Walker:
     """Carries what is found on the way: the problems, and all keys that do exist."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str = "") -> None:
         self.problems: list[Problem] = []
-        self.known: set[str] = set()
+        self.known: set[str] = {path} if path else set()
         # Keys of choices that were not made, with those choices.
         self.elsewhere: dict[str, list[str]] = {}
 

@@ -25,12 +25,14 @@ class Word:
         override: As Hydra reads it.
         is_group: Whether it chooses from a group rather than sets a value.
         alternatives: The values it stands for, as text; several in a sweep, none for `~key`.
+        where: Where it stands, for messages; empty for the command line.
     """
 
     text: str
     override: Override
     is_group: bool
     alternatives: list[str] = field(default_factory=list)
+    where: str = ""
 
     @property
     def key(self) -> str:
@@ -41,6 +43,16 @@ class Word:
     def for_hydra(self) -> bool:
         """Whether it speaks of Hydra itself (`hydra.*`), not of the run."""
         return self.override.is_hydra_override()
+
+    @property
+    def of_study(self) -> bool:
+        """Whether it is about the study (or grid) as a whole."""
+        return self.key == "study" or self.key.startswith("study.")
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether it gives a key of the run (or a group) several values."""
+        return self.override.is_sweep_override() and not self.for_hydra
 
     @property
     def deletes(self) -> bool:
@@ -108,6 +120,11 @@ def _alternatives(override: Override, typed: str) -> Iterator[str]:
         yield from values[_MAX_ALTERNATIVES - 1 :][-1:]
     else:
         yield typed
+
+
+def first_of(words: Sequence[Word]) -> dict[str, str]:
+    """Return the first value of each word by its key."""
+    return {word.key: word.alternatives[0] for word in words if word.alternatives}
 
 
 def split_choice(choice: str) -> list[str]:

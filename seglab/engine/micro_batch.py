@@ -3,7 +3,8 @@
 `data.batch_size` is the batch of one optimizer step, whatever the device holds. The parts of a batch
 are weighted by their valid pixels, so for losses that are means over pixels the accumulated gradient
 is the gradient of the whole batch. Batch normalisation still sees the parts: its statistics are
-those of the micro-batch.
+those of the micro-batch. So the size decides results, and the sizes that are tried depend on the
+batch alone: it, its half, a quarter and so on.
 """
 
 from __future__ import annotations
@@ -22,19 +23,39 @@ log = logging.getLogger(__name__)
 
 # What allocators say when they have no exception class of their own.
 _OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+# All that oneDNN says on a CPU when it gets no scratch memory. Something else may be wrong, but then
+# it is wrong with a single image too, and the error ends with these words.
+_ONEDNN_FAILURE = "could not create a primitive"
+
+# The optimizer makes its state in the first step; a size that went through a few needs no more.
+SURE_AFTER = 3
 
 BackwardFn = Callable[[Tensor], None]
 LossFn = Callable[[Tensor, Tensor], Tensor]
 ContextFn = Callable[[bool], AbstractContextManager[object]]
+FailureFn = Callable[[int, int], None]
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an exception means that an allocation failed, on any device."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(
-        words in str(error).lower() for words in _OUT_OF_MEMORY_WORDS
-    )
+    if not isinstance(error, RuntimeError):
+        return False
+    said = str(error).lower().strip()
+    return said == _ONEDNN_FAILURE or any(words in said for words in _OUT_OF_MEMORY_WORDS)
+
+
+def part_sizes(batch_size: int, size: int | None, min_size: int = 1) -> list[int]:
+    """Return how many images each part of a batch has: as few parts as fit, as even as can be.
+
+    Args:
+        batch_size: Images to share out.
+        size: Most images in a part; None: the whole batch is one part.
+        min_size: Fewest images in a part, which goes before `size`.
+    """
+    count = min(-(-batch_size // (size or batch_size)), batch_size // min_size) or 1
+    return [(part + 1) * batch_size // count - part * batch_size // count for part in range(count)]
 
 
 class MicroBatcher:
@@ -43,14 +64,33 @@ class MicroBatcher:
     Args:
         size: Images a device holds at once; None for the whole batch.
         min_size: Fewest images the model can train on, 2 where a pooled feature has one pixel and
-            batch norm needs more. Parts below it join the part before.
+            batch norm needs more.
         can_halve: False under DDP, where one process cannot change its course alone.
+        on_failure: Told of each attempt that ran out of memory: images of the batch, and how many
+            of them were to be held at once.
     """
 
-    def __init__(self, size: int | None = None, min_size: int = 1, can_halve: bool = True) -> None:
+    def __init__(
+        self,
+        size: int | None = None,
+        min_size: int = 1,
+        can_halve: bool = True,
+        on_failure: FailureFn | None = None,
+    ) -> None:
         self.size = size if size is None else max(size, min_size)
         self.min_size = min_size
         self.can_halve = can_halve
+        self.on_failure = on_failure
+        self._steps = 0
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether a batch may have to be tried again: it fitted in too few steps yet."""
+        return self.can_halve and self._steps < SURE_AFTER
+
+    def largest_part(self, batch_size: int) -> int:
+        """Return how many images of a batch are held at once."""
+        return max(part_sizes(batch_size, self.size, self.min_size))
 
     def run(
         self,
@@ -71,7 +111,7 @@ class MicroBatcher:
                 those of the batch.
             loss_fn: Maps a part's image and mask to its scalar loss.
             backward: Called with each weighted part loss.
-            reset: Clears gradients and random state before a batch is tried again.
+            reset: Puts gradients, random state and statistics back before a batch is tried (again).
             sync: Context for each part, given whether it is the last (DDP reduces gradients there).
 
         Returns:
@@ -84,7 +124,9 @@ class MicroBatcher:
             reset()
             failure = self._attempt(image, mask, weights, loss_fn, backward, sync)
             if isinstance(failure, Tensor):
+                self._steps += 1
                 return failure
+            self._steps = 0
             # Out of the handler, so that the failed attempt's tensors are free before the next.
             self._halve(image.shape[0], failure)
 
@@ -111,18 +153,21 @@ class MicroBatcher:
         return batch_loss
 
     def _parts(self, batch_size: int) -> Iterator[tuple[slice, bool]]:
-        size = min(self.size or batch_size, batch_size)
-        last = max(batch_size - self.min_size, 0)
-        starts = range(0, last + 1, size)
-        for start, stop in zip(starts, [*starts[1:], batch_size], strict=True):
-            yield slice(start, stop), stop == batch_size
+        start = 0
+        for size in part_sizes(batch_size, self.size, self.min_size):
+            yield slice(start, start + size), start + size == batch_size
+            start += size
 
     def _halve(self, batch_size: int, failure: str) -> None:
+        if self.on_failure is not None:
+            self.on_failure(batch_size, self.largest_part(batch_size))
         current = min(self.size or batch_size, batch_size)
         if not self.can_halve:
+            remembered = ": a new run begins with less, or" if self.on_failure else ""
             raise TrainingError(
-                f"out of memory with {current} images on one device ({failure}); with several "
-                f"devices set trainer.micro_batch_size={max(1, current // 2)} by hand"
+                f"out of memory with {current} images on one device ({failure}); several devices "
+                f"cannot change midway{remembered} set "
+                f"trainer.micro_batch_size={max(1, current // 2)} by hand"
             )
         if current <= self.min_size:
             few = "a single image" if current == 1 else f"only {current} images"

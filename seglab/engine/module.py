@@ -84,10 +84,13 @@ class SegmentationModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return optimizer and schedule; Lightning keeps their state, this module steps them."""
-        build_optimizer, build_scheduler = self._factories
-        optimizer = build_optimizer(self.model)
-        self.scheduled = build_scheduler(optimizer)
+        optimizer = self.new_optimizer()
+        self.scheduled = self._factories[1](optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduled.scheduler}}
+
+    def new_optimizer(self) -> torch.optim.Optimizer:
+        """Return an optimizer of the model as training uses it, without any state yet."""
+        return self._factories[0](self.model)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep a micro-batch that had to shrink (batch norm sees its parts) and the epoch's loss."""
@@ -121,7 +124,13 @@ class SegmentationModule(pl.LightningModule):
         if self.trainer.world_size > 1:
             share = self.trainer.strategy.reduce(share.clone(), reduce_op="mean")
 
+        # An attempt that fails half-way has moved the batch-norm statistics.
+        statistics = list(self.model.buffers()) if self.micro_batcher.may_fail else []
+        before = [buffer.clone() for buffer in statistics]
+
         def reset() -> None:
+            for buffer, value in zip(statistics, before, strict=True):
+                buffer.copy_(value)
             optimizer.zero_grad(set_to_none=True)
             torch.manual_seed(
                 derive_seed(self.settings.seed, "step", self.global_step, self.global_rank)

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from seglab.core.trial import TrialPrunedError
+
 log = logging.getLogger(__name__)
 
 _RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -60,6 +62,10 @@ def other_ranks(run_dir: Path, num_devices: int) -> Iterator[None]:
     try:
         yield
         patience = _PATIENCE_SECONDS
+    except TrialPrunedError:
+        # Agreed on by all ranks, which are leaving too.
+        patience = _PATIENCE_SECONDS
+        raise
     finally:
         for child in children:
             _stop(child, patience)

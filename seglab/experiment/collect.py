@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +24,7 @@ from seglab.core.labels import LabelSpace
 from seglab.data.folds import Fold, FoldPlan
 from seglab.data.manifest import Manifest
 from seglab.experiment.out_of_fold import calibrate_out_of_fold
+from seglab.experiment.records import status_after
 from seglab.experiment.summary import targets_of, tell_objective
 from seglab.experiment.views import make_view, start_view
 from seglab.metrics.names import DICE, IOU, MIOU, metric_key, safe_class_names
@@ -27,6 +32,8 @@ from seglab.metrics.scores import iou_per_class, mean_defined
 from seglab.runs import RunRecord
 from seglab.runs.folds import SCORES_FILE, relative_to_record
 from seglab.runs.locate import RECORD_FILE
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,8 @@ def conclude_folds(
 
     Returns:
         The metrics, as written to the record; see `summarise_folds`. Besides, the score of the
-        pooled out-of-fold counts (each image counts once a repeat) under `{split}/miou_pooled`.
+        pooled out-of-fold counts (each image counts once a repeat) under `{split}/miou_pooled`,
+        and means over folds of the monitored score and of what a prediction costs.
     """
     folds = {fold.name: fold for fold in plan.folds}
     split = "test" if any(fold.test_ids for fold in plan.folds) else "val"
@@ -78,7 +86,7 @@ def conclude_folds(
         [_score_row(folds[run.name], run, split, labels, record.run_dir) for run in runs]
     )
     pooled = sum(RunRecord(run.run_dir).confusion(split) for run in runs)
-    metrics = summarise_folds(scores, split)
+    metrics = _means(cfg, runs, split) | summarise_folds(scores, split)
     metrics[metric_key(split, f"{MIOU}_pooled")] = mean_defined(iou_per_class(np.asarray(pooled)))
     metrics[metric_key(split, "ece")] = float(scores["ece"].mean())
     metrics |= calibrate_out_of_fold(
@@ -97,6 +105,15 @@ def conclude_folds(
     _tell(console, record, rows, split, metrics)
     tell_objective(targets_of(cfg), record, metrics, console)
     return metrics
+
+
+def _means(cfg: DictConfig, runs: list[FoldRun], split: str) -> dict[str, float]:
+    """Return what a study may choose by beside the usual scores; NaN where a fold lacks it."""
+    found = [RunRecord(run.run_dir).metrics for run in runs]
+    keys = [key for key in found[0] if key.startswith("cost/")]
+    if split == "val":
+        keys.append(cfg.monitor.metric)
+    return {key: float(np.mean([one.get(key, math.nan) for one in found])) for key in keys}
 
 
 def _score_row(
@@ -174,6 +191,37 @@ def _show(
         plan_files = [record.run_dir / "folds.parquet", record.run_dir / "folds.yaml"]
         view.log_artifact_files("dataset", f"{record.run_id}-folds", plan_files)
         status = "finished"
+    finally:
+        view.finish(status)
+    record.update(wandb=view.facts())
+
+
+@contextmanager
+def shown_if_cut_short(cfg: DictConfig, record: RunRecord) -> Iterator[None]:
+    """Show in W&B how a cross-validation ended whose folds were not all trained.
+
+    One that was interrupted is not shown, for it goes on.
+
+    Args:
+        cfg: Its configuration.
+        record: Its record.
+    """
+    try:
+        yield
+    except Exception as error:
+        status = status_after(error)
+        if status != "interrupted":
+            try:
+                _show_ending(cfg, record, status)
+            except Exception as second:  # noqa: BLE001 - what ended the folds is what matters
+                log.warning("W&B does not show that %s %s: %s", record.run_id, status, second)
+        raise
+
+
+def _show_ending(cfg: DictConfig, record: RunRecord, status: str) -> None:
+    view = make_view(cfg, record)
+    try:
+        start_view(view, cfg, record, None)
     finally:
         view.finish(status)
     record.update(wandb=view.facts())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -9,10 +10,11 @@ from rich.console import Console
 
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError, DataError
+from seglab.core.trial import TrialChannel, current_trial
 from seglab.data.folds import FoldPlan, fold_warnings
 from seglab.engine.progress import open_console
 from seglab.engine.slots import Slot, make_slots
-from seglab.experiment.collect import FoldRun, conclude_folds
+from seglab.experiment.collect import FoldRun, conclude_folds, shown_if_cut_short
 from seglab.experiment.fold_processes import train_side_by_side
 from seglab.experiment.folds import is_cross_validation, plan_folds
 from seglab.experiment.leak_report import report_leak
@@ -27,6 +29,7 @@ from seglab.experiment.train import (
     saved_config,
     train,
 )
+from seglab.experiment.trial import LOCK_WAIT_S, FoldReports, launch_trial
 from seglab.runs import RunRecord
 from seglab.runs.folds import FOLDS
 from seglab.runs.locate import RECORD_FILE
@@ -39,16 +42,27 @@ def launch(
 ) -> TrainResult:
     """Do what `seglab train` says: one training, one fold, or a whole cross-validation.
 
-    Takes and raises what `train` and `cross_validate` do.
+    Takes and raises what `train` and `cross_validate` do; in the process of a trial, what
+    `launch_trial` does.
     """
     # Keys that `cv` lacks are reported, not stumbled over.
     require_valid(cfg)
+    trial = current_trial()
+    if trial is not None and run_dir is not None:
+        return launch_trial(cfg, run_dir, trial, console)
     start = cross_validate if is_cross_validation(cfg) else train
     return start(cfg, run_dir, console)
 
 
-def take_up(run_dir: Path, console: Console | None = None) -> TrainResult:
+def take_up(
+    run_dir: Path, console: Console | None = None, trial: TrialChannel | None = None
+) -> TrainResult:
     """Go on with a stopped training, fold or cross-validation; finished folds stay as they are.
+
+    Args:
+        run_dir: Folder of the record.
+        console: Where progress and tables go.
+        trial: As for `cross_validate`.
 
     Raises:
         RunNotFoundError: There is no run record.
@@ -56,7 +70,7 @@ def take_up(run_dir: Path, console: Console | None = None) -> TrainResult:
     """
     record = RunRecord.open(run_dir.absolute())
     if record.read()["kind"] != "cv":
-        return resume(run_dir, console)
+        return resume(run_dir, console, trial)
     if (record.run_dir / JOINED).is_file():
         raise ConfigError(
             f"resume: {run_dir} was joined from folds trained one by one and trains none itself; run "
@@ -66,7 +80,7 @@ def take_up(run_dir: Path, console: Console | None = None) -> TrainResult:
         if record.status == "finished":
             raise ConfigError(f"resume: {run_dir} is finished; no fold is left to train")
         record.resume()
-        return _run(saved_config(record), record, console or open_console())
+        return _run(saved_config(record), record, console or open_console(), trial)
 
 
 def cross_validate(
@@ -74,6 +88,7 @@ def cross_validate(
     run_dir: Path | None = None,
     console: Console | None = None,
     parent: str | None = None,
+    trial: TrialChannel | None = None,
 ) -> TrainResult:
     """Train one model a fold and leave a record of what they score together.
 
@@ -82,26 +97,34 @@ def cross_validate(
         run_dir: Folder for the record; the folds' own records lie in its `folds/`.
         console: Where progress and tables go.
         parent: Run id of the cross-validation whose leak report this one is for.
+        trial: The study this cross-validation is a trial of; hears of each finished fold.
 
     Raises:
         ConfigError: The configuration has mistakes; all are listed.
         DataError: The data cannot be cut into such folds, or they would leak.
+        TrialPrunedError: The study gives the trial up.
         SeglabError: A fold failed or was interrupted; `resume` goes on where it stopped.
     """
     require_valid(cfg)
     require_own_process()
     cfg = with_absolute_paths(cfg)
+    parent = trial.study if trial is not None else parent
     record = start_record(cfg, run_dir, "cv", parent=parent)
     with only_writer(record):
-        return _run(cfg, record, console or open_console())
+        return _run(cfg, record, console or open_console(), trial)
 
 
-def _run(cfg: DictConfig, record: RunRecord, console: Console) -> TrainResult:
+def _run(
+    cfg: DictConfig, record: RunRecord, console: Console, trial: TrialChannel | None = None
+) -> TrainResult:
     with finishing(record):
-        plan = _plan(cfg, record, console)
-        slots = _slots(cfg)
-        folds = [_fold_run(record, fold.name) for fold in plan.folds]
-        _train_folds(cfg, record, folds, slots, console)
+        # The group of a study shows how each trial ended.
+        with shown_if_cut_short(cfg, record) if trial is not None else nullcontext():
+            plan = _plan(cfg, record, console)
+            slots = _slots(cfg)
+            folds = [_fold_run(record, fold.name) for fold in plan.folds]
+            reports = FoldReports(trial, cfg.monitor.metric, folds) if trial is not None else None
+            _train_folds(cfg, record, folds, slots, console, reports)
         metrics = conclude_folds(cfg, record, plan, folds, console)
         if cfg.cv.get("leak_report"):
             metrics |= report_leak(cfg, record, console, cross_validate, take_up)
@@ -162,23 +185,40 @@ def fold_config(cfg: DictConfig, record: RunRecord, name: str) -> DictConfig:
     return own
 
 
-def train_fold(cfg: DictConfig, record: RunRecord, fold: FoldRun, console: Console) -> None:
+def train_fold(
+    cfg: DictConfig, record: RunRecord, fold: FoldRun, console: Console,
+    trial: TrialChannel | None = None,
+) -> None:  # fmt: skip
     """Train a fold, go on with it, or leave it alone if it is finished."""
     if not (fold.run_dir / RECORD_FILE).is_file():
-        train(fold_config(cfg, record, fold.name), fold.run_dir, console, record.run_id)
-    elif RunRecord(fold.run_dir).status != "finished":
-        resume(fold.run_dir, console)
+        train(fold_config(cfg, record, fold.name), fold.run_dir, console, record.run_id, trial)
+        return
+    # The process of a fold ends a little after its cross-validation was killed.
+    with only_writer(RunRecord(fold.run_dir), LOCK_WAIT_S):
+        finished = fold.is_finished()
+    if not finished:
+        resume(fold.run_dir, console, trial)
 
 
 def _train_folds(
-    cfg: DictConfig, record: RunRecord, folds: list[FoldRun], slots: list[Slot], console: Console
-) -> None:
+    cfg: DictConfig, record: RunRecord, folds: list[FoldRun], slots: list[Slot], console: Console,
+    reports: FoldReports | None = None,
+) -> None:  # fmt: skip
     waiting = [fold for fold in folds if not fold.is_finished()]
     if len(waiting) < len(folds):
         console.print(f"{len(folds) - len(waiting)} folds are finished already", highlight=False)
+    if reports is not None:
+        # Those of a former process too: it may have died before it told.
+        for fold in folds:
+            if fold not in waiting:
+                reports.report(fold)
     if len(slots) > 1 and waiting:
-        train_side_by_side(record.run_dir, waiting, slots, console)
+        finished = reports.report if reports is not None else None
+        train_side_by_side(record.run_dir, waiting, slots, console, finished)
         return
     for fold in waiting:
         console.rule(f"fold {fold.name}")
-        train_fold(cfg, record, fold, console)
+        channel = reports.channel(fold) if reports is not None else None
+        train_fold(cfg, record, fold, console, channel)
+        if reports is not None:
+            reports.report(fold)

@@ -14,6 +14,7 @@ from rich.console import Console
 from seglab.core.errors import ConfigError, DataError, nearest
 from seglab.core.labels import LabelSpace
 from seglab.core.targets import parse_targets, require_classes
+from seglab.core.trial import TrialChannel
 from seglab.data.datamodule import SegDataModule
 from seglab.engine.callbacks import (
     FiniteLossGuard,
@@ -30,6 +31,8 @@ from seglab.engine.ranks import is_rank_zero
 from seglab.engine.samples import OverlayLogger
 from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import LoopSettings, build_trainer
+from seglab.engine.trial_report import TrialReport
+from seglab.experiment.batch_size import build_keeper
 from seglab.experiment.parts import Dataset, build_datamodule, build_module
 from seglab.experiment.plain import plain
 from seglab.metrics.names import safe_class_names
@@ -87,6 +90,7 @@ def prepare_fit(
     record: RunRecord,
     view: WandbView | None,
     console: Console,
+    trial: TrialChannel | None = None,
 ) -> Fit:
     """Build everything a training needs; nothing runs yet.
 
@@ -97,6 +101,7 @@ def prepare_fit(
         record: Where checkpoints go; rank 0 writes the history too.
         view: W&B, or None on ranks that show nothing.
         console: For progress.
+        trial: The study that rank 0 of a trial reports to.
 
     Raises:
         DataError: There is no validation split to choose the best weights on.
@@ -114,7 +119,7 @@ def prepare_fit(
     limit = cfg.trainer.limit_train_batches
     steps_per_epoch = min(datamodule.steps_per_epoch, limit or datamodule.steps_per_epoch)
     module = build_module(cfg, dataset, plan, steps_per_epoch)
-    _check_last_batch(datamodule, module.model.min_train_batch)
+    _check_last_batch(datamodule, module.model.min_train_batch, plan.num_devices)
     writing = record if is_rank_zero() else None
     guard = FiniteLossGuard(writing)
     writer = CheckpointWriter(
@@ -124,7 +129,12 @@ def prepare_fit(
         cfg.callbacks.checkpoint.every_n_steps,
         before_save=guard.check,
     )
-    callbacks = [guard, *_callbacks(cfg, writing, view, writer, console)]
+    is_trial = record.read()["kind"] == "trial"
+    # On all ranks of a trial; of its folds, where epochs prune nothing, on the one that tells.
+    tells = is_trial or trial is not None
+    report = TrialReport(trial, cfg.monitor.metric, prunes=is_trial) if tells else None
+    keeper = build_keeper(cfg, dataset.manifest, plan)
+    callbacks = [keeper, guard, *_callbacks(cfg, writing, view, writer, console, report)]
     loop = LoopSettings(
         max_epochs=cfg.trainer.max_epochs,
         val_every=cfg.trainer.val_every,
@@ -146,13 +156,14 @@ def _check_monitor(metric: str, labels: LabelSpace) -> None:
         )
 
 
-def _check_last_batch(datamodule: SegDataModule, min_train_batch: int) -> None:
+def _check_last_batch(datamodule: SegDataModule, min_train_batch: int, num_devices: int) -> None:
     config = datamodule.config
     rest = len(datamodule.sample_ids("train")) % config.batch_size
-    if not config.drop_last and 0 < rest < min_train_batch:
+    needed = min_train_batch * num_devices
+    if not config.drop_last and 0 < rest < needed:
         raise ConfigError(
             f"data.drop_last=false leaves a last batch of {rest}, and the model's batch norm needs "
-            f"{min_train_batch}; set data.drop_last=true or another data.batch_size"
+            f"{needed}; set data.drop_last=true or another data.batch_size"
         )
 
 
@@ -167,12 +178,15 @@ def _callbacks(
     view: WandbView | None,
     writer: CheckpointWriter,
     console: Console,
+    report: TrialReport | None,
 ) -> list[Callback]:
     """In the order they are called: the loss is looked at first, the checkpoint is written last."""
     callbacks: list[Callback] = [
         HistoryWriter(record, [view] if view else [], cfg.logger.wandb.log_every_n_steps),
         RunProgress(console, cfg.monitor.metric, cfg.callbacks.progress),
     ]
+    if report is not None:
+        callbacks.append(report)
     if view is not None and cfg.callbacks.overlays.num_images:
         callbacks.append(OverlayLogger(view, cfg.callbacks.overlays.num_images))
     if cfg.trainer.ema_decay is not None:

@@ -1,19 +1,28 @@
-"""One fold in a process of its own: `python -m seglab.experiment.fold_process CV_DIR FOLD_DIR`.
+"""One fold in a process of its own: `python -m seglab.experiment.fold_process CV_DIR FOLD_DIR PARENT`.
 
 Started by `seglab.experiment.fold_processes`; not a command for people.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 from seglab.engine.slots import take_slot
+
+# A training that is asked to stop saves a checkpoint first.
+_PATIENCE_S = 30.0
 
 
 def main() -> int:
     """Train the fold, or go on with it, with the configuration of the cross-validation."""
     take_slot()
+    watch = threading.Thread(target=_leave_with_parent, args=(int(sys.argv[3]),), daemon=True)
+    watch.start()
     # Only now: torch looks at the cores and devices it may use when it is first imported.
     from seglab.core.errors import SeglabError
     from seglab.engine.progress import open_console
@@ -33,6 +42,15 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     return 0
+
+
+def _leave_with_parent(parent: int) -> None:
+    """Save and stop when the cross-validation was killed: it will train the fold on when resumed."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_PATIENCE_S)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,11 @@ class _Running:
 
 
 def train_side_by_side(
-    cv_dir: Path, folds: list[FoldRun], slots: list[Slot], console: Console
+    cv_dir: Path,
+    folds: list[FoldRun],
+    slots: list[Slot],
+    console: Console,
+    on_finished: Callable[[FoldRun], None] | None = None,
 ) -> None:
     """Train folds; a slot takes the next fold as soon as it is free.
 
@@ -44,6 +48,7 @@ def train_side_by_side(
         folds: Those not finished yet.
         slots: What each process may use.
         console: Told of each start and end.
+        on_finished: Called with each fold that is finished; what it raises stops the others.
 
     Raises:
         TrainingError: Folds failed; all are named with their reasons.
@@ -56,7 +61,10 @@ def train_side_by_side(
             for one in [one for one in running if one.process.poll() is not None]:
                 running.remove(one)
                 free.append(one.slot)
-                failed += _report(one, console)
+                problems = _report(one, console)
+                failed += problems
+                if on_finished is not None and not problems:
+                    on_finished(one.fold)
             time.sleep(_POLL_S)
     if failed:
         raise TrainingError(
@@ -77,6 +85,7 @@ def _start(cv_dir: Path, fold: FoldRun, slot: Slot, console: Console) -> _Runnin
         "seglab.experiment.fold_process",
         str(cv_dir),
         str(fold.run_dir),
+        str(os.getpid()),
     ]
     stream: IO[bytes]
     with _log_path(fold).open("ab") as stream:

@@ -30,9 +30,9 @@ from seglab.data.importers import open_dataset
 from seglab.data.manifest import Manifest
 from seglab.data.subset import subset_train
 from seglab.engine.batches import Batch, DeviceAugmentFn
-from seglab.engine.micro_batch import MicroBatcher
 from seglab.engine.module import SegmentationModule, StepSettings
 from seglab.engine.plan import Device, ExecutionPlan, PlanSettings, choose_plan, inspect_device
+from seglab.experiment.batch_size import build_micro_batcher, learning_rates
 from seglab.experiment.folds import as_the_fold_sees_it
 from seglab.experiment.plain import plain
 from seglab.losses import WeightedSum
@@ -104,8 +104,8 @@ def make_plan(cfg: DictConfig) -> tuple[ExecutionPlan, Device]:
     names = PlanSettings.__dataclass_fields__
     settings = PlanSettings(**{name: plain(trainer[name]) for name in names})
     device = inspect_device(settings.accelerator, settings.devices)
-    micro = None if trainer.micro_batch_size == "auto" else int(trainer.micro_batch_size)
-    return choose_plan(settings, device, micro), device
+    micro = trainer.micro_batch_size
+    return choose_plan(settings, device, micro if isinstance(micro, int) else None), device
 
 
 def build_datamodule(cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan) -> SegDataModule:
@@ -181,17 +181,19 @@ def build_module(
         instantiate, cfg.scheduler, total_steps=total_steps, steps_per_epoch=steps_per_epoch,
         _convert_="all",
     )  # fmt: skip
+    rates = learning_rates(cfg)
+    build_optimizer = functools.partial(
+        instantiate, cfg.optimizer, lr=rates.lr, encoder_lr=rates.encoder_lr, _convert_="all"
+    )
     settings = StepSettings(
         seed=cfg.seed, gradient_clip=cfg.trainer.gradient_clip,
         memory_format=plan.torch_memory_format, monitor=cfg.monitor.metric,
     )  # fmt: skip
     return SegmentationModule(
         model, loss, dataset.labels,
-        factories=(functools.partial(instantiate, cfg.optimizer, _convert_="all"), build_schedule),
+        factories=(build_optimizer, build_schedule),
         settings=settings,
-        micro_batcher=MicroBatcher(
-            plan.micro_batch_size, model.min_train_batch, can_halve=plan.num_devices == 1
-        ),
+        micro_batcher=build_micro_batcher(cfg, dataset.manifest, plan, model.min_train_batch),
         device_augment=_device_augment(cfg, dataset, plan),
     )  # fmt: skip
 

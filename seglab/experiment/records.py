@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from seglab.core.trial import TrialPrunedError
 from seglab.engine.callbacks import TrainingInterruptedError, interruptible
 from seglab.experiment.plain import plain
 from seglab.runs import RunRecord, new_run_dir
@@ -23,7 +24,7 @@ def start_record(cfg: DictConfig, run_dir: Path | None, kind: str, **facts: Any)
     Args:
         cfg: Its configuration, paths made absolute.
         run_dir: Folder for it; a new one under `paths.runs_dir` when None.
-        kind: train, fold or cv.
+        kind: train, fold, cv or trial.
         **facts: Further fields of the record.
     """
     folder = run_dir or new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name)
@@ -47,8 +48,15 @@ def finishing(record: RunRecord) -> Iterator[None]:
         with interruptible():
             yield
     except BaseException as caught:
-        stopped = isinstance(caught, KeyboardInterrupt | TrainingInterruptedError)
-        status, error = ("interrupted" if stopped else "failed"), caught
+        status, error = status_after(caught), caught
         raise
     finally:
-        record.finish(status, error)
+        # Nothing went wrong in a pruned trial: why it was given up is told, where is no matter.
+        record.finish(status, TrialPrunedError(str(error)) if status == "pruned" else error)
+
+
+def status_after(error: BaseException) -> str:
+    """Return how a run ended that was left by an error: interrupted, pruned or failed."""
+    if isinstance(error, KeyboardInterrupt | TrainingInterruptedError):
+        return "interrupted"
+    return "pruned" if isinstance(error, TrialPrunedError) else "failed"

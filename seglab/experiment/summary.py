@@ -43,6 +43,8 @@ from seglab.runs import RunRecord
 _NUM_FIGURE_SAMPLES = 4
 _MAX_BASELINE_IMAGES = 200
 _FINAL_SPLITS = ("val", "test")
+# Chosen among many by its score on val; were each scored on test too, test would choose as well.
+_TRIAL_SPLITS = ("val",)
 
 
 def conclude(
@@ -55,6 +57,8 @@ def conclude(
 ) -> dict[str, float]:
     """Score the best checkpoint on val and test and leave everything a reader wants as files.
 
+    A trial of a study is never scored on test, and draws no predictions.
+
     Returns:
         The final scores, as written to the record.
 
@@ -63,9 +67,10 @@ def conclude(
     """
     trainer, module, datamodule, writer = fit.trainer, fit.module, fit.datamodule, fit.writer
     load_best(module, writer)
-    splits = [split for split in _FINAL_SPLITS if datamodule.has_split(split)]
-    is_fold = record.read()["kind"] == "fold"
-    kept = OutOfFold(record.run_dir, dataset.labels) if is_fold else None
+    kind = record.read()["kind"]
+    wanted = _TRIAL_SPLITS if kind == "trial" else _FINAL_SPLITS
+    splits = [split for split in wanted if datamodule.has_split(split)]
+    kept = OutOfFold(record.run_dir, dataset.labels) if kind == "fold" else None
     held_out = splits[-1]
     results = {
         split: evaluate_split(
@@ -96,7 +101,8 @@ def conclude(
     if gap.kind != "not measured":
         record.set_metrics({"train/miou": float(gap.scores["train"].score)})
     rows = write_tables(record, dataset.labels, results)
-    figures = draw_figures(record, module, datamodule, results) | _draw_curves(record)
+    num_samples = 0 if kind == "trial" else _NUM_FIGURE_SAMPLES
+    figures = draw_figures(record, module, datamodule, results, num_samples) | _draw_curves(record)
     _show(view, record, dataset, results, rows, figures, metrics)
     verdicts = f"by losses: {verdict.sentence}\nby scores: {gap.sentence}"
     _tell(console, record, rows, metrics, verdicts, splits, writer)
@@ -184,7 +190,7 @@ def _baselines(dataset: Dataset, datamodule: SegDataModule) -> dict[str, float]:
 
 def draw_figures(
     record: RunRecord, module: SegmentationModule, datamodule: SegDataModule,
-    results: dict[str, EvalResult],
+    results: dict[str, EvalResult], num_samples: int = _NUM_FIGURE_SAMPLES,
 ) -> dict[str, Path]:  # fmt: skip
     """Draw samples of the first split and a confusion matrix a split; return the files."""
     labels = module.evaluator.labels
@@ -192,8 +198,8 @@ def draw_figures(
     # From the worst to the best, evenly: neither a choice of ours nor the best alone.
     ranked = result.per_image.dropna(subset="miou").sort_values("miou")["sample_id"].tolist()
     paths = {}
-    if ranked:
-        samples = predict_samples(module, datamodule, spread_ids(ranked, _NUM_FIGURE_SAMPLES))
+    if ranked and num_samples:
+        samples = predict_samples(module, datamodule, spread_ids(ranked, num_samples))
         paths["samples"] = record.figures_dir / "samples.png"
         save_figure(samples_figure(samples, labels), paths["samples"])
     for name, one in results.items():
@@ -257,7 +263,10 @@ def _tell(
     limit = plain(record.read()["config"])["trainer"]["limit_val_batches"]
     part = f", only {limit} batches a split (trainer.limit_val_batches)" if limit else ""
     console.print(rich_table(rows, f"best weights, epoch {writer.best_epoch}{part}"))
-    if "test" not in splits and record.read()["kind"] != "fold":
+    kind = record.read()["kind"]
+    if kind == "trial":
+        console.print("test: not scored, for a study chooses among its trials by val alone")
+    elif "test" not in splits and kind != "fold":
         console.print("test: this data set has no test split, so nothing was scored on it")
     for name in ("constant", "colour"):
         key = f"baseline/{name}/val/miou"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,12 +14,14 @@ from rich.console import Console
 
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError, DataError
+from seglab.core.trial import TrialChannel, TrialPrunedError
 from seglab.engine.checkpoint import LAST, read_checkpoint
 from seglab.engine.plan import Device, ExecutionPlan
 from seglab.engine.progress import open_console
 from seglab.engine.ranks import other_ranks
 from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import apply_threads
+from seglab.experiment.batch_size import begin_with_what_fits, learning_rates
 from seglab.experiment.fit import Fit, prepare_fit
 from seglab.experiment.folds import fold_name, is_fold
 from seglab.experiment.parts import (
@@ -32,6 +34,8 @@ from seglab.experiment.records import finishing, start_record
 from seglab.experiment.summary import conclude
 from seglab.experiment.views import make_view, start_view
 from seglab.runs import RunRecord
+
+_LOCK_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ def train(
     run_dir: Path | None = None,
     console: Console | None = None,
     parent: str | None = None,
+    trial: TrialChannel | None = None,
 ) -> TrainResult:
     """Train, validate and test one model, and leave its record.
 
@@ -62,18 +67,22 @@ def train(
         run_dir: Folder for the record; a new one under `paths.runs_dir` when None.
         console: Where progress and tables go.
         parent: Run id of the cross-validation this training is a fold of.
+        trial: The study this training is a trial of, or a fold of one; a trial is not tested.
 
     Raises:
         ConfigError: The configuration has mistakes; all are listed.
+        TrialPrunedError: The study gives the trial up.
         SeglabError: The training failed or was interrupted; the record says so too.
     """
     require_valid(cfg)
     require_own_process()
     cfg = with_absolute_paths(cfg)
     kind = "fold" if is_fold(cfg) else "train"
+    if trial is not None and parent is None:
+        kind, parent = "trial", trial.study
     record = start_record(cfg, run_dir, kind, parent=parent, fold=fold_name(cfg))
     with only_writer(record):
-        return _run(cfg, record, console or open_console())
+        return _run(cfg, record, console or open_console(), trial=trial)
 
 
 def require_own_process() -> None:
@@ -89,10 +98,17 @@ def require_own_process() -> None:
         )
 
 
-def resume(run_dir: Path, console: Console | None = None) -> TrainResult:
+def resume(
+    run_dir: Path, console: Console | None = None, trial: TrialChannel | None = None
+) -> TrainResult:
     """Go on with a stopped run from its last checkpoint, as if it had never stopped.
 
     On a CPU the final weights are the same bits as those of an uninterrupted run.
+
+    Args:
+        run_dir: Folder of the record.
+        console: Where progress and tables go.
+        trial: As for `train`.
 
     Raises:
         RunNotFoundError: There is no run record.
@@ -103,7 +119,7 @@ def resume(run_dir: Path, console: Console | None = None) -> TrainResult:
     # The lock first: nothing of a run that another process trains is touched.
     with only_writer(record):
         content = record.read()
-        if content["kind"] not in ("train", "fold"):
+        if content["kind"] not in ("train", "fold", "trial"):
             raise ConfigError(f"resume: {run_dir} is not a training but '{content['kind']}'")
         if content["status"] == "finished":
             raise ConfigError(f"resume: {run_dir} is finished; nothing is left to train")
@@ -116,11 +132,11 @@ def resume(run_dir: Path, console: Console | None = None) -> TrainResult:
         record.resume()
         console.print(f"going on from step {step}", highlight=False)
         if not step:
-            return _run(cfg, record, console, resume_step=0)
+            return _run(cfg, record, console, resume_step=0, trial=trial)
         # The checkpoint brings all weights; the file they once started from may be gone.
         if "encoder_weights" in cfg.model:
             cfg.model.encoder_weights = None
-        return _run(cfg, record, console, checkpoint, step)
+        return _run(cfg, record, console, checkpoint, step, trial)
 
 
 def fit_rank(run_dir: Path) -> None:
@@ -132,7 +148,10 @@ def fit_rank(run_dir: Path) -> None:
     dataset = open_dataset_of(cfg)
     checkpoint = record.checkpoints_dir / LAST if record.read()["resumed"] else None
     resume_from = checkpoint if checkpoint and checkpoint.is_file() else None
-    prepare_fit(cfg, dataset, plan, record, None, Console(quiet=True)).run(resume_from)
+    fit = prepare_fit(cfg, dataset, plan, record, None, Console(quiet=True))
+    # Rank 0 says so to the user.
+    with suppress(TrialPrunedError):
+        fit.run(resume_from)
 
 
 def _run(
@@ -141,11 +160,14 @@ def _run(
     console: Console,
     checkpoint: Path | None = None,
     resume_step: int | None = None,
+    trial: TrialChannel | None = None,
 ) -> TrainResult:
     with recorded(cfg, record, resume_step) as view:
         plan, device = _plan(cfg, record)
         apply_threads(plan)
         dataset = open_dataset_of(cfg)
+        if checkpoint is None:
+            plan = begin_with_what_fits(cfg, dataset.manifest, plan)
         _announce(record, dataset, plan, device, console)
         view.describe(
             {
@@ -153,28 +175,37 @@ def _run(
                 "precision": plan.precision, "num_devices": plan.num_devices,
             }
         )  # fmt: skip
-        fit = prepare_fit(cfg, dataset, plan, record, view, console)
-        with other_ranks(record.run_dir, plan.num_devices):
-            fit.run(checkpoint)
-        _note_micro_batch(record, fit)
+        _note_learning_rates(cfg, record, view, console)
+        fit = prepare_fit(cfg, dataset, plan, record, view, console, trial)
+        try:
+            with other_ranks(record.run_dir, plan.num_devices):
+                fit.run(checkpoint)
+        finally:
+            _note_micro_batch(record, fit)
         fit.leave_training(cfg, record.run_dir)
         metrics = conclude(cfg, record, dataset, fit, view, console)
     return TrainResult(record.run_dir, "finished", metrics)
 
 
 @contextmanager
-def only_writer(record: RunRecord) -> Iterator[None]:
+def only_writer(record: RunRecord, wait_s: float = 0.0) -> Iterator[None]:
     """Keep other processes from running the same record.
 
+    Args:
+        record: The run.
+        wait_s: How long another process may take to leave it.
+
     Raises:
-        ConfigError: One does already.
+        ConfigError: One runs it, and did not leave in that time.
     """
     lock = FileLock(record.run_dir / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait_s, poll_interval=_LOCK_POLL_S)
     except Timeout:
+        content = record.read()
+        waited = f" on {content['host']}, which did not end in {wait_s:.0f} s" if wait_s else ""
         raise ConfigError(
-            f"resume: {record.run_dir} is being trained by process {record.read()['pid']}"
+            f"resume: {record.run_dir} is being trained by process {content['pid']}{waited}"
         ) from None
     try:
         yield
@@ -226,6 +257,16 @@ def _announce(
         highlight=False,
     )
     console.print(plan.sentence(), highlight=False, soft_wrap=True)
+
+
+def _note_learning_rates(
+    cfg: DictConfig, record: RunRecord, view: WandbView, console: Console
+) -> None:
+    rates = learning_rates(cfg)
+    record.set_metrics(rates.metrics())
+    view.describe({"effective_lr": rates.lr, "lr_factor": rates.factor})
+    if rates.said:
+        console.print(rates.said, highlight=False, soft_wrap=True)
 
 
 def _note_micro_batch(record: RunRecord, fit: Fit) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from seglab.optim.lr_scaling import LearningRates, LrScaling
 from seglab.optim.optimizers import build_optimizer, parameter_groups
 from seglab.optim.schedulers import SCHEDULES, ScheduledLR, build_scheduler
 
-__all__ = ["SCHEDULES", "ScheduledLR", "build_optimizer", "build_scheduler", "parameter_groups"]
+__all__ = [
+    "SCHEDULES", "LearningRates", "LrScaling", "ScheduledLR", "build_optimizer", "build_scheduler",
+    "parameter_groups",
+]  # fmt: skip

@@ -13,6 +13,8 @@ from omegaconf import OmegaConf
 from seglab.core.errors import TrainingError
 
 Run = Callable[..., Any]
+# Runs the jobs of a grid in this process, where they can be looked at; ours starts others.
+HYDRAS_OWN = ("hydra/sweeper=basic", "hydra/launcher=basic")
 
 
 def test_help_shows_groups_and_examples(seglab: Run) -> None:
@@ -56,7 +58,7 @@ def test_training_gets_its_own_folder(seglab: Run, jobs: Any, tmp_path: Path) ->
 def test_every_job_of_a_multirun_gets_its_own_folder(
     seglab: Run, jobs: Any, tmp_path: Path
 ) -> None:
-    answer = seglab("train", "seed=1,2", "-m", "model=unet,segnet")
+    answer = seglab("train", "seed=1,2", "-m", "model=unet,segnet", *HYDRAS_OWN)
 
     assert answer.code == 0
     assert [cfg.seed for cfg in jobs.configs] == [1, 1, 2, 2]
@@ -128,7 +130,7 @@ def test_multirun_stops_at_the_first_failure_and_names_the_job(seglab: Run, jobs
             raise TrainingError("loss is NaN")
 
     jobs.failure = fail
-    answer = seglab("train", "-m", "seed=1,2,3")
+    answer = seglab("train", "-m", "seed=1,2,3", *HYDRAS_OWN)
 
     assert answer.code == 1
     assert [cfg.seed for cfg in jobs.configs] == [1, 2]

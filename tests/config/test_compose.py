@@ -21,7 +21,7 @@ CHOICES = sorted(
     if (path.parent.name, path.stem) != ("data", "run")
 )
 # What a choice needs beside it: a pspnet of depth 3 and the rest take the default crop.
-EXTRA: dict[tuple[str, str], list[str]] = {}
+EXTRA: dict[tuple[str, str], list[str]] = {("study", "cv_wilcoxon"): ["cv=stratified"]}
 
 
 OF_EVALUATE = ("suite", "predict")
@@ -41,7 +41,8 @@ def test_no_file_is_left_out() -> None:
     tested = {f"{group}/{choice}.yaml" for group, choice in CHOICES}
     elsewhere = {
         "train.yaml", "evaluate.yaml", "data/run.yaml", "hydra/job_logging/seglab.yaml",
-        "hydra/hydra_logging/seglab.yaml",
+        "hydra/hydra_logging/seglab.yaml", "hydra/sweeper/seglab.yaml", "hydra/launcher/local.yaml",
+        "hydra/launcher/ray.yaml", "hydra/launcher/slurm.yaml",
     }  # fmt: skip
 
     assert files - tested == elsewhere

@@ -39,8 +39,8 @@ MATRIX = [
     (
         ["lr=0.1"],
         "lr: no such key (did you mean 'optimizer.lr'?), got 0.1; the top level takes augment, "
-        "callbacks, cv, data, experiment_name, logger, loss, metrics, model, monitor, notes, "
-        "objective, optimizer, paths, resume, run_name and 4 more",
+        "callbacks, cv, data, experiment_name, logger, loss, lr_scaling, metrics, model, monitor, "
+        "notes, objective, optimizer, paths, resume and 6 more",
     ),
     (
         ["optimizer=adamm"],
@@ -227,7 +227,8 @@ def test_manifest_and_download_make_a_root_needless(problems: Problems, tmp_path
 def test_every_alternative_of_a_sweep_is_checked_once(problems: Problems) -> None:
     found = problems(
         "seed=0,-1", "model=unet,segnet,unett", "optimizer.lr=choice(0.1,-0.1)",
-        "data.batch_size=range(0,3)", "optimizer.weight_decay=interval(-1,1)", multirun=True,
+        "data.batch_size=range(0,3)", "optimizer.weight_decay=interval(-1,1)", "study=default",
+        multirun=True,
     )  # fmt: skip
 
     assert found == [

@@ -35,12 +35,22 @@ MATRIX: list[tuple[dict[str, object], str]] = [
     ({"trainer.devices": [0, 0]}, "trainer.devices: expected each device once, got [0, 0]"),
     ({"trainer.devices": []}, "trainer.devices: expected at least one device, got []"),
     (
-        {"trainer.micro_batch_size": 3},
-        "trainer.micro_batch_size: expected a divisor of a device's share of the batch (8), got 3",
+        {"lr_scaling": {"rule": "sqrt", "batch_size": 8, "power": 2}},
+        "lr_scaling.power: no such key (did you mean 'lr_scaling.rule'?), got 2; 'lr_scaling' takes "
+        "batch_size, rule",
     ),
     (
-        {"trainer.micro_batch_size": 8, "trainer.devices": 2},
-        "trainer.micro_batch_size: expected a divisor of a device's share of the batch (4), got 8",
+        {"lr_scaling.rule": "lineer"},
+        "lr_scaling.rule: expected one of none, linear, sqrt, got 'lineer' (did you mean 'linear'?)",
+    ),
+    (
+        {"lr_scaling.batch_size": 0},
+        "lr_scaling.batch_size: expected a whole number (1 or more), got 0",
+    ),
+    (
+        {"trainer.micro_batch_size": "prob"},
+        "trainer.micro_batch_size: expected a whole number (1 or more) or one of auto, probe, got "
+        "'prob' (did you mean 'probe'?)",
     ),
     (
         {"trainer.micro_batch_size": 1, "model.arch": "deeplabv3"},
@@ -129,6 +139,12 @@ def test_combination_is_refused(
         {"trainer.devices": 4},
         {"trainer.devices": "auto", "trainer.accelerator": "gpu"},
         {"trainer.micro_batch_size": 2, "trainer.devices": [0, 1]},
+        # A limit, whatever the batch: so that the batch can be sampled freely beside it.
+        {"trainer.micro_batch_size": 3},
+        {"trainer.micro_batch_size": 8, "trainer.devices": 2},
+        {"trainer.micro_batch_size": "probe"},
+        {"lr_scaling": {"rule": "linear", "batch_size": 16}},
+        {"lr_scaling": None},
         {"loss.weights": {"ce": 1.0, "dice": 0.0}},
         {"loss.class_weights": [1.0, 2.0]},
         {"model.arch": "unetplusplus", "data.crop_size": [64, 96]},

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seglab.core.errors import TrainingError
-from seglab.engine.micro_batch import MicroBatcher, is_out_of_memory
+from seglab.engine.micro_batch import SURE_AFTER, MicroBatcher, is_out_of_memory
 
 
 def _batch(seed: int, void_share: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -75,6 +75,7 @@ class _Device:
     [
         "CUDA out of memory. Tried to allocate 2.00 GiB",
         "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
+        "could not create a primitive",
     ],
 )
 def test_memory_that_runs_out_halves_until_it_fits(words: str) -> None:
@@ -137,3 +138,34 @@ def test_real_allocator_failure_is_recognised() -> None:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
     assert not is_out_of_memory(ValueError("out of memory"))
+    assert not is_out_of_memory(RuntimeError("could not create a primitive descriptor for a pool"))
+
+
+def test_failures_are_told_with_what_was_held_at_once() -> None:
+    told: list[tuple[int, int]] = []
+    device = _Device(2, "out of memory")
+    batcher = MicroBatcher(on_failure=lambda batch_size, held: told.append((batch_size, held)))
+    image, mask = torch.ones(9, 1, 2, 2), torch.zeros(9, 2, 2)
+    batcher.run(image, mask, torch.ones(9), device.loss, lambda x: x.backward(), device.reset)
+    # Nine in parts of at most four are three of three.
+    assert told == [(9, 9), (9, 3)]
+    assert batcher.size == 2
+
+
+def test_a_size_is_sure_after_a_few_steps_and_unsure_after_a_failure() -> None:
+    device, batcher = _Device(4, "out of memory"), MicroBatcher()
+
+    def step() -> None:
+        batcher.run(
+            torch.ones(4, 1, 2, 2), torch.zeros(4, 2, 2), torch.ones(4), device.loss,
+            lambda x: x.backward(), device.reset,
+        )  # fmt: skip
+
+    for _ in range(SURE_AFTER):
+        assert batcher.may_fail
+        step()
+    assert not batcher.may_fail
+    device.capacity = 2
+    step()
+    assert batcher.may_fail
+    assert not MicroBatcher(can_halve=False).may_fail

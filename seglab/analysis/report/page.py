@@ -55,7 +55,12 @@ def is_report(path: Path) -> bool:
 
 
 def render_page(report: Report) -> str:
-    """Return the page as HTML.
+    """Return the page as HTML."""
+    return render_template("report.html.j2", report=report, **page_content(report))
+
+
+def render_template(name: str, **content: Any) -> str:
+    """Return a page made of one of the templates and `parts.html.j2`.
 
     All text out of records is escaped, and a content security policy allows the page's own script
     only and no address outside it, so that a record from elsewhere cannot run or load anything.
@@ -71,11 +76,8 @@ def render_page(report: Report) -> str:
     environment.filters["moment"] = format_moment
     environment.filters["breakable"] = breakable
     environment.filters["words"] = lambda values: json.dumps(list(values), ensure_ascii=False)
-    template = environment.get_template("report.html.j2")
-    return template.render(
-        report=report, script=script, style=style, script_hash=digest, generator=GENERATOR,
-        **page_content(report),
-    )  # fmt: skip
+    own = {"script": script, "style": style, "script_hash": digest, "generator": GENERATOR}
+    return environment.get_template(name).render(**own, **content)
 
 
 def page_content(report: Report) -> dict[str, Any]:

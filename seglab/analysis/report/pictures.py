@@ -14,12 +14,14 @@ from PIL import Image, features
 from seglab.analysis.report.model import Picture
 from seglab.core.errors import DataError
 
-Content = Literal["photo", "mask", "confidence", "figure"]
+Content = Literal["photo", "mask", "confidence", "figure", "chart"]
 
 # Quality of lossy WebP; masks are stored without loss, for a blurred mask shows classes that no
-# one predicted. A figure holds text and keeps more.
+# one predicted, and so are charts, whose thin lines would fray and which weigh less that way. A
+# figure holds photos and text and keeps more than photos alone.
 _QUALITY = {"photo": 76, "confidence": 60, "figure": 82}
-_WIDER = {"figure": 3.0}
+_WIDER = {"figure": 3.0, "chart": 3.0}
+_LOSSLESS = ("mask", "chart")
 _SMALLEST = 160
 
 
@@ -33,7 +35,7 @@ class Album:
     """Collects pictures, then encodes them all at a width at which they fit a budget.
 
     Args:
-        width: Pixels a picture is at most wide; a figure three times that.
+        width: Pixels a picture is at most wide; a figure or chart three times that.
         max_bytes: What all pictures together may weigh in the page, as base64. Reached by shrinking
             all of them, down to 160 pixels of width, never by leaving some out.
     """
@@ -101,12 +103,12 @@ def _encode(key: str, entry: _Entry, width: int) -> Picture:
 def _compress(image: Image.Image, content: Content) -> tuple[str, bytes]:
     stream = io.BytesIO()
     if features.check("webp"):
-        if content == "mask":
+        if content in _LOSSLESS:
             image.save(stream, "WEBP", lossless=True, quality=80, method=4)
         else:
             image.save(stream, "WEBP", quality=_QUALITY[content], method=4)
         return "webp", stream.getvalue()
-    if content == "mask":
+    if content in _LOSSLESS:
         image.save(stream, "PNG", optimize=True)
         return "png", stream.getvalue()
     image.save(stream, "JPEG", quality=_QUALITY[content], optimize=True)

@@ -1,0 +1,167 @@
+"""Who worked on what, and when: the starts of trials as a table, one row each, and lanes of workers."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
+
+from seglab.runs.study import ATTEMPTS, WARM
+
+CONTROLLER = "controller:"
+STATES = {
+    TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running", TrialState.WAITING: "waiting",
+}  # fmt: skip
+LOST = "lost"
+# How an attempt ends whose trial goes on in another.
+_BROKEN_OFF = ("died", "released", "abandoned", "interrupted")
+_NOBODY = "-"
+
+Span = tuple[float, float]
+
+
+class Attempt(NamedTuple):
+    """One start of a trial; a row of `attempts_table`, where the fields are explained."""
+
+    number: int
+    attempt: int
+    worker: str
+    host: str | None
+    lane: str
+    started: float
+    ended: float
+    outcome: str
+    open: bool
+
+
+def attempts_table(
+    trials: Iterable[FrozenTrial], study_attrs: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """Return one row a start of a trial, in order of trial and start.
+
+    Args:
+        trials: Of a study.
+        study_attrs: The study's user attributes; the heartbeats of controllers in them tell how far
+            what still runs has come.
+
+    Returns:
+        Columns number, attempt (from 1), worker, host, lane (the worker's name, with the host where
+        there are several, and a number where one name worked on two trials at once), started and
+        ended (unix seconds), outcome (of the trial; `lost` for an attempt that broke off, after which
+        it is started again), open (nobody saw it end). An open attempt ends here where the next of
+        its trial, or of its worker, starts; else at the last sign of life of the study.
+    """
+    found = [attempt for trial in trials for attempt in _attempts(trial)]
+    beats = [float(one["beat"]) for one in _controllers(study_attrs or {}) if one.get("beat")]
+    moments = [moment for one in found for moment in (one.started, one.ended)] + beats
+    last = max((moment for moment in moments if not math.isnan(moment)), default=math.nan)
+    closed = [one._replace(ended=_end(one, found, last)) for one in found]
+    table = pd.DataFrame(_with_lanes(closed), columns=list(Attempt._fields))
+    kinds = {"number": int, "attempt": int, "started": float, "ended": float, "open": bool}
+    return table.astype(kinds)
+
+
+def listed(table: pd.DataFrame) -> list[Attempt]:
+    """Return the rows of `attempts_table`."""
+    rows = table[list(Attempt._fields)].to_dict("records")
+    return [Attempt(**{str(name): value for name, value in row.items()}) for row in rows]
+
+
+def _attempts(trial: FrozenTrial) -> list[Attempt]:
+    said = trial.user_attrs.get(ATTEMPTS) or []
+    if not said and trial.datetime_start is not None and not trial.user_attrs.get(WARM):
+        # A study of plain Optuna: times without a zone are the clock of the machine.
+        ended = trial.datetime_complete
+        said = [{"started": trial.datetime_start.timestamp(),
+                 "ended": None if ended is None else ended.timestamp()}]  # fmt: skip
+    return [
+        Attempt(
+            number=trial.number, attempt=place, worker=str(one.get("worker") or _NOBODY),
+            host=one.get("host"), lane="", started=float(one["started"]),
+            ended=math.nan if one.get("ended") is None else float(one["ended"]),
+            outcome=_outcome(trial.state, one, place == len(said)), open=one.get("ended") is None,
+        )
+        for place, one in enumerate(said, start=1)
+    ]  # fmt: skip
+
+
+def _outcome(state: TrialState, attempt: Mapping[str, Any], is_last: bool) -> str:
+    # Of a trial that was given up after its process died, the last attempt is the failed one.
+    goes_on = not state.is_finished() and attempt.get("ending") in _BROKEN_OFF
+    return STATES[state] if is_last and not goes_on else LOST
+
+
+def _end(one: Attempt, attempts: Sequence[Attempt], last: float) -> float:
+    if not one.open:
+        return one.ended
+    later = [
+        other.started
+        for other in attempts
+        if other.started > one.started
+        and (other.number == one.number or (other.worker, other.host) == (one.worker, one.host))
+    ]
+    return min(later, default=last)
+
+
+def _with_lanes(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Give each attempt a lane so that no two in a lane overlap."""
+    hosts = {one.host for one in attempts if one.host}
+    lanes: dict[tuple[int, int], str] = {}
+    for host, worker in dict.fromkeys((one.host, one.worker) for one in attempts):
+        label = f"{host} {worker}" if host and len(hosts) > 1 else worker
+        free: list[int] = []
+        busy: list[tuple[float, int]] = []
+        mine = [one for one in attempts if (one.host, one.worker) == (host, worker)]
+        for one in sorted(mine, key=lambda one: one.started):
+            while busy and busy[0][0] <= one.started:
+                heapq.heappush(free, heapq.heappop(busy)[1])
+            place = heapq.heappop(free) if free else len(busy)
+            heapq.heappush(busy, (one.ended, place))
+            lanes[one.number, one.attempt] = label if place == 0 else f"{label} ({place + 1})"
+    return [one._replace(lane=lanes[one.number, one.attempt]) for one in attempts]
+
+
+def _controllers(study_attrs: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [one for key, one in study_attrs.items()
+            if key.startswith(CONTROLLER) and isinstance(one, dict)]  # fmt: skip
+
+
+def controller_lives(
+    study_attrs: Mapping[str, Any], attempts: pd.DataFrame, slack_s: float = 60.0
+) -> list[Span] | None:
+    """Return the times in which a controller of the study lived, from start to last heartbeat.
+
+    Args:
+        study_attrs: The study's user attributes.
+        attempts: From `attempts_table`.
+        slack_s: How much later than the last heartbeat work may end.
+
+    Returns:
+        Joined spans in unix seconds; None where they do not cover all attempts, for then some
+        controller left no trace and nothing can be said of the gaps.
+    """
+    spans = [(float(one["pid_started"]), float(one["beat"])) for one in _controllers(study_attrs)
+             if one.get("pid_started") and one.get("beat")]  # fmt: skip
+    lives = union((start, end) for start, end in spans if end >= start)
+    covered = all(
+        any(low - slack_s <= one.started and one.ended <= high + slack_s for low, high in lives)
+        for one in listed(attempts)
+        if not one.open
+    )
+    return lives if lives and covered else None
+
+
+def union(spans: Iterable[Span]) -> list[Span]:
+    """Return spans in order, those that touch joined."""
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return merged

@@ -1,0 +1,20 @@
+"""Keys of the scores that every training has, for what a configuration may monitor or optimise."""
+
+from __future__ import annotations
+
+SCORES = (
+    "loss", "miou", "dice", "pixel_acc", "class_acc", "fwiou", "miou_per_image", "dice_per_image",
+)  # fmt: skip
+CLASS_SCORES = ("iou", "dice")
+VAL_SCORES = tuple(f"val/{score}" for score in SCORES)
+
+
+def is_val_score(key: str) -> bool:
+    """Whether a training has this score of the validation split, of all classes or of one."""
+    prefixes = tuple(f"val/{score}/" for score in CLASS_SCORES)
+    return key in VAL_SCORES or (key.startswith(prefixes) and not key.endswith("/"))
+
+
+def lower_is_better(key: str) -> bool:
+    """Whether the best value of a score (or a cost) is its smallest."""
+    return key == "val/loss" or key.startswith("cost/")

@@ -1,0 +1,68 @@
+"""The scores that a study may choose by: of validation or of folds, never of the test split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from seglab.config.named_objects import names_subclass
+from seglab.config.problems import Problem, did_you_mean, nearest_keys, show
+from seglab.config.scores import CLASS_SCORES, VAL_SCORES, is_val_score, lower_is_better
+from seglab.config.sound import Rule, Sound
+from seglab.core.targets import COSTS
+
+
+def _objectives_are_scores(value: Sound) -> Iterator[Problem]:
+    folds = value("cv.scheme") != "none"
+    for index, objective in enumerate(value("study.objectives", None) or ()):
+        metric, key = objective["metric"], f"study.objectives[{index}]"
+        if metric.startswith("test/"):
+            yield Problem(
+                f"{key}.metric",
+                "a study that chooses by test scores has none left to test with; use "
+                f"{metric.replace('test/', 'val/', 1)}, got {show(metric)}",
+            )
+            continue
+        problem = _metric_problem(metric, folds)
+        if problem:
+            yield Problem(f"{key}.metric", problem)
+            continue
+        right = "minimize" if lower_is_better(metric) else "maximize"
+        if objective["direction"] != right:
+            yield Problem(f"{key}.direction", f"expected {right} for {metric}, got "
+                          f"{show(objective['direction'])}")  # fmt: skip
+
+
+def _metric_problem(metric: str, folds: bool) -> str:
+    costs = [f"cost/{name}" for name in COSTS]
+    if folds:
+        of_folds = ("val/miou", "val/dice")
+        if metric in of_folds or metric.startswith("val/iou/"):
+            return ""
+        return f"a cross-validation has {', '.join(of_folds)} and val/iou/CLASS, got {show(metric)}"
+    if is_val_score(metric) or metric in costs:
+        return ""
+    known = [*VAL_SCORES, *costs]
+    meant = did_you_mean(nearest_keys(metric, known))
+    of_class = " or ".join(f"val/{score}/CLASS" for score in CLASS_SCORES)
+    return f"expected one of {', '.join(known)}, {of_class}; got {show(metric)}{meant}"
+
+
+def _folds_fit(value: Sound) -> Iterator[Problem]:
+    value("study.sampler")
+    scheme, pruner = value("cv.scheme"), value("study.pruner", None)
+    from optuna.pruners import WilcoxonPruner
+
+    if scheme == "none" and names_subclass(pruner, WilcoxonPruner):
+        yield Problem(
+            "study.pruner",
+            "WilcoxonPruner compares trials fold by fold; add cv=kfold, cv=grouped or another",
+        )
+    if scheme == "nested":
+        yield Problem(
+            "cv.scheme",
+            "the scores of nested are of test folds, which a study may not choose by; use "
+            "cv=stratified or another for the study",
+        )
+
+
+SCORE_RULES: tuple[Rule, ...] = (_objectives_are_scores, _folds_fit)

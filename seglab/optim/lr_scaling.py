@@ -1,0 +1,93 @@
+"""Learning rates for another batch than the one they were found with.
+
+In a sweep over batch sizes a fixed learning rate favours the batch it was tuned for. The rules here
+carry it over; neither is a law, so none is the default, and what came out is recorded with the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from seglab.core.errors import ConfigError, nearest
+
+Rule = Literal["none", "linear", "sqrt"]
+# The rate grows with this power of the batch.
+EXPONENTS: dict[str, float] = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}
+
+
+@dataclass(frozen=True)
+class LrScaling:
+    """How a learning rate follows the batch.
+
+    Args:
+        rule: `none` leaves it; `linear` multiplies it by the ratio of the batches (Goyal et al., 2017,
+            for SGD, there with a warm-up); `sqrt` by the root of the ratio (Krizhevsky, 2014;
+            Malladi et al., 2022, for Adam, where the full rule changes betas and epsilon too: here
+            the rate alone).
+        batch_size: Images in the optimizer step that the rate was found with.
+
+    Raises:
+        ConfigError: There is no such rule, or the batch has no image.
+    """
+
+    rule: Rule = "none"
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.rule not in EXPONENTS:
+            problems.append(
+                f"lr_scaling.rule: expected one of {', '.join(EXPONENTS)}, got '{self.rule}'"
+                f"{nearest(self.rule, EXPONENTS)}"
+            )
+        if self.batch_size < 1:
+            problems.append(f"lr_scaling.batch_size: expected 1 or more, got {self.batch_size}")
+        if problems:
+            raise ConfigError(problems)
+
+    def factor(self, batch_size: int) -> float:
+        """Return what learning rates are multiplied by for steps of `batch_size` images."""
+        return float((batch_size / self.batch_size) ** EXPONENTS[self.rule])
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """The peak learning rates of a run, from which its schedule starts.
+
+    Attributes:
+        lr: Of the model, or of all but its encoder.
+        encoder_lr: Of the encoder; None: the same.
+        factor: What the configured rates were multiplied by.
+        said: How they came about, in one line; empty where no rule was at work.
+    """
+
+    lr: float
+    encoder_lr: float | None
+    factor: float
+    said: str
+
+    @classmethod
+    def of(cls, optimizer: Mapping[str, Any], scaling: LrScaling, batch_size: int) -> LearningRates:
+        """Scale the rates of an optimizer's configuration.
+
+        Args:
+            optimizer: With `lr` and perhaps `encoder_lr`.
+            scaling: The rule.
+            batch_size: Images of an optimizer step, over all devices.
+        """
+        factor = scaling.factor(batch_size)
+        lr, own = optimizer["lr"], optimizer.get("encoder_lr")
+        encoder_lr = None if own is None else own * factor
+        encoder = "" if own is None else f", encoder {own:g} x {factor:.4g} = {encoder_lr:.4g}"
+        said = (
+            f"learning rate {lr:g} x {factor:.4g} = {lr * factor:.4g}{encoder} "
+            f"({scaling.rule} in the batch, {batch_size} for {scaling.batch_size})"
+        )
+        return cls(lr * factor, encoder_lr, factor, "" if scaling.rule == "none" else said)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the rates for a run record: `lr/effective`, `lr/effective_encoder`, `lr/factor`."""
+        encoder = {} if self.encoder_lr is None else {"lr/effective_encoder": self.encoder_lr}
+        return {"lr/effective": self.lr, **encoder, "lr/factor": self.factor}

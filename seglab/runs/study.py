@@ -1,0 +1,153 @@
+"""The folder of a study: what was asked, where its trials are, how each of them is named.
+
+`runs/<experiment>/<study name>/` holds `study.json`, the journal (unless the trials are kept in a
+database), the run records of the trials, and at the end tables, figures and the best configuration.
+What the trials were and how they ended is in the storage, as attributes of Optuna's trials under
+the names below. Optuna itself is imported only when a storage is opened.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seglab.core.errors import DataError, RunNotFoundError
+from seglab.core.files import write_json
+from seglab.runs.storage_place import JOURNAL, without_password
+
+if TYPE_CHECKING:
+    import optuna
+
+STUDY_FILE = "study.json"
+SCHEMA_VERSION = 1
+
+# Attributes of a trial.
+RUN_DIR = "run_dir"  # relative to the study's folder where it lies below
+WORDS = "words"  # overrides that make the trial
+OWNER = "owner"  # id of the controller that runs it; None: free to be taken
+ATTEMPTS = "attempts"  # each start: worker, host, controller, started, ended, ending, steps, error
+FIRST_STEP_S = "first_step_s"  # from the start of the process to its first training step
+REASON = "reason"  # of a failure, one of REASONS
+ERROR = "error"  # of a failure, in one line
+TRACEBACK = "traceback"
+WARM = "warm"  # {study, number}: came from another study, not of the budget
+VALUES = "values"  # of a finished trial, written before its state is
+FAILED_VALUES = "failed_values"  # what was returned where it could not count
+ENQUEUED = "enqueued"  # key of the setting that was asked for
+
+REASONS = ("nan", "exception", "timeout", "out_of_memory", "killed", "interrupted")
+
+
+class StudyFolder:
+    """Paths of a study, and what it was asked to do.
+
+    Args:
+        path: The folder; need not be there yet.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.json_path = self.path / STUDY_FILE
+        self.journal_path = self.path / "journal.log"
+        self.log_path = self.path / "study.log"
+        self.trials_dir = self.path / "trials"
+        self.trials_csv = self.path / "trials.csv"
+        self.figures_dir = self.path / "figures"
+        self.best_dir = self.path / "best"
+        self.protocol_path = self.path / "protocol.json"
+
+    def exists(self) -> bool:
+        """Whether a study was started here."""
+        return self.json_path.is_file()
+
+    def read(self) -> dict[str, Any]:
+        """Return what the study was asked to do.
+
+        Raises:
+            RunNotFoundError: No study was started here.
+            DataError: The file is broken, or written by a newer seglab.
+        """
+        try:
+            content = json.loads(self.json_path.read_bytes())
+        except FileNotFoundError as error:
+            raise RunNotFoundError(f"no study at {self.path}: it has no {STUDY_FILE}") from error
+        except ValueError as error:
+            raise DataError(f"{self.json_path} is broken: {error}") from error
+        if not isinstance(content, dict) or "study_id" not in content:
+            raise DataError(f"{self.json_path} is broken: it names no study_id")
+        version = content.get("schema_version", SCHEMA_VERSION)
+        if version > SCHEMA_VERSION:
+            raise DataError(
+                f"{self.json_path} has schema version {version}, this seglab reads up to "
+                f"{SCHEMA_VERSION}; update seglab"
+            )
+        return content | {"storage": self._absolute(content.get("storage"))}
+
+    def write(self, content: Mapping[str, Any]) -> None:
+        """Write what the study is asked to do, in one step; passwords in URLs are left out."""
+        plain = _without_passwords({"schema_version": SCHEMA_VERSION, **content})
+        storage = str(plain.get("storage") or "")
+        if storage.startswith(JOURNAL):
+            plain["storage"] = self._relative(storage)
+        write_json(self.json_path, plain)
+
+    @property
+    def study_id(self) -> str:
+        """Name of the study in its storage: unique, where the folder's name need not be."""
+        return str(self.read()["study_id"])
+
+    @property
+    def storage(self) -> str:
+        """Where the trials are kept, without a password: `journal:PATH` or a URL."""
+        return str(self.read()["storage"])
+
+    def run_dir(self, number: int) -> Path:
+        """Return the folder of a trial's run record."""
+        return self.trials_dir / f"{self.study_id}-t{number:04d}"
+
+    def _relative(self, storage: str) -> str:
+        """Name a journal below the folder from the folder, so that the study can be moved."""
+        path = Path(storage.removeprefix(JOURNAL)).expanduser().absolute()
+        home = self.path.absolute()
+        return f"{JOURNAL}{path.relative_to(home) if path.is_relative_to(home) else path}"
+
+    def _absolute(self, storage: str | None) -> str:
+        if storage and not storage.startswith(JOURNAL):
+            return storage
+        name = (storage or "").removeprefix(JOURNAL) or self.journal_path.name
+        return f"{JOURNAL}{(self.path / name).absolute()}"
+
+
+def open_study(folder: StudyFolder | str | Path, storage: str | None = None) -> optuna.Study:
+    """Open a study for reading: in notebooks, for figures and tables, while it runs or afterwards.
+
+    Args:
+        folder: Of the study.
+        storage: The whole URL, where the study's has a password that this process does not know;
+            else PGPASSWORD, ~/.pgpass or SEGLAB_STORAGE serve.
+
+    Returns:
+        The study; its best trials leave out those that came from other studies.
+
+    Raises:
+        RunNotFoundError: No study was started there, or nothing of it is in the storage yet.
+        StorageUnreachableError: Its server does not answer, or does not let us in.
+    """
+    from seglab.runs.study_storage import load_study, open_storage
+
+    place = folder if isinstance(folder, StudyFolder) else StudyFolder(folder)
+    asked = place.read()
+    spec = storage or str(asked["storage"])
+    return load_study(open_storage(spec, create=False), str(asked["study_id"]))
+
+
+def _without_passwords(content: Any) -> Any:
+    if isinstance(content, str):
+        return without_password(content)
+    if isinstance(content, Mapping):
+        return {key: _without_passwords(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_passwords(value) for value in content]
+    return content

@@ -1,0 +1,1 @@
+"""Sweeps: studies of many trials on workers that pull the next one as soon as they are free."""

@@ -1,0 +1,222 @@
+"""The end of a study: its winner as a file, confirmed and tested; tables, figures and a report."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+
+from seglab.core.errors import ConfigError, TrainingError
+from seglab.core.files import write_text
+from seglab.runs.locate import RECORD_FILE
+from seglab.runs.study import RUN_DIR, WARM, WORDS, StudyFolder, open_study
+from seglab.sweep.best import folders_of, write_best
+from seglab.sweep.cluster import Workers
+from seglab.sweep.grid import grid_plan
+from seglab.sweep.protocol import (
+    confirm_dirs,
+    finished_metrics,
+    has_test,
+    read_protocol,
+    sentence,
+    write_protocol,
+)
+from seglab.sweep.start import start_study
+from seglab.sweep.sweep import Sweep, places
+
+log = logging.getLogger(__name__)
+_MOST_OF_A_FRONT = 20
+
+
+@dataclass
+class _Concluding:
+    """A study whose trials have ended."""
+
+    sweep: Sweep
+    workers: Workers
+    folder: StudyFolder
+    study: optuna.Study
+    console: Console
+
+
+def conclude_study(sweep: Sweep, workers: Workers, console: Console) -> None:
+    """Write what a study found, and do what its plan asks for with the winner.
+
+    Args:
+        sweep: The study.
+        workers: For trainings that confirm the winner.
+        console: For people.
+
+    Raises:
+        TrainingError: No trial finished.
+    """
+    folder = StudyFolder(sweep.folder)
+    one = _Concluding(sweep, workers, folder, open_study(folder, sweep.plan.storage), console)
+    try:
+        winners = _winners(one)
+        if not winners:
+            raise TrainingError(
+                f"no trial of {folder.path} finished, so there is no best one; their errors are in "
+                f"{folder.trials_csv.name} and in the logs in {folder.trials_dir}"
+            )
+        for trial in winners[:_MOST_OF_A_FRONT]:
+            _leave_configuration(one, trial)
+        if len(sweep.plan.objectives) == 1:
+            _confirm(one, winners[0])
+    finally:
+        _write(one)
+
+
+def _winners(one: _Concluding) -> list[FrozenTrial]:
+    """Return the best trial, or those of the Pareto front; none of another study."""
+    own = [
+        trial
+        for trial in one.study.get_trials(deepcopy=False)
+        if trial.state == TrialState.COMPLETE and not trial.user_attrs.get(WARM)
+    ]
+    if len(one.sweep.plan.objectives) > 1:
+        return [trial for trial in one.study.best_trials if not trial.user_attrs.get(WARM)]
+    sign = -1 if one.sweep.plan.objectives[0].direction == "maximize" else 1
+    # Of equally good ones the first.
+    return sorted(own, key=lambda trial: (sign * trial.values[0], trial.number))[:1]
+
+
+def _leave_configuration(one: _Concluding, trial: FrozenTrial) -> None:
+    name = f"{one.sweep.plan.name}-t{trial.number:04d}"
+    if not _is_training(one, trial):
+        return
+    scores = ", ".join(
+        f"{objective.metric} {value:.4f}"
+        for objective, value in zip(one.sweep.plan.objectives, trial.values, strict=True)
+    )
+    header = [
+        f"Trial {trial.number} of the study {one.sweep.plan.name}: {scores}",
+        f"(chosen from {_considered(one)} trials, so the score is optimistic).",
+    ]
+    words = [*one.sweep.words, *one.sweep.replaced]
+    folders = folders_of(one.sweep.application.config)
+    try:
+        path = write_best(
+            one.folder.best_dir, name, words, trial.user_attrs[WORDS], header, **folders
+        )
+    except ConfigError as error:
+        log.warning("the configuration of trial %d is not left as a file: %s", trial.number, error)
+        return
+    one.console.print(
+        f"best    seglab train --config-dir {one.folder.best_dir} experiment={path.stem}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _considered(one: _Concluding) -> int:
+    return sum(
+        trial.state.is_finished() and not trial.user_attrs.get(WARM)
+        for trial in one.study.get_trials(deepcopy=False)
+    )
+
+
+def _run_dir(one: _Concluding, trial: FrozenTrial) -> Path:
+    return one.folder.path / str(trial.user_attrs[RUN_DIR])
+
+
+def _is_training(one: _Concluding, trial: FrozenTrial) -> bool:
+    """Whether the trial left a record of ours; another Hydra application leaves none."""
+    return (_run_dir(one, trial) / RECORD_FILE).is_file()
+
+
+def _confirm(one: _Concluding, trial: FrozenTrial) -> None:
+    """Train the winner anew with other seeds, or else score its weights on test; each once."""
+    plan = one.sweep.plan
+    before = read_protocol(one.folder) or {}
+    winner = {
+        "winner": trial.number, "winner_run": str(trial.user_attrs[RUN_DIR]),
+        "best_value": trial.values[0], "trials_considered": _considered(one),
+    }  # fmt: skip
+    if not _is_training(one, trial):
+        return
+    runs, tested = {}, None
+    if plan.confirm:
+        runs = _train_anew(one, trial)
+    elif plan.test:
+        tested = _test_once(one, trial, before)
+    touched = before.get("test_touched") if before.get("winner") == trial.number else None
+    content = write_protocol(one.folder, plan.objectives[0].metric, winner, runs, tested, touched)
+    one.console.print(sentence(content), highlight=False)
+
+
+def _train_anew(one: _Concluding, trial: FrozenTrial) -> dict[int, Path]:
+    """Return seed -> run folder of the finished trainings; those still missing are trained."""
+    sweep = one.sweep
+    seed = int(one.study.user_attrs.get("seed", sweep.plan.seed))
+    folders = confirm_dirs(one.folder, trial.number, seed, sweep.plan.confirm)
+    missing = [seed for seed, path in folders.items() if finished_metrics(path) is None]
+    if missing:
+        one.console.rule(f"trial {trial.number} anew with {len(missing)} seeds")
+        place = StudyFolder(one.folder.path / "confirm" / f"{trial.number:04d}-{min(missing)}")
+        jobs = [
+            [*trial.user_attrs[WORDS], f"seed={seed}", *places(folders[seed])]
+            for seed in missing
+        ]  # fmt: skip
+        anew = Sweep(
+            sweep.application, grid_plan(place, len(jobs), None), place.path, sweep.words, jobs
+        )
+        start_study(anew, [])
+        one.workers.run(anew, one.console)
+    return {seed: path for seed, path in folders.items() if finished_metrics(path) is not None}
+
+
+def _test_once(
+    one: _Concluding, trial: FrozenTrial, before: Mapping[str, Any]
+) -> dict[str, float] | None:
+    """Score the winner's own weights on test, unless that was done or there is no such split."""
+    target = one.folder.path / "test" / f"{one.folder.read()['study_id']}-t{trial.number:04d}"
+    known = finished_metrics(target)
+    if known is not None:
+        return known
+    run = _run_dir(one, trial)
+    if not has_test(run):
+        return None
+    words = [
+        f"run={run}", "data.split=test", "suite=scores", "logger.wandb.mode=disabled",
+        f"hydra.run.dir={target}",
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "seglab.cli", "evaluate", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        log.warning("the winner could not be scored on test: %s", done.stderr.strip())
+    return finished_metrics(target)
+
+
+def _write(one: _Concluding) -> None:
+    """Have written what people read of a study, whether it ended well or not."""
+    log_path = one.folder.path / "figures.log"
+    one.workers.call(_Tables(one.folder.path, one.sweep.plan.storage), log_path)
+    report = one.folder.path / "report.md"
+    one.console.print(f"report  {report}", highlight=False, soft_wrap=True)
+
+
+@dataclass
+class _Tables:
+    """Writes table, figures and report of a study, in another process."""
+
+    path: Path
+    storage: str
+
+    def __call__(self) -> None:
+        from seglab.analysis.study import study_report, write_figures, write_trials_csv
+
+        # A password in the address is in no file.
+        os.environ.setdefault("SEGLAB_STORAGE", self.storage)
+        folder = StudyFolder(self.path)
+        write_trials_csv(folder)
+        write_figures(folder)
+        write_text(self.path / "report.md", study_report(folder, read_protocol(folder)))

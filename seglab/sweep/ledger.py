@@ -1,0 +1,296 @@
+"""What is to be tried, by whom, and how it ended: all controllers of a study agree through it.
+
+Trials change hands under one lock, so however many controllers serve a study, on one machine or
+many, no trial is run twice and none beyond the budget. A trial whose controller dies stays in the
+state RUNNING; the next controller takes it over under its number and resumes its run. Nothing a
+controller knows is only in its memory: it may be killed between any two lines.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
+from seglab.runs.study import ATTEMPTS, OWNER, StudyFolder
+from seglab.runs.study_lock import StudyBusyError, study_lock
+from seglab.runs.study_storage import written_together
+from seglab.sweep.attempts import Attempt, deaths, ended, fruitless
+from seglab.sweep.outcome import STATES, Outcome, outcome_of, recordable
+from seglab.sweep.ownership import Presence
+from seglab.sweep.patience import patient
+from seglab.sweep.plan import StudyPlan
+from seglab.sweep.prior_trials import Suggest
+from seglab.sweep.trials import Claim, Counts, Trials, of_budget
+
+__all__ = ["Claim", "Counts", "Ledger", "Outcome"]
+
+log = logging.getLogger(__name__)
+
+# A trial during which more controllers than this vanished in a row, without it getting any
+# further, is given up: it takes them down.
+MOST_FRUITLESS = 5
+# How long a result waits for the lock before it gives up; a claim comes again instead.
+_BUSY_PATIENCE_S = 600.0
+
+
+class Ledger:
+    """The trials of a study, for one controller.
+
+    Args:
+        folder: Of the study; has `study.json` already.
+        plan: What the study asks for.
+        controller: Id of this controller; no other ever has the same.
+        suggest: Turns a trial into the overrides that make it, by asking it for parameters.
+
+    Raises:
+        ConfigError: Sampler, pruner, space, storage or the settings to try first are wrong.
+        StorageUnreachableError: The server of the storage does not let us in.
+        DataError: The journal is damaged, or the storage lost the study.
+    """
+
+    def __init__(
+        self, folder: StudyFolder, plan: StudyPlan, controller: str, suggest: Suggest
+    ) -> None:
+        self.plan = plan
+        self.controller = controller
+        self._trials = Trials(folder, plan, suggest)
+        self._presence = Presence(self._trials.study, controller, plan.grace_s)
+        self._held: dict[int, Claim] = {}
+        self._reported: dict[int, set[int]] = {}
+        self._lost: set[int] = set()
+
+    @property
+    def patience_s(self) -> float:
+        """How long to wait for a storage that does not answer; later others take the trials over."""
+        return self.plan.grace_s
+
+    @patient
+    def claim(self, worker: str) -> Claim | None:
+        """Take a trial: an abandoned one, else a waiting one, else a new one within the budget.
+
+        Args:
+            worker: Name of the slot that will run it.
+
+        Returns:
+            The trial; None where there is nothing to do, or another controller is at it just now.
+        """
+        try:
+            with self._alone(patience_s=0.0):
+                return self._claim(worker)
+        except StudyBusyError as error:
+            log.debug("%s", error)
+            return None
+
+    @patient
+    def is_open(self) -> bool:
+        """Whether anything may still be to do, now or when another controller dies."""
+        trials = of_budget(self._trials.everything())
+        elsewhere = (
+            trial.state == TrialState.RUNNING and trial.number not in self._held
+            for trial in trials
+        )  # fmt: skip
+        return any(elsewhere) or self._trials.may_start(trials)
+
+    @patient
+    def counts(self) -> Counts:
+        """Return how many trials of the budget are in which state."""
+        states = Counter(trial.state for trial in of_budget(self._trials.everything()))
+        return Counts(
+            states[TrialState.RUNNING], states[TrialState.COMPLETE], states[TrialState.PRUNED],
+            states[TrialState.FAIL], states[TrialState.WAITING], self.plan.n_trials,
+        )  # fmt: skip
+
+    @patient
+    def report(self, claim: Claim, value: float, step: int) -> bool:
+        """Keep a score, and say whether the trial should be given up.
+
+        Args:
+            claim: The trial.
+            value: NaN and infinity are not kept.
+            step: One that was reported before keeps its first score.
+
+        Returns:
+            What the pruner says; True also where another controller has taken the trial over.
+        """
+        self.beat()
+        if claim.number in self._lost:
+            return True
+        if len(self.plan.objectives) > 1 or not math.isfinite(value):
+            return False
+        try:
+            if step not in self._reported[claim.number]:
+                claim.trial.report(value, step)
+                self._reported[claim.number].add(step)
+        except UpdateFinishedTrialError:
+            return True
+        return bool(claim.trial.should_prune())
+
+    @patient
+    def tell(self, claim: Claim, outcome: Outcome) -> Outcome:
+        """Record how a trial ended.
+
+        Args:
+            claim: The trial.
+            outcome: Its end; values that are no finite numbers, or too few, make it a failure.
+
+        Returns:
+            The outcome as recorded. Where the trial is no longer this controller's, nothing is
+            recorded, and the answer is how it ended elsewhere, or that it goes on there.
+        """
+        outcome = recordable(outcome, self.plan.objectives)
+        with self._alone():
+            stored = self._trials.stored(claim.number)
+            attempts = self._ours(claim, stored)
+            if attempts is None:
+                return outcome_of(stored)
+            self._end(claim, outcome, ended(attempts, outcome.status))
+            return outcome
+
+    @patient
+    def retry(self, claim: Claim, reason: str) -> bool:
+        """Say that the process of a trial died, though this controller lives.
+
+        Args:
+            claim: The trial.
+            reason: What was seen of its death, in one line.
+
+        Returns:
+            Whether it will be tried again: it can be claimed anew. Else it is recorded as failed.
+        """
+        with self._alone():
+            attempts = self._ours(claim, self._trials.stored(claim.number))
+            if attempts is None:
+                return True
+            attempts = ended(attempts, "died", error=reason)
+            fault = self._fault(attempts, len(self._reported[claim.number]))
+            if fault is None:
+                self._give_back(claim, attempts)
+            else:
+                self._end(claim, _killed(fault), attempts)
+            return fault is None
+
+    @patient
+    def release(self, claim: Claim) -> None:
+        """Give a trial back because this controller stops; the next one goes on with it."""
+        with self._alone():
+            attempts = self._ours(claim, self._trials.stored(claim.number))
+            if attempts is not None:
+                self._give_back(claim, ended(attempts, "released"))
+
+    @patient
+    def beat(self) -> None:
+        """Say that this controller is alive, if it is time to; also notices trials it lost."""
+        if self._presence.beat() and self._held:
+            everything = self._trials.everything()
+            for claim in [*self._held.values()]:
+                if self._ours(claim, everything[claim.number]) is None:
+                    self._lost.add(claim.number)
+
+    def close(self) -> None:
+        """Give back all trials, and say that this controller is gone, though its process may stay."""
+        for claim in [*self._held.values()]:
+            self.release(claim)
+        self._presence.leave()
+
+    @contextmanager
+    def _alone(self, patience_s: float = _BUSY_PATIENCE_S) -> Iterator[None]:
+        """Hold the study's lock, and go on beating while waiting for it."""
+        trials, at_once = self._trials, self.plan.grace_s / 4
+        end = time.monotonic() + patience_s
+        with ExitStack() as stack:
+            while True:
+                self._presence.beat()
+                try:
+                    stack.enter_context(study_lock(trials.storage_spec, at_once, trials.study_id))
+                    break
+                except StudyBusyError:
+                    if time.monotonic() >= end:
+                        raise
+            with written_together(trials.storage):
+                yield
+                # A sampler may take long; others see the beat before they can take anything.
+                self._presence.beat()
+
+    def _claim(self, worker: str) -> Claim | None:
+        self._presence.register()
+        everything = self._trials.everything()
+        controllers = self._presence.others()
+        for stored in of_budget(everything):
+            if stored.state != TrialState.RUNNING or stored.number in self._held:
+                continue
+            owner = stored.user_attrs.get(OWNER)
+            if owner == self.controller or not controllers.is_alive(owner):
+                claim = self._adopt(stored, worker, controllers.last_sign(owner))
+                if claim is not None:
+                    return claim
+        if not self._trials.may_start(of_budget(everything)):
+            return None
+        trial = self._trials.start(everything)
+        return self._keep(self._trials.take(trial, self.controller, worker, [], 0), {})
+
+    def _adopt(self, stored: FrozenTrial, worker: str, last_sign: float | None) -> Claim | None:
+        """Take over a trial; None if it is ended instead."""
+        steps = len(stored.intermediate_values)
+        attempts = ended(stored.user_attrs.get(ATTEMPTS, []), "abandoned", when=last_sign)
+        trial = self._trials.again(stored)
+        ending = attempts[-1]["ending"] if attempts else None
+        if ending in STATES:
+            self._trials.finish(trial, outcome_of(stored, ending))
+            return None
+        fault = self._fault(attempts, steps)
+        if fault:
+            log.warning("trial %d is given up: %s", stored.number, fault)
+            self._trials.end(trial, _killed(fault), attempts)
+            return None
+        claim = self._trials.take(trial, self.controller, worker, attempts, steps)
+        return self._keep(claim, stored.intermediate_values)
+
+    def _fault(self, attempts: list[Attempt], steps: int) -> str | None:
+        """Return why a trial is not to be started again; None where it may be."""
+        died, lost = deaths(attempts), fruitless(attempts, steps)
+        if len(died) > self.plan.retries:
+            often = f" {len(died)} times" if len(died) > 1 else ""
+            return f"its process died{often}: {died[-1]}"
+        if lost > MOST_FRUITLESS:
+            return f"{lost} controllers in a row vanished while they ran it, and it got no further"
+        return None
+
+    def _keep(self, claim: Claim, reported: Iterable[int]) -> Claim:
+        self._held[claim.number] = claim
+        self._reported[claim.number] = set(reported)
+        self._lost.discard(claim.number)
+        return claim
+
+    def _ours(self, claim: Claim, stored: FrozenTrial) -> list[Attempt] | None:
+        """Return a trial's attempts if this controller still has it; else forget it."""
+        owner, attempts = stored.user_attrs.get(OWNER), stored.user_attrs.get(ATTEMPTS, [])
+        taken = owner != self.controller or len(attempts) != claim.attempt
+        if stored.state == TrialState.RUNNING and not taken:
+            return list(attempts)
+        if self._held.pop(claim.number, None) is not None and taken:
+            log.warning(
+                "trial %d was taken over by another controller, because this one had not been heard "
+                "of for %g s; what comes of it here is ignored", claim.number, self.plan.grace_s,
+            )  # fmt: skip
+        else:
+            log.info("trial %d has ended already; this end of it is ignored", claim.number)
+        return None
+
+    def _give_back(self, claim: Claim, attempts: list[Attempt]) -> None:
+        self._trials.give_back(claim.trial, attempts)
+        self._held.pop(claim.number, None)
+
+    def _end(self, claim: Claim, outcome: Outcome, attempts: list[Attempt]) -> None:
+        self._trials.end(claim.trial, outcome, attempts)
+        self._held.pop(claim.number, None)
+
+
+def _killed(error: str) -> Outcome:
+    return Outcome("failed", reason="killed", error=error)

@@ -1,0 +1,149 @@
+"""What may be claimed of a study's winner: trained anew with other seeds, and scored on test once.
+
+The best of many trials on validation data is optimistic: part of its lead is luck that the choice
+selected for. So the winner is trained again with seeds that chose nothing, their mean and interval
+are told beside the optimistic best, and the test split, which no trial ever saw, is scored then and
+only then. `protocol.json` remembers that it was.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from seglab.core.files import write_json
+from seglab.core.provenance import utc_now
+from seglab.experiment.splits import has_split
+from seglab.runs import RunRecord
+from seglab.runs.locate import RECORD_FILE
+from seglab.runs.study import StudyFolder
+
+LEVEL = 0.95
+
+
+def read_protocol(folder: StudyFolder) -> dict[str, Any] | None:
+    """Return what `write_protocol` wrote; None where the study was not concluded yet."""
+    if not folder.protocol_path.is_file():
+        return None
+    return dict(json.loads(folder.protocol_path.read_bytes()))
+
+
+def confirm_dirs(folder: StudyFolder, winner: int, first_seed: int, count: int) -> dict[int, Path]:
+    """Return seed -> run folder of the trainings that confirm a winner.
+
+    Args:
+        folder: Of the study.
+        winner: Number of the winning trial; another winner has trainings of its own.
+        first_seed: Seed of the study's trials; the trainings take the seeds after it.
+        count: How many.
+    """
+    study_id = folder.read()["study_id"]
+    seeds = range(first_seed + 1, first_seed + 1 + count)
+    return {
+        seed: folder.path / "confirm" / f"{study_id}-t{winner:04d}-seed{seed}" for seed in seeds
+    }
+
+
+def finished_metrics(run_dir: Path) -> dict[str, float] | None:
+    """Return the scores of a finished run; None where there is none."""
+    if not (run_dir / RECORD_FILE).is_file():
+        return None
+    record = RunRecord.open(run_dir)
+    return dict(record.metrics) if record.status == "finished" else None
+
+
+def mean_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float, float]:
+    """Return mean and Student's t interval of the mean (Student 1908).
+
+    Args:
+        values: Scores of independent trainings; NaN counts as a training without a score.
+        level: Share of such intervals that hold the true mean.
+
+    Returns:
+        Mean, lower and upper bound; the bounds are NaN for fewer than two values.
+    """
+    known = np.array([value for value in values if not math.isnan(value)])
+    if len(known) == 0:
+        return math.nan, math.nan, math.nan
+    mean = float(known.mean())
+    if len(known) < 2:
+        return mean, math.nan, math.nan
+    half = float(stats.t.ppf((1 + level) / 2, len(known) - 1) * known.std(ddof=1))
+    half /= math.sqrt(len(known))
+    return mean, mean - half, mean + half
+
+
+def has_test(run_dir: Path) -> bool:
+    """Whether the data of a training has a test split that its weights could be scored on."""
+    if RunRecord.open(run_dir).read()["kind"] == "cv":
+        return False
+    return has_split(run_dir, "test")
+
+
+def write_protocol(
+    folder: StudyFolder, metric: str, winner: dict[str, Any], runs: dict[int, Path],
+    tested: dict[str, float] | None, touched: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Write what was chosen, from how many, and what came of it when trained anew.
+
+    Args:
+        folder: Of the study.
+        metric: What the study optimised.
+        winner: Facts of the choice: winner, best_value, trials_considered and more.
+        runs: Seed -> run folder of the confirming trainings that finished.
+        tested: Scores of the winner's own weights on test, where no training confirmed it.
+        touched: When the test split was scored before; None where it never was.
+
+    Returns:
+        The content of `protocol.json`.
+    """
+    confirm = [_confirmed(folder, metric, seed, run_dir) for seed, run_dir in runs.items()]
+    mean, low, high = mean_interval([one["value"] for one in confirm])
+    test_metric = "test/" + metric.removeprefix("val/")
+    values = [one["test"][test_metric] for one in confirm if test_metric in one["test"]]
+    if tested is not None:
+        values = [tested[test_metric]]
+    bounds = dict(zip(("mean", "low", "high"), mean_interval(values), strict=True))
+    content = {
+        **winner, "metric": metric, "confirm": confirm, "confirm_mean": mean, "confirm_low": low,
+        "confirm_high": high, "test_metric": test_metric, "test": bounds if values else None,
+        "test_touched": touched or (utc_now() if values else None), "written": utc_now(),
+    }  # fmt: skip
+    write_json(folder.protocol_path, content)
+    return content
+
+
+def _confirmed(folder: StudyFolder, metric: str, seed: int, run_dir: Path) -> dict[str, Any]:
+    scores = finished_metrics(run_dir) or {}
+    return {
+        "seed": seed, "run_dir": str(run_dir.relative_to(folder.path)),
+        "value": scores.get(metric, math.nan),
+        "test": {key: value for key, value in scores.items() if key.startswith("test/")},
+    }  # fmt: skip
+
+
+def sentence(content: dict[str, Any]) -> str:
+    """Return what may be said of the winner, in a sentence or two."""
+    said = (
+        f"{content['metric']} {content['best_value']:.4f} of trial {content['winner']} is the best of "
+        f"{content['trials_considered']} trials, so it is optimistic"
+    )
+    count = len(content["confirm"])
+    if count:
+        bounds = (
+            f" [{content['confirm_low']:.4f}, {content['confirm_high']:.4f}]" if count > 1 else ""
+        )
+        said += f"; trained anew with {count} seeds {content['confirm_mean']:.4f}{bounds}"
+    if content["test"]:
+        low, high = content["test"]["low"], content["test"]["high"]
+        bounds = "" if math.isnan(low) else f" [{low:.4f}, {high:.4f}]"
+        said += (
+            f"; {content['test_metric']} {content['test']['mean']:.4f}{bounds}, touched this once"
+        )
+    return said

@@ -1,0 +1,122 @@
+"""What `-m` does: a study, or a plain grid of jobs, on the workers of a launcher."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig
+from rich.console import Console
+
+from seglab.core.errors import TrainingError, list_problems
+from seglab.runs.study import ERROR, WORDS, StudyFolder, open_study
+from seglab.sweep.application import Application, study_node
+from seglab.sweep.cluster import open_workers
+from seglab.sweep.conclude import conclude_study
+from seglab.sweep.grid import grid_folder, grid_plan
+from seglab.sweep.plan_config import grid, split_words, study_plan
+from seglab.sweep.start import start_study
+from seglab.sweep.sweep import Sweep
+
+_PIPE_WIDTH = 120
+_OF_THE_STUDY = re.compile(r"^[+~]*study([=.@]|$)")
+
+
+class Launcher(Protocol):
+    """What the sweeper needs to know of its launcher."""
+
+    place: str
+    options: dict[str, Any]
+    application: tuple[DictConfig, Any, Any]
+
+
+def run_sweep(launcher: Launcher, arguments: Sequence[str]) -> list[list[JobReturn]]:
+    """Run a study or a grid, and conclude it.
+
+    Args:
+        launcher: Where the workers run.
+        arguments: Words of the command line, those for Hydra itself left out.
+
+    Returns:
+        The ended jobs in one batch, as Hydra's own sweeper does.
+
+    Raises:
+        ConfigError: The words are wrong, or the folder holds a study that asks for something else.
+        StudyGivenUpError: Too many trials failed.
+        TrainingError: Jobs of a plain grid failed, or no trial of a study finished.
+    """
+    application = Application(*launcher.application)
+    application.tell()
+    node = study_node(application.config)
+    if node is None or node.get("name") is None:
+        return [run_jobs(launcher, grid(arguments))]
+    console = _console()
+    fixed, swept = split_words(arguments)
+    folder = StudyFolder(application.sweep_dir / str(node["name"]))
+    plan = study_plan(application.config, swept, folder)
+    words = [word for word in fixed if not _OF_THE_STUDY.match(word)]
+    sweep = Sweep(application, plan, folder.path, words)
+    there = start_study(sweep, arguments)
+    console.print(
+        f"study   {folder.path}{' (taken up again)' if there else ''}", highlight=False,
+        soft_wrap=True,
+    )  # fmt: skip
+    with open_workers(launcher.place, application.config, launcher.options) as workers:
+        workers.run(sweep, console)
+        conclude_study(sweep, workers, console)
+    return [_returns(sweep)]
+
+
+def run_jobs(
+    launcher: Launcher, jobs: list[list[str]], initial_job_idx: int = 0
+) -> list[JobReturn]:
+    """Run jobs, each in a process of its own; all are tried though some fail.
+
+    Args:
+        launcher: Where the workers run.
+        jobs: Overrides of each.
+        initial_job_idx: Number of the first, for messages.
+
+    Raises:
+        StudyGivenUpError: `study.fail_fast` or `study.max_failure_rate` ended the grid.
+        TrainingError: Jobs failed; all are named.
+    """
+    application = Application(*launcher.application)
+    folder = grid_folder(application.sweep_dir)
+    plan = grid_plan(folder, len(jobs), study_node(application.config))
+    sweep = Sweep(application, plan, folder.path, [], jobs)
+    start_study(sweep, [])
+    with open_workers(launcher.place, application.config, launcher.options) as workers:
+        workers.run(sweep, _console())
+    done = _returns(sweep)
+    failed = [
+        f"job {number + initial_job_idx} ({' '.join(one.overrides or [])}): {one._return_value}"
+        for number, one in enumerate(done)
+        if one.status == JobStatus.FAILED
+    ]
+    if failed:
+        raise TrainingError(list_problems(f"{len(failed)} of {len(jobs)} jobs failed", failed))
+    return done
+
+
+def _returns(sweep: Sweep) -> list[JobReturn]:
+    found = []
+    for trial in open_study(StudyFolder(sweep.folder), sweep.plan.storage).get_trials(
+        deepcopy=False
+    ):
+        good = trial.values is not None
+        found.append(
+            JobReturn(
+                overrides=list(trial.user_attrs.get(WORDS, [])),
+                _return_value=trial.values if good else trial.user_attrs.get(ERROR),
+                status=JobStatus.COMPLETED if good else JobStatus.FAILED,
+            )
+        )
+    return found
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)

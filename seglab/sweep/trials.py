@@ -1,0 +1,203 @@
+"""The trials of a study in its storage: read, and changed in an order that a kill cannot spoil.
+
+Whose turn it is decides the ledger; here it is written down. A trial belongs to nobody until its
+owner is written, is not started before its words are, and has ended only with its state, which is
+written last because nothing can be written after it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from seglab.core.files import hash_json
+from seglab.runs.study import ATTEMPTS, OWNER, RUN_DIR, WARM, WORDS, StudyFolder
+from seglab.runs.study_lock import study_lock
+from seglab.runs.study_storage import BudgetStudy, open_storage, written_together
+from seglab.sweep.attempts import Attempt, begun
+from seglab.sweep.begin_study import begin_study
+from seglab.sweep.outcome import OF_OUTCOME, STATES, Outcome, attributes
+from seglab.sweep.plan import StudyPlan
+from seglab.sweep.prior_trials import Suggest
+from seglab.sweep.samplers import (
+    build_pruner,
+    build_sampler,
+    grid_points,
+    grid_size,
+    redraw,
+    study_with,
+)
+
+log = logging.getLogger(__name__)
+
+# Attribute of a study: the space whose points its sampler has all tried.
+_EXHAUSTED = "exhausted"
+_OPEN_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial that this controller runs now.
+
+    Attributes:
+        number: Of the trial.
+        trial: Optuna's view of it.
+        words: Overrides that make it.
+        run_dir: Folder of its run record.
+        attempt: 1 for the first start.
+        resumes: Whether it was started before; its run may have got anywhere, or nowhere.
+    """
+
+    number: int
+    trial: optuna.Trial
+    words: list[str]
+    run_dir: Path
+    attempt: int
+    resumes: bool
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many trials of the budget are in which state."""
+
+    running: int
+    finished: int
+    pruned: int
+    failed: int
+    waiting: int
+    budget: int
+
+
+def of_budget(everything: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that count: all but those that came from other studies."""
+    return [trial for trial in everything if not trial.user_attrs.get(WARM)]
+
+
+class Trials:
+    """The trials of a study, the study being made if it is not there yet.
+
+    Args:
+        folder: Of the study; has `study.json` already.
+        plan: What the study asks for.
+        suggest: Turns a trial into the overrides that make it.
+
+    Attributes:
+        study: Optuna's study, for its attributes.
+        study_id: Its name in the storage.
+        storage_spec: Where it is kept.
+    """
+
+    def __init__(self, folder: StudyFolder, plan: StudyPlan, suggest: Suggest) -> None:
+        self.study_id = folder.study_id
+        self.storage_spec = plan.storage or folder.storage
+        self._folder = folder
+        self._plan = plan
+        self._suggest = suggest
+        self._pruner = build_pruner(plan)
+        self._grid_size = grid_size(plan)
+        self.storage = open_storage(self.storage_spec)
+        with (
+            study_lock(self.storage_spec, _OPEN_TIMEOUT_S, self.study_id),
+            written_together(self.storage),
+        ):
+            self.study = begin_study(folder, plan, self.storage, suggest)
+
+    def everything(self) -> list[FrozenTrial]:
+        """Return all trials as they are now, in the order of their numbers."""
+        return self.study.get_trials(deepcopy=False)
+
+    def stored(self, number: int) -> FrozenTrial:
+        """Return one trial as it is now."""
+        return self.everything()[number]
+
+    def may_start(self, trials: list[FrozenTrial]) -> bool:
+        """Whether a waiting trial, or a new one, fits into the budget.
+
+        Args:
+            trials: Those of the budget, see `of_budget`.
+        """
+        waiting = sum(trial.state == TrialState.WAITING for trial in trials)
+        if waiting:
+            return len(trials) - waiting < self._plan.n_trials
+        if len(trials) >= self._plan.n_trials:
+            return False
+        if self.study.user_attrs.get(_EXHAUSTED) == hash_json(self._plan.space):
+            return False
+        return self._grid_size is None or grid_points(trials) < self._grid_size
+
+    def start(self, everything: list[FrozenTrial]) -> optuna.Trial:
+        """Return the first waiting trial, or a new one; its parameters are not drawn yet."""
+        waiting = [trial.number for trial in everything if trial.state == TrialState.WAITING]
+        return self._asking(min(waiting, default=len(everything))).ask()
+
+    def again(self, stored: FrozenTrial) -> optuna.Trial:
+        """Return a running trial as its new owner sees it; stored parameters come as they are."""
+        key = self.storage.get_study_id_from_name(self.study_id)
+        trial_id = self.storage.get_trial_id_from_study_id_trial_number(key, stored.number)
+        trial = optuna.Trial(self._asking(stored.number), trial_id)
+        if WORDS not in stored.user_attrs:
+            redraw(trial, stored)
+        return trial
+
+    def take(
+        self, trial: optuna.Trial, controller: str, worker: str, attempts: list[Attempt], steps: int
+    ) -> Claim:
+        """Make a trial a controller's; one that was killed before it had words gets them now."""
+        trial.set_user_attr(OWNER, controller)
+        if WORDS not in trial.user_attrs:
+            words = list(self._suggest(trial))
+            run_dir = self._folder.run_dir(trial.number).relative_to(self._folder.path)
+            trial.set_user_attr(RUN_DIR, str(run_dir))
+            trial.set_user_attr(WORDS, words)
+        attempts = begun(attempts, worker, controller, steps)
+        trial.set_user_attr(ATTEMPTS, attempts)
+        facts: Mapping[str, Any] = trial.user_attrs
+        return Claim(
+            trial.number, trial, list(facts[WORDS]), self._folder.path / facts[RUN_DIR],
+            attempt=len(attempts), resumes=len(attempts) > 1,
+        )  # fmt: skip
+
+    def give_back(self, trial: optuna.Trial, attempts: list[Attempt]) -> None:
+        """Leave a trial to whoever claims it next."""
+        trial.set_user_attr(ATTEMPTS, attempts)
+        trial.set_user_attr(OWNER, None)
+
+    def end(self, trial: optuna.Trial, outcome: Outcome, attempts: list[Attempt]) -> None:
+        """Write all that is known of a trial, and at last its state.
+
+        The attempts tell that the facts are complete: who finds them ended but the state not
+        written has only that left to do.
+        """
+        facts = dict(attributes(outcome))
+        # A controller that was killed here before may have left what no longer holds.
+        stale = set(OF_OUTCOME) & set(trial.user_attrs) - set(facts)
+        for name, fact in [*facts.items(), *((name, None) for name in sorted(stale))]:
+            trial.set_user_attr(name, fact)
+        trial.set_user_attr(ATTEMPTS, attempts)
+        self.finish(trial, outcome)
+
+    def finish(self, trial: optuna.Trial, outcome: Outcome) -> None:
+        """Write the state of a trial whose other facts are written."""
+        values = outcome.values if outcome.status == "finished" else None
+        study = trial.study
+        try:
+            study.tell(trial, values, state=STATES[outcome.status])
+        except Exception:
+            # Optuna writes the state, then lets go what its sampler stumbled over.
+            if not self.stored(trial.number).state.is_finished():
+                raise
+            log.warning(
+                "trial %d is recorded, but its sampler stumbled", trial.number, exc_info=True
+            )
+        if isinstance(study, BudgetStudy) and study.exhausted:
+            self.study.set_user_attr(_EXHAUSTED, hash_json(self._plan.space))
+
+    def _asking(self, number: int) -> BudgetStudy:
+        sampler = build_sampler(self._plan, number)
+        return study_with(self.storage, self.study_id, sampler, self._pruner)

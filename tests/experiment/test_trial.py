@@ -1,0 +1,533 @@
+"""A training that is a trial of a study: what it reports, how it is given up, what it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from rich.console import Console
+
+from seglab.analysis.contenders import choose_runs
+from seglab.config.compose import compose
+from seglab.core.errors import ConfigError, TrainingError
+from seglab.core.trial import TrialPrunedError, as_trial, current_trial
+from seglab.data.manifest import Manifest
+from seglab.engine.slots import Slot
+from seglab.experiment import cross_validate as cv_module
+from seglab.experiment import trial as trial_module
+from seglab.experiment.cross_validate import launch, take_up
+from seglab.experiment.evaluate import evaluate
+from seglab.experiment.train import TrainResult
+from seglab.experiment.trial import launch_trial, trial_problems
+from seglab.runs import RunRecord, find_runs, load_runs
+
+QUIET = Console(quiet=True)
+EPOCHS = ["trainer.max_epochs=3", "logger=none"]
+FOLDS = [
+    "cv=grouped", "cv.folds=3", "trainer.max_epochs=1", "logger=none", "metrics.train_images=0",
+]  # fmt: skip
+
+
+class Channel:
+    """Writes down what a trial says; gives it up at a step."""
+
+    study, number = "lr-0a1b2c", 7
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.stop_at = stop_at
+        self.reports: list[tuple[int, float]] = []
+        self.facts: list[dict[str, Any]] = []
+
+    def report(self, value: float, step: int) -> bool:
+        self.reports.append((step, value))
+        return step == self.stop_at
+
+    def progress(self, **facts: Any) -> None:
+        self.facts.append(facts)
+
+
+def _launch(words: list[str], run_dir: Path, channel: Channel) -> TrainResult:
+    return launch_trial(compose(words), run_dir, channel, QUIET)
+
+
+def _checkpoints(run_dir: Path) -> set[str]:
+    return {path.name for path in (run_dir / "checkpoints").iterdir()}
+
+
+def _give_up(words: list[str], run_dir: Path, stop_at: int, match: str) -> Channel:
+    channel = Channel(stop_at)
+    with pytest.raises(TrialPrunedError, match=match):
+        _launch(words, run_dir, channel)
+    return channel
+
+
+@pytest.fixture(scope="module")
+def channel() -> Channel:
+    return Channel()
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tiny_words: list[str], channel: Channel, tmp_path_factory: pytest.TempPathFactory
+) -> TrainResult:
+    """A trial that nobody gave up."""
+    folder = tmp_path_factory.mktemp("study") / "trials" / "lr-0a1b2c-t0007"
+    return _launch([*tiny_words, *EPOCHS], folder, channel)
+
+
+class TestFinishedTrial:
+    """What a trial leaves and says."""
+
+    def test_record_names_its_study(self, finished: TrainResult) -> None:
+        content = RunRecord.open(finished.run_dir).read()
+        assert (content["kind"], content["status"]) == ("trial", "finished")
+        assert (content["parent"], content["name"]) == ("lr-0a1b2c", "lr-0a1b2c trial 7")
+        assert content["config"]["logger"]["wandb"]["group"] == "lr-0a1b2c"
+        (found,) = find_runs(finished.run_dir.parents[1])
+        assert load_runs(found)["kind"].tolist() == ["trial"]
+
+    def test_every_epoch_is_reported_as_the_history_has_it(
+        self, finished: TrainResult, channel: Channel
+    ) -> None:
+        history = RunRecord.open(finished.run_dir).history()
+        assert channel.reports == list(zip(history["epoch"], history["val/miou"], strict=True))
+        assert [step for step, _ in channel.reports] == [0, 1, 2]
+        first, *rest = channel.facts
+        assert first == {"epoch": 0, "max_epochs": 3, "first_step": True}
+        assert [fact["epoch"] for fact in rest] == [0, 1, 2]
+        assert {fact["metric"] for fact in rest} == {"val/miou"}
+        assert [fact["value"] for fact in rest] == [value for _, value in channel.reports]
+
+    def test_test_split_is_not_touched(self, finished: TrainResult) -> None:
+        record = RunRecord.open(finished.run_dir)
+        assert Manifest.read(finished.run_dir / "manifest").splits()["test"] > 0
+        assert not [key for key in finished.metrics if key.startswith("test/")]
+        assert set(record.per_image()["split"]) == {"val"}
+        assert not list(finished.run_dir.glob("confusion_test*"))
+        assert record.confusion("val").sum() > 0
+
+    def test_it_keeps_numbers_but_not_pictures_of_predictions(self, finished: TrainResult) -> None:
+        names = {path.name for path in (finished.run_dir / "figures").iterdir()}
+        assert names == {"curves.png", "confusion_val.png"}
+        assert {"val/miou_low", "train/miou", "cost/latency_ms"} <= finished.metrics.keys() | set(
+            RunRecord.open(finished.run_dir).metrics
+        )
+
+    def test_best_weights_are_kept_and_can_be_scored(
+        self, finished: TrainResult, tmp_path: Path
+    ) -> None:
+        assert _checkpoints(finished.run_dir) == {"best.ckpt"}
+        words = [f"run={finished.run_dir}", "data.split=test", "suite=scores", "logger=none"]
+        result = evaluate(compose(words, "evaluate"), tmp_path / "eval", QUIET)
+        assert 0 <= result.metrics["test/miou"] <= 1
+
+    def test_result_goes_through_a_pipe(self, finished: TrainResult) -> None:
+        back = pickle.loads(pickle.dumps(finished))  # noqa: S301 - our own bytes
+        # Undefined scores are NaN, which equals nothing.
+        assert repr(back) == repr(finished)
+
+    def test_it_is_not_trained_again(self, tiny: list[str], finished: TrainResult) -> None:
+        before = (finished.run_dir / "history.csv").stat().st_mtime_ns
+        channel = Channel()
+        again = _launch([*tiny, *EPOCHS], finished.run_dir, channel)
+        assert again.status == "finished"
+        assert again.metrics["val/miou"] == finished.metrics["val/miou"]
+        assert channel.reports == []
+        assert (finished.run_dir / "history.csv").stat().st_mtime_ns == before
+
+    def test_former_process_may_take_a_while_to_leave(
+        self, tiny: list[str], finished: TrainResult, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        script = (
+            "import sys, time, filelock\n"
+            "with filelock.FileLock(sys.argv[1]):\n"
+            "    print('held', flush=True); time.sleep(float(sys.argv[2]))"
+        )
+        for seconds, wait in ((2.0, 60.0), (60.0, 1.0)):
+            command = [sys.executable, "-c", script, str(finished.run_dir / ".lock"), str(seconds)]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+                assert holder.stdout is not None
+                assert holder.stdout.readline() == "held\n"
+                monkeypatch.setattr(trial_module, "LOCK_WAIT_S", wait)
+                if wait > seconds:
+                    result = _launch([*tiny, *EPOCHS], finished.run_dir, Channel())
+                    assert result.status == "finished"
+                    assert holder.wait() == 0
+                else:
+                    with pytest.raises(ConfigError, match=r"is being trained .* not end in 1 s"):
+                        _launch([*tiny, *EPOCHS], finished.run_dir, Channel())
+                holder.kill()
+
+
+class TestPrunedTrial:
+    """What becomes of a trial that its study gives up."""
+
+    @pytest.fixture(scope="class")
+    def pruned(
+        self, tiny_words: list[str], tmp_path_factory: pytest.TempPathFactory
+    ) -> tuple[Path, Channel]:
+        run_dir = tmp_path_factory.mktemp("pruned") / "lr-0a1b2c-t0007"
+        words = [*tiny_words, "trainer.max_epochs=3", "logger.wandb.mode=offline"]
+        return run_dir, _give_up(words, run_dir, 1, r"after epoch 1: val/miou 0\.\d{4}$")
+
+    def test_record_says_so_in_a_sentence(self, pruned: tuple[Path, Channel]) -> None:
+        run_dir, channel = pruned
+        record = RunRecord.open(run_dir)
+        content = record.read()
+        assert (content["kind"], content["status"]) == ("trial", "pruned")
+        assert content["error"]["type"] == "TrialPrunedError"
+        assert content["error"]["message"].startswith(
+            "given up by its study after epoch 1: val/miou"
+        )
+        assert "File" not in content["error"]["traceback"]
+        assert record.history()["epoch"].tolist() == [0, 1]
+        assert [step for step, _ in channel.reports] == [0, 1]
+        assert _checkpoints(run_dir) == set()
+        assert content["wall_time_s"] > 0
+
+    def test_tracker_shows_it_pruned_in_the_group_of_its_study(
+        self, pruned: tuple[Path, Channel]
+    ) -> None:
+        shown = _tracked(pruned[0])
+        assert '"exit_code":0' in shown.replace(" ", "")
+        assert "seglab/status" in shown
+        assert "pruned" in shown
+        assert '"lr-0a1b2c"' in shown
+        assert '"trial"' in shown
+        assert "overlays/val" not in shown
+
+    def test_it_stays_given_up(self, tiny: list[str], pruned: tuple[Path, Channel]) -> None:
+        run_dir, _ = pruned
+        channel = Channel()
+        with pytest.raises(TrialPrunedError, match=r"given up by its study after epoch 1"):
+            _launch([*tiny, *EPOCHS], run_dir, channel)
+        assert channel.reports == []
+        assert len(RunRecord.open(run_dir).history()) == 2
+
+
+def _tracked(run_dir: Path) -> str:
+    files = list((run_dir / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert len(files) == 1
+    wandb = Path(sys.executable).parent / "wandb"
+    return subprocess.run(
+        [str(wandb), "leet", "inspect", "--json", str(files[0])],
+        capture_output=True, text=True, check=True, timeout=60,
+    ).stdout  # fmt: skip
+
+
+def test_resumed_by_hand_it_stays_a_trial(tiny: list[str], tmp_path: Path) -> None:
+    """Whoever wants to know how it would have ended gets val alone, and no study hears of it."""
+    _give_up([*tiny, *EPOCHS], tmp_path / "t", 0, "after epoch 0")
+    result = take_up(tmp_path / "t", QUIET)
+    record = RunRecord.open(tmp_path / "t")
+    assert (record.read()["kind"], record.status) == ("trial", "finished")
+    assert record.history()["epoch"].tolist() == [0, 1, 2]
+    assert not [key for key in result.metrics if key.startswith("test/")]
+
+
+def test_after_the_last_epoch_nothing_is_given_up(tiny: list[str], tmp_path: Path) -> None:
+    channel = Channel(stop_at=1)
+    result = _launch([*tiny, "trainer.max_epochs=2", "logger=none"], tmp_path / "t", channel)
+    assert result.status == "finished"
+    assert [step for step, _ in channel.reports] == [0, 1]
+
+
+def test_failure_is_the_trials_own(tiny: list[str], tmp_path: Path) -> None:
+    words = [*tiny, *EPOCHS, "optimizer=sgd", "optimizer.lr=1e20"]
+    with pytest.raises(TrainingError, match="the loss became nan"):
+        _launch(words, tmp_path / "t", Channel())
+    assert RunRecord.open(tmp_path / "t").status == "failed"
+
+
+def test_training_in_the_process_of_a_trial_is_one(tiny: list[str], tmp_path: Path) -> None:
+    channel = Channel()
+    with as_trial(channel):
+        launch(compose([*tiny, "trainer.max_epochs=1", "logger=none"]), tmp_path / "t", QUIET)
+    assert current_trial() is None
+    assert RunRecord.open(tmp_path / "t").read()["parent"] == channel.study
+    assert len(channel.reports) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["cv=nested"], "cv: nested folds score each model on images held out"),
+        (["cv=grouped", "cv.leak_report=true"], "cv.leak_report: trains as many folds again"),
+    ],
+    ids=str,
+)
+def test_what_suits_no_trial_is_refused_before_it_starts(
+    tiny: list[str], tmp_path: Path, words: list[str], text: str
+) -> None:
+    with pytest.raises(ConfigError, match=text):
+        _launch([*tiny, *words], tmp_path / "t", Channel())
+    assert not (tmp_path / "t").exists()
+    assert trial_problems(compose([*tiny, "cv=grouped"])) == []
+
+
+# A trial in a process of its own, as a study starts it; what it says goes to a file.
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from rich.console import Console
+from seglab.config.compose import compose
+from seglab.core.trial import TrialPrunedError
+from seglab.experiment.trial import launch_trial
+
+class Channel:
+    study, number = "lr-0a1b2c", 7
+    def report(self, value, step):
+        with open(sys.argv[2], "a") as stream:
+            stream.write(json.dumps([step, value]) + "\\n")
+        return step == int(sys.argv[3])
+    def progress(self, **facts):
+        pass
+
+try:
+    launch_trial(compose(sys.argv[4:]), Path(sys.argv[1]), Channel(), Console(quiet=True))
+except TrialPrunedError as error:
+    print("pruned:", error, flush=True)
+"""
+
+
+def _start(run_dir: Path, reports: Path, words: list[str], stop_at: int = -1) -> Any:
+    command = [
+        sys.executable,
+        "-c",
+        textwrap.dedent(SCRIPT),
+        str(run_dir),
+        str(reports),
+        str(stop_at),
+    ]
+    return subprocess.Popen(
+        [*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=dict(os.environ),
+    )  # fmt: skip
+
+
+def _read(reports: Path) -> list[tuple[int, float]]:
+    return [tuple(json.loads(line)) for line in reports.read_text().splitlines()]
+
+
+def _wait_until(condition: Any, process: Any, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if process.poll() is not None:
+            raise AssertionError(f"ended early:\n{process.communicate()}")
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_killed_and_taken_up_is_the_same_trial(tiny: list[str], tmp_path: Path) -> None:
+    words = [
+        *tiny, "trainer.max_epochs=5", "logger=none", "callbacks.checkpoint.every_n_steps=1",
+        "trainer.ema_decay=0.9", "augment=strong",
+    ]  # fmt: skip
+    straight = Channel()
+    whole = _launch(words, tmp_path / "whole", straight)
+    run_dir, said = tmp_path / "killed", tmp_path / "said"
+    process = _start(run_dir, said, words)
+    _wait_until(lambda: said.is_file() and len(_read(said)) >= 2, process)
+    process.kill()
+    process.communicate()
+    assert RunRecord.open(run_dir).effective_status == "interrupted"
+
+    rest = Channel()
+    result = _launch(words, run_dir, rest)
+
+    assert result.status == "finished"
+    assert RunRecord.open(run_dir).read()["resumed"] == 1
+    # Each epoch once; one whose checkpoint was not written yet was trained, and said, again.
+    heard = _read(said) + rest.reports
+    assert len(heard) - len(straight.reports) in (0, 1)
+    assert dict(heard) == dict(straight.reports)
+    weights = [
+        torch.load(one / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+        for one in (whole.run_dir, run_dir)
+    ]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    scores = [key for key in whole.metrics if not key.startswith("cost/")]
+    assert {key: result.metrics[key] for key in scores} == pytest.approx(
+        {key: whole.metrics[key] for key in scores}, abs=0, nan_ok=True
+    )
+
+
+@pytest.mark.slow
+def test_all_ranks_leave_a_pruned_trial_together(tiny: list[str], tmp_path: Path) -> None:
+    words = [
+        *tiny, "trainer.devices=2", "logger=none", "trainer.max_epochs=200", "loss=ce",
+        "data.eval_batch_size=2",
+    ]  # fmt: skip
+    said = tmp_path / "said"
+    process = _start(tmp_path / "t", said, words, stop_at=1)
+    _wait_until(lambda: said.is_file() and len(_read(said)) == 2, process, 300)
+    ranks = psutil.Process(process.pid).children(recursive=True)
+    started = time.monotonic()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert out.startswith("pruned: given up by its study after epoch 1")
+    assert "rank process" not in err
+    assert "Traceback" not in err
+    assert time.monotonic() - started < 30
+    assert ranks
+    assert not [rank for rank in ranks if rank.is_running()]
+    record = RunRecord.open(tmp_path / "t")
+    assert record.status == "pruned"
+    assert record.read()["execution_plan"]["num_devices"] == 2
+    assert record.history()["epoch"].tolist() == [0, 1]
+
+
+class TestCrossValidation:
+    """A trial that trains a model a fold."""
+
+    @pytest.fixture(scope="class")
+    def heard(self) -> Channel:
+        return Channel()
+
+    @pytest.fixture(scope="class")
+    def folded(
+        self, tiny_words: list[str], heard: Channel, tmp_path_factory: pytest.TempPathFactory
+    ) -> RunRecord:
+        run_dir = tmp_path_factory.mktemp("folded") / "lr-0a1b2c-t0007"
+        return RunRecord(_launch([*tiny_words, *FOLDS], run_dir, heard).run_dir)
+
+    def test_finished_folds_are_what_is_reported(self, folded: RunRecord, heard: Channel) -> None:
+        folds = [RunRecord(path) for path in find_runs(folded.run_dir / "folds")]
+        assert heard.reports == [
+            (number, fold.metrics["val/miou"]) for number, fold in enumerate(folds)
+        ]
+        assert [fact["fold"] for fact in heard.facts if "finished" in fact] == [0, 1, 2]
+        assert {fact["folds"] for fact in heard.facts} == {3}
+        assert [fact["fold"] for fact in heard.facts if "first_step" in fact] == [0]
+        scored = [fact for fact in heard.facts if "epoch" in fact and "value" in fact]
+        assert [(fact["fold"], fact["epoch"]) for fact in scored] == [(0, 0), (1, 0), (2, 0)]
+
+    def test_records_say_what_they_are(self, folded: RunRecord) -> None:
+        content = folded.read()
+        assert (content["kind"], content["status"]) == ("cv", "finished")
+        assert (content["parent"], content["name"]) == ("lr-0a1b2c", "lr-0a1b2c trial 7")
+        table = load_runs(folded.run_dir)
+        assert table["kind"].tolist() == ["cv", "fold", "fold", "fold"]
+        assert set(table["parent"][1:]) == {folded.run_id}
+        assert set(table["config.logger.wandb.group"]) == {"lr-0a1b2c"}
+        assert not [key for key in table if key.startswith("metrics.test/")]
+        for path in find_runs(folded.run_dir / "folds"):
+            assert _checkpoints(path) == {"best.ckpt"}
+
+    def test_monitored_score_and_cost_are_means_over_folds(self, folded: RunRecord) -> None:
+        folds = [RunRecord(path).metrics for path in find_runs(folded.run_dir / "folds")]
+        for key in ("val/miou", "cost/params_m", "cost/latency_ms"):
+            assert folded.metrics[key] == pytest.approx(sum(one[key] for one in folds) / 3)
+
+    def test_it_meets_others_in_a_comparison(self, folded: RunRecord) -> None:
+        runs, notes = choose_runs([str(folded.run_dir.parent)], folded.run_dir.parent)
+        assert folded.run_dir in [getattr(run, "run_dir", run) for run in runs]
+        assert notes == []
+
+    def test_one_worker_on_a_processor(self, tiny: list[str]) -> None:
+        assert len(cv_module._slots(compose([*tiny, *FOLDS]))) == 1
+
+    @pytest.mark.slow
+    def test_taken_up_it_reports_finished_folds_again(
+        self, tiny: list[str], folded: RunRecord, heard: Channel, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        real, calls = cv_module.train, []
+
+        def stops_at_the_third(*args: object) -> object:
+            calls.append(args)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return real(*args)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(cv_module, "train", stops_at_the_third)
+        first, second = Channel(), Channel()
+        with pytest.raises(Exception, match="stopped by a signal"):
+            _launch([*tiny, *FOLDS], tmp_path / "t", first)
+        assert RunRecord(tmp_path / "t").status == "interrupted"
+        result = _launch([*tiny, *FOLDS], tmp_path / "t", second)
+        assert len(calls) == 4
+        assert first.reports == heard.reports[:2]
+        assert second.reports == heard.reports
+        assert result.metrics["val/miou"] == folded.metrics["val/miou"]
+
+    def test_pruned_between_folds_it_starts_no_other(self, tiny: list[str], tmp_path: Path) -> None:
+        words = [word for word in [*tiny, *FOLDS] if word != "logger=none"]
+        words.append("logger.wandb.mode=offline")
+        _give_up(words, tmp_path / "t", 0, r"after fold r0-f0, 1 of 3 finished: val/miou")
+        record = RunRecord(tmp_path / "t")
+        assert (record.read()["kind"], record.status) == ("cv", "pruned")
+        assert "File" not in record.read()["error"]["traceback"]
+        (fold,) = [RunRecord(path) for path in find_runs(tmp_path / "t" / "folds")]
+        assert fold.status == "finished"
+        assert _checkpoints(fold.run_dir) == set()
+        shown = _tracked(record.run_dir)
+        assert '"exit_code":0' in shown.replace(" ", "")
+        assert '"pruned"' in shown.replace("\\", "")
+        assert '"lr-0a1b2c"' in shown
+        assert '"lr-0a1b2c"' in _tracked(fold.run_dir)
+        with pytest.raises(TrialPrunedError, match="after fold r0-f0"):
+            _launch(words, tmp_path / "t", Channel())
+
+    @pytest.mark.slow
+    def test_folds_side_by_side_are_reported_as_they_finish(
+        self, tiny: list[str], folded: RunRecord, heard: Channel, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        monkeypatch.setattr(cv_module, "_slots", lambda cfg: [Slot("one"), Slot("two")])
+        channel = Channel()
+        result = _launch([*tiny, *FOLDS], tmp_path / "t", channel)
+        assert sorted(channel.reports) == heard.reports
+        assert result.metrics["val/miou"] == folded.metrics["val/miou"]
+
+        stopped = Channel()
+        stopped.report = lambda value, step: not stopped.reports.append((step, value))  # type: ignore[method-assign,func-returns-value]
+        words = [*tiny, *FOLDS, "cv.folds=6"]
+        with pytest.raises(TrialPrunedError, match=r"[12] of 6 finished"):
+            _launch(words, tmp_path / "pruned", stopped)
+        assert len(stopped.reports) == 1
+        records = [RunRecord(path) for path in find_runs(tmp_path / "pruned" / "folds")]
+        assert len(records) <= 4
+        assert {record.effective_status for record in records} <= {"finished", "interrupted"}
+
+    @pytest.mark.slow
+    def test_folds_end_with_a_killed_trial_and_are_taken_up(
+        self, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cv_module, "_slots", lambda cfg: [Slot("one"), Slot("two")])
+        words = [*tiny, *FOLDS, "cv.folds=2", "trainer.max_epochs=40"]
+        run_dir, said = tmp_path / "t", tmp_path / "said"
+        script = (
+            "import seglab.experiment.cross_validate as cv\nfrom seglab.engine.slots import Slot\n"
+        )
+        script += "cv._slots = lambda cfg: [Slot('one'), Slot('two')]\n" + textwrap.dedent(SCRIPT)
+        command = [sys.executable, "-c", script, str(run_dir), str(said), "-1", *words]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        _wait_until(
+            lambda: len(list(run_dir.glob("folds/*/checkpoints/last.ckpt"))) == 2, process, 300
+        )
+        folds = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.communicate()
+        # At once: the folds may still be on their way out, and are waited for.
+        channel = Channel(stop_at=99)
+        result = _launch(words, run_dir, channel)
+        assert result.status == "finished"
+        assert sorted(step for step, _ in channel.reports) == [0, 1]
+        assert len(folds) == 2
+        assert not [fold for fold in folds if fold.is_running()]
+        assert [RunRecord(path).read()["resumed"] for path in find_runs(run_dir / "folds")] == [
+            1,
+            1,
+        ]
