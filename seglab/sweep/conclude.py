@@ -6,10 +6,8 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -136,7 +134,6 @@ def _is_training(one: _Concluding, trial: FrozenTrial) -> bool:
 def _confirm(one: _Concluding, trial: FrozenTrial) -> None:
     """Train the winner anew with other seeds, or else score its weights on test; each once."""
     plan = one.sweep.plan
-    before = read_protocol(one.folder) or {}
     winner = {
         "winner": trial.number, "winner_run": str(trial.user_attrs[RUN_DIR]),
         "best_value": trial.values[0], "trials_considered": _considered(one),
@@ -147,9 +144,8 @@ def _confirm(one: _Concluding, trial: FrozenTrial) -> None:
     if plan.confirm:
         runs = _train_anew(one, trial)
     elif plan.test:
-        tested = _test_once(one, trial, before)
-    touched = before.get("test_touched") if before.get("winner") == trial.number else None
-    content = write_protocol(one.folder, plan.objectives[0].metric, winner, runs, tested, touched)
+        tested = _test_once(one, trial)
+    content = write_protocol(one.folder, plan.objectives[0].metric, winner, runs, tested)
     one.console.print(sentence(content), highlight=False)
 
 
@@ -174,9 +170,7 @@ def _train_anew(one: _Concluding, trial: FrozenTrial) -> dict[int, Path]:
     return {seed: path for seed, path in folders.items() if finished_metrics(path) is not None}
 
 
-def _test_once(
-    one: _Concluding, trial: FrozenTrial, before: Mapping[str, Any]
-) -> dict[str, float] | None:
+def _test_once(one: _Concluding, trial: FrozenTrial) -> dict[str, float] | None:
     """Score the winner's own weights on test, unless that was done or there is no such split."""
     target = one.folder.path / "test" / f"{one.folder.read()['study_id']}-t{trial.number:04d}"
     known = finished_metrics(target)

@@ -88,7 +88,7 @@ def has_test(run_dir: Path) -> bool:
 
 def write_protocol(
     folder: StudyFolder, metric: str, winner: dict[str, Any], runs: dict[int, Path],
-    tested: dict[str, float] | None, touched: str | None = None,
+    tested: dict[str, float] | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Write what was chosen, from how many, and what came of it when trained anew.
 
@@ -98,7 +98,9 @@ def write_protocol(
         winner: Facts of the choice: winner, best_value, trials_considered and more.
         runs: Seed -> run folder of the confirming trainings that finished.
         tested: Scores of the winner's own weights on test, where no training confirmed it.
-        touched: When the test split was scored before; None where it never was.
+
+    What an earlier end of the study wrote is not forgotten: when test was first touched, and for which
+    winners.
 
     Returns:
         The content of `protocol.json`.
@@ -110,10 +112,15 @@ def write_protocol(
     if tested is not None:
         values = [tested[test_metric]]
     bounds = dict(zip(("mean", "low", "high"), mean_interval(values), strict=True))
+    before = read_protocol(folder) or {}
+    touched_for = before.get("touched_for", [])
+    if values and winner["winner"] not in touched_for:
+        touched_for = [*touched_for, winner["winner"]]
     content = {
         **winner, "metric": metric, "confirm": confirm, "confirm_mean": mean, "confirm_low": low,
         "confirm_high": high, "test_metric": test_metric, "test": bounds if values else None,
-        "test_touched": touched or (utc_now() if values else None), "written": utc_now(),
+        "test_touched": before.get("test_touched") or (utc_now() if values else None),
+        "touched_for": touched_for, "written": utc_now(),
     }  # fmt: skip
     write_json(folder.protocol_path, content)
     return content
@@ -143,7 +150,11 @@ def sentence(content: dict[str, Any]) -> str:
     if content["test"]:
         low, high = content["test"]["low"], content["test"]["high"]
         bounds = "" if math.isnan(low) else f" [{low:.4f}, {high:.4f}]"
+        said += f"; {content['test_metric']} {content['test']['mean']:.4f}{bounds}, "
+        others = [str(one) for one in content["touched_for"] if one != content["winner"]]
         said += (
-            f"; {content['test_metric']} {content['test']['mean']:.4f}{bounds}, touched this once"
+            f"but test was scored for trial {', '.join(others)} too, when the study was smaller"
+            if others
+            else "touched this once"
         )
     return said

@@ -86,7 +86,9 @@ def run_jobs(
     application = Application(*launcher.application)
     folder = grid_folder(application.sweep_dir)
     plan = grid_plan(folder, len(jobs), study_node(application.config))
-    sweep = Sweep(application, plan, folder.path, [], jobs)
+    same = [word for word in jobs[0] if all(word in job for job in jobs)]
+    own = [[word for word in job if word not in same] for job in jobs]
+    sweep = Sweep(application, plan, folder.path, same, own)
     start_study(sweep, [])
     with open_workers(launcher.place, application.config, launcher.options) as workers:
         workers.run(sweep, _console())

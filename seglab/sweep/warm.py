@@ -17,8 +17,6 @@ import torchmetrics
 import wandb
 
 import seglab.config.overrides
-import seglab.data.importers
-import seglab.data.synth.importer
 import seglab.experiment.cross_validate
 import seglab.experiment.train
 
@@ -52,6 +50,8 @@ _USED_LATER = (
     "pyarrow.parquet",
     "rich._emoji_codes",
     "scipy.fftpack",
+    "seglab.data.importers",
+    "seglab.data.synth.importer",
     "torch.utils.serialization",
     "wandb.apis.public",
     "wandb.sdk.artifacts._internal_artifact",

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.sweep.drill.running import command, environment, noted, run
 
 from seglab.analysis.study import load_trials
 from seglab.runs.study import ATTEMPTS, StudyFolder, open_study
+from tests.sweep.drill.running import command, environment, noted, run
 
 pytestmark = [pytest.mark.slow]
 
@@ -31,7 +31,7 @@ def all_finished_once(folder: Path) -> None:
     trials = load_trials(folder / "drill")
     assert sorted(trials["number"]) == list(range(TRIALS))
     assert set(trials["state"]) == {"finished"}
-    assert noted(folder, "ends") == Counter({x: 1 for x in (0, 1, 2, 4, 6, 8)})
+    assert noted(folder, "ends") == Counter(dict.fromkeys((0, 1, 2, 4, 6, 8), 1))
 
 
 def controllers(folder: Path) -> set[str]:

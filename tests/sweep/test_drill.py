@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.sweep.drill.running import command, environment, noted, run
 
 from seglab.analysis.study import load_trials
 from seglab.runs.study import ATTEMPTS, StudyFolder, open_study
+from tests.sweep.drill.running import command, environment, noted, run
 
 RAISES, NAN, HANGS, OUT_OF_MEMORY, KILLED, BEST = 3, 5, 7, 9, 11, 16
 TRIALS = 20
