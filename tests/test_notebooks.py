@@ -58,6 +58,7 @@ def test_notebook_runs_and_shows_figures(
     content = nbformat.read(notebook, as_version=4)
     monkeypatch.setenv("SEGLAB_RUNS", str(runs))
     monkeypatch.delenv("SEGLAB_MANIFEST", raising=False)
+    monkeypatch.delenv("SEGLAB_STUDY", raising=False)
     NotebookClient(content, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in content.cells for output in cell.get("outputs", [])]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]

@@ -136,8 +136,9 @@ def parse_storage(spec: str) -> Place:
 
 def without_password(text: str) -> str:
     """Return a text with the passwords of all URLs in it left out."""
-    text = _PASSWORD_OPTION.sub(r"\g<head>", _PASSWORD.sub(r"\g<head>@", text))
-    return text.removesuffix("?").removesuffix("&")
+    shown = _PASSWORD_OPTION.sub(r"\g<head>", _PASSWORD.sub(r"\g<head>@", text))
+    # What stood before a password that was the last option of a URL.
+    return shown if shown == text else shown.removesuffix("?").removesuffix("&")
 
 
 def _parse_url(spec: str) -> URL:

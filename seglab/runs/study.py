@@ -9,6 +9,7 @@ the names below. Optuna itself is imported only when a storage is opened.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ VALUES = "values"  # of a finished trial, written before its state is
 FAILED_VALUES = "failed_values"  # what was returned where it could not count
 ENQUEUED = "enqueued"  # key of the setting that was asked for
 
+_SQLITE = re.compile(r"sqlite:///(?=[^/])")
 REASONS = ("nan", "exception", "timeout", "out_of_memory", "killed", "interrupted")
 
 
@@ -85,12 +87,16 @@ class StudyFolder:
             )
         return content | {"storage": self._absolute(content.get("storage"))}
 
+    def read_protocol(self) -> dict[str, Any] | None:
+        """Return what is claimed of the winner; None before the study was concluded."""
+        if not self.protocol_path.is_file():
+            return None
+        return dict(json.loads(self.protocol_path.read_bytes()))
+
     def write(self, content: Mapping[str, Any]) -> None:
         """Write what the study is asked to do, in one step; passwords in URLs are left out."""
         plain = _without_passwords({"schema_version": SCHEMA_VERSION, **content})
-        storage = str(plain.get("storage") or "")
-        if storage.startswith(JOURNAL):
-            plain["storage"] = self._relative(storage)
+        plain["storage"] = self._lasting(str(plain.get("storage") or ""))
         write_json(self.json_path, plain)
 
     @property
@@ -107,8 +113,12 @@ class StudyFolder:
         """Return the folder of a trial's run record."""
         return self.trials_dir / f"{self.study_id}-t{number:04d}"
 
-    def _relative(self, storage: str) -> str:
-        """Name a journal below the folder from the folder, so that the study can be moved."""
+    def _lasting(self, storage: str) -> str | None:
+        """Name a storage so that it is found from anywhere, also when the folder was moved."""
+        if _SQLITE.match(storage):
+            return f"sqlite:///{Path(_SQLITE.sub('', storage)).absolute()}"
+        if not storage.startswith(JOURNAL):
+            return storage or None
         path = Path(storage.removeprefix(JOURNAL)).expanduser().absolute()
         home = self.path.absolute()
         return f"{JOURNAL}{path.relative_to(home) if path.is_relative_to(home) else path}"

@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 Attempt = dict[str, Any]
+# A trial during which more controllers than this vanished in a row, without it getting any
+# further, is given up: it takes them down.
+MOST_FRUITLESS = 5
 # died: its process, seen by its controller. released: the controller stopped. abandoned: the
 # controller vanished. interrupted: never written.
 Ending = Literal[
@@ -57,20 +60,29 @@ def ended(
     return [*attempts[:-1], {**last, "ended": end, "ending": ending, "error": error}]
 
 
-def deaths(attempts: Sequence[Attempt]) -> list[str]:
-    """Return what was seen of each death of the trial's process under a controller that lived."""
-    return [str(attempt["error"]) for attempt in attempts if attempt["ending"] == "died"]
+def fault(attempts: Sequence[Attempt], steps: int, retries: int) -> str | None:
+    """Return why a trial is not to be started again; None where it may be.
+
+    Args:
+        attempts: So far, all ended.
+        steps: How many scores the trial has reported by now.
+        retries: How often it may be started again after its process died.
+    """
+    deaths = [attempt["error"] for attempt in attempts if attempt["ending"] == "died"]
+    if len(deaths) > retries:
+        often = f" {len(deaths)} times" if len(deaths) > 1 else ""
+        return f"its process died{often}: {deaths[-1]}"
+    lost = _fruitless(attempts, steps)
+    if lost > MOST_FRUITLESS:
+        return f"{lost} controllers in a row vanished while they ran it, and it got no further"
+    return None
 
 
-def fruitless(attempts: Sequence[Attempt], steps: int) -> int:
+def _fruitless(attempts: Sequence[Attempt], steps: int) -> int:
     """Return how many controllers in a row vanished without the trial getting any further.
 
     Where controllers are killed every hour by a cluster, a long trial may see many come and go; as
     long as it gets on, that is not its fault.
-
-    Args:
-        attempts: So far.
-        steps: How many scores the trial has reported by now.
     """
     count = 0
     for attempt in reversed(attempts):

@@ -24,7 +24,6 @@ from seglab.sweep.protocol import (
     confirm_dirs,
     finished_metrics,
     has_test,
-    read_protocol,
     sentence,
     write_protocol,
 )
@@ -213,4 +212,4 @@ class _Tables:
         folder = StudyFolder(self.path)
         write_trials_csv(folder)
         write_figures(folder)
-        write_text(self.path / "report.md", study_report(folder, read_protocol(folder)))
+        write_text(self.path / "report.md", study_report(folder, folder.read_protocol()))

@@ -11,31 +11,32 @@ from __future__ import annotations
 import logging
 import math
 import time
+import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 
+import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from seglab.runs.study import ATTEMPTS, OWNER, StudyFolder
 from seglab.runs.study_lock import StudyBusyError, study_lock
 from seglab.runs.study_storage import written_together
-from seglab.sweep.attempts import Attempt, deaths, ended, fruitless
+from seglab.sweep.attempts import Attempt, ended, fault
 from seglab.sweep.outcome import STATES, Outcome, outcome_of, recordable
 from seglab.sweep.ownership import Presence
 from seglab.sweep.patience import patient
 from seglab.sweep.plan import StudyPlan
 from seglab.sweep.prior_trials import Suggest
-from seglab.sweep.trials import Claim, Counts, Trials, of_budget
+from seglab.sweep.trials import Claim, Counts, Trials, UnmakeableError, of_budget
 
 __all__ = ["Claim", "Counts", "Ledger", "Outcome"]
 
 log = logging.getLogger(__name__)
 
-# A trial during which more controllers than this vanished in a row, without it getting any
-# further, is given up: it takes them down.
-MOST_FRUITLESS = 5
+# When so many trials in a row cannot be made, none can.
+MOST_UNMADE = 3
 # How long a result waits for the lock before it gives up; a claim comes again instead.
 _BUSY_PATIENCE_S = 600.0
 
@@ -65,6 +66,7 @@ class Ledger:
         self._held: dict[int, Claim] = {}
         self._reported: dict[int, set[int]] = {}
         self._lost: set[int] = set()
+        self._unmade = 0
 
     @property
     def patience_s(self) -> float:
@@ -80,6 +82,9 @@ class Ledger:
 
         Returns:
             The trial; None where there is nothing to do, or another controller is at it just now.
+
+        Raises:
+            UnmakeableError: Several trials in a row could not be made from what the sampler drew.
         """
         try:
             with self._alone(patience_s=0.0):
@@ -92,11 +97,8 @@ class Ledger:
     def is_open(self) -> bool:
         """Whether anything may still be to do, now or when another controller dies."""
         trials = of_budget(self._trials.everything())
-        elsewhere = (
-            trial.state == TrialState.RUNNING and trial.number not in self._held
-            for trial in trials
-        )  # fmt: skip
-        return any(elsewhere) or self._trials.may_start(trials)
+        running = {trial.number for trial in trials if trial.state == TrialState.RUNNING}
+        return bool(running - self._held.keys()) or self._trials.may_start(trials)
 
     @patient
     def counts(self) -> Counts:
@@ -169,12 +171,12 @@ class Ledger:
             if attempts is None:
                 return True
             attempts = ended(attempts, "died", error=reason)
-            fault = self._fault(attempts, len(self._reported[claim.number]))
-            if fault is None:
+            problem = fault(attempts, len(self._reported[claim.number]), self.plan.retries)
+            if problem is None:
                 self._give_back(claim, attempts)
             else:
-                self._end(claim, _killed(fault), attempts)
-            return fault is None
+                self._end(claim, _killed(problem), attempts)
+            return problem is None
 
     @patient
     def release(self, claim: Claim) -> None:
@@ -232,8 +234,7 @@ class Ledger:
                     return claim
         if not self._trials.may_start(of_budget(everything)):
             return None
-        trial = self._trials.start(everything)
-        return self._keep(self._trials.take(trial, self.controller, worker, [], 0), {})
+        return self._take(self._trials.start(everything), worker, [], {})
 
     def _adopt(self, stored: FrozenTrial, worker: str, last_sign: float | None) -> Claim | None:
         """Take over a trial; None if it is ended instead."""
@@ -244,25 +245,29 @@ class Ledger:
         if ending in STATES:
             self._trials.finish(trial, outcome_of(stored, ending))
             return None
-        fault = self._fault(attempts, steps)
-        if fault:
-            log.warning("trial %d is given up: %s", stored.number, fault)
-            self._trials.end(trial, _killed(fault), attempts)
+        problem = fault(attempts, steps, self.plan.retries)
+        if problem:
+            log.warning("trial %d is given up: %s", stored.number, problem)
+            self._trials.end(trial, _killed(problem), attempts)
             return None
-        claim = self._trials.take(trial, self.controller, worker, attempts, steps)
-        return self._keep(claim, stored.intermediate_values)
+        return self._take(trial, worker, attempts, stored.intermediate_values)
 
-    def _fault(self, attempts: list[Attempt], steps: int) -> str | None:
-        """Return why a trial is not to be started again; None where it may be."""
-        died, lost = deaths(attempts), fruitless(attempts, steps)
-        if len(died) > self.plan.retries:
-            often = f" {len(died)} times" if len(died) > 1 else ""
-            return f"its process died{often}: {died[-1]}"
-        if lost > MOST_FRUITLESS:
-            return f"{lost} controllers in a row vanished while they ran it, and it got no further"
-        return None
-
-    def _keep(self, claim: Claim, reported: Iterable[int]) -> Claim:
+    def _take(
+        self, trial: optuna.Trial, worker: str, attempts: list[Attempt], reported: Collection[int]
+    ) -> Claim | None:
+        """Make a trial ours; one that cannot be made has failed, and the study goes on without."""
+        try:
+            claim = self._trials.take(trial, self.controller, worker, attempts, len(reported))
+        except UnmakeableError as error:
+            log.warning("trial %d cannot be made: %s", trial.number, error, exc_info=True)
+            text = "".join(traceback.format_exception(error))
+            failed = Outcome("failed", reason="exception", error=str(error), traceback=text)
+            self._trials.end(trial, recordable(failed, self.plan.objectives), attempts)
+            self._unmade += 1
+            if self._unmade >= MOST_UNMADE:
+                raise
+            return None
+        self._unmade = 0
         self._held[claim.number] = claim
         self._reported[claim.number] = set(reported)
         self._lost.discard(claim.number)
@@ -274,13 +279,15 @@ class Ledger:
         taken = owner != self.controller or len(attempts) != claim.attempt
         if stored.state == TrialState.RUNNING and not taken:
             return list(attempts)
-        if self._held.pop(claim.number, None) is not None and taken:
+        if self._held.get(claim.number) is not claim or not taken:
+            log.info("trial %d has ended already; this end of it is ignored", claim.number)
+        else:
             log.warning(
                 "trial %d was taken over by another controller, because this one had not been heard "
                 "of for %g s; what comes of it here is ignored", claim.number, self.plan.grace_s,
             )  # fmt: skip
-        else:
-            log.info("trial %d has ended already; this end of it is ignored", claim.number)
+        if self._held.get(claim.number) is claim:
+            del self._held[claim.number]
         return None
 
     def _give_back(self, claim: Claim, attempts: list[Attempt]) -> None:

@@ -8,7 +8,6 @@ only then. `protocol.json` remembers that it was.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,13 +24,6 @@ from seglab.runs.locate import RECORD_FILE
 from seglab.runs.study import StudyFolder
 
 LEVEL = 0.95
-
-
-def read_protocol(folder: StudyFolder) -> dict[str, Any] | None:
-    """Return what `write_protocol` wrote; None where the study was not concluded yet."""
-    if not folder.protocol_path.is_file():
-        return None
-    return dict(json.loads(folder.protocol_path.read_bytes()))
 
 
 def confirm_dirs(folder: StudyFolder, winner: int, first_seed: int, count: int) -> dict[int, Path]:
@@ -112,7 +104,7 @@ def write_protocol(
     if tested is not None:
         values = [tested[test_metric]]
     bounds = dict(zip(("mean", "low", "high"), mean_interval(values), strict=True))
-    before = read_protocol(folder) or {}
+    before = folder.read_protocol() or {}
     touched_for = before.get("touched_for", [])
     if values and winner["winner"] not in touched_for:
         touched_for = [*touched_for, winner["winner"]]

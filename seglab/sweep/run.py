@@ -10,7 +10,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 from rich.console import Console
 
-from seglab.core.errors import TrainingError, list_problems
+from seglab.core.errors import ConfigError, TrainingError, list_problems
+from seglab.experiment.trial import trial_problems
 from seglab.runs.study import ERROR, WORDS, StudyFolder, open_study
 from seglab.sweep.application import Application, study_node
 from seglab.sweep.cluster import open_workers
@@ -55,7 +56,10 @@ def run_sweep(launcher: Launcher, arguments: Sequence[str]) -> list[list[JobRetu
     console = _console()
     fixed, swept = split_words(arguments)
     folder = StudyFolder(application.sweep_dir / str(node["name"]))
-    plan = study_plan(application.config, swept, folder)
+    plan = study_plan(application.config, swept, folder, fixed)
+    problems = trial_problems(application.config)
+    if problems:
+        raise ConfigError(problems)
     words = [word for word in fixed if not _OF_THE_STUDY.match(word)]
     sweep = Sweep(application, plan, folder.path, words)
     there = start_study(sweep, arguments)

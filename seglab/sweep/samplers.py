@@ -84,7 +84,8 @@ def prime_pruner(pruner: BasePruner, study: optuna.Study) -> None:
     """Let Hyperband set up its brackets now.
 
     By itself it does so when it first judges a trial. Until then a sampler is shown all trials as
-    of one bracket, so what it proposes would depend on when the process was started.
+    of one bracket, so what it proposes would depend on when the process was started. (Those of
+    Optuna 5 look past the brackets, with `Study._get_trials`; others need not.)
     """
     if isinstance(pruner, HyperbandPruner):
         pruner.prune(study, optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING))

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 
+from seglab.core.errors import SeglabError
 from seglab.core.files import hash_json
+from seglab.runs.storage_place import StorageUnreachableError
 from seglab.runs.study import ATTEMPTS, OWNER, RUN_DIR, WARM, WORDS, StudyFolder
 from seglab.runs.study_lock import study_lock
 from seglab.runs.study_storage import BudgetStudy, open_storage, written_together
@@ -39,6 +42,10 @@ log = logging.getLogger(__name__)
 # Attribute of a study: the space whose points its sampler has all tried.
 _EXHAUSTED = "exhausted"
 _OPEN_TIMEOUT_S = 600.0
+
+
+class UnmakeableError(SeglabError, RuntimeError):
+    """The parameters of a trial could not be drawn, or not be made into words."""
 
 
 @dataclass(frozen=True)
@@ -148,10 +155,14 @@ class Trials:
     def take(
         self, trial: optuna.Trial, controller: str, worker: str, attempts: list[Attempt], steps: int
     ) -> Claim:
-        """Make a trial a controller's; one that was killed before it had words gets them now."""
+        """Make a trial a controller's; one that was killed before it had words gets them now.
+
+        Raises:
+            UnmakeableError: The trial cannot be made; nothing is wrong with the storage.
+        """
         trial.set_user_attr(OWNER, controller)
         if WORDS not in trial.user_attrs:
-            words = list(self._suggest(trial))
+            words = self._words(trial)
             run_dir = self._folder.run_dir(trial.number).relative_to(self._folder.path)
             trial.set_user_attr(RUN_DIR, str(run_dir))
             trial.set_user_attr(WORDS, words)
@@ -159,7 +170,7 @@ class Trials:
         trial.set_user_attr(ATTEMPTS, attempts)
         facts: Mapping[str, Any] = trial.user_attrs
         return Claim(
-            trial.number, trial, list(facts[WORDS]), self._folder.path / facts[RUN_DIR],
+            trial.number, trial, list(facts[WORDS]), (self._folder.path / facts[RUN_DIR]).absolute(),
             attempt=len(attempts), resumes=len(attempts) > 1,
         )  # fmt: skip
 
@@ -197,6 +208,15 @@ class Trials:
             )
         if isinstance(study, BudgetStudy) and study.exhausted:
             self.study.set_user_attr(_EXHAUSTED, hash_json(self._plan.space))
+
+    def _words(self, trial: optuna.Trial) -> list[str]:
+        try:
+            return list(self._suggest(trial))
+        except (StorageInternalError, StorageUnreachableError):
+            raise
+        except Exception as error:
+            # A function of the user, or a sampler that does not bear these very values.
+            raise UnmakeableError(f"{type(error).__name__}: {error}") from error
 
     def _asking(self, number: int) -> BudgetStudy:
         sampler = build_sampler(self._plan, number)

@@ -34,7 +34,9 @@ def test_seeds_multiply_and_one_run_alone_has_all_data(seglab: Run, jobs: Any) -
 
 
 def test_shares_typed_win_over_those_of_the_file(seglab: Run, jobs: Any) -> None:
-    answer = seglab("train", "-m", *HYDRAS_OWN, "experiment=learning_curve", "data.train_fraction=0.2,1")
+    answer = seglab(
+        "train", "-m", *HYDRAS_OWN, "experiment=learning_curve", "data.train_fraction=0.2,1"
+    )
 
     assert answer.code == 0, answer.err
     assert [cfg.data.train_fraction for cfg in jobs.configs] == [0.2, 1]

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 import pickle
 import subprocess
 import sys
-import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-import torch
 from rich.console import Console
 
-from seglab.analysis.contenders import choose_runs
 from seglab.config.compose import compose
 from seglab.core.errors import ConfigError, TrainingError
 from seglab.core.trial import TrialPrunedError, as_trial, current_trial
 from seglab.data.manifest import Manifest
-from seglab.engine.slots import Slot
-from seglab.experiment import cross_validate as cv_module
 from seglab.experiment import trial as trial_module
 from seglab.experiment.cross_validate import launch, take_up
 from seglab.experiment.evaluate import evaluate
@@ -33,9 +24,6 @@ from seglab.runs import RunRecord, find_runs, load_runs
 
 QUIET = Console(quiet=True)
 EPOCHS = ["trainer.max_epochs=3", "logger=none"]
-FOLDS = [
-    "cv=grouped", "cv.folds=3", "trainer.max_epochs=1", "logger=none", "metrics.train_images=0",
-]  # fmt: skip
 
 
 class Channel:
@@ -273,261 +261,3 @@ def test_what_suits_no_trial_is_refused_before_it_starts(
         _launch([*tiny, *words], tmp_path / "t", Channel())
     assert not (tmp_path / "t").exists()
     assert trial_problems(compose([*tiny, "cv=grouped"])) == []
-
-
-# A trial in a process of its own, as a study starts it; what it says goes to a file.
-SCRIPT = """
-import json, sys
-from pathlib import Path
-from rich.console import Console
-from seglab.config.compose import compose
-from seglab.core.trial import TrialPrunedError
-from seglab.experiment.trial import launch_trial
-
-class Channel:
-    study, number = "lr-0a1b2c", 7
-    def report(self, value, step):
-        with open(sys.argv[2], "a") as stream:
-            stream.write(json.dumps([step, value]) + "\\n")
-        return step == int(sys.argv[3])
-    def progress(self, **facts):
-        pass
-
-try:
-    launch_trial(compose(sys.argv[4:]), Path(sys.argv[1]), Channel(), Console(quiet=True))
-except TrialPrunedError as error:
-    print("pruned:", error, flush=True)
-"""
-
-
-def _start(run_dir: Path, reports: Path, words: list[str], stop_at: int = -1) -> Any:
-    command = [
-        sys.executable,
-        "-c",
-        textwrap.dedent(SCRIPT),
-        str(run_dir),
-        str(reports),
-        str(stop_at),
-    ]
-    return subprocess.Popen(
-        [*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=dict(os.environ),
-    )  # fmt: skip
-
-
-def _read(reports: Path) -> list[tuple[int, float]]:
-    return [tuple(json.loads(line)) for line in reports.read_text().splitlines()]
-
-
-def _wait_until(condition: Any, process: Any, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if process.poll() is not None:
-            raise AssertionError(f"ended early:\n{process.communicate()}")
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.05)
-
-
-@pytest.mark.slow
-def test_killed_and_taken_up_is_the_same_trial(tiny: list[str], tmp_path: Path) -> None:
-    words = [
-        *tiny, "trainer.max_epochs=5", "logger=none", "callbacks.checkpoint.every_n_steps=1",
-        "trainer.ema_decay=0.9", "augment=strong",
-    ]  # fmt: skip
-    straight = Channel()
-    whole = _launch(words, tmp_path / "whole", straight)
-    run_dir, said = tmp_path / "killed", tmp_path / "said"
-    process = _start(run_dir, said, words)
-    _wait_until(lambda: said.is_file() and len(_read(said)) >= 2, process)
-    process.kill()
-    process.communicate()
-    assert RunRecord.open(run_dir).effective_status == "interrupted"
-
-    rest = Channel()
-    result = _launch(words, run_dir, rest)
-
-    assert result.status == "finished"
-    assert RunRecord.open(run_dir).read()["resumed"] == 1
-    # Each epoch once; one whose checkpoint was not written yet was trained, and said, again.
-    heard = _read(said) + rest.reports
-    assert len(heard) - len(straight.reports) in (0, 1)
-    assert dict(heard) == dict(straight.reports)
-    weights = [
-        torch.load(one / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
-        for one in (whole.run_dir, run_dir)
-    ]
-    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
-    scores = [key for key in whole.metrics if not key.startswith("cost/")]
-    assert {key: result.metrics[key] for key in scores} == pytest.approx(
-        {key: whole.metrics[key] for key in scores}, abs=0, nan_ok=True
-    )
-
-
-@pytest.mark.slow
-def test_all_ranks_leave_a_pruned_trial_together(tiny: list[str], tmp_path: Path) -> None:
-    words = [
-        *tiny, "trainer.devices=2", "logger=none", "trainer.max_epochs=200", "loss=ce",
-        "data.eval_batch_size=2",
-    ]  # fmt: skip
-    said = tmp_path / "said"
-    process = _start(tmp_path / "t", said, words, stop_at=1)
-    _wait_until(lambda: said.is_file() and len(_read(said)) == 2, process, 300)
-    ranks = psutil.Process(process.pid).children(recursive=True)
-    started = time.monotonic()
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert out.startswith("pruned: given up by its study after epoch 1")
-    assert "rank process" not in err
-    assert "Traceback" not in err
-    assert time.monotonic() - started < 30
-    assert ranks
-    assert not [rank for rank in ranks if rank.is_running()]
-    record = RunRecord.open(tmp_path / "t")
-    assert record.status == "pruned"
-    assert record.read()["execution_plan"]["num_devices"] == 2
-    assert record.history()["epoch"].tolist() == [0, 1]
-
-
-class TestCrossValidation:
-    """A trial that trains a model a fold."""
-
-    @pytest.fixture(scope="class")
-    def heard(self) -> Channel:
-        return Channel()
-
-    @pytest.fixture(scope="class")
-    def folded(
-        self, tiny_words: list[str], heard: Channel, tmp_path_factory: pytest.TempPathFactory
-    ) -> RunRecord:
-        run_dir = tmp_path_factory.mktemp("folded") / "lr-0a1b2c-t0007"
-        return RunRecord(_launch([*tiny_words, *FOLDS], run_dir, heard).run_dir)
-
-    def test_finished_folds_are_what_is_reported(self, folded: RunRecord, heard: Channel) -> None:
-        folds = [RunRecord(path) for path in find_runs(folded.run_dir / "folds")]
-        assert heard.reports == [
-            (number, fold.metrics["val/miou"]) for number, fold in enumerate(folds)
-        ]
-        assert [fact["fold"] for fact in heard.facts if "finished" in fact] == [0, 1, 2]
-        assert {fact["folds"] for fact in heard.facts} == {3}
-        assert [fact["fold"] for fact in heard.facts if "first_step" in fact] == [0]
-        scored = [fact for fact in heard.facts if "epoch" in fact and "value" in fact]
-        assert [(fact["fold"], fact["epoch"]) for fact in scored] == [(0, 0), (1, 0), (2, 0)]
-
-    def test_records_say_what_they_are(self, folded: RunRecord) -> None:
-        content = folded.read()
-        assert (content["kind"], content["status"]) == ("cv", "finished")
-        assert (content["parent"], content["name"]) == ("lr-0a1b2c", "lr-0a1b2c trial 7")
-        table = load_runs(folded.run_dir)
-        assert table["kind"].tolist() == ["cv", "fold", "fold", "fold"]
-        assert set(table["parent"][1:]) == {folded.run_id}
-        assert set(table["config.logger.wandb.group"]) == {"lr-0a1b2c"}
-        assert not [key for key in table if key.startswith("metrics.test/")]
-        for path in find_runs(folded.run_dir / "folds"):
-            assert _checkpoints(path) == {"best.ckpt"}
-
-    def test_monitored_score_and_cost_are_means_over_folds(self, folded: RunRecord) -> None:
-        folds = [RunRecord(path).metrics for path in find_runs(folded.run_dir / "folds")]
-        for key in ("val/miou", "cost/params_m", "cost/latency_ms"):
-            assert folded.metrics[key] == pytest.approx(sum(one[key] for one in folds) / 3)
-
-    def test_it_meets_others_in_a_comparison(self, folded: RunRecord) -> None:
-        runs, notes = choose_runs([str(folded.run_dir.parent)], folded.run_dir.parent)
-        assert folded.run_dir in [getattr(run, "run_dir", run) for run in runs]
-        assert notes == []
-
-    def test_one_worker_on_a_processor(self, tiny: list[str]) -> None:
-        assert len(cv_module._slots(compose([*tiny, *FOLDS]))) == 1
-
-    @pytest.mark.slow
-    def test_taken_up_it_reports_finished_folds_again(
-        self, tiny: list[str], folded: RunRecord, heard: Channel, tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:  # fmt: skip
-        real, calls = cv_module.train, []
-
-        def stops_at_the_third(*args: object) -> object:
-            calls.append(args)
-            if len(calls) == 3:
-                raise KeyboardInterrupt
-            return real(*args)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(cv_module, "train", stops_at_the_third)
-        first, second = Channel(), Channel()
-        with pytest.raises(Exception, match="stopped by a signal"):
-            _launch([*tiny, *FOLDS], tmp_path / "t", first)
-        assert RunRecord(tmp_path / "t").status == "interrupted"
-        result = _launch([*tiny, *FOLDS], tmp_path / "t", second)
-        assert len(calls) == 4
-        assert first.reports == heard.reports[:2]
-        assert second.reports == heard.reports
-        assert result.metrics["val/miou"] == folded.metrics["val/miou"]
-
-    def test_pruned_between_folds_it_starts_no_other(self, tiny: list[str], tmp_path: Path) -> None:
-        words = [word for word in [*tiny, *FOLDS] if word != "logger=none"]
-        words.append("logger.wandb.mode=offline")
-        _give_up(words, tmp_path / "t", 0, r"after fold r0-f0, 1 of 3 finished: val/miou")
-        record = RunRecord(tmp_path / "t")
-        assert (record.read()["kind"], record.status) == ("cv", "pruned")
-        assert "File" not in record.read()["error"]["traceback"]
-        (fold,) = [RunRecord(path) for path in find_runs(tmp_path / "t" / "folds")]
-        assert fold.status == "finished"
-        assert _checkpoints(fold.run_dir) == set()
-        shown = _tracked(record.run_dir)
-        assert '"exit_code":0' in shown.replace(" ", "")
-        assert '"pruned"' in shown.replace("\\", "")
-        assert '"lr-0a1b2c"' in shown
-        assert '"lr-0a1b2c"' in _tracked(fold.run_dir)
-        with pytest.raises(TrialPrunedError, match="after fold r0-f0"):
-            _launch(words, tmp_path / "t", Channel())
-
-    @pytest.mark.slow
-    def test_folds_side_by_side_are_reported_as_they_finish(
-        self, tiny: list[str], folded: RunRecord, heard: Channel, tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:  # fmt: skip
-        monkeypatch.setattr(cv_module, "_slots", lambda cfg: [Slot("one"), Slot("two")])
-        channel = Channel()
-        result = _launch([*tiny, *FOLDS], tmp_path / "t", channel)
-        assert sorted(channel.reports) == heard.reports
-        assert result.metrics["val/miou"] == folded.metrics["val/miou"]
-
-        stopped = Channel()
-        stopped.report = lambda value, step: not stopped.reports.append((step, value))  # type: ignore[method-assign,func-returns-value]
-        words = [*tiny, *FOLDS, "cv.folds=6"]
-        with pytest.raises(TrialPrunedError, match=r"[12] of 6 finished"):
-            _launch(words, tmp_path / "pruned", stopped)
-        assert len(stopped.reports) == 1
-        records = [RunRecord(path) for path in find_runs(tmp_path / "pruned" / "folds")]
-        assert len(records) <= 4
-        assert {record.effective_status for record in records} <= {"finished", "interrupted"}
-
-    @pytest.mark.slow
-    def test_folds_end_with_a_killed_trial_and_are_taken_up(
-        self, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(cv_module, "_slots", lambda cfg: [Slot("one"), Slot("two")])
-        words = [*tiny, *FOLDS, "cv.folds=2", "trainer.max_epochs=40"]
-        run_dir, said = tmp_path / "t", tmp_path / "said"
-        script = (
-            "import seglab.experiment.cross_validate as cv\nfrom seglab.engine.slots import Slot\n"
-        )
-        script += "cv._slots = lambda cfg: [Slot('one'), Slot('two')]\n" + textwrap.dedent(SCRIPT)
-        command = [sys.executable, "-c", script, str(run_dir), str(said), "-1", *words]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        _wait_until(
-            lambda: len(list(run_dir.glob("folds/*/checkpoints/last.ckpt"))) == 2, process, 300
-        )
-        folds = psutil.Process(process.pid).children(recursive=True)
-        process.kill()
-        process.communicate()
-        # At once: the folds may still be on their way out, and are waited for.
-        channel = Channel(stop_at=99)
-        result = _launch(words, run_dir, channel)
-        assert result.status == "finished"
-        assert sorted(step for step, _ in channel.reports) == [0, 1]
-        assert len(folds) == 2
-        assert not [fold for fold in folds if fold.is_running()]
-        assert [RunRecord(path).read()["resumed"] for path in find_runs(run_dir / "folds")] == [
-            1,
-            1,
-        ]

@@ -95,8 +95,10 @@ def test_a_journal_elsewhere_keeps_its_place(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folder = _started(tmp_path / "a", storage="journal:elsewhere/lr.log")
+    file = _started(tmp_path / "b", storage="sqlite:///lr.db")
     monkeypatch.chdir("/")
     assert folder.storage == f"journal:{tmp_path}/elsewhere/lr.log"
+    assert file.storage == f"sqlite:///{tmp_path}/lr.db"
 
 
 def test_the_journal_is_the_default(tmp_path: Path) -> None:

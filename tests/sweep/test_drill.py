@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import time
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,23 +25,53 @@ WORDS = (
 )  # fmt: skip
 
 
+def start(folder: Path, *words: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command(folder, *words), env=environment(folder), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=hears_ctrl_c,
+    )  # fmt: skip
+
+
+def hears_ctrl_c() -> None:
+    """A test that was itself started in the background would have it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def wait_until(folder: Path, what: str, count: int, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + WAIT_S
+    while sum(noted(folder, what).values()) < count and time.monotonic() < end:
+        assert process.poll() is None, process.stdout.read().decode()
+        time.sleep(0.05)
+
+
+@dataclass
+class Drilled:
+    """What was recorded when the controller was killed, and how often each trial had begun."""
+
+    folder: Path
+    recorded: set[int]
+    starts: Counter[int]
+
+
 @pytest.fixture(scope="module")
-def drilled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drill(tmp_path_factory: pytest.TempPathFactory) -> Drilled:
     """A study whose controller was killed with kill -9 in the middle and started again."""
     folder = tmp_path_factory.mktemp("drill")
-    first = subprocess.Popen(
-        command(folder, *WORDS), env=environment(folder), stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    end = time.monotonic() + WAIT_S
-    while sum(noted(folder, "ends").values()) < 8 and time.monotonic() < end:
-        assert first.poll() is None, first.stdout.read().decode()
-        time.sleep(0.05)
+    first = start(folder, *WORDS)
+    wait_until(folder, "ends", 8, first)
     first.send_signal(signal.SIGKILL)
     first.wait()
+    before = open_study(StudyFolder(folder / "drill")).trials
+    recorded = {one.params["x"] for one in before if one.state.is_finished()}
+    found = Drilled(folder, recorded, noted(folder, "starts"))
     second = run(folder, *WORDS)
     assert second.returncode == 0, second.stdout + second.stderr
-    return folder
+    return found
+
+
+@pytest.fixture(scope="module")
+def drilled(drill: Drilled) -> Path:
+    return drill.folder
 
 
 def test_every_trial_is_accounted_for(drilled: Path) -> None:
@@ -65,17 +97,20 @@ def test_failures_say_why(drilled: Path) -> None:
     assert "raise ValueError" in raised.user_attrs["traceback"]
 
 
-def test_no_trial_ran_to_its_end_twice(drilled: Path) -> None:
-    ends, starts = noted(drilled, "ends"), noted(drilled, "starts")
-    assert set(ends.values()) == {1}
+def test_no_trial_that_had_ended_was_run_again(drill: Drilled) -> None:
+    starts, ends = noted(drill.folder, "starts"), noted(drill.folder, "ends")
+    assert len(drill.recorded) >= 6
+    assert {x: starts[x] for x in drill.recorded} == {x: drill.starts[x] for x in drill.recorded}
     assert set(ends) == set(range(TRIALS)) - {RAISES, NAN, HANGS, OUT_OF_MEMORY}
-    # Twice began what was killed, and what ran when the controller was.
-    study = open_study(StudyFolder(drilled / "drill"))
+    # Begun twice: the one that was killed, and what ran when the controller was.
+    study = open_study(StudyFolder(drill.folder / "drill"))
     attempts = {trial.params["x"]: len(trial.user_attrs[ATTEMPTS]) for trial in study.trials}
-    assert {x: starts[x] for x in attempts} == attempts
+    # A controller may die between taking a trial and starting its process.
+    assert all(1 <= starts[x] <= count for x, count in attempts.items())
     again = {x for x, count in attempts.items() if count > 1}
     assert KILLED in again
-    assert 1 <= len(again - {KILLED}) <= 2
+    assert len(again - {KILLED}) <= 2
+    assert {x for x, count in ends.items() if count > 1} <= again
 
 
 def test_the_best_value_is_right(drilled: Path) -> None:
@@ -116,17 +151,12 @@ def test_a_study_of_failures_is_given_up(tmp_path: Path) -> None:
 
 def test_ctrl_c_releases_the_trials_and_the_same_command_goes_on(tmp_path: Path) -> None:
     words = ("hydra.launcher.workers=2", "study.n_trials=3", "seconds=0.5")
-    first = subprocess.Popen(
-        command(tmp_path, *words), env=environment(tmp_path), stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
-    end = time.monotonic() + WAIT_S
-    while not noted(tmp_path, "starts") and time.monotonic() < end:
-        time.sleep(0.05)
+    first = start(tmp_path, *words)
+    wait_until(tmp_path, "starts", 1, first)
     os.kill(first.pid, signal.SIGINT)
     output = first.communicate(timeout=60)[0].decode()
     assert first.returncode == 130, output
     again = run(tmp_path, *words)
     assert again.returncode == 0, again.stderr
-    assert len(load_trials(tmp_path / "drill")) == 3
-    assert set(noted(tmp_path, "ends").values()) == {1}
+    assert "goes on" in output
+    assert (load_trials(tmp_path / "drill")["state"] == "finished").sum() == 3

@@ -37,8 +37,10 @@ from seglab.runs.study import (
 )
 from seglab.runs.study_storage import BudgetStudy
 from seglab.sweep import ownership
-from seglab.sweep.ledger import MOST_FRUITLESS, Claim, Counts, Ledger, Outcome
+from seglab.sweep.attempts import MOST_FRUITLESS
+from seglab.sweep.ledger import Claim, Counts, Ledger, Outcome
 from seglab.sweep.plan import Objective, StudyPlan
+from seglab.sweep.trials import UnmakeableError
 
 DONE = Outcome("finished", [0.5])
 Open = Callable[..., Ledger]
@@ -307,6 +309,19 @@ def test_a_trial_whose_process_dies_is_tried_again_as_often_as_asked(
     assert _claimed(ledger).number == 1
 
 
+def test_a_start_that_was_given_back_cannot_end_the_next_one(
+    open_ledger: Open, folder: StudyFolder
+) -> None:
+    ledger = open_ledger()
+    first = _claimed(ledger)
+    ledger.retry(first, "signal 9")
+    second = _claimed(ledger)
+    assert ledger.tell(first, Outcome("finished", [0.1])).status == "interrupted"
+    assert _claimed(ledger).number == 1, "the second start is still this controller's"
+    ledger.tell(second, DONE)
+    assert _trial(folder, 0).value == 0.5
+
+
 def test_stops_and_dead_controllers_do_not_use_up_retries(
     open_ledger: Open, folder: StudyFolder
 ) -> None:
@@ -415,6 +430,41 @@ def test_a_crash_while_a_trial_is_made_heals(open_ledger: Open, folder: StudyFol
     assert claim.words == suggest(claim.trial)
     assert _trial(folder, 0).params == claim.trial.params
     assert _claimed(ledger).number == 1
+
+
+def _made_unless(broken: Callable[[optuna.Trial], bool]) -> Callable[[optuna.Trial], list[str]]:
+    def make(trial: optuna.Trial) -> list[str]:
+        words = suggest(trial)
+        # The first call only tries the space, in memory.
+        if broken(trial) and "controller:c1" in trial.study.user_attrs:
+            raise KeyError("depth")
+        return words
+
+    return make
+
+
+def test_a_trial_that_cannot_be_made_fails_alone(
+    folder: StudyFolder, make_plan: Callable[..., StudyPlan]
+) -> None:
+    ledger = Ledger(folder, make_plan(), "c1", _made_unless(lambda trial: trial.number == 1))
+    _claimed(ledger)
+    assert ledger.claim("cpu 0") is None
+    assert _claimed(ledger).number == 2
+    stored = _trial(folder, 1)
+    assert (stored.state, stored.user_attrs[REASON]) == (TrialState.FAIL, "exception")
+    assert stored.user_attrs[ERROR] == "KeyError: 'depth'"
+    assert "in make" in stored.user_attrs[TRACEBACK]
+    assert ledger.counts() == Counts(2, 0, 0, 1, 0, 10)
+
+
+def test_a_space_of_which_no_trial_can_be_made_does_not_use_up_the_budget(
+    folder: StudyFolder, make_plan: Callable[..., StudyPlan]
+) -> None:
+    ledger = Ledger(folder, make_plan(), "c1", _made_unless(lambda trial: True))
+    assert ledger.claim("cpu 0") is ledger.claim("cpu 0") is None
+    with pytest.raises(UnmakeableError, match="KeyError: 'depth'"):
+        ledger.claim("cpu 0")
+    assert ledger.counts().failed == 3
 
 
 def test_a_crash_while_a_waiting_trial_is_taken_heals(

@@ -76,8 +76,13 @@ def started(folder: Path, body: str) -> subprocess.Popen[str]:
     """Run such a script in a session of its own, as in a terminal of its own."""
     return subprocess.Popen(
         script(folder, body), env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
-        stdout=subprocess.PIPE, start_new_session=True,
+        stdout=subprocess.PIPE, start_new_session=True, preexec_fn=hears_ctrl_c,
     )  # fmt: skip
+
+
+def hears_ctrl_c() -> None:
+    """A test that was itself started in the background would have it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class TestController:

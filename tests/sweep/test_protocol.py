@@ -13,7 +13,6 @@ from seglab.sweep.protocol import (
     confirm_dirs,
     finished_metrics,
     mean_interval,
-    read_protocol,
     sentence,
     write_protocol,
 )
@@ -78,7 +77,7 @@ def test_the_optimistic_best_stands_beside_what_was_confirmed(folder: StudyFolde
     assert "val/miou 0.6200 of trial 7 is the best of 40 trials, so it is optimistic" in said
     assert "trained anew with 2 seeds 0.5900 [" in said
     assert "test/miou 0.4900 [" in said
-    assert read_protocol(folder)["confirm"][0]["run_dir"] == "confirm/seed1"
+    assert folder.read_protocol()["confirm"][0]["run_dir"] == "confirm/seed1"
 
 
 def test_it_is_remembered_for_whom_test_was_touched(folder: StudyFolder) -> None:

@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,19 @@ def test_a_new_process_proposes_the_same(
     options = {"controller": "c2", "sampler": plan.sampler, "n_trials": TRIALS, "seed": 3}
     subprocess.run([sys.executable, SCRIPT, broken.path, json.dumps(options)], check=True)
     assert _words(broken) == _words(whole)
+
+
+def test_a_server_gives_the_same_trials_as_a_journal(
+    tmp_path: Path, start_folder: Callable[..., StudyFolder], make_plan: Make, postgres_url: str
+) -> None:
+    plan = _plan(make_plan, "cmaes", n_trials=10)
+    here, there = (start_folder(tmp_path / one, "demo-abc123") for one in ("here", "there"))
+    there.write({**there.read(), "storage": postgres_url})
+    _run(Ledger(here, plan, "c1", suggest))
+    _run(Ledger(there, replace(plan, storage=postgres_url), "c1", suggest))
+    assert _words(there) == _words(here)
+    values = [trial.value for trial in open_study(here).trials]
+    assert [trial.value for trial in open_study(there).trials] == values
 
 
 @pytest.mark.parametrize("name", ["random", "tpe", "cmaes", "nsga"])

@@ -86,6 +86,8 @@ def test_passwords_are_left_out_of_any_text() -> None:
     assert without_password(text) == (
         "study.storage=postgresql://me@h/d and http://a@c/?y=1 lr:3@4"
     )
+    assert without_password("http://h/d?password=x") == "http://h/d"
+    assert without_password("does the batch help?") == "does the batch help?"
 
 
 def test_a_missing_driver_says_what_to_install() -> None:

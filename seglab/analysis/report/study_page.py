@@ -24,7 +24,6 @@ from seglab.analysis.study.text import (
     asked_sentences,
     happened_sentences,
     param_text,
-    read_protocol,
     result_sentences,
 )
 from seglab.analysis.study.write import Drawing, drawings
@@ -90,7 +89,7 @@ def collect_study(folder: str | Path, title: str = "") -> StudyPage:
     return StudyPage(
         title=title or f"{view.asked.get('experiment') or 'study'}: {view.name}", created=utc_now(),
         version=__version__, view=view, summary=study_summary(view),
-        protocol=read_protocol(view.folder), figures=figures, absent=absent,
+        protocol=view.folder.read_protocol(), figures=figures, absent=absent,
     )  # fmt: skip
 
 

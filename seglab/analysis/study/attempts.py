@@ -37,6 +37,7 @@ class Attempt(NamedTuple):
     ended: float
     outcome: str
     open: bool
+    controller: str | None = None
 
 
 def attempts_table(
@@ -52,12 +53,14 @@ def attempts_table(
     Returns:
         Columns number, attempt (from 1), worker, host, lane (the worker's name, with the host where
         there are several, and a number where one name worked on two trials at once), started and
-        ended (unix seconds), outcome (of the trial; `lost` for an attempt that broke off, after which
-        it is started again), open (nobody saw it end). An open attempt ends here where the next of
-        its trial, or of its worker, starts; else at the last sign of life of the study.
+        ended (unix seconds), outcome (of the trial; `lost` for an attempt that broke off, after
+        which it is started again), open (nobody saw it end), controller (its id). An open attempt
+        ends here where the next of its trial, or of its worker, starts; else at the last sign of
+        life of the study.
     """
     found = [attempt for trial in trials for attempt in _attempts(trial)]
-    beats = [float(one["beat"]) for one in _controllers(study_attrs or {}) if one.get("beat")]
+    beats = [float(one["beat"]) for one in _controllers(study_attrs or {}).values()
+             if one.get("beat")]  # fmt: skip
     moments = [moment for one in found for moment in (one.started, one.ended)] + beats
     last = max((moment for moment in moments if not math.isnan(moment)), default=math.nan)
     closed = [one._replace(ended=_end(one, found, last)) for one in found]
@@ -85,6 +88,7 @@ def _attempts(trial: FrozenTrial) -> list[Attempt]:
             host=one.get("host"), lane="", started=float(one["started"]),
             ended=math.nan if one.get("ended") is None else float(one["ended"]),
             outcome=_outcome(trial.state, one, place == len(said)), open=one.get("ended") is None,
+            controller=one.get("controller"),
         )
         for place, one in enumerate(said, start=1)
     ]  # fmt: skip
@@ -126,34 +130,34 @@ def _with_lanes(attempts: Sequence[Attempt]) -> list[Attempt]:
     return [one._replace(lane=lanes[one.number, one.attempt]) for one in attempts]
 
 
-def _controllers(study_attrs: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [one for key, one in study_attrs.items()
-            if key.startswith(CONTROLLER) and isinstance(one, dict)]  # fmt: skip
+def _controllers(study_attrs: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return what is known of each controller by its id."""
+    return {key.removeprefix(CONTROLLER): one for key, one in study_attrs.items()
+            if key.startswith(CONTROLLER) and isinstance(one, dict)}  # fmt: skip
 
 
-def controller_lives(
-    study_attrs: Mapping[str, Any], attempts: pd.DataFrame, slack_s: float = 60.0
-) -> list[Span] | None:
-    """Return the times in which a controller of the study lived, from start to last heartbeat.
+def controller_lives(study_attrs: Mapping[str, Any], attempts: pd.DataFrame) -> list[Span] | None:
+    """Return the times in which a controller of the study lived.
 
     Args:
         study_attrs: The study's user attributes.
         attempts: From `attempts_table`.
-        slack_s: How much later than the last heartbeat work may end.
 
     Returns:
-        Joined spans in unix seconds; None where they do not cover all attempts, for then some
-        controller left no trace and nothing can be said of the gaps.
+        Joined spans in unix seconds, each from the start of the controller's process to its last
+        heartbeat or the last end of its work; None where some attempt's controller left no trace,
+        for then nothing can be said of the gaps.
     """
-    spans = [(float(one["pid_started"]), float(one["beat"])) for one in _controllers(study_attrs)
-             if one.get("pid_started") and one.get("beat")]  # fmt: skip
-    lives = union((start, end) for start, end in spans if end >= start)
-    covered = all(
-        any(low - slack_s <= one.started and one.ended <= high + slack_s for low, high in lives)
-        for one in listed(attempts)
-        if not one.open
-    )
-    return lives if lives and covered else None
+    known = _controllers(study_attrs)
+    ends = {name: float(facts.get("beat") or 0.0) for name, facts in known.items()}
+    for one in listed(attempts):
+        if one.controller not in ends:
+            return None
+        if not one.open:
+            ends[one.controller] = max(ends[one.controller], one.ended)
+    starts = {name: float(facts.get("pid_started") or math.inf) for name, facts in known.items()}
+    lives = union((starts[name], end) for name, end in ends.items() if starts[name] <= end)
+    return lives or None
 
 
 def union(spans: Iterable[Span]) -> list[Span]:

@@ -21,7 +21,6 @@ from optuna.importance import (
     BaseImportanceEvaluator,
     FanovaImportanceEvaluator,
     PedAnovaImportanceEvaluator,
-    get_param_importances,
 )
 from optuna.trial import FrozenTrial
 
@@ -74,7 +73,10 @@ def _table(view: StudyView, objective: int, seed: int) -> pd.DataFrame:
     samples = [[trials[place] for place in pick] for pick in picks]
     asked: tuple[tuple[Method, list[str]], ...] = (("PED-ANOVA", varied), ("fANOVA", shared))
     parts = [_method(method, names, trials, samples, study.direction) for method, names in asked]
-    table = pd.concat([part for part in parts if part is not None], ignore_index=True)
+    known = [part for part in parts if part is not None]
+    if not known:
+        raise NotDrawableError("the finished trials do not tell the parameters apart")
+    table = pd.concat(known, ignore_index=True)
     table.insert(1, "label", [view.scales[name].label for name in table["param"]])
     order = table.groupby("param")["importance"].mean().sort_values(ascending=False)
     table["rank"] = table["param"].map({name: place for place, name in enumerate(order.index)})
@@ -120,14 +122,15 @@ def _importances(
         return {}
     study = memory_study(trials, [direction.name])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # Optuna warns where it has no answer; then all are 0.
+        warnings.simplefilter("ignore", UserWarning)
         try:
-            evaluator = _evaluator(method, len(trials))
-            found = get_param_importances(study, evaluator=evaluator, params=present)
+            found = _evaluator(method, len(trials)).evaluate(study, params=present)
         except RuntimeError:
             # No tree of fANOVA's forest saw two different values, as happens with few trials.
             return {}
-    return {name: float(found.get(name, 0.0)) for name in names}
+    total = sum(found.values())
+    return {name: float(found.get(name, 0.0) / total) for name in names} if total > 0 else {}
 
 
 def _evaluator(method: Method, count: int) -> BaseImportanceEvaluator:

@@ -40,6 +40,8 @@ _LATE = LinearSegmentedColormap.from_list(
 )
 _MAX_PARAMS = 12
 _MAX_SLICES = 9
+# So many dots are drawn smaller.
+_MANY = 150
 _METHODS = {
     "fANOVA": (BLUE, "fANOVA: share of the variance over the whole space"),
     "PED-ANOVA": (SKY, "PED-ANOVA: what sets the best trials apart"),
@@ -216,7 +218,8 @@ def _pair(
     _grey_marks(axes, *(spread(scale, view.places(pruned, scale.name), turn)
                         for turn, scale in enumerate(scales)))  # fmt: skip
     across, up = spread(scales[0], places[0], 0), spread(scales[1], places[1], 1)
-    axes.scatter(across, up, c=values, cmap=colours, norm=norm, s=30, edgecolors="white",
+    size = 30 if len(done) < _MANY else 14
+    axes.scatter(across, up, c=values, cmap=colours, norm=norm, s=size, edgecolors="white",
                  linewidths=0.7, zorder=4, clip_on=False)  # fmt: skip
     _star(axes, across, up, done["number"] == best_number(view, objective))
     for axis, scale in zip((axes.xaxis, axes.yaxis), scales, strict=True):

@@ -27,6 +27,8 @@ from seglab.analysis.study.wording import number
 from seglab.analysis.style import BLUE, INK, MUTED, new_figure, styled
 
 _MAX_PANELS = 3
+# So many dots are drawn smaller.
+_MANY = 300
 
 
 def history_figure(view: StudyView, objective: int = 0) -> Figure:
@@ -74,7 +76,8 @@ def _dots(axes: Axes, x: object, y: object, state: str, label: str) -> None:
         return
     low, high = axes.get_ylim()
     inside = np.clip(up, low, high)
-    axes.plot(across, inside, MARKERS[state], color=COLOURS[state], markersize=4.5, label=label,
+    axes.plot(across, inside, MARKERS[state], color=COLOURS[state], label=label,
+              markersize=4.5 if len(across) < _MANY else 3,
               clip_on=False, markeredgecolor="white", markeredgewidth=0.4, zorder=3)  # fmt: skip
     beyond = up != inside
     if beyond.any():

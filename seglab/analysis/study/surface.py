@@ -12,6 +12,8 @@ from seglab.analysis.study.marks import Floats
 from seglab.analysis.study.parameters import ParamScale
 
 _LEAST = 8
+# The time of a fit grows with the cube; so many trials, drawn at random, are enough for a ground.
+_MOST = 250
 _SIDE = 60
 # Shares of the range: further from the nearest trial than this nothing is drawn.
 _NEAR = 0.16
@@ -49,9 +51,11 @@ def score_surface(
     Returns:
         The surface; None with a category, fewer than eight trials, or trials on one line.
     """
-    known = np.isfinite(places[0]) & np.isfinite(places[1])
-    if any(scale.kind == "category" for scale in scales) or known.sum() < _LEAST:
+    known = np.flatnonzero(np.isfinite(places[0]) & np.isfinite(places[1]))
+    if any(scale.kind == "category" for scale in scales) or len(known) < _LEAST:
         return None
+    if len(known) > _MOST:
+        known = np.random.default_rng(0).choice(known, _MOST, replace=False)
     points = np.column_stack(
         [scale.shares(place[known]) for scale, place in zip(scales, places, strict=True)]
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
@@ -36,7 +35,7 @@ def study_report(folder: StudyFolder | str | Path, protocol: Protocol | None = N
     """
     folder = as_folder(folder)
     view = read_study(folder)
-    protocol = protocol if protocol is not None else read_protocol(folder)
+    protocol = protocol if protocol is not None else folder.read_protocol()
     summary = study_summary(view)
     parts = [f"# Study {view.name}\n"]
     notes = str((view.asked.get("base_config") or {}).get("notes") or "").strip()
@@ -60,13 +59,6 @@ def study_report(folder: StudyFolder | str | Path, protocol: Protocol | None = N
     figures = list(_figures(view))
     parts += ["## Figures\n", *figures] if figures else []
     return "\n".join(parts)
-
-
-def read_protocol(folder: StudyFolder) -> dict[str, Any] | None:
-    """Return what `protocol.json` of a study says; None before the study was concluded."""
-    if not folder.protocol_path.is_file():
-        return None
-    return dict(json.loads(folder.protocol_path.read_bytes()))
 
 
 def asked_sentences(view: StudyView) -> list[str]:

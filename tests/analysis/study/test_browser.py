@@ -81,9 +81,7 @@ def test_figure_is_drawn(browser: Any, figures: Path, name: str) -> None:
     title = browser.find_element(By.CSS_SELECTOR, ".gtitle").text
     assert title.startswith("lr_batch: ")
     assert not browser.find_elements(By.CSS_SELECTOR, ".no-webgl")
-    drawn = browser.find_elements(
-        By.CSS_SELECTOR, ".trace, .parcoords .y-axis"
-    )
+    drawn = browser.find_elements(By.CSS_SELECTOR, ".trace, .parcoords .y-axis")
     assert drawn
     assert severe(browser) == []
 

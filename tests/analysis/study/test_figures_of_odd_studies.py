@@ -127,7 +127,11 @@ def test_simulated_study(swept: Any) -> None:
         assert_readable(figure)
 
 
-@pytest.mark.parametrize("kind", ["numeric", "conditional", "two objectives", "three objectives"])
+@pytest.mark.parametrize(
+    "kind",
+    ["numeric", "conditional", "two objectives",
+     pytest.param("three objectives", marks=pytest.mark.slow)],
+)  # fmt: skip
 def test_other_spaces(make: Any, kind: str) -> None:
     goals = [
         ("val/miou", "maximize"),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from seglab.analysis.study import idle_share, read_study
+from seglab.analysis.study import idle_share, read_study, study_summary
 from seglab.analysis.study.attempts import Attempt, controller_lives
 
 Spans = dict[str, list[tuple[float, float]]]
@@ -160,12 +160,34 @@ def test_lanes_keep_what_overlaps_apart(make: Any) -> None:
 
 def test_lives_of_controllers_are_known_only_where_they_cover_the_work() -> None:
     attempts = table({"a": [(100, 200), (1000, 1100)]})
+    attempts["controller"] = ["1", "2"]
     first = {"controller:1": {"pid_started": 90.0, "beat": 195.0}}
     second = {"controller:2": {"pid_started": 990.0, "beat": 1101.0}}
-    assert controller_lives(first | second, attempts) == [(90, 195), (990, 1101)]
-    assert controller_lives(first, attempts) is None
+    assert controller_lives(first | second, attempts) == [(90, 200), (990, 1101)], (
+        "beat or last end"
+    )
+    assert controller_lives(first, attempts) is None, "the other one left no trace"
     assert controller_lives({}, attempts) is None
     assert controller_lives({"controller:1": None, "seed": 3}, attempts) is None
+    assert controller_lives(first, table({"a": [(100, 200)]})) is None, (
+        "whose work it was is unknown"
+    )
+
+
+def test_night_between_two_controllers_is_not_idle(make: Any) -> None:
+    spans = [("1", 0, 10), ("1", 12, 20), ("2", 5020, 5030), ("2", 5031, 5040)]
+    trials = [make.trial([0.5], attempts=[("gpu0", start, end, {"controller": name})])
+              for name, start, end in spans]  # fmt: skip
+    lives = {
+        f"controller:{name}": {"pid_started": make.start + start, "beat": make.start + end}
+        for name, start, end in (("1", -5, 19), ("2", 5015, 5035))
+    }
+    view = read_study(make(trials, attrs=lives))
+    idle = idle_share(view.attempts, view.budget, view.alive)
+    # 10-12, the second controller's start 5015-5020, and 5030-5031.
+    assert idle.table["idle_s"].tolist() == [8]
+    assert idle.table["total_s"].tolist() == [45]
+    assert study_summary(view).idle.total == pytest.approx(8 / 45)
 
 
 def test_idle_of_the_simulated_study(swept: Any) -> None:
