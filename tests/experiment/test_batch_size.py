@@ -27,6 +27,8 @@ from seglab.experiment.parts import make_plan, open_manifest_of
 from seglab.experiment.train import TrainResult, resume, train
 from seglab.runs import RunRecord, load_runs
 
+pytestmark = pytest.mark.slow
+
 
 def _train(overrides: list[str], run_dir: Path, console: Console | None = None) -> TrainResult:
     return train(compose(overrides), run_dir, console or Console(quiet=True))

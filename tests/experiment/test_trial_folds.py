@@ -19,6 +19,8 @@ from seglab.experiment.train import TrainResult
 from seglab.experiment.trial import launch_trial
 from seglab.runs import RunRecord, find_runs, load_runs
 
+pytestmark = pytest.mark.slow
+
 QUIET = Console(quiet=True)
 FOLDS = [
     "cv=grouped", "cv.folds=3", "trainer.max_epochs=1", "logger=none", "metrics.train_images=0",

@@ -23,6 +23,8 @@ from seglab.core.errors import ConfigError
 from seglab.sweep.best import LEFT_OUT, folders_of, write_best
 from seglab.sweep.yaml_text import yaml_text
 
+pytestmark = pytest.mark.slow
+
 CONF = conf_dir()
 
 

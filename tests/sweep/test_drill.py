@@ -16,6 +16,8 @@ from seglab.analysis.study import load_trials
 from seglab.runs.study import ATTEMPTS, StudyFolder, open_study
 from tests.sweep.drill.running import command, environment, noted, run
 
+pytestmark = pytest.mark.slow
+
 RAISES, NAN, HANGS, OUT_OF_MEMORY, KILLED, BEST = 3, 5, 7, 9, 11, 16
 TRIALS = 20
 WAIT_S = 120.0

@@ -18,6 +18,8 @@ from seglab.analysis.study.marks import NotDrawableError
 from seglab.analysis.study.write import drawings
 from seglab.analysis.style import styled
 
+pytestmark = pytest.mark.slow
+
 PRUNED, FAIL, RUNNING = TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING
 LR = {"optimizer.lr": FloatDistribution(1e-4, 1e-1, log=True)}
 WORDS = {
