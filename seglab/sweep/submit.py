@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from seglab.core.errors import ConfigError
 from seglab.sweep.serve import LocalWorkers
 from seglab.sweep.sweep import Sweep
 
+_CONNECT_S = 10.0
 # What a node's own software says of it, and what keeps processes off each other's devices.
 _OF_THE_NODE = ("CUDA_", "OMP_", "MKL_", "RAY_", "SLURM_", "SUBMITIT_", "NVIDIA_", "ROCR_", "HIP_")
 
@@ -131,8 +133,9 @@ def submit_by_ray(sweep: Sweep, options: Mapping[str, Any]) -> Callable[[Worker]
         raise ConfigError("hydra/launcher=ray needs Ray: pip install 'seglab[ray]'") from None
     if not ray.is_initialized():
         try:
+            _require_answer(options["address"])
             ray.init(address=options["address"], log_to_driver=False, logging_level="warning")
-        except ConnectionError as error:
+        except OSError as error:
             raise ConfigError(
                 f"hydra.launcher.address: no Ray cluster at '{options['address']}' ({error}); start "
                 "one with `ray start --head`, or set hydra.launcher.address=null for this machine alone"
@@ -143,6 +146,13 @@ def submit_by_ray(sweep: Sweep, options: Mapping[str, Any]) -> Callable[[Worker]
     )(_call)  # fmt: skip
     counter = iter(range(1_000_000))
     return lambda worker: _RayHandle(remote.remote(worker), next(counter))
+
+
+def _require_answer(address: str | None) -> None:
+    """Raise `OSError` at once where nobody listens; Ray itself goes on trying for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
 
 
 def _call(worker: Worker) -> None:
