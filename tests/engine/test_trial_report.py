@@ -18,24 +18,7 @@ from seglab.engine.micro_batch import MicroBatcher
 from seglab.engine.module import SegmentationModule, StepSettings
 from seglab.engine.trial_report import TrialReport
 from seglab.models import SegNetBasic
-
-
-class _Channel:
-    """Writes down what it hears; says stop at one step."""
-
-    study, number = "lr-0a1b2c", 7
-
-    def __init__(self, stop_at: int | None = None) -> None:
-        self.stop_at = stop_at
-        self.reports: list[tuple[int, float]] = []
-        self.facts: list[dict[str, Any]] = []
-
-    def report(self, value: float, step: int) -> bool:
-        self.reports.append((step, value))
-        return step == self.stop_at
-
-    def progress(self, **facts: Any) -> None:
-        self.facts.append(facts)
+from tests.listening import Channel
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +55,7 @@ def _end_epoch(report: TrialReport, module: SegmentationModule, trainer: Any) ->
 
 
 def test_each_validated_epoch_is_reported_and_told(module: SegmentationModule) -> None:
-    channel = _Channel()
+    channel = Channel()
     report = TrialReport(channel, "val/miou")
     for epoch in range(4):
         _end_epoch(report, _validated(module, epoch / 8), _trainer(epoch, every=2))
@@ -85,7 +68,7 @@ def test_each_validated_epoch_is_reported_and_told(module: SegmentationModule) -
 
 
 def test_first_step_is_told_once(module: SegmentationModule) -> None:
-    channel = _Channel()
+    channel = Channel()
     report = TrialReport(channel, "val/miou")
     for step in range(3):
         report.on_train_batch_end(_trainer(), module, {}, {}, step)
@@ -95,9 +78,9 @@ def test_first_step_is_told_once(module: SegmentationModule) -> None:
 def test_answer_ends_the_training_but_not_after_the_last_epoch(module: SegmentationModule) -> None:
     scored = _validated(module, 0.25)
     with pytest.raises(TrialPrunedError, match=r"after epoch 2: val/miou 0\.2500"):
-        _end_epoch(TrialReport(_Channel(2), "val/miou"), scored, _trainer(2))
+        _end_epoch(TrialReport(Channel(2), "val/miou"), scored, _trainer(2))
     for trainer in (_trainer(4), _trainer(2, stopping=True)):
-        channel = _Channel(trainer.current_epoch)
+        channel = Channel(trainer.current_epoch)
         _end_epoch(TrialReport(channel, "val/miou"), scored, trainer)
         assert channel.reports == [(trainer.current_epoch, 0.25)]
 
@@ -113,7 +96,7 @@ def test_ranks_ask_together_whoever_has_a_channel(module: SegmentationModule) ->
 
 
 def test_undefined_score_is_no_report(module: SegmentationModule) -> None:
-    channel, trainer = _Channel(0), _trainer()
+    channel, trainer = Channel(0), _trainer()
     _end_epoch(TrialReport(channel, "val/miou"), _validated(module, math.nan), trainer)
     assert channel.reports == []
     assert trainer.asked == []
@@ -121,7 +104,7 @@ def test_undefined_score_is_no_report(module: SegmentationModule) -> None:
 
 
 def test_epochs_of_a_fold_are_progress_only(module: SegmentationModule) -> None:
-    channel, trainer = _Channel(0), _trainer()
+    channel, trainer = Channel(0), _trainer()
     report = TrialReport(channel, "val/miou", prunes=False)
     _end_epoch(report, _validated(module, 0.25), trainer)
     assert channel.reports == []

@@ -6,7 +6,6 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -21,27 +20,10 @@ from seglab.experiment.evaluate import evaluate
 from seglab.experiment.train import TrainResult
 from seglab.experiment.trial import launch_trial, trial_problems
 from seglab.runs import RunRecord, find_runs, load_runs
+from tests.listening import Channel
 
 QUIET = Console(quiet=True)
 EPOCHS = ["trainer.max_epochs=3", "logger=none"]
-
-
-class Channel:
-    """Writes down what a trial says; gives it up at a step."""
-
-    study, number = "lr-0a1b2c", 7
-
-    def __init__(self, stop_at: int | None = None) -> None:
-        self.stop_at = stop_at
-        self.reports: list[tuple[int, float]] = []
-        self.facts: list[dict[str, Any]] = []
-
-    def report(self, value: float, step: int) -> bool:
-        self.reports.append((step, value))
-        return step == self.stop_at
-
-    def progress(self, **facts: Any) -> None:
-        self.facts.append(facts)
 
 
 def _launch(words: list[str], run_dir: Path, channel: Channel) -> TrainResult:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -18,6 +17,7 @@ from seglab.experiment import cross_validate as cv_module
 from seglab.experiment.train import TrainResult
 from seglab.experiment.trial import launch_trial
 from seglab.runs import RunRecord, find_runs, load_runs
+from tests.listening import Channel
 
 pytestmark = pytest.mark.slow
 
@@ -25,24 +25,6 @@ QUIET = Console(quiet=True)
 FOLDS = [
     "cv=grouped", "cv.folds=3", "trainer.max_epochs=1", "logger=none", "metrics.train_images=0",
 ]  # fmt: skip
-
-
-class Channel:
-    """Writes down what a trial says; gives it up at a step."""
-
-    study, number = "lr-0a1b2c", 7
-
-    def __init__(self, stop_at: int | None = None) -> None:
-        self.stop_at = stop_at
-        self.reports: list[tuple[int, float]] = []
-        self.facts: list[dict[str, Any]] = []
-
-    def report(self, value: float, step: int) -> bool:
-        self.reports.append((step, value))
-        return step == self.stop_at
-
-    def progress(self, **facts: Any) -> None:
-        self.facts.append(facts)
 
 
 def _launch(words: list[str], run_dir: Path, channel: Channel) -> TrainResult:

@@ -22,26 +22,9 @@ from seglab.experiment import cross_validate as cv_module
 from seglab.experiment.train import TrainResult
 from seglab.experiment.trial import launch_trial
 from seglab.runs import RunRecord, find_runs
+from tests.listening import Channel
 
 QUIET = Console(quiet=True)
-
-
-class Channel:
-    """Writes down what a trial says; gives it up at a step."""
-
-    study, number = "lr-0a1b2c", 7
-
-    def __init__(self, stop_at: int | None = None) -> None:
-        self.stop_at = stop_at
-        self.reports: list[tuple[int, float]] = []
-        self.facts: list[dict[str, Any]] = []
-
-    def report(self, value: float, step: int) -> bool:
-        self.reports.append((step, value))
-        return step == self.stop_at
-
-    def progress(self, **facts: Any) -> None:
-        self.facts.append(facts)
 
 
 # A trial in a process of its own, as a study starts it; what it says goes to a file.
