@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import pickle
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.config_loader_impl import get_overrides_dirname
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.singleton import Singleton
 from hydra.core.utils import configure_log, run_job, setup_globals
+from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from seglab.core.trial import TrialChannel, as_trial
 
@@ -31,21 +37,58 @@ class Application:
     config: DictConfig
     context: HydraContext
     task: TaskFunction
+    _composed: dict[tuple[str, ...], bytes] = field(default_factory=dict, repr=False)
 
-    def compose(self, words: Sequence[str], number: int) -> DictConfig:
+    def compose(self, shared: Sequence[str], own: Sequence[str], number: int) -> DictConfig:
         """Return the configuration of one job, with its `hydra` node.
 
         Args:
-            words: Overrides of the job, beside those of the whole multirun for Hydra itself.
+            shared: Overrides of all jobs, beside those of the whole multirun for Hydra itself.
+            own: Overrides of this job; where they only set values, as most trials do, what all jobs
+                share is not read from its files again.
             number: Of the job in its sweep.
 
         Raises:
             HydraException: The words do not compose.
         """
-        config = self.context.config_loader.load_sweep_config(self.config, list(words))
+        config = self._with_values(shared, own)
+        if config is None:
+            config = self._load([*shared, *own])
         with open_dict(config):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
+        return config
+
+    def _load(self, words: list[str]) -> DictConfig:
+        return self.context.config_loader.load_sweep_config(self.config, words)
+
+    def _with_values(self, shared: Sequence[str], own: Sequence[str]) -> DictConfig | None:
+        """Return what `_load` would, made from the shared configuration; None where only that can."""
+        key = tuple(shared)
+        if key not in self._composed:
+            try:
+                self._composed[key] = pickle.dumps(self._load(list(shared)))
+            except HydraException:
+                return None  # such as a key that only a group of the job's own has
+        config: DictConfig = pickle.loads(self._composed[key])  # noqa: S301 - our own
+        parser = OverridesParser.create()
+        overrides = parser.parse_overrides(list(own))
+        # What decides which files are read.
+        choices = {group.partition("@")[0] for group in config.hydra.runtime.choices}
+        choices.add("hydra.searchpath")
+        if not all(_sets_value(override, choices) for override in overrides):
+            return None
+        for override in overrides:
+            try:
+                OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+            except OmegaConfBaseException:
+                return None  # Hydra says what is wrong with it
+            kind = "hydra" if override.is_hydra_override() else "task"
+            config.hydra.overrides[kind].append(override.input_line)
+        said: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+        config.hydra.job.override_dirname = get_overrides_dirname(
+            parser.parse_overrides(said), **config.hydra.job.config.override_dirname
+        )
         return config
 
     def job(self, config: DictConfig, is_trial: bool) -> Job:
@@ -101,6 +144,12 @@ class Job:
             )  # fmt: skip
         result = done.return_value
         return dict(result.metrics) if hasattr(result, "metrics") else result
+
+
+def _sets_value(override: Override, choices: Collection[str]) -> bool:
+    """Tell whether an override gives a key another value, and chooses no file."""
+    is_plain = override.type is OverrideType.CHANGE and not override.is_sweep_override()
+    return is_plain and override.package is None and override.key_or_group not in choices
 
 
 def study_node(config: DictConfig) -> dict[str, Any] | None:

@@ -79,8 +79,8 @@ class Sweep:
         else:
             # The runs of a grid lie where its configurations say; the name must last through retries.
             own = [] if _says_where(claim.words) else places(where)[1:]
-        words = [*self.words, *claim.words, *self.replaced, *own]
-        config = self.application.compose(words, claim.number)
+        of_trial = [*claim.words, *self.replaced, *own]
+        config = self.application.compose(self.words, of_trial, claim.number)
         return self.application.job(config, is_trial=self.is_study)
 
 
