@@ -32,8 +32,8 @@ def node(*words: str) -> DictConfig:
 
 def test_the_choices_are_these() -> None:
     assert NAMES == [
-        "accuracy_latency", "asha", "cv_wilcoxon", "default", "grid", "lr_batch", "lr_batch_loss",
-        "none", "random",
+        "accuracy_latency", "asha", "camvid_lr_batch", "cv_wilcoxon", "default", "grid", "lr_batch",
+        "lr_batch_loss", "none", "random",
     ]  # fmt: skip
 
 
@@ -99,7 +99,7 @@ MATRIX = [
     (
         ["study=lr_batc"],
         "study: no such choice 'lr_batc' (did you mean 'lr_batch'?); choices are accuracy_latency, "
-        "asha, cv_wilcoxon, default, grid, lr_batch, lr_batch_loss, none, random",
+        "asha, camvid_lr_batch, cv_wilcoxon, default, grid, lr_batch, lr_batch_loss, none, random",
     ),
     (["study=lr_batch,asha"], "study: holds for all trials; give one value, got study=lr_batch,asha"),
     (["study.retries=0,1"], "study.retries: holds for all trials; give one value, got study.retries=0,1"),
@@ -449,7 +449,7 @@ def test_help_lists_the_studies() -> None:
     from seglab.cli.application_help import application_help
 
     lines = " ".join(application_help("train", SUMMARY, EXAMPLES).split())
-    assert "study accuracy_latency, asha, cv_wilcoxon, default, grid, lr_batch" in lines
+    assert "study accuracy_latency, asha, camvid_lr_batch, cv_wilcoxon, default, grid" in lines
 
 
 def test_files_of_sweeper_and_launcher() -> None:
