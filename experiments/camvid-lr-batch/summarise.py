@@ -92,7 +92,7 @@ def draw(trials: pd.DataFrame, path: Path) -> None:
     batches = sorted(trials[BATCH].dropna().unique(), key=float)
     with styled():
         figure = new_figure(2.6 * len(batches), 3.0)
-        axes = figure.subplots(1, len(batches), sharey=True, squeeze=False)[0]
+        axes = figure.subplots(1, len(batches), sharex=True, sharey=True, squeeze=False)[0]
         for axis, batch in zip(axes, batches, strict=True):
             for loss, colour in LOSSES.items():
                 rows = trials[(trials[BATCH] == batch) & (trials[LOSS] == loss)]
@@ -109,7 +109,7 @@ def main(study: Path, defaults: Sequence[Path]) -> None:
     """Print everything that README.md tells, and write what it shows."""
     view = read_study(study)
     trials = with_early_scores(view)
-    trials[_KEPT].round(5).to_csv(HERE / "trials.csv", index=False)
+    trials[_KEPT].to_csv(HERE / "trials.csv", index=False, float_format="%.5g")
     draw(trials, HERE / "rates.png")
     print(study_summary(view), "\n")
     table = fit(trials)
