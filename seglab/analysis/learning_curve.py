@@ -1,7 +1,7 @@
 """More data or a bigger model? Scores against the share of the data trained on, and what they say.
 
 `seglab train -m experiment=learning_curve` makes the runs. Not to be taken for the curves of one
-training over its epochs, which are in `seglab.analysis.curves`.
+training over its epochs, which are in `seglab.analysis.history_curves`.
 """
 
 from __future__ import annotations

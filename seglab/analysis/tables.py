@@ -1,69 +1,16 @@
-"""Scores per class as plain rows, for the terminal, Markdown and trackers."""
+"""Tables as plain rows, for the terminal, Markdown and trackers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 from rich.table import Table
-
-from seglab.core.errors import ShapeError
-from seglab.metrics.scores import (
-    dice_per_class,
-    iou_per_class,
-    mean_defined,
-    num_classes_averaged,
-)
 
 Cell = str | int | float
 Row = dict[str, Cell]
 UNDEFINED = "-"
-
-
-def class_table(confusions: Mapping[str, np.ndarray], class_names: Sequence[str]) -> list[Row]:
-    """Return one row a class and a last row of means.
-
-    Args:
-        confusions: Split -> integer `(num_classes, num_classes)`, rows = target; the order of
-            splits is the order of columns.
-        class_names: One a class.
-
-    Returns:
-        Rows with `class` and, for each split, `{split} pixels` (of the target), `{split} IoU` and
-        `{split} Dice` in 0..1. A class absent from target and prediction is NaN and left out of the
-        mean. The last row says how many classes each mean is over: `mean of 11`, or
-        `mean of 11 (val), 10 (test)`.
-
-    Raises:
-        ShapeError: A matrix does not fit the names, or there is none.
-    """
-    count = len(class_names)
-    wrong = [f"{split}: {np.shape(matrix)}" for split, matrix in confusions.items()
-             if np.shape(matrix) != (count, count)]  # fmt: skip
-    if wrong or not confusions:
-        came = "; ".join(wrong) or "none"
-        raise ShapeError(f"expected matrices ({count}, {count}) for {count} classes, got {came}")
-    rows: list[Row] = [{"class": name} for name in class_names]
-    mean: Row = {"class": f"mean of {_counts(confusions)}"}
-    for split, matrix in confusions.items():
-        pixels = matrix.sum(axis=1)
-        for row, number in zip(rows, pixels, strict=True):
-            row[f"{split} pixels"] = int(number)
-        mean[f"{split} pixels"] = int(pixels.sum())
-        for name, scores in (("IoU", iou_per_class(matrix)), ("Dice", dice_per_class(matrix))):
-            for row, score in zip(rows, scores, strict=True):
-                row[f"{split} {name}"] = float(score)
-            mean[f"{split} {name}"] = mean_defined(scores)
-    return [*rows, mean]
-
-
-def _counts(confusions: Mapping[str, np.ndarray]) -> str:
-    averaged = {split: num_classes_averaged(matrix) for split, matrix in confusions.items()}
-    if len(set(averaged.values())) == 1:
-        return str(next(iter(averaged.values())))
-    return ", ".join(f"{count} ({split})" for split, count in averaged.items())
 
 
 def format_cell(value: Cell | None, digits: int = 3) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from seglab.analysis.compare import Comparison
+    from seglab.analysis.comparison import Comparison
 
 # Columns that may be folded on a terminal, to so many characters at least; numbers stay whole.
 _FOLDED = {"run": 11, "model": 11, "interval": 8, "of diff": 8, "verdict": 10}
@@ -31,7 +31,7 @@ def run(argv: Sequence[str]) -> int:
         SeglabError: The words are wrong.
     """
     args = build_parser().parse_args(list(argv))
-    from seglab.analysis.compare import compare
+    from seglab.analysis.comparison import compare
 
     comparison = compare(
         args.runs, baseline=args.baseline, metric=args.metric, split=args.split, force=args.force,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 SCORES_FILE = "fold_scores.parquet"
 FOLDS = "folds"
 
@@ -18,6 +16,8 @@ def relative_to_record(fold_dir: Path, cv_dir: Path) -> str:
 
 def fold_dirs(cv_dir: Path) -> list[Path]:
     """Return the run folders of a finished cross-validation's folds; none where it has no scores."""
+    import pandas as pd
+
     path = cv_dir / SCORES_FILE
     if not path.is_file():
         return []

@@ -12,11 +12,13 @@ import operator
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from seglab.core.errors import DataError
 from seglab.core.files import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EPOCH = "epoch"
 STEP = "step"
@@ -29,6 +31,8 @@ def read_history(path: Path) -> pd.DataFrame:
 
     Missing values are NaN. A last line without its line end was cut by a kill and is left out.
     """
+    import pandas as pd
+
     text = _whole_lines(path)
     if not text.strip():
         return pd.DataFrame({EPOCH: pd.Series(dtype="int64")})

@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from seglab.core.errors import DataError, RunNotFoundError, list_problems
 from seglab.runs.locate import RECORD_FILE, describe_missing, find_runs
 from seglab.runs.process import effective_status
 from seglab.runs.record import RunRecord
 from seglab.runs.record_text import RecordText
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FOLDS_DIR = "folds"
 CV = "cv"
@@ -84,6 +85,8 @@ def load_histories(runs: Runs, folds: bool = True) -> pd.DataFrame:
         The columns of all histories after a first column `run_id`. A run without a history, such as
         a cross-validation itself, has no row.
     """
+    import pandas as pd
+
     frames = []
     for folder in _folders(runs):
         below = find_runs(folder / FOLDS_DIR, depth=1) if folds else []
@@ -166,6 +169,8 @@ def _without_repeats(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Build the table column by column: much faster than from a list of dictionaries."""
+    import pandas as pd
+
     names = dict.fromkeys([*_COLUMNS.values(), *_MORE_COLUMNS])
     columns = _columns(rows)
     for prefix in ("config.", "metrics."):

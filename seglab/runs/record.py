@@ -12,11 +12,10 @@ import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
 import numpy as np
-import pandas as pd
 
 from seglab.core.errors import DataError, RunNotFoundError, list_problems
 from seglab.core.files import atomic_path, hash_json, write_json, write_text
@@ -25,6 +24,9 @@ from seglab.runs.history import HistoryFile, Value, read_history
 from seglab.runs.locate import RECORD_FILE, describe_missing, find_runs
 from seglab.runs.process import effective_status, is_writer, writer_facts
 from seglab.runs.schema import DEFAULTS, ENDED, KINDS, STATUSES, read_record, unknown_fields
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # The wall time on disk is at most this much behind when a run is killed.
 _WALL_TIME_EVERY_S = 10.0
@@ -207,6 +209,8 @@ class RunRecord:
         Raises:
             DataError: The run kept no per-image scores.
         """
+        import pandas as pd
+
         if not self.per_image_path.is_file():
             raise DataError(f"run {self.run_id} has no {self.per_image_path.name}")
         return pd.read_parquet(self.per_image_path)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from omegaconf import DictConfig
@@ -94,9 +93,6 @@ class Workers(Protocol):
     def run(self, sweep: Sweep, console: Console) -> None:
         """Run trials of a sweep until nothing is left to do."""
 
-    def call(self, work: Callable[[], None], log_path: Path) -> None:
-        """Do something that needs the heavy packages."""
-
 
 @dataclass
 class ClusterWorkers:
@@ -113,10 +109,6 @@ class ClusterWorkers:
     def run(self, sweep: Sweep, console: Console) -> None:
         """Run trials of a sweep until nothing is left to do; see `run_on_cluster`."""
         run_on_cluster(SUBMIT[self.place](sweep, self.options), sweep, self.options, console)
-
-    def call(self, work: Callable[[], None], log_path: Path) -> None:
-        """Do something here: it is short, and a job might wait for hours."""
-        work()
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
-import os
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +34,7 @@ from seglab.sweep.sweep import Sweep, places
 
 log = logging.getLogger(__name__)
 _MOST_OF_A_FRONT = 20
+_FOR_THE_END = ("seglab.analysis.study", "plotly.graph_objects", "plotly.offline")
 
 
 @dataclass
@@ -190,26 +193,23 @@ def _test_once(one: _Concluding, trial: FrozenTrial) -> dict[str, float] | None:
 
 
 def _write(one: _Concluding) -> None:
-    """Have written what people read of a study, whether it ended well or not."""
-    log_path = one.folder.path / "figures.log"
-    one.workers.call(_Tables(one.folder.path, one.sweep.plan.storage), log_path)
+    """Write what people read of a study, whether it ended well or not."""
+    from seglab.analysis.study import study_report, write_figures, write_trials_csv
+
     report = one.folder.path / "report.md"
+    write_trials_csv(one.folder)
+    write_figures(one.folder)
+    write_text(report, study_report(one.folder, one.folder.read_protocol()))
     one.console.print(f"report  {report}", highlight=False, soft_wrap=True)
 
 
-@dataclass
-class _Tables:
-    """Writes table, figures and report of a study, in another process."""
+def import_ahead() -> None:
+    """Import what the end of a study needs, beside its first trials: seconds that the end would wait."""
+    threading.Thread(target=_import_all, name="seglab-figures", daemon=True).start()
 
-    path: Path
-    storage: str
 
-    def __call__(self) -> None:
-        from seglab.analysis.study import study_report, write_figures, write_trials_csv
-
-        # A password in the address is in no file.
-        os.environ.setdefault("SEGLAB_STORAGE", self.storage)
-        folder = StudyFolder(self.path)
-        write_trials_csv(folder)
-        write_figures(folder)
-        write_text(self.path / "report.md", study_report(folder, folder.read_protocol()))
+def _import_all() -> None:
+    for module in _FOR_THE_END:
+        # What is wrong with it is said at the end, by the import that needs it.
+        with suppress(Exception):
+            importlib.import_module(module)

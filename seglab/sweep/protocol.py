@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from seglab.core.files import write_json
 from seglab.core.provenance import utc_now
-from seglab.experiment.splits import has_split
 from seglab.runs import RunRecord
 from seglab.runs.locate import RECORD_FILE
 from seglab.runs.study import StudyFolder
@@ -66,6 +64,8 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float,
     mean = float(known.mean())
     if len(known) < 2:
         return mean, math.nan, math.nan
+    from scipy import stats  # half a second that the start of a study need not wait
+
     half = float(stats.t.ppf((1 + level) / 2, len(known) - 1) * known.std(ddof=1))
     half /= math.sqrt(len(known))
     return mean, mean - half, mean + half
@@ -73,6 +73,8 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float,
 
 def has_test(run_dir: Path) -> bool:
     """Whether the data of a training has a test split that its weights could be scored on."""
+    from seglab.experiment.splits import has_split  # needs pandas, the start of a study does not
+
     if RunRecord.open(run_dir).read()["kind"] == "cv":
         return False
     return has_split(run_dir, "test")

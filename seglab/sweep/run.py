@@ -15,7 +15,7 @@ from seglab.experiment.trial import trial_problems
 from seglab.runs.study import ERROR, WORDS, StudyFolder, open_study
 from seglab.sweep.application import Application, study_node
 from seglab.sweep.cluster import open_workers
-from seglab.sweep.conclude import conclude_study
+from seglab.sweep.conclude import conclude_study, import_ahead
 from seglab.sweep.grid import grid_folder, grid_plan
 from seglab.sweep.plan_config import grid, split_words, study_plan
 from seglab.sweep.start import start_study
@@ -68,6 +68,7 @@ def run_sweep(launcher: Launcher, arguments: Sequence[str]) -> list[list[JobRetu
         soft_wrap=True,
     )  # fmt: skip
     with open_workers(launcher.place, application.config, launcher.options) as workers:
+        import_ahead()
         workers.run(sweep, console)
         conclude_study(sweep, workers, console)
     return [_returns(sweep)]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -15,19 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 from rich.console import Console
 
-from seglab.core.errors import TrainingError
 from seglab.engine.slots import Slot, make_slots
 from seglab.runs.study import WARM as OF_ANOTHER
 from seglab.runs.study import WORDS, StudyFolder, open_study
 from seglab.sweep.controller import Controller, log_of
-from seglab.sweep.events import Ended
 from seglab.sweep.pool import WARM, Pool
 from seglab.sweep.sweep import Sweep
 from seglab.sweep.watch import StudyWatch
-
-# The number of a process that is no trial.
-_ALONE = -1
-_WAIT_S = 1.0
 
 
 class LocalWorkers:
@@ -77,24 +70,6 @@ class LocalWorkers:
             watch.counts(ledger.counts())
             tell_known(here, watch)
             Controller(here.plan, ledger, self.pool, here.work, here.values, watch, stays).run()
-
-    def call(self, work: Callable[[], None], log_path: Path) -> None:
-        """Do something in a process that has the heavy packages imported already.
-
-        Args:
-            work: What to do; can be pickled.
-            log_path: Gets what it prints.
-
-        Raises:
-            TrainingError: It failed.
-        """
-        self.pool.start(_ALONE, lambda channel: work(), self.pool.free[0], log_path)
-        while True:
-            for event in self.pool.events(_WAIT_S):
-                if isinstance(event, Ended):
-                    if event.ending.kind != "returned":
-                        raise TrainingError(f"{event.ending.error}; see {log_path}")
-                    return
 
 
 def open_watch(sweep: Sweep, workers: Sequence[str], console: Console) -> StudyWatch:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +74,21 @@ def _texts(figure: Figure) -> str:
 
 
 def test_functions_are_not_hidden_by_modules_of_the_same_name() -> None:
-    for module in ("compare", "curves"):
-        importlib.import_module(f"seglab.analysis.{module}")
+    modules = {module.name for module in pkgutil.iter_modules(seglab.analysis.__path__)}
+    assert modules.isdisjoint(seglab.analysis.__all__)
     wrong = [
         name for name in seglab.analysis.__all__ if not callable(getattr(seglab.analysis, name))
     ]
     assert not wrong
+    assert set(seglab.analysis.__all__) <= set(dir(seglab.analysis))
+    with pytest.raises(AttributeError, match="has no attribute 'compared'"):
+        seglab.analysis.compared  # noqa: B018
+
+
+def test_parts_that_need_no_torch_are_imported_without() -> None:
+    code = "import sys, seglab.analysis.study; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_mean_and_band_by_hand() -> None:

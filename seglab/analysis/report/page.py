@@ -15,12 +15,13 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from seglab.analysis.class_scores import class_table
 from seglab.analysis.report import cases, cells, confusion, curves, evaluation, folds
 from seglab.analysis.report.model import Picture, Report, RunView, by_data
 from seglab.analysis.report.plots import Spread, spread_chart
 from seglab.analysis.report.runs_table import runs_table, splits_of
 from seglab.analysis.report.svg import NUM_SLOTS, series_class
-from seglab.analysis.tables import class_table
+from seglab.analysis.times import format_moment, format_runtime
 from seglab.core.files import write_text
 from seglab.metrics.names import MIOU, metric_key
 
@@ -247,17 +248,3 @@ def absent_sentences(runs: Sequence[RunView]) -> list[str]:
 def breakable(text: str) -> Markup:
     """Return escaped text that may break after the marks that names are joined by."""
     return Markup(re.sub(r"([_/.-]+)", r"\1<wbr>", str(escape(text))))  # noqa: S704 - escaped first
-
-
-def format_moment(text: str | None) -> str:
-    """Return a time as recorded (ISO 8601, UTC) to the minute."""
-    return f"{str(text).replace('T', ' ')[:16]} UTC" if text else "not recorded"
-
-
-def format_runtime(seconds: object) -> str:
-    """Return a time span in the unit one would say it in."""
-    if not isinstance(seconds, int | float) or not seconds > 0:
-        return "not recorded"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

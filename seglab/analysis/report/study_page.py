@@ -14,7 +14,7 @@ import yaml
 from seglab import __version__
 from seglab.analysis.report.cells import Cell, Column, Table, mark_best, number_cell, text_cell
 from seglab.analysis.report.model import Picture
-from seglab.analysis.report.page import format_moment, format_runtime, render_template
+from seglab.analysis.report.page import render_template
 from seglab.analysis.report.pictures import Album
 from seglab.analysis.study.load import PARAM, StudyView, read_study
 from seglab.analysis.study.marks import NotDrawableError
@@ -28,6 +28,7 @@ from seglab.analysis.study.text import (
 )
 from seglab.analysis.study.write import Drawing, drawings
 from seglab.analysis.style import save_figure
+from seglab.analysis.times import format_moment, format_runtime
 from seglab.core.files import write_text
 from seglab.core.provenance import utc_now
 from seglab.runs.study import ERROR, REASON, TRACEBACK

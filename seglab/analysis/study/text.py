@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from seglab.analysis.report.page import format_runtime
 from seglab.analysis.study.load import PARAM, StudyObjective, StudyView, as_folder, read_study
 from seglab.analysis.study.summary import (
     StudySummary,
@@ -20,6 +19,7 @@ from seglab.analysis.study.summary import (
 from seglab.analysis.study.wording import joined, number, plural
 from seglab.analysis.study.write import drawings
 from seglab.analysis.tables import Cell, Row, markdown_table
+from seglab.analysis.times import format_runtime
 from seglab.runs.study import StudyFolder
 
 Protocol = Mapping[str, Any]

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from seglab.analysis.comparable import NotComparableError, why_not_comparable
-from seglab.analysis.compare import compare
+from seglab.analysis.comparison import compare
 from seglab.analysis.contenders import choose_runs
 from seglab.analysis.statistics import corrected_t_test
 from seglab.core.errors import ConfigError, RunNotFoundError

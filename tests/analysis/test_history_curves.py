@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from seglab.analysis.curves import learning_curves
+from seglab.analysis.history_curves import learning_curves
 from seglab.analysis.style import save_figure
 
 PNG = b"\x89PNG"
