@@ -15,7 +15,7 @@ scripts/sweep_bench/objective.py tells what is simulated and why.
 --startup instead measures real trainings on `synth`: the seconds from a trial's end to the next
 trial's first training step, against a fresh Python process that trains the same; bar: a fifth.
 
-Run it on an otherwise idle machine; the comparison takes about 11 minutes.
+Run it on an otherwise idle machine; the comparison takes about 25 minutes.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--arms", default="a,b,c", help="which arms (a,b,c)")
     parser.add_argument("--seeds", type=int, default=5, help="seeds, 1 to this (5)")
-    parser.add_argument("--trials", type=int, default=24, help="budget of each study (24)")
-    parser.add_argument("--mean", type=float, default=3.5, help="mean seconds of a trial (3.5)")
+    parser.add_argument("--trials", type=int, default=36, help="budget of each study (36)")
+    parser.add_argument("--mean", type=float, default=6.0, help="mean seconds of a trial (6)")
     parser.add_argument(
         "--work", choices=("sleep", "cpu"), default="sleep",
         help="what an epoch does: wait as for a device, or keep a core busy (sleep)",

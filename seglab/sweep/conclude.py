@@ -34,7 +34,10 @@ from seglab.sweep.sweep import Sweep, places
 
 log = logging.getLogger(__name__)
 _MOST_OF_A_FRONT = 20
-_FOR_THE_END = ("seglab.analysis.study", "plotly.graph_objects", "plotly.offline")
+_FOR_THE_END = (
+    "seglab.analysis.study", "plotly.io", "plotly.offline", "plotly.graph_objs.layout",
+    "pyarrow.pandas_compat",
+)  # fmt: skip
 
 
 @dataclass

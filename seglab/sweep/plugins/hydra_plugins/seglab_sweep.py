@@ -6,6 +6,7 @@ in `seglab.sweep`.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -111,6 +112,10 @@ class SeglabSweeper(Sweeper):
         except KeyboardInterrupt:
             sys.stderr.write("\ninterrupted; the same command goes on where this one stopped\n")
             raise SystemExit(_INTERRUPTED) from None
+        finally:
+            # The command ends here: an interpreter that leaves need not search the figures for cycles
+            # (0.7 s).
+            gc.freeze()
 
 
 def _plain(value: Any) -> Any:
