@@ -108,7 +108,8 @@ def test_ray_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_two_commands_share_one_study_in_postgresql(tmp_path: Path, postgres_url: str) -> None:
-    words = (*SHORT, f"study.storage='{postgres_url}'", "hydra.launcher.workers=1")
+    # Long enough that the second comes while the first has some left, also on a busy machine.
+    words = (*SHORT, "seconds=2", f"study.storage='{postgres_url}'", "hydra.launcher.workers=1")
     first = subprocess.Popen(
         command(tmp_path, *words), env=environment(tmp_path), stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
