@@ -20,7 +20,7 @@ from tests.sweep.drill.running import command, environment, noted, run
 pytestmark = [pytest.mark.slow]
 
 TRIALS = 6
-SHORT = ("study.n_trials=6", "seconds=0.3", "study.enqueue=[{x:0},{x:1},{x:2},{x:4},{x:6},{x:8}]")
+SHORT = ("study.n_trials=6", "seconds=1", "study.enqueue=[{x:0},{x:1},{x:2},{x:4},{x:6},{x:8}]")
 ON_SLURM = (
     "hydra/launcher=slurm", "hydra.launcher.cluster=local", "hydra.launcher.jobs=2",
     "hydra.launcher.gpus_per_node=0", "hydra.launcher.preload=[]",
