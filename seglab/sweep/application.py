@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from seglab.core.trial import TrialChannel, as_trial
 
 STUDY = "study"
+_SETS = (OverrideType.CHANGE, OverrideType.FORCE_ADD)
 
 
 @dataclass
@@ -80,7 +81,10 @@ class Application:
             return None
         for override in overrides:
             try:
-                OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+                OmegaConf.update(
+                    config, override.key_or_group, override.value(), merge=True,
+                    force_add=override.is_force_add(),
+                )  # fmt: skip
             except OmegaConfBaseException:
                 return None  # Hydra says what is wrong with it
             kind = "hydra" if override.is_hydra_override() else "task"
@@ -147,8 +151,8 @@ class Job:
 
 
 def _sets_value(override: Override, choices: Collection[str]) -> bool:
-    """Tell whether an override gives a key another value, and chooses no file."""
-    is_plain = override.type is OverrideType.CHANGE and not override.is_sweep_override()
+    """Tell whether an override gives a key one value (`a=1`, `++a=1`), and chooses no file."""
+    is_plain = override.type in _SETS and not override.is_sweep_override()
     return is_plain and override.package is None and override.key_or_group not in choices
 
 

@@ -26,6 +26,7 @@ VALUES = st.lists(
             "optimizer.lr=0.003", "optimizer.lr=null", "data.batch_size=16", "data.crop_size=[64,96]",
             "model.encoder_name=resnet34", "optimizer.lr=0.1", "notes='a, ${seed}=b'",
             "seed=${data.batch_size}", "study.sampler={n_startup_trials:3}", "trainer.max_epochs=2",
+            "++optimizer.lr=0.2", "++notes2=[1]",
         ]
     ),
     max_size=4,
@@ -35,7 +36,6 @@ FILES = [
     "optimizer=sgd",
     "hydra/launcher=ray",
     "+notes2=1",
-    "++seed=3",
     "~notes",
 ]
 
