@@ -229,23 +229,23 @@ def main() -> None:
 def report(
     results: dict[str, list[float]], plan: ExecutionPlan, device: str, target: Path | None
 ) -> None:
-    """Print medians, and ratios taken round by round so that drift of the machine cancels."""
+    """Print medians, and ratios: of the medians, and round by round so that drift cancels."""
     medians = {name: statistics.median(values) for name, values in results.items()}
-
-    def ratio(above: str, below: str) -> float:
-        pairs = zip(results[above], results[below], strict=True)
-        return statistics.median(a / b for a, b in pairs)
-
     print(f"\n{device}; {plan.sentence()}")
     for name, value in medians.items():
         print(f"{name:>10}  {value:7.2f} img/s")
-    figures = {
-        "loop over bare step, same plan": ratio("seglab", "bare plan"),
-        "loop over stock recipe": ratio("seglab", "stock"),
-        "plan over fp32 NCHW, bare": ratio("bare plan", "bare fp32"),
-    }
-    for name, value in figures.items():
-        print(f"{name}: {value:.3f}")
+    figures = {}
+    for name, above, below in (
+        ("loop over bare step, same plan", "seglab", "bare plan"),
+        ("loop over stock recipe", "seglab", "stock"),
+        ("plan over fp32 NCHW, bare", "bare plan", "bare fp32"),
+    ):
+        rounds = [a / b for a, b in zip(results[above], results[below], strict=True)]
+        figures[name] = {"of_medians": medians[above] / medians[below], "rounds": rounds}
+        print(
+            f"{name}: {figures[name]['of_medians']:.3f} of the medians; by rounds "
+            f"{statistics.median(rounds):.3f} ({min(rounds):.3f} to {max(rounds):.3f})"
+        )
     if target:
         target.write_text(json.dumps({"medians": medians, "ratios": figures, "rounds": results}))
 
