@@ -1,7 +1,10 @@
-"""A stand-in for a study, for tests of what a trial says to it."""
+"""What a trial says: a stand-in for its study, and what W&B wrote down of it."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 
@@ -21,3 +24,14 @@ class Channel:
 
     def progress(self, **facts: Any) -> None:
         self.facts.append(facts)
+
+
+def tracked(run_dir: Path) -> str:
+    """Return the offline W&B run of a training as JSON lines."""
+    files = list((run_dir / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert len(files) == 1
+    wandb = Path(sys.executable).parent / "wandb"
+    return subprocess.run(
+        [str(wandb), "leet", "inspect", "--json", str(files[0])],
+        capture_output=True, text=True, check=True, timeout=60,
+    ).stdout  # fmt: skip

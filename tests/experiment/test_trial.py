@@ -20,7 +20,7 @@ from seglab.experiment.evaluate import evaluate
 from seglab.experiment.train import TrainResult
 from seglab.experiment.trial import launch_trial, trial_problems
 from seglab.runs import RunRecord, find_runs, load_runs
-from tests.listening import Channel
+from tests.listening import Channel, tracked
 
 QUIET = Console(quiet=True)
 EPOCHS = ["trainer.max_epochs=3", "logger=none"]
@@ -168,7 +168,7 @@ class TestPrunedTrial:
     def test_tracker_shows_it_pruned_in_the_group_of_its_study(
         self, pruned: tuple[Path, Channel]
     ) -> None:
-        shown = _tracked(pruned[0])
+        shown = tracked(pruned[0])
         assert '"exit_code":0' in shown.replace(" ", "")
         assert "seglab/status" in shown
         assert "pruned" in shown
@@ -183,16 +183,6 @@ class TestPrunedTrial:
             _launch([*tiny, *EPOCHS], run_dir, channel)
         assert channel.reports == []
         assert len(RunRecord.open(run_dir).history()) == 2
-
-
-def _tracked(run_dir: Path) -> str:
-    files = list((run_dir / "wandb").glob("offline-run-*/run-*.wandb"))
-    assert len(files) == 1
-    wandb = Path(sys.executable).parent / "wandb"
-    return subprocess.run(
-        [str(wandb), "leet", "inspect", "--json", str(files[0])],
-        capture_output=True, text=True, check=True, timeout=60,
-    ).stdout  # fmt: skip
 
 
 def test_resumed_by_hand_it_stays_a_trial(tiny: list[str], tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ from seglab.experiment import cross_validate as cv_module
 from seglab.experiment.train import TrainResult
 from seglab.experiment.trial import launch_trial
 from seglab.runs import RunRecord, find_runs, load_runs
-from tests.listening import Channel
+from tests.listening import Channel, tracked
 
 pytestmark = pytest.mark.slow
 
@@ -33,16 +31,6 @@ def _launch(words: list[str], run_dir: Path, channel: Channel) -> TrainResult:
 
 def _checkpoints(run_dir: Path) -> set[str]:
     return {path.name for path in (run_dir / "checkpoints").iterdir()}
-
-
-def _tracked(run_dir: Path) -> str:
-    files = list((run_dir / "wandb").glob("offline-run-*/run-*.wandb"))
-    assert len(files) == 1
-    wandb = Path(sys.executable).parent / "wandb"
-    return subprocess.run(
-        [str(wandb), "leet", "inspect", "--json", str(files[0])],
-        capture_output=True, text=True, check=True, timeout=60,
-    ).stdout  # fmt: skip
 
 
 class TestCrossValidation:
@@ -130,11 +118,11 @@ class TestCrossValidation:
         (fold,) = [RunRecord(path) for path in find_runs(tmp_path / "t" / "folds")]
         assert fold.status == "finished"
         assert _checkpoints(fold.run_dir) == set()
-        shown = _tracked(record.run_dir)
+        shown = tracked(record.run_dir)
         assert '"exit_code":0' in shown.replace(" ", "")
         assert '"pruned"' in shown.replace("\\", "")
         assert '"lr-0a1b2c"' in shown
-        assert '"lr-0a1b2c"' in _tracked(fold.run_dir)
+        assert '"lr-0a1b2c"' in tracked(fold.run_dir)
         with pytest.raises(TrialPrunedError, match="after fold r0-f0"):
             _launch(words, tmp_path / "t", Channel())
 
