@@ -1,8 +1,9 @@
 """Put faults into the code whose numbers everything rests on, and tell which the tests do not notice.
 
 Each fault is one changed expression in metrics, losses, folds, sampler or ledger (a line of
-mutants.tsv), put into a copy of the checkout, where the tests of its area then run. A fault that they pass has *survived*: a test is
-missing. Run it before and after tests are merged, dropped or marked slow: no more may survive.
+mutants.tsv), put into a copy of the checkout, where the tests of its area then run. A fault that they
+pass has *survived*: a test is missing. Run it before and after tests are merged, dropped or marked
+slow: no more may survive.
 Exits 1 if any does.
 """
 
