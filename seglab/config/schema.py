@@ -236,6 +236,7 @@ class EvaluateConfig:
     notes: str
     run: Annotated[str, OnDisk("folder")]
     checkpoint: str
+    save_predictions: bool
     data: Annotated[
         dict[str, Any],
         ChosenBy("importer", {"run": RunData}, inside=True, other=EvaluationData),

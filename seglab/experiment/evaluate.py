@@ -15,10 +15,12 @@ from seglab.core.errors import ConfigError, DataError
 from seglab.core.targets import parse_targets, require_classes
 from seglab.data.manifest import Manifest
 from seglab.engine.plan import inspect_device
+from seglab.engine.prediction_files import PredictionFiles
 from seglab.engine.progress import open_console
 from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import LoopSettings, apply_threads, build_trainer
 from seglab.experiment.gallery import write_gallery
+from seglab.experiment.initial_weights import forget_sources
 from seglab.experiment.intervals import cost_of, score_sentence
 from seglab.experiment.members import Member, load_model, members_of, require_unseen
 from seglab.experiment.parts import (
@@ -47,6 +49,7 @@ from seglab.experiment.summary import (
 from seglab.experiment.train import recorded
 from seglab.experiment.views import show_evaluation
 from seglab.runs import RunRecord, new_run_dir
+from seglab.runs.predictions import PREDICTIONS
 
 # What an evaluation may choose anew; everything else is as the run was trained.
 _PLAN_KEYS = ("accelerator", "precision", "memory_format", "num_threads", "num_workers")
@@ -132,9 +135,7 @@ def _configuration(cfg: DictConfig, source: RunRecord, members: list[Member]) ->
     run_cfg.trainer.devices = 1
     run_cfg.trainer.limit_val_batches = cfg.trainer.limit_batches
     run_cfg.paths = cfg.paths
-    # The weights come from the checkpoint; the file they started from may be gone.
-    if "encoder_weights" in run_cfg.model:
-        run_cfg.model.encoder_weights = None
+    forget_sources(run_cfg)
     return run_cfg
 
 
@@ -159,7 +160,8 @@ def _score(
     loop = LoopSettings(max_epochs=0, limit_val_batches=run_cfg.trainer.limit_val_batches)
     trainer = build_trainer(plan, loop, [], record.run_dir)
     datamodule = build_datamodule(run_cfg, dataset, plan)
-    found = run_suite(cfg, trainer, module, datamodule, cfg.data.split)
+    keep = [PredictionFiles(record.run_dir, dataset.labels)] if cfg.save_predictions else []
+    found = run_suite(cfg, trainer, module, datamodule, cfg.data.split, keep)
     record.update(
         dataset_fingerprint=dataset.manifest.fingerprint, execution_plan=plan.to_dict(),
         device=device.name,
@@ -190,6 +192,9 @@ def _score(
     console.print(rich_table(rows, f"{names}, {dataset.manifest.name}"))
     _tell(cfg, found, metrics, console)
     tell_objective(targets_of(cfg) or targets_of(run_cfg), record, metrics, console)
+    if cfg.save_predictions:
+        kept = record.run_dir / PREDICTIONS
+        console.print(f"predictions {kept}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"record  {record.run_dir}", highlight=False, soft_wrap=True)
     return metrics
 

@@ -33,6 +33,7 @@ from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import LoopSettings, build_trainer
 from seglab.engine.trial_report import TrialReport
 from seglab.experiment.batch_size import build_keeper
+from seglab.experiment.initial_weights import INIT_FROM, as_record, initialise
 from seglab.experiment.parts import Dataset, build_datamodule, build_module
 from seglab.experiment.plain import plain
 from seglab.metrics.names import safe_class_names
@@ -119,6 +120,10 @@ def prepare_fit(
     limit = cfg.trainer.limit_train_batches
     steps_per_epoch = min(datamodule.steps_per_epoch, limit or datamodule.steps_per_epoch)
     module = build_module(cfg, dataset, plan, steps_per_epoch)
+    if cfg.model.get(INIT_FROM):
+        report = initialise(module.model, cfg.model[INIT_FROM], dataset.manifest)
+        if is_rank_zero():
+            record.update(initial_weights=as_record(report))
     _check_last_batch(datamodule, module.model.min_train_batch, plan.num_devices)
     writing = record if is_rank_zero() else None
     guard = FiniteLossGuard(writing)

@@ -12,6 +12,7 @@ from seglab.core.errors import ConfigError, DataError, RunNotFoundError
 from seglab.data.manifest import Manifest
 from seglab.engine.checkpoint import BEST, LAST, read_checkpoint
 from seglab.engine.plan import ExecutionPlan
+from seglab.experiment.initial_weights import forget_sources
 from seglab.experiment.parts import build_model
 from seglab.experiment.train import saved_config
 from seglab.models import Segmenter
@@ -111,9 +112,7 @@ def load_model(member: Member, num_classes: int, plan: ExecutionPlan) -> Segment
         ConfigError: It is of a network with other classes.
     """
     cfg = saved_config(member.record)
-    # The weights come from the checkpoint; the file they started from may be gone.
-    if "encoder_weights" in cfg.model:
-        cfg.model.encoder_weights = None
+    forget_sources(cfg)
     model = build_model(cfg, num_classes)
     state = read_checkpoint(member.weights)["state_dict"]
     own = {
