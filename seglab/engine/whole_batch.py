@@ -95,6 +95,6 @@ class WholeBatchLoss:
         parts = [self._forward(part, number) for number, part in enumerate(image.split(sizes))]
         for buffer, value in zip(self._model.buffers(), before, strict=True):
             buffer.copy_(value)
-        # Autocast keeps the weights it has cast, and these have no gradient.
+        # Older versions of torch keep the weights that autocast has cast here, without a graph.
         torch.clear_autocast_cache()
         return torch.cat(parts)
