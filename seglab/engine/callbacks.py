@@ -105,7 +105,7 @@ class HistoryWriter(Callback):
             sink.log_step(row, trainer.global_step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the epoch's row: training loss over valid pixels, scores, rates, time."""
+        """Write the epoch's row: training loss, scores, rates, time."""
         row = self._row(trainer, as_module(pl_module))
         if self.record is not None:
             self.record.log_epoch(row)
@@ -119,7 +119,7 @@ class HistoryWriter(Callback):
         row: dict[str, Any] = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
-            "train/loss": module.epoch_loss.mean(trainer.strategy),
+            "train/loss": module.epoch_loss.mean(),
             **learning_rates(trainer),
             "seconds": seconds,
         }

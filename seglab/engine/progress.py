@@ -108,7 +108,7 @@ class RunProgress(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the epoch's line with the time left."""
-        loss = as_module(pl_module).epoch_loss.mean(trainer.strategy)
+        loss = as_module(pl_module).epoch_loss.mean()
         if self.mode == "off" or not trainer.is_global_zero:
             return
         self._spoke = time.perf_counter()

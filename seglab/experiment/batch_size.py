@@ -54,7 +54,10 @@ def memory_facts(cfg: DictConfig, num_classes: int, plan: ExecutionPlan) -> dict
     model = {key: value for key, value in plain(cfg.model).items() if key not in SOURCES}
     devices = plain(cfg.trainer.devices)
     indices = devices if isinstance(devices, list) else range(plan.num_devices)
-    return {
+    # All logits of a batch lie on the device then. Not a fact where it does not hold, so that what
+    # was remembered before there was a choice still counts.
+    exact = cfg.trainer.get("whole_batch_losses") == "exact"
+    return ({"whole_batch_losses": "exact"} if exact else {}) | {
         "model": _kind(model),
         "num_classes": num_classes,
         "crop_size": plain(cfg.data.crop_size),

@@ -190,6 +190,8 @@ def build_module(
     settings = StepSettings(
         seed=cfg.seed, gradient_clip=cfg.trainer.gradient_clip,
         memory_format=plan.torch_memory_format, monitor=cfg.monitor.metric,
+        # Configurations recorded before there was a choice have none.
+        whole_batch_losses=cfg.trainer.get("whole_batch_losses", "approximate"),
     )  # fmt: skip
     return SegmentationModule(
         model, loss, dataset.labels,
