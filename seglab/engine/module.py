@@ -24,6 +24,7 @@ from seglab.engine.batches import Batch, BatchPreparer, DeviceAugmentFn
 from seglab.engine.epoch_loss import EpochLoss
 from seglab.engine.evaluation import EvalResult, Evaluator
 from seglab.engine.micro_batch import MicroBatcher
+from seglab.metrics.names import MIOU_PRESENT, metric_key
 from seglab.models import Segmenter
 from seglab.optim import ScheduledLR
 
@@ -38,7 +39,7 @@ class StepSettings:
     seed: int = 0
     gradient_clip: float | None = None
     memory_format: torch.memory_format = torch.contiguous_format
-    monitor: str = "val/miou"
+    monitor: str = metric_key("val", MIOU_PRESENT)
 
 
 class SegmentationModule(pl.LightningModule):
