@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,6 +24,7 @@ from seglab.metrics import (
     per_image_score_dict,
     per_image_scores,
 )
+from seglab.metrics.names import LOSS, metric_key
 from seglab.models import Segmenter
 
 
@@ -127,6 +129,8 @@ class Evaluator:
     def compute(self, split: str) -> EvalResult:
         """Sum over all ranks and return scores, confusion matrix and per-image table."""
         scores = self.metrics.scores(self.labels.class_names, split)
+        # Every column of a record is there, also where no pixel has a class.
+        scores.setdefault(metric_key(split, LOSS), math.nan)
         confusion = self.metrics.compute().confusion.cpu().numpy()
         assert self.metrics.per_image is not None  # noqa: S101 - asked for in the constructor
         counts = self.metrics.per_image.gather()

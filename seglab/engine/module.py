@@ -29,6 +29,7 @@ from seglab.engine.micro_batch import MicroBatcher
 from seglab.engine.whole_batch import WholeBatchLoss, WholeBatchLosses
 from seglab.losses import WeightedSum
 from seglab.losses.pixels import safe_divide
+from seglab.metrics.names import MIOU_PRESENT, metric_key
 from seglab.models import Segmenter
 from seglab.optim import ScheduledLR
 
@@ -45,7 +46,7 @@ class StepSettings:
     seed: int = 0
     gradient_clip: float | None = None
     memory_format: torch.memory_format = torch.contiguous_format
-    monitor: str = "val/miou"
+    monitor: str = metric_key("val", MIOU_PRESENT)
     whole_batch_losses: WholeBatchLosses = "approximate"
 
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from torch import nn
 
-from seglab.analysis.tables import frame_rows, rich_table
+from seglab.analysis.tables import format_cell, frame_rows, rich_table
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError, DataError
 from seglab.core.targets import parse_targets, require_classes
@@ -209,7 +209,7 @@ def _tell(
         ("confidence", ("ece", "ece_classwise", "ece_calibrated", "temperature", "aurc")),
     )
     for label, names in lines:
-        parts = [f"{name} {metrics[f'{split}/{name}']:.4f}" for name in names
+        parts = [f"{name} {format_cell(metrics[f'{split}/{name}'], 4)}" for name in names
                  if f"{split}/{name}" in metrics]  # fmt: skip
         if parts:
             console.print(f"{label}: {', '.join(parts)}", highlight=False)

@@ -111,8 +111,9 @@ def run_corruptions(
             finally:
                 module.corrupt = None
             rows.append(_row(name, severity, result, base))
-        kept = rows[-1]["relative"]
-        console.print(f"{name}: severity {severity} keeps {kept:.0%} of the mIoU", highlight=False)
+        kept = float(rows[-1]["relative"])  # type: ignore[arg-type]
+        share = "- (undefined)" if math.isnan(kept) else f"{kept:.0%}"
+        console.print(f"{name}: severity {severity} keeps {share} of the mIoU", highlight=False)
     return pd.DataFrame(rows)
 
 

@@ -34,9 +34,14 @@ class ScheduledLR:
     needs_monitor: bool = False
 
     def step_epoch(self, score: float) -> None:
-        """Step a schedule of epochs; `score` is the monitored one, which only some look at."""
+        """Step a schedule of epochs; `score` is the monitored one, which only some look at.
+
+        A plateau passes over a validation whose score is NaN: it is no improvement, and counts no
+        patience either.
+        """
         if isinstance(self.scheduler, ReduceLROnPlateau):
-            self.scheduler.step(score)
+            if not math.isnan(score):
+                self.scheduler.step(score)
         else:
             self.scheduler.step()
 
@@ -209,7 +214,8 @@ class Plateau:
     Args:
         mode: `max` where more is better, `min` where less is.
         factor: What the rate is multiplied by, in (0, 1).
-        patience: Validations without improvement that are let pass.
+        patience: Validations without improvement that are let pass; an undefined score (NaN) counts
+            as none.
         threshold: Least improvement that counts, in units of the score.
         min_lr: The rate never falls below this.
     """

@@ -171,6 +171,17 @@ def test_plateau_waits_for_its_patience():
     assert rates == pytest.approx([1.0, 1.0, 1.0, 0.1, 0.1, 0.1])
 
 
+def test_plateau_passes_over_validations_without_a_score():
+    optimizer = make_optimizer(1.0)
+    scheduled = build_scheduler(optimizer, "plateau", 100, 10, mode="max", factor=0.1, patience=1)
+    rates = []
+    for score in (math.nan, 0.5, math.nan, math.nan, math.nan, 0.4, math.nan, 0.4):
+        scheduled.step_epoch(score)
+        rates.append(optimizer.param_groups[0]["lr"])
+    # Two validations without gain exceed a patience of one; those without a score are none.
+    assert rates == pytest.approx([1.0] * 7 + [0.1])
+
+
 def test_plateau_in_min_mode_with_a_least_rate_and_resume():
     optimizer = make_optimizer(1.0)
     options = {"mode": "min", "factor": 0.1, "patience": 0, "min_lr": 0.05}

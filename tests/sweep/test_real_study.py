@@ -74,7 +74,7 @@ def test_a_study_from_the_first_trial_to_the_test_split(tmp_path: Path) -> None:
     assert [one["seed"] for one in protocol["confirm"]] == [1, 2]
     assert all("test/miou" in one["test"] for one in protocol["confirm"])
     best = trials.set_index("number").loc[protocol["winner"]]
-    assert protocol["best_value"] == pytest.approx(best["val/miou"])
+    assert protocol["best_value"] == pytest.approx(best["val/miou_present"])
     assert "is the best of 3 trials, so it is optimistic" in done.stdout
     for name in ("history", "timeline"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 5000
@@ -99,7 +99,7 @@ def test_a_study_from_the_first_trial_to_the_test_split(tmp_path: Path) -> None:
     )  # fmt: skip
     assert rerun.returncode == 0, rerun.stderr
     (repeated,) = find_runs(tmp_path / "again")
-    assert metrics(repeated)["val/miou"] == pytest.approx(protocol["best_value"], abs=1e-12)
+    assert metrics(repeated)["val/miou_present"] == pytest.approx(protocol["best_value"], abs=1e-12)
 
 
 @pytest.mark.slow
@@ -127,7 +127,7 @@ def test_a_killed_study_gives_the_scores_of_one_that_was_not(tmp_path: Path) -> 
     again = train(tmp_path / "killed", *words)
     assert again.returncode == 0, again.stdout + again.stderr
     scores = [
-        load_trials(tmp_path / name / "e" / "default").set_index("number")["val/miou"]
+        load_trials(tmp_path / name / "e" / "default").set_index("number")["val/miou_present"]
         for name in ("whole", "killed")
     ]
     assert scores[0].to_dict() == scores[1].to_dict()

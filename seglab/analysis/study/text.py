@@ -189,7 +189,9 @@ def _test(protocol: Protocol) -> Iterator[str]:
         yield "The test split was not touched."
         return
     if "mean" in test:
-        scores = f"{protocol.get('test_metric', 'test')} {test['mean']:.4f}{_interval(test, 'low', 'high')}"
+        # Undefined where no pixel of test has a class; a file holds null then.
+        mean = f"{test['mean']:.4f}" if _is_number(test["mean"]) else "undefined"
+        scores = f"{protocol.get('test_metric', 'test')} {mean}{_interval(test, 'low', 'high')}"
     else:
         scores = ", ".join(
             f"{name} {value:.4f}" for name, value in test.items() if _is_number(value)
