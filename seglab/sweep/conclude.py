@@ -15,6 +15,7 @@ import optuna
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
+from seglab.config.grammar import literal_word
 from seglab.core.errors import ConfigError, TrainingError
 from seglab.core.files import hash_json, write_text
 from seglab.runs.locate import RECORD_FILE
@@ -28,7 +29,7 @@ from seglab.runs.study import (
     all_there_are,
     open_study,
 )
-from seglab.sweep.best import folders_of, write_best
+from seglab.sweep.best import folders_of, repeat_command, write_best
 from seglab.sweep.cluster import Workers
 from seglab.sweep.grid import grid_plan
 from seglab.sweep.protocol import (
@@ -93,9 +94,10 @@ def conclude_study(sweep: Sweep, workers: Workers, console: Console) -> None:
         _tell_exhausted(one)
         winners = _winners(one)
         if not winners:
+            logs = f" and in the logs in {folder.trials_dir}" if folder.trials_dir.is_dir() else ""
             raise TrainingError(
                 f"no trial of {folder.path} finished, so there is no best one; their errors are in "
-                f"{folder.trials_csv.name} and in the logs in {folder.trials_dir}"
+                f"{folder.trials_csv.name}{logs}"
             )
         for winner in winners[:_MOST_OF_A_FRONT]:
             _leave_configuration(one, winner)
@@ -150,10 +152,8 @@ def _leave_configuration(one: _Concluding, winner: _Winner) -> None:
     except ConfigError as error:
         log.warning("the configuration of trial %d is not left as a file: %s", trial.number, error)
         return
-    one.console.print(
-        f"best    seglab train --config-dir {one.folder.best_dir} experiment={path.stem}",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    again = repeat_command(one.folder.best_dir, path.stem)
+    one.console.print(f"best    {again}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _considered(one: _Concluding) -> int:
@@ -235,8 +235,8 @@ def _test_once(one: _Concluding, trial: FrozenTrial) -> dict[str, float] | None:
     if not has_test(run):
         return None
     words = [
-        f"run={run}", "data.split=test", "suite=scores", "logger.wandb.mode=disabled",
-        f"hydra.run.dir={target}",
+        literal_word("run", run), "data.split=test", "suite=scores", "logger.wandb.mode=disabled",
+        literal_word("hydra.run.dir", target),
     ]  # fmt: skip
     command = [sys.executable, "-m", "seglab.cli", "evaluate", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -253,7 +253,7 @@ def _write(one: _Concluding) -> None:
     write_trials_csv(one.folder)
     write_figures(one.folder)
     write_text(report, study_report(one.folder, one.folder.read_protocol()))
-    one.console.print(f"report  {report}", highlight=False, soft_wrap=True)
+    one.console.print(f"report  {report}", markup=False, highlight=False, soft_wrap=True)
 
 
 def import_ahead() -> None:

@@ -65,8 +65,8 @@ def run_sweep(launcher: Launcher, arguments: Sequence[str]) -> list[list[JobRetu
     sweep = Sweep(application, plan, folder.path, words)
     there = start_study(sweep, arguments)
     console.print(
-        f"study   {folder.path}{' (taken up again)' if there else ''}", highlight=False,
-        soft_wrap=True,
+        f"study   {folder.path}{' (taken up again)' if there else ''}", markup=False,
+        highlight=False, soft_wrap=True,
     )  # fmt: skip
     settings = settings_in(plan)
     if settings is not None and settings < (node["n_trials"] or 0):

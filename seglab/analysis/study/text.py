@@ -21,6 +21,7 @@ from seglab.analysis.study.wording import joined, number, plural
 from seglab.analysis.study.write import drawings
 from seglab.analysis.tables import Cell, Row, markdown_table
 from seglab.analysis.times import format_runtime
+from seglab.core.shell import shell_command
 from seglab.runs.study import StudyFolder, all_there_are
 
 Protocol = Mapping[str, Any]
@@ -75,7 +76,11 @@ def asked_sentences(view: StudyView) -> list[str]:
     sentences = [f"To find: {goals}{budget} ({means})."]
     words = view.asked.get("words") or []
     if words:
-        sentences.append(f"Asked for with `seglab train -m {' '.join(map(str, words))}`.")
+        typed = shell_command("seglab", "train", "-m", *words)
+        # A fence of two, as a word may hold the sign.
+        sentences.append(
+            f"Asked for with `` {typed} ``." if "`" in typed else f"Asked for with `{typed}`."
+        )
     if view.warm:
         sentences.append(
             f"The sampler was told of {view.warm} trials of other studies; they count nowhere below."
