@@ -18,6 +18,8 @@ from seglab.core.errors import ConfigError
 from seglab.core.shell import shell_command
 
 _KEY = re.compile(r"\+{0,2}[\w.@/]+")
+# What bash would take for something else between double quotes.
+_NOT_IN_DOUBLE = re.compile(r"[\"$`!\n]|\\(?!')")
 # Of a long range only the first values and the last are tried.
 _MAX_ALTERNATIVES = 32
 _LONGEST_RANGE = 10_000
@@ -153,7 +155,7 @@ def _looks_like_path(text: str) -> bool:
 def _typed(word: str) -> str:
     """Return a word as it is typed in bash: in double quotes where they do, as they read best."""
     key, _, text = word.partition("=")
-    return shell_command(word) if set(text) & set('"$`\\!\n') else f'{key}="{text}"'
+    return shell_command(word) if _NOT_IN_DOUBLE.search(text) else f'{key}="{text}"'
 
 
 def _alternatives(override: Override, typed: str) -> Iterator[str]:
