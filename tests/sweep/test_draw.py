@@ -10,12 +10,14 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from seglab.analysis.study import best_trials, read_study, study_report, study_summary
 from seglab.core.errors import ConfigError
 from seglab.runs.study import ERROR, EXHAUSTED, StudyFolder, open_study
 from seglab.sweep.draw import untried
 from seglab.sweep.ledger import Ledger, Outcome
 from seglab.sweep.plan import StudyPlan
 from seglab.sweep.space import parse_space, suggest
+from seglab.sweep.tally import Best, Scored
 
 Make = Callable[..., StudyPlan]
 RANDOM = {"_target_": "optuna.samplers.RandomSampler"}
@@ -186,6 +188,36 @@ def test_settings_that_only_look_endless_run_out(folder: StudyFolder, make_plan:
     assert not ledger.is_open()
     # One trial found that out.
     assert ledger.counts() == replace(ledger.counts(), finished=2, failed=1, budget=3)
+
+
+def test_a_lucky_seed_does_not_make_the_best_setting(folder: StudyFolder, make_plan: Make) -> None:
+    score = {1e-3: (0.5, 0.5, 0.9), 2e-3: (0.7, 0.7, 0.7)}
+    space = {**LR, "seed": "choice(0, 1, 2)"}
+    plan = make_plan(n_trials=9, sampler=RANDOM, space=space)
+    facts = {"space": space, "n_trials": 9}
+    folder.write({**folder.read(), **facts})
+    ledger = _ledger(folder, plan)
+    best = Best(plan.objectives)
+    while (claim := ledger.claim("cpu 0")) is not None:
+        params = claim.trial.params
+        value = score[params["lr"]][params["seed"]]
+        best.add(Scored(claim.number, (value,), tuple(claim.words)))
+        ledger.tell(claim, Outcome("finished", [value]))
+    view = read_study(folder)
+    assert (view.budget, view.exhausted) == (6, True)
+    trials = view.trials
+    firsts = trials[trials["repeat_of"].isna()].set_index("params.lr")["number"]
+    assert [len(trials), len(firsts)] == [6, 2]
+    for row in trials.dropna(subset="repeat_of").to_dict("records"):
+        assert row["repeat_of"] == firsts[row["params.lr"]]
+    summary = study_summary(view)
+    assert (summary.best, summary.best_of) == (firsts[2e-3], 3)
+    assert summary.best_value == pytest.approx(0.7)
+    assert best_trials(view)["val/miou"].tolist() == pytest.approx([0.7, 1.9 / 3])
+    assert [one.number for one in best.trials] == [firsts[2e-3]]
+    text = study_report(folder)
+    assert "6 settings are all there are, 9 trials were asked for" in text
+    assert "val/miou 0.7000, the mean of 3 seeds" in text
 
 
 def test_what_cannot_be_gone_through_says_so(make_plan: Make) -> None:
