@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,12 +138,17 @@ def setting_of(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(word for word in words if word.lstrip("+").partition("=")[0] != SEED))
 
 
-def all_there_are(settings: int, asked: int | None) -> str:
-    """Say that a study has no more settings to try, and what to do for more trials."""
-    return (
-        f"{settings} settings are all there are, {asked} trials were asked for (study.n_trials); to train "
-        "each with several seeds give them too, such as seed=0,1,2"
-    )
+def all_there_are(settings: int, asked: int, searched: Collection[str]) -> str:
+    """Say that a study has no more settings to try, and what to do for more trials.
+
+    Args:
+        settings: How many there are.
+        asked: Trials asked for.
+        searched: Keys of the space.
+    """
+    said = f"{settings} settings are all there are, {asked} trials were asked for (study.n_trials)"
+    hint = "; to train each with several seeds give them too, such as seed=0,1,2"
+    return said if SEED in searched else said + hint
 
 
 def open_study(folder: StudyFolder | str | Path, storage: str | None = None) -> optuna.Study:

@@ -112,7 +112,8 @@ def _tell_exhausted(one: _Concluding) -> None:
     plan, ended = one.sweep.plan, _considered(one)
     exhausted = one.study.user_attrs.get(EXHAUSTED) == hash_json(plan.space)
     if exhausted and settings_in(plan) is None and ended < plan.n_trials:
-        one.console.print(all_there_are(ended, plan.n_trials), highlight=False, soft_wrap=True)
+        said = all_there_are(ended, plan.n_trials, plan.space)
+        one.console.print(said, highlight=False, soft_wrap=True)
 
 
 def _winners(one: _Concluding) -> list[_Winner]:

@@ -70,7 +70,8 @@ def run_sweep(launcher: Launcher, arguments: Sequence[str]) -> list[list[JobRetu
     )  # fmt: skip
     settings = settings_in(plan)
     if settings is not None and settings < (node["n_trials"] or 0):
-        console.print(all_there_are(settings, node["n_trials"]), highlight=False, soft_wrap=True)
+        said = all_there_are(settings, node["n_trials"], plan.space)
+        console.print(said, highlight=False, soft_wrap=True)
     with open_workers(launcher.place, application.config, launcher.options) as workers:
         import_ahead()
         workers.run(sweep, console)

@@ -99,7 +99,8 @@ def happened_sentences(view: StudyView, summary: StudySummary) -> list[str]:
     of = "" if summary.budget is None else f" of {summary.budget}"
     said = [f"{summary.ended}{of} trials ended: {counted}."]
     if view.budget is not None and view.budget < view.asked["n_trials"]:
-        said.append(f"{all_there_are(view.budget, view.asked['n_trials'])}.")
+        searched = view.asked.get("space") or ()
+        said.append(f"{all_there_are(view.budget, view.asked['n_trials'], searched)}.")
     repeats = view.trials["repeat_of"].notna().sum()
     if repeats:
         said.append(
