@@ -132,8 +132,10 @@ def _confirmed(folder: StudyFolder, metric: str, seed: int, run_dir: Path) -> di
 
 def sentence(content: dict[str, Any]) -> str:
     """Return what may be said of the winner, in a sentence or two."""
+    of = content.get("best_of", 1)
+    mean = f" (mean of {of} seeds)" if of > 1 else ""
     said = (
-        f"{content['metric']} {content['best_value']:.4f} of trial {content['winner']} is the best of "
+        f"{content['metric']} {content['best_value']:.4f}{mean} of trial {content['winner']} is the best of "
         f"{content['trials_considered']} trials, so it is optimistic"
     )
     count = len(content["confirm"])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from seglab.analysis.study import load_trials
+from seglab.config.grammar import literal_word
 from seglab.runs import RunRecord, load_runs
 from seglab.runs.locate import find_runs
 
@@ -35,9 +36,8 @@ def train(runs: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def command(runs: Path, *words: str) -> list[str]:
     flags = [word for word in words if word.startswith(("-", "/"))]
     rest = [word for word in words if word not in flags]
-    return [
-        sys.executable, "-m", "seglab.cli", "train", *flags, *TINY, *rest, f"paths.runs_dir={runs}",
-    ]  # fmt: skip
+    place = literal_word("paths.runs_dir", runs)
+    return [sys.executable, "-m", "seglab.cli", "train", *flags, *TINY, *rest, place]
 
 
 def metrics(run_dir: Path) -> dict[str, float]:
@@ -54,9 +54,10 @@ def test_a_study_from_the_first_trial_to_the_test_split(tmp_path: Path) -> None:
         "study.confirm=2",
         "hydra.launcher.workers=2",
     )
-    done = train(tmp_path, *words)
+    runs = tmp_path / "Mu\u0308 (1)" / "v=2, new: #&'\";!~[x]{y}$z%d"
+    done = train(runs, *words)
     assert done.returncode == 0, done.stdout + done.stderr
-    folder = tmp_path / "e" / "default"
+    folder = runs / "e" / "default"
 
     trials = load_trials(folder)
     assert set(trials["state"]) <= {"finished", "pruned"}
@@ -82,13 +83,13 @@ def test_a_study_from_the_first_trial_to_the_test_split(tmp_path: Path) -> None:
     assert "touched" in (folder / "report.md").read_text()
 
     # The same words again change nothing.
-    again = train(tmp_path, *words)
+    again = train(runs, *words)
     assert again.returncode == 0, again.stderr
     assert (
         json.loads((folder / "protocol.json").read_text())["test_touched"]
         == (protocol["test_touched"])
     )
-    assert len(find_runs(tmp_path)) == 5
+    assert len(find_runs(runs)) == 5
 
     # The best configuration is one that trains to the same score.
     (path,) = (folder / "best" / "experiment").glob("*.yaml")
