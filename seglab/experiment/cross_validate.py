@@ -21,6 +21,7 @@ from seglab.experiment.leak_report import report_leak
 from seglab.experiment.parts import open_dataset_of, open_manifest_of, with_absolute_paths
 from seglab.experiment.plain import plain
 from seglab.experiment.records import JOINED, finishing, start_record
+from seglab.experiment.same_data import require_same_data, require_same_data_as_other_trials
 from seglab.experiment.train import (
     TrainResult,
     only_writer,
@@ -133,6 +134,8 @@ def _run(
 
 def _plan(cfg: DictConfig, record: RunRecord, console: Console) -> FoldPlan:
     manifest = open_manifest_of(cfg)
+    require_same_data(record, manifest, "start anew")
+    require_same_data_as_other_trials(record, manifest)
     plan = plan_folds(cfg, manifest)
     if (record.run_dir / FOLDS_FILE).is_file():
         _require_same_plan(plan, FoldPlan.read(record.run_dir), record)
