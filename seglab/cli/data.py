@@ -172,11 +172,15 @@ def _import_into(
     name: str,
     options: dict[str, Any],
 ) -> int:
+    from seglab.data.describe import repeated_images
     from seglab.data.importers import import_dataset
 
     manifest = import_dataset(importer, root, out, name, options, on_error=args.on_error)
     splits = ", ".join(f"{split} {count}" for split, count in manifest.splits().items() if count)
     sys.stdout.write(f"{out}: {splits}; fingerprint {manifest.fingerprint}\n")
+    repeated = repeated_images(manifest)
+    if repeated is not None:
+        sys.stdout.write(f"Warning: {repeated}\n")
     return 0
 
 

@@ -22,6 +22,7 @@ from seglab.experiment.monitor import require_defined_in_folds
 from seglab.experiment.parts import open_dataset_of, open_manifest_of, with_absolute_paths
 from seglab.experiment.plain import plain
 from seglab.experiment.records import JOINED, finishing, start_record
+from seglab.experiment.same_data import require_same_data, require_same_data_as_other_trials
 from seglab.experiment.train import (
     TrainResult,
     only_writer,
@@ -134,6 +135,8 @@ def _run(
 
 def _plan(cfg: DictConfig, record: RunRecord, console: Console) -> FoldPlan:
     manifest = open_manifest_of(cfg)
+    require_same_data(record, manifest, "start anew")
+    require_same_data_as_other_trials(record, manifest)
     plan = plan_folds(cfg, manifest)
     require_defined_in_folds(cfg, plan, manifest)
     if (record.run_dir / FOLDS_FILE).is_file():

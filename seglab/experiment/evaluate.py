@@ -11,7 +11,7 @@ from torch import nn
 
 from seglab.analysis.tables import format_cell, frame_rows, rich_table
 from seglab.config.validate import require_valid
-from seglab.core.errors import ConfigError, DataError
+from seglab.core.errors import ConfigError
 from seglab.core.targets import parse_targets, require_classes
 from seglab.data.manifest import Manifest
 from seglab.engine.plan import inspect_device
@@ -22,7 +22,13 @@ from seglab.engine.trainer import LoopSettings, apply_threads, build_trainer
 from seglab.experiment.gallery import write_gallery
 from seglab.experiment.initial_weights import forget_sources
 from seglab.experiment.intervals import cost_of, score_sentence
-from seglab.experiment.members import Member, load_model, members_of, require_unseen
+from seglab.experiment.members import (
+    Member,
+    load_model,
+    members_of,
+    require_unseen,
+    training_images_in,
+)
 from seglab.experiment.parts import (
     Dataset,
     build_datamodule,
@@ -32,6 +38,7 @@ from seglab.experiment.parts import (
 )
 from seglab.experiment.plain import plain
 from seglab.experiment.predictors import build_predictor, take_same_images
+from seglab.experiment.same_data import require_same_data
 from seglab.experiment.suite import (
     SuiteResult,
     draw_suite,
@@ -147,8 +154,11 @@ def _score(
     apply_threads(plan)
     trained_on = Manifest.read(source.run_dir / "manifest")
     opened = open_dataset_of(run_cfg)
-    _require_comparable(cfg, trained_on, opened)
+    _require_comparable(cfg, source, trained_on, opened)
     require_unseen(members, opened.manifest, cfg.data.split)
+    known = training_images_in(trained_on, opened.manifest, cfg.data.split)
+    if known is not None:
+        console.print(f"warning: {known}", markup=False, highlight=False, soft_wrap=True)
     dataset = replace(opened, trained_on=trained_on)
     module = build_module(run_cfg, dataset, plan, steps_per_epoch=1)
     models = [load_model(member, dataset.labels.num_classes, plan) for member in members]
@@ -223,7 +233,9 @@ def _tell(
         console.print(rich_table(shown, "slices", footer=False))
 
 
-def _require_comparable(cfg: DictConfig, trained_on: Manifest, dataset: Dataset) -> None:
+def _require_comparable(
+    cfg: DictConfig, source: RunRecord, trained_on: Manifest, dataset: Dataset
+) -> None:
     require_classes(parse_targets(targets_of(cfg)), dataset.labels.class_names)
     names, own = dataset.labels.class_names, trained_on.labels.class_names
     if names != own:
@@ -231,9 +243,10 @@ def _require_comparable(cfg: DictConfig, trained_on: Manifest, dataset: Dataset)
             f"data: the run knows the classes {', '.join(own)}; {dataset.manifest.name} has "
             f"{', '.join(names)}. Only data with the same classes in the same order can be scored"
         )
-    if cfg.data.importer == "run" and dataset.manifest.fingerprint != trained_on.fingerprint:
-        raise DataError(
-            f"the data of the run changed since the training: fingerprint "
-            f"{trained_on.fingerprint} then, {dataset.manifest.fingerprint} now. Score it as other "
-            f"data (data={cfg.data.get('name', 'NAME')} data.root=...) if that is meant"
+    if cfg.data.importer == "run":
+        now = dataset.manifest
+        choice = f"data={now.provenance.get('importer', 'folder')} data.root='{now.root}'"
+        remedy = (
+            f"score the run on them as on other data ({choice}, with the options of the import)"
         )
+        require_same_data(source, now, remedy)

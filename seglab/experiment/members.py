@@ -104,6 +104,24 @@ def require_unseen(members: Sequence[Member], scored: Manifest, split: str) -> N
         )
 
 
+def training_images_in(trained_on: Manifest, scored: Manifest, split: str) -> str | None:
+    """Return a sentence on images of a held-out split that were trained on; None without any.
+
+    Args:
+        trained_on: What the scored run saw.
+        scored: The scored data.
+        split: The scored split; of `train` they are asked for by name.
+    """
+    images = scored.split(split)["sha256"].dropna()
+    known = images.isin(trained_on.split("train")["sha256"].dropna())
+    if split == "train" or not known.any():
+        return None
+    return (
+        f"{int(known.sum())} of {len(images)} images of split '{split}' are byte for byte images "
+        "the run was trained on, so scores look better than on new data"
+    )
+
+
 def load_model(member: Member, num_classes: int, plan: ExecutionPlan) -> Segmenter:
     """Build the network of a run with its trained weights, in evaluation mode.
 

@@ -13,8 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from seglab.config.validate import require_valid
-from seglab.core.errors import ConfigError, DataError
+from seglab.core.errors import ConfigError
 from seglab.core.trial import TrialChannel, TrialPrunedError
+from seglab.data.describe import repeated_images
 from seglab.engine.checkpoint import LAST, read_checkpoint
 from seglab.engine.plan import Device, ExecutionPlan
 from seglab.engine.progress import open_console
@@ -32,6 +33,7 @@ from seglab.experiment.parts import (
     with_absolute_paths,
 )
 from seglab.experiment.records import extend, finishing, require_longer, start_record
+from seglab.experiment.same_data import require_same_data, require_same_data_as_other_trials
 from seglab.experiment.summary import conclude
 from seglab.experiment.views import make_view, start_view
 from seglab.runs import RunRecord
@@ -161,6 +163,7 @@ def fit_rank(run_dir: Path) -> None:
     plan, _ = _plan(cfg, record)
     apply_threads(plan)
     dataset = open_dataset_of(cfg)
+    require_same_data(record, dataset.manifest, "start a new run")
     checkpoint = record.checkpoints_dir / LAST if record.read()["resumed"] else None
     resume_from = checkpoint if checkpoint and checkpoint.is_file() else None
     if resume_from is not None:
@@ -255,12 +258,8 @@ def _announce(
     record: RunRecord, dataset: Dataset, plan: ExecutionPlan, device: Device,
     console: Console,
 ) -> None:  # fmt: skip
-    trained_on = record.read()["dataset_fingerprint"]
-    if trained_on not in (None, dataset.manifest.fingerprint):
-        raise DataError(
-            f"the data changed since the run started: fingerprint {trained_on} then, "
-            f"{dataset.manifest.fingerprint} now; put it back, or start a new run"
-        )
+    require_same_data(record, dataset.manifest, "start a new run")
+    require_same_data_as_other_trials(record, dataset.manifest)
     dataset.manifest.write(record.run_dir / "manifest")
     record.update(
         dataset_fingerprint=dataset.manifest.fingerprint,
@@ -273,6 +272,9 @@ def _announce(
         f"data {dataset.manifest.name} ({counts}; {dataset.labels.num_classes} classes)",
         highlight=False,
     )
+    repeated = repeated_images(dataset.manifest)
+    if repeated is not None:
+        console.print(f"warning: {repeated}", markup=False, highlight=False, soft_wrap=True)
     console.print(plan.sentence(), highlight=False, soft_wrap=True)
 
 
