@@ -11,8 +11,10 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from seglab.core.files import atomic_path
 
@@ -32,6 +34,8 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False,
     "lines.linewidth": 1.6, "legend.frameon": False, "figure.facecolor": "white",
     "hatch.linewidth": 0.6, "svg.fonttype": "none", "pdf.fonttype": 42,
+    # Names of classes and values of parameters are no formulas, whatever stands between dollars.
+    "text.parse_math": False,
 }  # fmt: skip
 
 
@@ -56,6 +60,18 @@ def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
     with styled(), atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=dpi, format=path.suffix.lstrip("."))
     return path
+
+
+def log_scale(axis: Axis) -> None:
+    """Make an axis logarithmic, its numbers written without a formula: 0.001 rather than 10^-3."""
+    (axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale)("log")
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def legend_label(name: str) -> str:
+    """Return a name for a legend: matplotlib leaves out what begins with an underscore."""
+    return f" {name}" if name.startswith("_") else name
 
 
 def bare(axes: Axes) -> None:

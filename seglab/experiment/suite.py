@@ -19,6 +19,7 @@ from seglab.analysis.evaluations import corruptions_figure, reliability, slices_
 from seglab.analysis.style import save_figure
 from seglab.augment.corruptions import CORRUPTIONS, corrupt
 from seglab.core.files import atomic_path
+from seglab.core.terminal import say
 from seglab.data.datamodule import SegDataModule
 from seglab.engine.evaluation import EvalResult, Observer
 from seglab.engine.module import SegmentationModule
@@ -110,7 +111,7 @@ def run_corruptions(
                 module.corrupt = None
             rows.append(_row(name, severity, result, base))
         kept = rows[-1]["relative"]
-        console.print(f"{name}: severity {severity} keeps {kept:.0%} of the mIoU", highlight=False)
+        say(console, f"{name}: severity {severity} keeps {kept:.0%} of the mIoU")
     return pd.DataFrame(rows)
 
 

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from seglab.core.errors import ConfigError, TrainingError
 from seglab.core.files import write_text
+from seglab.core.terminal import say, say_heading
 from seglab.runs.locate import RECORD_FILE
 from seglab.runs.study import RUN_DIR, WARM, WORDS, StudyFolder, open_study
 from seglab.sweep.best import folders_of, write_best
@@ -114,10 +115,10 @@ def _leave_configuration(one: _Concluding, trial: FrozenTrial) -> None:
     except ConfigError as error:
         log.warning("the configuration of trial %d is not left as a file: %s", trial.number, error)
         return
-    one.console.print(
+    say(
+        one.console,
         f"best    seglab train --config-dir {one.folder.best_dir} experiment={path.stem}",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    )
 
 
 def _considered(one: _Concluding) -> int:
@@ -151,7 +152,7 @@ def _confirm(one: _Concluding, trial: FrozenTrial) -> None:
     elif plan.test:
         tested = _test_once(one, trial)
     content = write_protocol(one.folder, plan.objectives[0].metric, winner, runs, tested)
-    one.console.print(sentence(content), highlight=False)
+    say(one.console, sentence(content))
 
 
 def _train_anew(one: _Concluding, trial: FrozenTrial) -> dict[int, Path]:
@@ -161,7 +162,7 @@ def _train_anew(one: _Concluding, trial: FrozenTrial) -> dict[int, Path]:
     folders = confirm_dirs(one.folder, trial.number, seed, sweep.plan.confirm)
     missing = [seed for seed, path in folders.items() if finished_metrics(path) is None]
     if missing:
-        one.console.rule(f"trial {trial.number} anew with {len(missing)} seeds")
+        say_heading(one.console, f"trial {trial.number} anew with {len(missing)} seeds")
         place = StudyFolder(one.folder.path / "confirm" / f"{trial.number:04d}-{min(missing)}")
         jobs = [
             [*trial.user_attrs[WORDS], f"seed={seed}", *places(folders[seed])]
@@ -203,7 +204,7 @@ def _write(one: _Concluding) -> None:
     write_trials_csv(one.folder)
     write_figures(one.folder)
     write_text(report, study_report(one.folder, one.folder.read_protocol()))
-    one.console.print(f"report  {report}", highlight=False, soft_wrap=True)
+    say(one.console, f"report  {report}")
 
 
 def import_ahead() -> None:
