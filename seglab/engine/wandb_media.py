@@ -48,12 +48,12 @@ def overlay(sample: SamplePrediction, class_names: Sequence[str], ignore_index: 
 def table(rows: Sequence[Mapping[str, Any]], folder: Path) -> wandb.Table:
     """Return rows as a table; columns are the union of keys, undefined numbers are empty.
 
-    Text that ends in .png is the picture of that name in `folder`.
+    Text that names a .png file in `folder` is that picture.
     """
     import wandb
 
     def cell(value: Any) -> Any:
-        if isinstance(value, str) and value.endswith(".png"):
+        if isinstance(value, str) and value.endswith(".png") and (folder / value).is_file():
             return wandb.Image(str(folder / value))
         return str(value) if isinstance(value, list | np.ndarray) else _cell(value)
 
