@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from seglab.core.errors import ConfigError
 from seglab.core.files import atomic_path
 
 # Okabe and Ito (2008), "Color universal design": told apart with every kind of colour blindness.
@@ -23,6 +24,8 @@ BLUE, ORANGE, GREEN, PINK, SKY, YELLOW = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00",
 )  # fmt: skip
 INK, MUTED, PALE = "#222222", "#6b6b6b", "#dddddd"
+
+_KINDS = ("png", "pdf", "svg", "jpg")
 
 Layout = Literal["constrained", "compressed"] | None
 
@@ -56,9 +59,15 @@ def styled() -> Any:
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
-    """Write a figure in one step; the suffix (.png, .pdf, .svg) says as what. Returns the path."""
+    """Write a figure in one step; the suffix says as what. Returns the path.
+
+    Raises:
+        ConfigError: There is no such kind of figure.
+    """
+    if path.suffix.lstrip(".").lower() not in _KINDS:
+        raise ConfigError(f"expected a figure ending in .{', .'.join(_KINDS)}, got '{path}'")
     with styled(), atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=dpi, format=path.suffix.lstrip("."))
+        figure.savefig(temporary, dpi=dpi, format=path.suffix.lstrip(".").lower())
     return path
 
 
