@@ -59,7 +59,7 @@ def table(rows: Sequence[Mapping[str, Any]], folder: Path) -> wandb.Table:
 
     columns = list(dict.fromkeys(key for row in rows for key in row))
     data = [[cell(row.get(column)) for column in columns] for row in rows]
-    return wandb.Table(columns=columns, data=data)
+    return _whole_table(columns, data)
 
 
 def confusion_objects(confusion: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def confusion_objects(confusion: np.ndarray, class_names: Sequence[str]) -> dict
         for i, j in np.argwhere(confusion > 0)
     ]
     columns = ["target", "prediction", "pixels", "share_of_target"]
-    objects: dict[str, Any] = {"table": wandb.Table(columns=columns, data=rows)}
+    objects: dict[str, Any] = {"table": _whole_table(columns, rows)}
     if len(class_names) <= _MAX_CHART_CLASSES:
         cells = [
             [target, prediction, int(confusion[i, j])]
@@ -95,6 +95,15 @@ def confusion_objects(confusion: np.ndarray, class_names: Sequence[str]) -> dict
             {"title": "Confusion matrix (pixels)"},
         )
     return objects
+
+
+def _whole_table(columns: list[str], rows: list[list[Any]]) -> wandb.Table:
+    """Return a table that is logged with all its rows: W&B cuts off what is beyond 10000."""
+    import wandb
+
+    # The one way there is: the limit belongs to the class, and is looked up when the table is logged.
+    wandb.Table.MAX_ROWS = max(wandb.Table.MAX_ROWS, len(rows))
+    return wandb.Table(columns=columns, data=rows)
 
 
 def _cell(value: Any) -> Any:
