@@ -30,6 +30,7 @@ from seglab.analysis.style import (
     SKY,
     YELLOW,
     bare,
+    legend_label,
     new_figure,
     styled,
 )
@@ -140,8 +141,9 @@ def corruptions_figure(eval_run: RunLike, title: str = "") -> Figure:
         colours = (ORANGE, BLUE, GREEN, PINK, SKY, YELLOW)
         for number, name in enumerate(worst_first):
             rows = pd.concat([clean, frame[frame["corruption"] == name]]).sort_values("severity")
-            axes.plot(rows["severity"], rows["miou"], marker="o", markersize=3.5, label=str(name),
-                      color=colours[number % 6], linestyle="-" if number < 6 else "--")  # fmt: skip
+            axes.plot(rows["severity"], rows["miou"], marker="o", markersize=3.5,
+                      label=legend_label(str(name)), color=colours[number % 6],
+                      linestyle="-" if number < 6 else "--")  # fmt: skip
         axes.set_xlabel("severity")
         axes.set_ylabel("mIoU")
         axes.set_ylim(bottom=0.0)

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rich.table import Table
-
 from seglab.analysis.tables import UNDEFINED, Row
 from seglab.analysis.tables import markdown_table as _markdown
 from seglab.analysis.tables import rich_table as _rich
 from seglab.core.targets import COSTS, Target, parse_targets
+from seglab.core.terminal import PlainTable
 from seglab.runs import RunRecord
 
 Judged = Literal[
@@ -168,7 +167,7 @@ def markdown_table(outcomes: Sequence[Outcome]) -> str:
     return _markdown(outcome_rows(outcomes)) if outcomes else ""
 
 
-def rich_table(outcomes: Sequence[Outcome], title: str = "objective") -> Table:
+def rich_table(outcomes: Sequence[Outcome], title: str = "objective") -> PlainTable:
     """Return the outcomes as a table for the terminal."""
     return _rich(outcome_rows(outcomes), title, footer=False)
 

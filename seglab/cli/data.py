@@ -189,13 +189,18 @@ def _preview(args: argparse.Namespace) -> int:
 
     from seglab.augment.preview import PreviewOptions, PreviewSample, preview_grid
     from seglab.augment.spec import AugmentSpec
+    from seglab.core.files import atomic_path
 
+    kind = Image.registered_extensions().get(args.output.suffix.lower())
+    if kind not in Image.SAVE:
+        raise ConfigError(f"--output: expected a picture, such as preview.png, got '{args.output}'")
     spec = AugmentSpec.from_dict(_augmentation(args.augment, args.changes))
     manifest = _open(args.data, args.root)
     samples = [PreviewSample(*sample) for sample in _read_samples(manifest, args)]
     options = PreviewOptions(crop_hw=tuple(args.crop), num_versions=args.versions, seed=args.seed)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(preview_grid(samples, manifest.labels, spec, options)).save(args.output)
+    grid = Image.fromarray(preview_grid(samples, manifest.labels, spec, options))
+    with atomic_path(args.output) as temporary:
+        grid.save(temporary, format=kind)
     sys.stdout.write(f"{args.output}\n")
     return 0
 

@@ -63,9 +63,9 @@ def _data_is_somewhere(value: Sound) -> Iterator[Problem]:
     if root is None:
         yield Problem("data.root", f"missing; give the folder that holds {holds}", "missing")
     elif not Path(root).expanduser().is_dir():
+        there = "that is a file" if Path(root).expanduser().exists() else "nothing is there"
         yield Problem(
-            "data.root",
-            f"expected the folder that holds {holds}, got {show(root)}: nothing is there",
+            "data.root", f"expected the folder that holds {holds}, got {show(root)}: {there}"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -15,8 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from seglab.core.errors import DataError, DataNotFoundError, list_problems
+from seglab.core.errors import DataError, DataNotFoundError, DiskFullError, list_problems
 from seglab.core.files import sha256_bytes, write_text
+from seglab.core.places import place_error
 from seglab.data.images import decode_image, decode_mask
 from seglab.data.manifest import Manifest
 
@@ -70,8 +70,8 @@ class CacheBuilder:
 
         Raises:
             DataNotFoundError: Files are missing, and nothing else is wrong.
-            DataError: Files are corrupt or changed since the import (all are named), or the disk is
-                too small.
+            DataError: Files are corrupt or changed since the import; all are named.
+            DiskFullError: The disk is too small.
         """
         self._check_space()
         # The lock is held, so a folder of this name is what a killed process left.
@@ -83,9 +83,10 @@ class CacheBuilder:
             shutil.rmtree(self.folder, ignore_errors=True)
             partial.rename(self.folder)
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if not isinstance(place_error(error, self.folder), DiskFullError):
                 raise
-            raise DataError(self._no_space("the disk became full while building")) from error
+            full = self._no_space("the disk became full while building")
+            raise DiskFullError(full, self.folder.parent) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -179,7 +180,8 @@ class CacheBuilder:
         needed = images * self.channels + int(pixels[self.table["mask"].notna()].sum())
         free = shutil.disk_usage(self.folder.parent).free
         if needed > free:
-            raise DataError(self._no_space(f"it needs {_gib(needed)}, free are {_gib(free)}"))
+            full = self._no_space(f"it needs {_gib(needed)}, free are {_gib(free)}")
+            raise DiskFullError(full, self.folder.parent)
 
     def _no_space(self, reason: str) -> str:
         return (
@@ -223,4 +225,4 @@ def _num_processors() -> int:
 
 
 def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"
+    return f"{size / 2**30:.2f} GiB" if size > 2**28 else f"{size / 2**20:.1f} MiB"

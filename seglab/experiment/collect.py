@@ -21,6 +21,7 @@ from seglab.analysis.tables import frame_rows, markdown_table, rich_table
 from seglab.core.errors import DataError, list_problems
 from seglab.core.files import atomic_path, write_text
 from seglab.core.labels import LabelSpace
+from seglab.core.terminal import say, show
 from seglab.data.folds import Fold, FoldPlan
 from seglab.data.manifest import Manifest
 from seglab.experiment.out_of_fold import calibrate_out_of_fold
@@ -233,17 +234,17 @@ def _tell(
     console: Console, record: RunRecord, rows: list[dict[str, str | int | float]], split: str,
     metrics: dict[str, float],
 ) -> None:  # fmt: skip
-    console.print(rich_table(rows, f"{record.run_id}: {split}, best weights of each fold"))
+    show(console, rich_table(rows, f"{record.run_id}: {split}, best weights of each fold"))
     key = metric_key(split, MIOU)
-    console.print(
+    say(
+        console,
         f"{key} {metrics[key]:.4f} +- {metrics[f'{key}_std']:.4f} between folds, 95 % interval of the "
         f"mean {metrics[f'{key}_low']:.4f} to {metrics[f'{key}_high']:.4f}, pooled out of fold "
         f"{metrics[f'{key}_pooled']:.4f}",
-        highlight=False,
     )
-    console.print(
+    say(
+        console,
         f"calibration error {metrics[f'{split}/ece']:.4f}, {metrics[f'{split}/ece_calibrated']:.4f} with "
         f"temperatures fitted out of fold (about {metrics[f'{split}/temperature']:.2f})",
-        highlight=False,
     )
-    console.print(f"record  {record.run_dir}", highlight=False, soft_wrap=True)
+    say(console, f"record  {record.run_dir}")

@@ -13,10 +13,10 @@ from seglab.analysis.tables import format_cell, frame_rows, rich_table
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError
 from seglab.core.targets import parse_targets, require_classes
+from seglab.core.terminal import open_console, say, show
 from seglab.data.manifest import Manifest
 from seglab.engine.plan import inspect_device
 from seglab.engine.prediction_files import PredictionFiles
-from seglab.engine.progress import open_console
 from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import LoopSettings, apply_threads, build_trainer
 from seglab.experiment.gallery import write_gallery
@@ -158,7 +158,7 @@ def _score(
     require_unseen(members, opened.manifest, cfg.data.split)
     known = training_images_in(trained_on, opened.manifest, cfg.data.split)
     if known is not None:
-        console.print(f"warning: {known}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"warning: {known}")
     dataset = replace(opened, trained_on=trained_on)
     module = build_module(run_cfg, dataset, plan, steps_per_epoch=1)
     models = [load_model(member, dataset.labels.num_classes, plan) for member in members]
@@ -199,13 +199,12 @@ def _score(
         )
     show_evaluation(view, record, dataset.labels, found, rows, figures)
     names = " + ".join(member.name for member in members)
-    console.print(rich_table(rows, f"{names}, {dataset.manifest.name}"))
+    show(console, rich_table(rows, f"{names}, {dataset.manifest.name}"))
     _tell(cfg, found, metrics, console)
     tell_objective(targets_of(cfg) or targets_of(run_cfg), record, metrics, console)
     if cfg.save_predictions:
-        kept = record.run_dir / PREDICTIONS
-        console.print(f"predictions {kept}", highlight=False, soft_wrap=True, markup=False)
-    console.print(f"record  {record.run_dir}", highlight=False, soft_wrap=True)
+        say(console, f"predictions {record.run_dir / PREDICTIONS}")
+    say(console, f"record  {record.run_dir}")
     return metrics
 
 
@@ -213,7 +212,7 @@ def _tell(
     cfg: DictConfig, found: SuiteResult, metrics: dict[str, float], console: Console
 ) -> None:  # fmt: skip
     split = cfg.data.split
-    console.print(score_sentence(metrics, split), highlight=False)
+    say(console, score_sentence(metrics, split))
     lines = (
         ("boundary", ("boundary_iou", "boundary_f1", "hd95", "surface_dice")),
         ("confidence", ("ece", "ece_classwise", "ece_calibrated", "temperature", "aurc")),
@@ -222,15 +221,15 @@ def _tell(
         parts = [f"{name} {format_cell(metrics[f'{split}/{name}'], 4)}" for name in names
                  if f"{split}/{name}" in metrics]  # fmt: skip
         if parts:
-            console.print(f"{label}: {', '.join(parts)}", highlight=False)
+            say(console, f"{label}: {', '.join(parts)}")
     costs = [f"{name.partition('/')[2]} {metrics[name]:.4g}" for name in
              ("cost/params_m", "cost/gflops", "cost/latency_ms") if name in metrics]  # fmt: skip
     if costs:
-        console.print(f"cost: {', '.join(costs)}", highlight=False)
+        say(console, f"cost: {', '.join(costs)}")
     if "slices" in found.tables:
         columns = ["slice_kind", "slice", "images", "miou", "miou_low", "miou_high"]
         shown = frame_rows(found.tables["slices"][columns])
-        console.print(rich_table(shown, "slices", footer=False))
+        show(console, rich_table(shown, "slices", footer=False))
 
 
 def _require_comparable(

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from seglab.core.errors import ConfigError, DataError
 from seglab.core.targets import parse_targets, require_classes
+from seglab.core.terminal import say
 from seglab.core.trial import TrialChannel
 from seglab.data.datamodule import SegDataModule
 from seglab.engine.callbacks import (
@@ -116,7 +117,7 @@ def prepare_fit(
     limit_val = cfg.trainer.limit_val_batches
     scored = scored_ids(datamodule, limit_val and limit_val * plan.num_devices)
     for note in require_defined(cfg, dataset.manifest, scored):
-        console.print(note, highlight=False, soft_wrap=True, markup=False)
+        say(console, note)
     if cfg.get("objective") is not None:
         targets = parse_targets(plain(cfg.objective.targets))
         require_classes(targets, dataset.labels.class_names)

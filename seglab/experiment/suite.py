@@ -19,6 +19,7 @@ from seglab.analysis.evaluations import corruptions_figure, reliability, slices_
 from seglab.analysis.style import save_figure
 from seglab.augment.corruptions import CORRUPTIONS, corrupt
 from seglab.core.files import atomic_path
+from seglab.core.terminal import say
 from seglab.data.datamodule import SegDataModule
 from seglab.engine.evaluation import EvalResult, Observer
 from seglab.engine.module import SegmentationModule
@@ -113,7 +114,7 @@ def run_corruptions(
             rows.append(_row(name, severity, result, base))
         kept = float(rows[-1]["relative"])  # type: ignore[arg-type]
         share = "- (undefined)" if math.isnan(kept) else f"{kept:.0%}"
-        console.print(f"{name}: severity {severity} keeps {share} of the mIoU", highlight=False)
+        say(console, f"{name}: severity {severity} keeps {share} of the mIoU")
     return pd.DataFrame(rows)
 
 

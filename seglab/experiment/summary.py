@@ -28,6 +28,7 @@ from seglab.analysis.verdict import fit_verdict
 from seglab.core.errors import DataError, TrainingError
 from seglab.core.files import write_json, write_text
 from seglab.core.labels import LabelSpace
+from seglab.core.terminal import say, show
 from seglab.data.datamodule import SegDataModule
 from seglab.engine.checkpoint import CheckpointWriter, read_checkpoint
 from seglab.engine.evaluation import EvalResult, Observer
@@ -40,7 +41,7 @@ from seglab.experiment.monitor import chosen_by
 from seglab.experiment.out_of_fold import OutOfFold
 from seglab.experiment.parts import Dataset
 from seglab.experiment.plain import plain
-from seglab.metrics.names import MIOU, metric_key
+from seglab.metrics.names import MIOU, SPLIT_SCORES, metric_key
 from seglab.runs import RunRecord
 
 _NUM_FIGURE_SAMPLES = 4
@@ -237,9 +238,13 @@ def _show(
     name = f"{dataset.manifest.name}-{fold}" if fold else dataset.manifest.name
     view.log_artifact_files("dataset", name, files, metadata={"fingerprint": fingerprint})
     best = record.checkpoints_dir / "best.ckpt"
+    # Headlines: the number of keys must not grow with that of the classes.
+    shown = [metric_key(split, score) for split in results for score in SPLIT_SCORES]
+    headlines = {key: metrics[key] for key in ["best_epoch", *shown] if key in metrics}
     view.log_artifact_files(
-        "model", f"{record.run_id}-best", [best, record.config_path], ["best"], metrics
-    )
+        "model", f"{record.run_id}-best", [best, record.config_path], ["best"],
+        {"fingerprint": fingerprint, **headlines},
+    )  # fmt: skip
     record.update(wandb=view.facts())
 
 
@@ -256,8 +261,8 @@ def tell_objective(
     if not outcomes:
         return
     write_text(record.run_dir / "objective.md", objective_markdown(outcomes))
-    console.print(objective_table(outcomes))
-    console.print(objective_summary(outcomes), highlight=False, soft_wrap=True)
+    show(console, objective_table(outcomes))
+    say(console, objective_summary(outcomes))
 
 
 def _tell(
@@ -266,18 +271,18 @@ def _tell(
 ) -> None:  # fmt: skip
     limit = plain(record.read()["config"])["trainer"]["limit_val_batches"]
     part = f", only {limit} batches a split (trainer.limit_val_batches)" if limit else ""
-    console.print(rich_table(rows, f"best weights, epoch {writer.best_epoch}{part}"))
+    show(console, rich_table(rows, f"best weights, epoch {writer.best_epoch}{part}"))
     kind = record.read()["kind"]
     if kind == "trial":
-        console.print("test: not scored, for a study chooses among its trials by val alone")
+        say(console, "test: not scored, for a study chooses among its trials by val alone")
     elif "test" not in splits and kind != "fold":
-        console.print("test: this data set has no test split, so nothing was scored on it")
+        say(console, "test: this data set has no test split, so nothing was scored on it")
     for name in ("constant", "colour"):
         key = f"baseline/{name}/val/miou"
         if key in metrics:
-            console.print(f"baseline {name}: val/miou {metrics[key]:.4f}", highlight=False)
+            say(console, f"baseline {name}: val/miou {metrics[key]:.4f}")
     for split in splits:
-        console.print(score_sentence(metrics, split), highlight=False)
-    console.print(verdicts, highlight=False, soft_wrap=True)
-    console.print(f"figures {record.figures_dir}", highlight=False, soft_wrap=True)
-    console.print(f"record  {record.run_dir}", highlight=False, soft_wrap=True)
+        say(console, score_sentence(metrics, split))
+    say(console, verdicts)
+    say(console, f"figures {record.figures_dir}")
+    say(console, f"record  {record.run_dir}")

@@ -14,11 +14,11 @@ from rich.console import Console
 
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError
+from seglab.core.terminal import open_console, say
 from seglab.core.trial import TrialChannel, TrialPrunedError
 from seglab.data.describe import repeated_images
 from seglab.engine.checkpoint import LAST, read_checkpoint
 from seglab.engine.plan import Device, ExecutionPlan
-from seglab.engine.progress import open_console
 from seglab.engine.ranks import other_ranks
 from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import apply_threads
@@ -147,9 +147,9 @@ def resume(
         # Epochs after the checkpoint are trained again; within the first epoch there is none yet.
         record.truncate_history(0 if history.empty else int((history["step"] <= step).sum()))
         if max_epochs is not None:
-            console.print(extend(record, cfg, max_epochs, step), highlight=False, soft_wrap=True)
+            say(console, extend(record, cfg, max_epochs, step))
         record.resume()
-        console.print(f"going on from step {step}", highlight=False)
+        say(console, f"going on from step {step}")
         if not step:
             return _run(cfg, record, console, resume_step=0, trial=trial)
         forget_sources(cfg)
@@ -267,15 +267,15 @@ def _announce(
         device=device.name,
     )
     counts = ", ".join(f"{count} {split}" for split, count in dataset.manifest.splits().items())
-    console.print(f"run {record.run_dir}", highlight=False, soft_wrap=True)
-    console.print(
+    say(console, f"run {record.run_dir}")
+    say(
+        console,
         f"data {dataset.manifest.name} ({counts}; {dataset.labels.num_classes} classes)",
-        highlight=False,
     )
     repeated = repeated_images(dataset.manifest)
     if repeated is not None:
-        console.print(f"warning: {repeated}", markup=False, highlight=False, soft_wrap=True)
-    console.print(plan.sentence(), highlight=False, soft_wrap=True)
+        say(console, f"warning: {repeated}")
+    say(console, plan.sentence())
 
 
 def _note_learning_rates(
@@ -285,7 +285,7 @@ def _note_learning_rates(
     record.set_metrics(rates.metrics())
     view.describe({"effective_lr": rates.lr, "lr_factor": rates.factor})
     if rates.said:
-        console.print(rates.said, highlight=False, soft_wrap=True)
+        say(console, rates.said)
 
 
 def _note_micro_batch(record: RunRecord, fit: Fit) -> None:
