@@ -46,6 +46,7 @@ from seglab.experiment.summary import (
 )
 from seglab.experiment.train import recorded
 from seglab.experiment.views import show_evaluation
+from seglab.metrics.names import HD95_MISSED, HD95_PENALTY
 from seglab.runs import RunRecord, new_run_dir
 
 # What an evaluation may choose anew; everything else is as the run was trained.
@@ -208,6 +209,13 @@ def _tell(
                  if f"{split}/{name}" in metrics]  # fmt: skip
         if parts:
             console.print(f"{label}: {', '.join(parts)}", highlight=False)
+    missed = metrics.get(f"{split}/{HD95_MISSED}")
+    if missed:
+        console.print(
+            f"hd95: {missed:.0f} times only target or prediction had a class; each counts the "
+            f"diagonal of the image, {metrics[f'{split}/{HD95_PENALTY}']:.1f} pixels",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
     costs = [f"{name.partition('/')[2]} {metrics[name]:.4g}" for name in
              ("cost/params_m", "cost/gflops", "cost/latency_ms") if name in metrics]  # fmt: skip
     if costs:

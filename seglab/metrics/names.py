@@ -19,6 +19,10 @@ IOU = "iou"
 MIOU_PER_IMAGE = "miou_per_image"
 DICE_PER_IMAGE = "dice_per_image"
 NUM_IMAGES_AVERAGED = "num_images_averaged"
+HD95 = "hd95"
+# How many (image, class) pairs had no distance, and how many pixels each of them counted.
+HD95_MISSED = "hd95_missed"
+HD95_PENALTY = "hd95_penalty"
 
 # Scores of one split that are single numbers, in the order in which tables show them.
 SPLIT_SCORES = (MIOU, DICE, PIXEL_ACC, CLASS_ACC, FWIOU, NUM_CLASSES_AVERAGED)

@@ -19,7 +19,7 @@ from seglab.analysis.report.cells import (
     text_cell,
 )
 from seglab.analysis.report.model import RunView
-from seglab.metrics.names import DICE, IOU, MIOU, metric_key
+from seglab.metrics.names import DICE, HD95, IOU, MIOU, metric_key
 
 _SPLIT_ORDER = {"val": 0, "test": 1, "train": 2}
 _INTERVAL_NOTE = (
@@ -28,7 +28,7 @@ _INTERVAL_NOTE = (
 # key within the split, heading, which end is good, digits
 _MORE = (
     ("boundary_iou", "boundary IoU", "high", 3), ("boundary_f1", "boundary F1", "high", 3),
-    ("surface_dice", "surface Dice", "high", 3), ("hd95", "HD95 (px)", "low", 1),
+    ("surface_dice", "surface Dice", "high", 3), (HD95, "HD95 (px)", "low", 1),
     ("relative_miou", "robustness", "high", 3), ("ece", "ECE", "low", 4),
     ("aurc", "AURC", "low", 4),
 )  # fmt: skip
@@ -36,7 +36,8 @@ _NOTES = {
     "relative_miou": "Mean mIoU under corruptions, as a share of the clean mIoU",
     "ece": "Expected calibration error: distance between confidence and accuracy",
     "aurc": "Area under the risk-coverage curve",
-    "hd95": "95th percentile of the distance between the boundaries",
+    HD95: "95th percentile of the distance between the boundaries. Where only target or prediction "
+    "has a class of an image it counts the image's diagonal; below, how often that was",
 }
 _COST = (
     ("cost/params_m", "params (M)", 2), ("cost/gflops", "GFLOPs", 2),
@@ -196,7 +197,13 @@ def _status(run: RunView) -> Cell:
 
 
 def _metric(key: str, column: Column, digits: int) -> _Source:
-    return _Source(column, lambda run: number_cell(run.metric(key), digits))
+    def cell(run: RunView) -> Cell:
+        missed = run.metric(f"{key}_missed")
+        return number_cell(
+            run.metric(key), digits, sub=f"{missed:.0f} missed" if missed > 0 else ""
+        )
+
+    return _Source(column, cell)
 
 
 def _settings(runs: Sequence[RunView]) -> list[_Source]:
