@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from rich.table import Table
 
+from seglab.core.sample_size import TOO_FEW_IMAGES
+
 Cell = str | int | float
 Row = dict[str, Cell]
 UNDEFINED = "-"
@@ -20,6 +22,13 @@ def format_cell(value: Cell | None, digits: int = 3) -> str:
     if isinstance(value, float):
         return f"{value:.{digits}f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def interval_cell(low: float, high: float, digits: int = 3, too_few: str = TOO_FEW_IMAGES) -> str:
+    """Return an interval as `LOW to HIGH`; NaN, of a score that has one: what is too few to tell."""
+    if math.isnan(low) or math.isnan(high):
+        return too_few
+    return f"{low:.{digits}f} to {high:.{digits}f}"
 
 
 def rich_table(rows: Sequence[Mapping[str, Cell]], title: str = "", footer: bool = True) -> Table:

@@ -1,7 +1,7 @@
 """How many repetitions a statement about spread needs, and what is said where there are fewer.
 
 The numbers come from simulated data sets (`scripts/bench_intervals.py`): with five images or more the
-95 % interval of a score misses the true one in 4 to 9 % of cases, with three in up to 16 %.
+95 % interval of a score misses the true one in 4 to 8 % of cases, with three in up to 17 %.
 """
 
 from __future__ import annotations

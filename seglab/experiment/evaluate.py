@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from torch import nn
 
-from seglab.analysis.tables import frame_rows, rich_table
+from seglab.analysis.tables import frame_rows, interval_cell, rich_table
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError, DataError
 from seglab.core.targets import parse_targets, require_classes
@@ -221,8 +221,16 @@ def _tell(
     if costs:
         console.print(f"cost: {', '.join(costs)}", highlight=False)
     if "slices" in found.tables:
-        columns = ["slice_kind", "slice", "images", "miou", "miou_low", "miou_high"]
-        shown = frame_rows(found.tables["slices"][columns])
+        rows = frame_rows(found.tables["slices"])
+        shown = [
+            {name: row[name] for name in ("slice_kind", "slice", "images", "miou")} for row in rows
+        ]
+        if cfg.suite.intervals:
+            ends = [(float(row["miou_low"]), float(row["miou_high"])) for row in rows]
+            shown = [
+                {**row, "95 % interval": interval_cell(*pair)}
+                for row, pair in zip(shown, ends, strict=True)
+            ]
         console.print(rich_table(shown, "slices", footer=False))
 
 

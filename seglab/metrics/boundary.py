@@ -18,7 +18,6 @@ at once; a dilation with a disc matches contours in a fraction of the time of a 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -126,8 +125,8 @@ def boundary_counts(
     both = _pixels(pred_band[pred_band == target_band], num_classes)
     either = _pixels(pred_band, num_classes) + _pixels(target_band, num_classes) - both
     contours = _contours(pred, target, counted, num_classes)
-    matches = _match(contours, num_classes, tolerance)
-    return BoundaryCounts(both, either, *matches, contours.one_sided.astype(np.int64))
+    one_sided = contours.one_sided.astype(np.int64)
+    return BoundaryCounts(both, either, *_match(contours, num_classes, tolerance), one_sided)
 
 
 def boundary_iou(counts: BoundaryCounts) -> Floats:
@@ -246,7 +245,9 @@ def _contours_of(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
     return np.where(_beside_other_class(labels, _CROSS), labels, _VOID).astype(labels.dtype)
 
 
-def _match(contours: Contours, num_classes: int, tolerance: float) -> Sequence[Counts]:
+def _match(
+    contours: Contours, num_classes: int, tolerance: float
+) -> tuple[Counts, Counts, Counts, Counts]:
     """Return contour pixels and matched ones of the prediction, then of the target."""
     reach = int(tolerance)
     steps = np.arange(-reach, reach + 1)
@@ -262,7 +263,7 @@ def _match(contours: Contours, num_classes: int, tolerance: float) -> Sequence[C
         ):
             near = cv2.dilate((others == index + 1).astype(np.uint8), disc)
             matched[index] = np.count_nonzero(near.view(bool) & (scored == index + 1))
-    return counts
+    return counts[0], counts[1], counts[2], counts[3]
 
 
 def _pixels(labels: npt.NDArray[np.integer], num_classes: int) -> Counts:

@@ -19,6 +19,7 @@ from seglab.analysis.report.cells import (
     text_cell,
 )
 from seglab.analysis.report.model import RunView
+from seglab.core.sample_size import TOO_FEW_IMAGES, TOO_FEW_REPEATS
 from seglab.metrics.names import DICE, HD95, IOU, MIOU, metric_key
 
 _SPLIT_ORDER = {"val": 0, "test": 1, "train": 2}
@@ -120,8 +121,9 @@ def score_cell(run: RunView, split: str, metric: str) -> Cell:
     """Return a score with its standard deviation over folds and its interval, where they are."""
     key = metric_key(split, metric)
     value, std = run.metric(key), run.metric(f"{key}_std")
-    low, high = run.metric(f"{key}_low"), run.metric(f"{key}_high")
-    parts = [f"± {std:.3f}" if math.isfinite(std) else "", interval_text(low, high)]
+    low, high = run.interval(split, metric)
+    few = TOO_FEW_REPEATS if run.kind == "cv" else TOO_FEW_IMAGES
+    parts = [f"± {std:.3f}" if math.isfinite(std) else "", interval_text(low, high, few)]
     return number_cell(
         value, sub=" ".join(part for part in parts if part), band=band(low, value, high)
     )
@@ -160,10 +162,8 @@ def _classes(runs: Sequence[RunView]) -> list[_Source]:
 
 
 def _class_cell(run: RunView, name: str) -> Cell:
-    value, std, low, high = (
-        run.metric(metric_key(run.split, f"{IOU}{end}", name))
-        for end in ("", "_std", "_low", "_high")
-    )
+    value, std = (run.metric(metric_key(run.split, f"{IOU}{end}", name)) for end in ("", "_std"))
+    low, high = run.interval(run.split, IOU, name) if math.isfinite(value) else (None, None)
     spread = f"± {std:.3f}" if math.isfinite(std) else ""
     return number_cell(value, sub=f"{spread} {interval_text(low, high)}".strip())
 

@@ -20,6 +20,7 @@ from seglab.analysis.study.wording import joined, number, plural
 from seglab.analysis.study.write import drawings
 from seglab.analysis.tables import Cell, Row, markdown_table
 from seglab.analysis.times import format_runtime
+from seglab.core.sample_size import MIN_REPEATS, TOO_FEW_REPEATS
 from seglab.runs.study import StudyFolder
 
 Protocol = Mapping[str, Any]
@@ -170,9 +171,14 @@ def _confirmation(protocol: Protocol, goal: StudyObjective) -> Iterator[str]:
     if len(values) == 1:
         yield f"Trained anew with another seed it reached {listed}; one seed gives no interval."
         return
+    ends = _interval(protocol, "confirm_low", "confirm_high")
+    told = bool(ends) and len(values) >= MIN_REPEATS
+    how = (
+        f"{ends} (95 %, Student's t over seeds; " if told else f" ({TOO_FEW_REPEATS} an interval; "
+    )
     yield (
         f"Trained anew with {len(values)} other seeds, which chose nothing: mean {mean:.4f}"
-        f"{_interval(protocol, 'confirm_low', 'confirm_high')} (95 %, Student's t over seeds; {listed})."
+        f"{how}{listed})."
     )
     gap = goal.sign * (protocol["best_value"] - mean)
     verdict = (
@@ -189,7 +195,9 @@ def _test(protocol: Protocol) -> Iterator[str]:
         yield "The test split was not touched."
         return
     if "mean" in test:
-        scores = f"{protocol.get('test_metric', 'test')} {test['mean']:.4f}{_interval(test, 'low', 'high')}"
+        few = len(protocol.get("confirm") or []) < MIN_REPEATS
+        ends = "" if few else _interval(test, "low", "high")
+        scores = f"{protocol.get('test_metric', 'test')} {test['mean']:.4f}{ends}"
     else:
         scores = ", ".join(
             f"{name} {value:.4f}" for name, value in test.items() if _is_number(value)
