@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from seglab.core.escape import csv_text, markdown, one_line
+from seglab.core.sample_size import TOO_FEW_IMAGES
 from seglab.core.terminal import PlainTable
 
 Cell = str | int | float
@@ -23,6 +24,13 @@ def format_cell(value: Cell | None, digits: int = 3) -> str:
     if isinstance(value, float):
         return f"{value:.{digits}f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def interval_cell(low: float, high: float, digits: int = 3, too_few: str = TOO_FEW_IMAGES) -> str:
+    """Return an interval as `LOW to HIGH`; NaN, of a score that has one: what is too few to tell."""
+    if math.isnan(low) or math.isnan(high):
+        return too_few
+    return f"{low:.{digits}f} to {high:.{digits}f}"
 
 
 def rich_table(

@@ -158,4 +158,4 @@ def _p(p: float) -> str | float:
 
 
 def _interval(low: float, high: float) -> str:
-    return "-" if math.isnan(low) or math.isnan(high) else f"[{low:.3f}, {high:.3f}]"
+    return "too few to tell" if math.isnan(low) or math.isnan(high) else f"[{low:.3f}, {high:.3f}]"

@@ -148,11 +148,19 @@ class WandbView:
         numbers = {key: value for key, value in _finite(row).items() if key != STEP}
         self._log("epoch row", numbers, step)
 
-    def log_summary(self, metrics: Mapping[str, float | None]) -> None:
-        """Set final scores (of the best checkpoint) as `final/<key>`, but undefined ones."""
+    def log_summary(
+        self, metrics: Mapping[str, float | None], words: Mapping[str, str] | None = None
+    ) -> None:
+        """Set final scores (of the best checkpoint) as `final/<key>`, but undefined ones.
+
+        Args:
+            metrics: Scores by key.
+            words: What is said instead of a number, by key.
+        """
         if self._run is not None:
             with self._guarded("summary"):
-                self._run.summary.update({f"final/{k}": v for k, v in _finite(metrics).items()})
+                shown = {**_finite(metrics), **(words or {})}
+                self._run.summary.update({f"final/{key}": value for key, value in shown.items()})
 
     def log_overlays(
         self,

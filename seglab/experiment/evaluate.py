@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from torch import nn
 
-from seglab.analysis.tables import format_cell, frame_rows, rich_table
+from seglab.analysis.tables import format_cell, frame_rows, interval_cell, rich_table
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError
 from seglab.core.targets import parse_targets, require_classes
@@ -55,6 +55,7 @@ from seglab.experiment.summary import (
 )
 from seglab.experiment.train import recorded
 from seglab.experiment.views import show_evaluation
+from seglab.metrics.names import HD95_MISSED, HD95_PENALTY
 from seglab.runs import RunRecord, new_run_dir
 from seglab.runs.predictions import PREDICTIONS
 
@@ -222,13 +223,28 @@ def _tell(
                  if f"{split}/{name}" in metrics]  # fmt: skip
         if parts:
             say(console, f"{label}: {', '.join(parts)}")
+    missed = metrics.get(f"{split}/{HD95_MISSED}")
+    if missed:
+        say(
+            console,
+            f"hd95: {missed:.0f} times only target or prediction had a class; each counts the "
+            f"diagonal of the image, {metrics[f'{split}/{HD95_PENALTY}']:.1f} pixels",
+        )
     costs = [f"{name.partition('/')[2]} {metrics[name]:.4g}" for name in
              ("cost/params_m", "cost/gflops", "cost/latency_ms") if name in metrics]  # fmt: skip
     if costs:
         say(console, f"cost: {', '.join(costs)}")
     if "slices" in found.tables:
-        columns = ["slice_kind", "slice", "images", "miou", "miou_low", "miou_high"]
-        shown = frame_rows(found.tables["slices"][columns])
+        rows = frame_rows(found.tables["slices"])
+        shown = [
+            {name: row[name] for name in ("slice_kind", "slice", "images", "miou")} for row in rows
+        ]
+        if cfg.suite.intervals:
+            ends = [(float(row["miou_low"]), float(row["miou_high"])) for row in rows]
+            shown = [
+                {**row, "95 % interval": interval_cell(*pair)}
+                for row, pair in zip(shown, ends, strict=True)
+            ]
         show(console, rich_table(shown, "slices", footer=False))
 
 

@@ -125,9 +125,9 @@ def prepare_fit(
     steps_per_epoch = min(datamodule.steps_per_epoch, limit or datamodule.steps_per_epoch)
     module = build_module(cfg, dataset, plan, steps_per_epoch)
     if cfg.model.get(INIT_FROM):
-        report = initialise(module.model, cfg.model[INIT_FROM], dataset.manifest)
+        loaded = initialise(module.model, cfg.model[INIT_FROM], dataset.manifest)
         if is_rank_zero():
-            record.update(initial_weights=as_record(report))
+            record.update(initial_weights=as_record(loaded))
     _check_last_batch(datamodule, module.model.min_train_batch, plan.num_devices)
     writing = record if is_rank_zero() else None
     guard = FiniteLossGuard(writing)

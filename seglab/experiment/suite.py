@@ -24,13 +24,13 @@ from seglab.data.datamodule import SegDataModule
 from seglab.engine.evaluation import EvalResult, Observer
 from seglab.engine.module import SegmentationModule
 from seglab.engine.observers import BoundaryObserver, ConfidenceObserver, SliceObserver
-from seglab.experiment.intervals import score_intervals, units_of
+from seglab.experiment.intervals import intervals_of
 from seglab.experiment.slices import score_slices
 from seglab.experiment.summary import evaluate_split
-from seglab.metrics.names import DICE, MIOU, metric_key, safe_class_names
+from seglab.metrics.names import DICE, MIOU, metric_key
 from seglab.runs import RunRecord
 
-# One seed for all runs, so that they are compared on the same draws.
+# One seed for all runs, so that they are compared on the same corruptions.
 _SEED = 0
 
 
@@ -72,10 +72,8 @@ def run_suite(
     own: list[Observer] = [one for one in (boundary, confidence, slices) if one is not None]
     result = evaluate_split(trainer, module, datamodule, split, [*own, *observers])
     scores, tables, per_image = dict(result.scores), {}, result.per_image
-    units = units_of(datamodule.manifest, per_image)
-    if suite.bootstrap:
-        names = safe_class_names(labels.class_names)
-        scores |= score_intervals(per_image, split, names, suite.bootstrap, units)
+    if suite.intervals:
+        scores |= intervals_of(result, datamodule.manifest, labels)
     if boundary is not None:
         scores |= boundary.scores(split)
         per_image = per_image.merge(boundary.per_image(), on="sample_id", how="left")
@@ -86,7 +84,7 @@ def run_suite(
         )  # fmt: skip
     if slices is not None:
         manifest = datamodule.manifest
-        tables["slices"] = score_slices(per_image, slices, manifest, labels, suite.bootstrap)
+        tables["slices"] = score_slices(per_image, slices, manifest, labels, suite.intervals)
     return SuiteResult(replace(result, scores=scores, per_image=per_image), tables)
 
 

@@ -36,7 +36,7 @@ from seglab.engine.module import SegmentationModule
 from seglab.engine.samples import predict_samples, spread_ids
 from seglab.engine.tracking import WandbView
 from seglab.experiment.fit import Fit
-from seglab.experiment.intervals import cost_of, intervals_of, score_sentence
+from seglab.experiment.intervals import cost_of, interval_words, intervals_of, score_sentence
 from seglab.experiment.monitor import chosen_by
 from seglab.experiment.out_of_fold import OutOfFold
 from seglab.experiment.parts import Dataset
@@ -225,7 +225,7 @@ def _show(
     view: WandbView, record: RunRecord, dataset: Dataset, results: dict[str, EvalResult],
     rows: list[Row], figures: dict[str, Path], metrics: dict[str, float],
 ) -> None:  # fmt: skip
-    view.log_summary(metrics)
+    view.log_summary(metrics, interval_words(metrics, results))
     view.log_table("tables/classes", rows, record.run_dir)
     for split, result in results.items():
         view.log_confusion(split, result.confusion, dataset.labels.class_names)

@@ -22,6 +22,7 @@ from seglab.analysis.study.write import drawings
 from seglab.analysis.tables import Cell, Row, markdown_table
 from seglab.analysis.times import format_runtime
 from seglab.core.escape import markdown, markdown_code
+from seglab.core.sample_size import MIN_REPEATS, TOO_FEW_REPEATS
 from seglab.core.shell import shell_command
 from seglab.runs.study import StudyFolder, all_there_are
 
@@ -201,9 +202,14 @@ def _confirmation(protocol: Protocol, goal: StudyObjective) -> Iterator[str]:
     if len(values) == 1:
         yield f"Trained anew with another seed it reached {listed}; one seed gives no interval."
         return
+    ends = _interval(protocol, "confirm_low", "confirm_high")
+    told = bool(ends) and len(values) >= MIN_REPEATS
+    how = (
+        f"{ends} (95 %, Student's t over seeds; " if told else f" ({TOO_FEW_REPEATS} an interval; "
+    )
     yield (
         f"Trained anew with {len(values)} other seeds, which chose nothing: mean {mean:.4f}"
-        f"{_interval(protocol, 'confirm_low', 'confirm_high')} (95 %, Student's t over seeds; {listed})."
+        f"{how}{listed})."
     )
     gap = goal.sign * (protocol["best_value"] - mean)
     verdict = (
@@ -220,9 +226,11 @@ def _test(protocol: Protocol) -> Iterator[str]:
         yield "The test split was not touched."
         return
     if "mean" in test:
+        few = len(protocol.get("confirm") or []) < MIN_REPEATS
+        ends = "" if few else _interval(test, "low", "high")
         # Undefined where no pixel of test has a class; a file holds null then.
         mean = f"{test['mean']:.4f}" if _is_number(test["mean"]) else "undefined"
-        scores = f"{protocol.get('test_metric', 'test')} {mean}{_interval(test, 'low', 'high')}"
+        scores = f"{protocol.get('test_metric', 'test')} {mean}{ends}"
     else:
         scores = ", ".join(
             f"{name} {value:.4f}" for name, value in test.items() if _is_number(value)
