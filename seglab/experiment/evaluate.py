@@ -18,6 +18,7 @@ from seglab.engine.plan import inspect_device
 from seglab.engine.progress import open_console
 from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import LoopSettings, apply_threads, build_trainer
+from seglab.experiment.bands import recorded_bands, require_same_bands
 from seglab.experiment.gallery import write_gallery
 from seglab.experiment.intervals import cost_of, score_sentence
 from seglab.experiment.members import Member, load_model, members_of, require_unseen
@@ -115,8 +116,11 @@ def _configuration(cfg: DictConfig, source: RunRecord, members: list[Member]) ->
         run_cfg.data = OmegaConf.merge(run_cfg.data, changes)
     else:
         own = plain(run_cfg.data)
-        # The size a run works at belongs to the model, not to the data it is scored on.
+        # The size a run works at belongs to the model, not to the data it is scored on; bands do too.
         kept = {} if content.get("image_size") else {"image_size": own["image_size"]}
+        bands = recorded_bands(members[0].record.read())
+        if bands is not None and not content.get("bands"):
+            kept["bands"] = list(bands.numbers)
         run_cfg.data = OmegaConf.create({**own, **content, **kept})
         # The folds are of the run's own data.
         run_cfg.cv = {"scheme": "none"}
@@ -148,7 +152,9 @@ def _score(
     opened = open_dataset_of(run_cfg)
     _require_comparable(cfg, trained_on, opened)
     require_unseen(members, opened.manifest, cfg.data.split)
-    dataset = replace(opened, trained_on=trained_on)
+    bands = recorded_bands(members[0].record.read())
+    require_same_bands(bands, opened.cache, opened.manifest.name)
+    dataset = replace(opened, trained_on=trained_on, bands=bands)
     module = build_module(run_cfg, dataset, plan, steps_per_epoch=1)
     models = [load_model(member, dataset.labels.num_classes, plan) for member in members]
     module.model.load_state_dict(models[0].state_dict())

@@ -12,6 +12,7 @@ from seglab.core.errors import ConfigError, DataError, RunNotFoundError
 from seglab.data.manifest import Manifest
 from seglab.engine.checkpoint import BEST, LAST, read_checkpoint
 from seglab.engine.plan import ExecutionPlan
+from seglab.experiment.bands import recorded_bands
 from seglab.experiment.parts import build_model
 from seglab.experiment.train import saved_config
 from seglab.models import Segmenter
@@ -114,7 +115,7 @@ def load_model(member: Member, num_classes: int, plan: ExecutionPlan) -> Segment
     # The weights come from the checkpoint; the file they started from may be gone.
     if "encoder_weights" in cfg.model:
         cfg.model.encoder_weights = None
-    model = build_model(cfg, num_classes)
+    model = build_model(cfg, num_classes, recorded_bands(member.record.read()))
     state = read_checkpoint(member.weights)["state_dict"]
     own = {
         name.removeprefix(_MODEL): value for name, value in state.items() if name.startswith(_MODEL)
