@@ -10,6 +10,7 @@ from rich.console import Console
 from torch import nn
 
 from seglab.analysis.tables import frame_rows, rich_table
+from seglab.augment.corruptions import require_corruptions
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError, DataError
 from seglab.core.targets import parse_targets, require_classes
@@ -154,6 +155,7 @@ def _score(
     require_unseen(members, opened.manifest, cfg.data.split)
     bands = recorded_bands(members[0].record.read())
     require_same_bands(bands, opened.cache, opened.manifest.name)
+    require_corruptions(list(cfg.suite.corruptions), bands)
     dataset = replace(opened, trained_on=trained_on, bands=bands)
     module = build_module(run_cfg, dataset, plan, steps_per_epoch=1)
     models = [load_model(member, dataset.labels.num_classes, plan) for member in members]
@@ -168,7 +170,7 @@ def _score(
     found = run_suite(cfg, trainer, module, datamodule, cfg.data.split)
     record.update(
         dataset_fingerprint=dataset.manifest.fingerprint, execution_plan=plan.to_dict(),
-        device=device.name,
+        device=device.name, bands=bands.to_dict() if bands else None,
     )  # fmt: skip
     metrics = dict(found.result.scores)
     if list(cfg.suite.corruptions):
