@@ -218,7 +218,7 @@ def decode_raw_mask(content: bytes, path: Path) -> np.ndarray:
 def image_size(path: Path) -> tuple[int, int]:
     """Return (H, W) as `read_image` would give it, EXIF orientation applied.
 
-    Reads only the header, except for PNG, whose orientation may follow the pixels.
+    Reads only the header, except for PNG, whose orientation may follow the pixels, and for bands.
 
     Raises:
         DataNotFoundError: There is no such file.
@@ -226,6 +226,11 @@ def image_size(path: Path) -> tuple[int, int]:
     """
     if not path.is_file():
         raise DataNotFoundError(f"{path}: no such file")
+    if path.suffix.lower() in (".npy", ".tif", ".tiff"):
+        content = path.read_bytes()
+        if bands_in(content, path):
+            height, width = decode_stored(content, path).shape[:2]
+            return height, width
     with _faults_named(path), Image.open(path) as image:
         width, height = _stored_size(image)
         return (width, height) if _orientation(image) >= 5 else (height, width)
