@@ -26,6 +26,7 @@ from seglab.core.labels import DEFAULT_IGNORE_INDEX
 Image = NDArray[Any]
 # The mean colour only fills what nobody learns from: every eighth pixel tells it well enough.
 FILL_STRIDE = 8
+_WARPED_AT_ONCE = 4
 
 
 class Uint8Augment:
@@ -230,6 +231,11 @@ def _copy_pixels(source: Image, copy: PixelCopy, crop_hw: Size, outside: int) ->
 
 def _warp(source: Image, matrix: Matrix, crop_hw: Size, flags: int, outside: int | None) -> Image:
     """Warp with OpenCV; `outside` None repeats the edge."""
+    if source.ndim == 3 and source.shape[2] > _WARPED_AT_ONCE:
+        # Of more channels OpenCV rounds positions to 1/32 of a pixel.
+        starts = range(0, source.shape[2], _WARPED_AT_ONCE)
+        parts = [np.ascontiguousarray(source[..., i : i + _WARPED_AT_ONCE]) for i in starts]
+        return np.dstack([_warp(part, matrix, crop_hw, flags, outside) for part in parts])
     border = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
     value = (float(outside or 0),)
     size = (crop_hw[1], crop_hw[0])
