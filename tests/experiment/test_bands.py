@@ -12,6 +12,7 @@ from rich.console import Console
 from seglab.config.compose import compose
 from seglab.core.bands import Bands
 from seglab.core.errors import ConfigError, DataError
+from seglab.engine.module import SegmentationModule
 from seglab.experiment.bands import num_channels
 from seglab.experiment.evaluate import evaluate
 from seglab.experiment.parts import open_dataset_of, open_manifest_of
@@ -55,9 +56,9 @@ def test_statistics_are_of_the_training_split_alone(
     assert (recorded.numbers, recorded.display) == ((1, 2, 3, 4, 5), (4, 3, 2))
 
 
-def test_band_that_tells_the_classes_apart_is_learnt(finished: TrainResult) -> None:
-    assert finished.metrics["val/miou"] > 0.7
-    assert 0 < finished.metrics["baseline/colour/val/miou"] <= 1
+def test_colour_baseline_sees_the_display_bands(finished: TrainResult) -> None:
+    # Band 4, which alone tells the classes apart, is shown as red.
+    assert finished.metrics["baseline/colour/val/miou"] > 0.9
     assert finished.metrics["cost/params_m"] > 0
 
 
@@ -75,6 +76,7 @@ def test_evaluation_gives_the_numbers_of_the_training(
         evaluate(compose([*chosen, "suite.corruptions=[rain]"], "evaluate"), tmp_path / "f", QUIET)
 
 
+@pytest.mark.slow
 def test_other_data_is_read_with_the_bands_of_the_run(
     finished: TrainResult, words: list[str], tmp_path: Path
 ) -> None:
@@ -88,30 +90,27 @@ def test_other_data_is_read_with_the_bands_of_the_run(
         evaluate(compose([*common, f"data.root={eight}"], "evaluate"), tmp_path / "b", QUIET)
 
 
-def test_resumed_run_keeps_its_statistics_and_its_bits(
-    words: list[str], finished: TrainResult, tmp_path: Path
+@pytest.mark.slow
+def test_resumed_run_keeps_its_statistics_and_ends_with_the_same_bits(
+    words: list[str], finished: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = [*words, "trainer.limit_train_batches=1"]
-    whole = train(compose(short), tmp_path / "whole", QUIET)
-    cut = tmp_path / "cut"
-    cfg = compose(short)
-    from seglab.engine.callbacks import HistoryWriter
+    begin = SegmentationModule.on_train_epoch_start
 
-    stop = HistoryWriter.on_train_epoch_end
+    def fail_in_the_last(self: SegmentationModule) -> None:
+        if self.current_epoch == 2:
+            raise RuntimeError("the power went")
+        begin(self)
 
-    def stop_early(self, trainer, module):
-        stop(self, trainer, module)
-        if trainer.current_epoch == 1:
-            raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(HistoryWriter, "on_train_epoch_end", stop_early)
-        with pytest.raises(BaseException):  # noqa: B017, PT011 - however the stop is told
-            train(cfg, cut, QUIET)
-    assert resume(cut, QUIET).status == "finished"
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentationModule, "on_train_epoch_start", fail_in_the_last)
+        with pytest.raises(RuntimeError, match="the power went"):
+            train(compose(words), tmp_path / "cut", QUIET)
+    assert resume(tmp_path / "cut", QUIET).status == "finished"
+    records = [RunRecord.open(folder) for folder in (finished.run_dir, tmp_path / "cut")]
+    assert records[0].read()["bands"] == records[1].read()["bands"]
     states = [
-        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-        for folder in (whole.run_dir, cut)
+        torch.load(record.checkpoints_dir / "last.ckpt", weights_only=True)["state_dict"]
+        for record in records
     ]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
