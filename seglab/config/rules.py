@@ -255,6 +255,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _accelerator_can,
         _ignore_index_is_no_class,
         _evaluates_a_run,
+        *BAND_RULES,
         _corruptions_have_severities,
         *TARGET_RULES,
     ),

@@ -42,7 +42,7 @@ class SmpModel:
     arch: Arch
     encoder_name: str
     encoder_weights: EncoderWeights = None
-    in_channels: Literal[1, 3] | None = None
+    in_channels: Literal[1, 3] | None = 3
     encoder_depth: Positive | None = None
     dropout: ProperFraction = 0.0
     freeze_encoder: bool = False
@@ -53,7 +53,7 @@ class SmpModel:
 class SegNet:
     """SegNet over VGG16."""
 
-    in_channels: Literal[1, 3] | None = None
+    in_channels: Literal[1, 3] | None = 3
     encoder_weights: EncoderWeights = None
     dropout: ProperFraction = 0.0
     freeze_encoder: bool = False
@@ -63,7 +63,7 @@ class SegNet:
 class SegNetBasic:
     """The paper's small SegNet."""
 
-    in_channels: Literal[1, 3] | None = None
+    in_channels: Literal[1, 3] | None = 3
     width: Positive = 64
     kernel_size: Positive = 7
     dropout: ProperFraction = 0.0

@@ -86,12 +86,11 @@ class Bands:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Bands:
         """Return what `to_dict` wrote."""
-        return cls(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in content.items()
-            }
-        )
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in content.items()
+        }
+        return cls(**plain)
 
 
 def describe_numbers(numbers: Sequence[int]) -> str:

@@ -102,7 +102,8 @@ class CacheBuilder:
 
     def _write(self, partial: Path, num_threads: int, on_progress: Progress | None) -> None:
         sources = list(self._sources())
-        image_hw, mask_hw = [], []
+        image_hw: list[tuple[int, ...]] = []
+        mask_hw: list[tuple[int, ...] | None] = []
         dtype = "uint8"
         faulty: list[_Decoded] = []
         with (partial / IMAGES).open("wb") as images, (partial / MASKS).open("wb") as masks:

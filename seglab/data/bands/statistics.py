@@ -22,7 +22,8 @@ _SAMPLED_PIXELS = 1_000_000
 
 
 class _Images(Protocol):
-    dtype: np.dtype
+    @property
+    def dtype(self) -> np.dtype: ...
 
     def image(self, row: int) -> np.ndarray: ...
 
@@ -89,8 +90,9 @@ def fit_bands(
     std = np.where(std > 0, std, 1.0)
     # A picture needs some range, also of a band that is nearly all one value.
     high = np.where(high > low, high, low + np.where(std > 0, std, 1.0))
+    mean, std, low, high = (one.tolist() for one in (mean, std, low, high))
     return Bands(
-        tuple(numbers), images.dtype.name, *(tuple(one.tolist()) for one in (mean, std, low, high)),
+        tuple(numbers), images.dtype.name, tuple(mean), tuple(std), tuple(low), tuple(high),
         tuple(display or default_display(numbers)),
     )  # fmt: skip
 

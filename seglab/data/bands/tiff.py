@@ -167,7 +167,7 @@ def _is_like_rgb(
     colours = 3 if photometric == _RGB else 1
     extra = _all(tags, 338)[:1]
     # Some writers leave out what the fourth sample of RGB is; then it is alpha, as for Pillow.
-    is_alpha = extra in ((one,) for one in _ALPHA) or (photometric == _RGB and not extra)
+    is_alpha = extra[0] in _ALPHA if extra else photometric == _RGB
     with_alpha = count == colours + 1 and is_alpha
     plain = set(kinds) == {1} and max(bits) <= 16
     return plain and (count == colours or with_alpha)
