@@ -81,12 +81,14 @@ class ImportedFiles:
         labels: What the masks mean.
         mask_encoding: `"index"` or `"colour"`, see `seglab.data.images.read_mask`.
         notes: Sentences the user should read: what was inferred, chosen or left out.
+        sources: What was looked at to find the samples (`seglab.data.importers.listing`).
     """
 
     samples: list[SampleFiles]
     labels: LabelSpace
     mask_encoding: str = "index"
     notes: list[str] = field(default_factory=list)
+    sources: dict[str, Any] = field(default_factory=lambda: {"files": {}, "lists": {}})
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ def build_manifest(
     complete = {
         **provenance,
         "notes": [*provenance.get("notes", []), *imported.notes],
+        "sources": imported.sources,
         "quarantined": quarantined,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seglab_version": seglab.__version__,
@@ -188,6 +191,7 @@ def _inspect(sample: SampleFiles, root: Path, imported: ImportedFiles) -> _Inspe
         "annotator": sample.annotator,
         "tags": list(sample.tags),
         "sha256": None,
+        "mask_sha256": None,
         "phash": None,
         "class_pixels": [],
         "flags": [],
@@ -272,6 +276,7 @@ def _inspect_mask(
     labels = imported.labels
     try:
         content = path.read_bytes()
+        row["mask_sha256"] = sha256_bytes(content)
         mask = decode_mask(content, path, labels, imported.mask_encoding)
         mask_turned = orientation(content, path)
     except LabelError as error:

@@ -36,6 +36,7 @@ from seglab.engine.plan import Device, ExecutionPlan, PlanSettings, choose_plan,
 from seglab.experiment.bands import open_cache_of
 from seglab.experiment.batch_size import build_micro_batcher, learning_rates
 from seglab.experiment.folds import as_the_fold_sees_it
+from seglab.experiment.initial_weights import INIT_FROM
 from seglab.experiment.plain import plain
 from seglab.losses import WeightedSum
 from seglab.losses.class_weights import resolve_class_weights
@@ -149,10 +150,9 @@ def build_model(cfg: DictConfig, num_classes: int, bands: Bands | None = None) -
     Its channels and what images are normalised by follow the bands of the data, where there are any.
     """
     torch.manual_seed(derive_seed(cfg.seed, "init"))
-    channels = len(bands.numbers) if bands else cfg.model.get("in_channels") or 3
-    model: Segmenter = instantiate(
-        cfg.model, num_classes=num_classes, in_channels=channels, _convert_="all"
-    )
+    node = {key: value for key, value in plain(cfg.model).items() if key != INIT_FROM}
+    node["in_channels"] = len(bands.numbers) if bands else node.get("in_channels") or 3
+    model: Segmenter = instantiate(node, num_classes=num_classes, _convert_="all")
     if bands is not None:
         model.normalise_by(bands)
     return model
@@ -198,6 +198,8 @@ def build_module(
     settings = StepSettings(
         seed=cfg.seed, gradient_clip=cfg.trainer.gradient_clip,
         memory_format=plan.torch_memory_format, monitor=cfg.monitor.metric,
+        # Configurations recorded before there was a choice have none.
+        whole_batch_losses=cfg.trainer.get("whole_batch_losses", "approximate"),
     )  # fmt: skip
     return SegmentationModule(
         model, loss, dataset.labels,
@@ -244,7 +246,7 @@ def with_absolute_paths(cfg: DictConfig) -> DictConfig:
     """Return a copy whose paths hold wherever the run is resumed or evaluated from."""
     cfg = cfg.copy()
     for node, key in (
-        (cfg.data, "root"), (cfg.data, "manifest"), (cfg.model, "encoder_weights"),
+        (cfg.data, "root"), (cfg.data, "manifest"), (cfg.model, "encoder_weights"), (cfg.model, INIT_FROM),
         (cfg.paths, "data_dir"), (cfg.paths, "cache_dir"), (cfg.paths, "runs_dir"),
     ):  # fmt: skip
         value = node.get(key)
