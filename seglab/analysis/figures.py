@@ -58,7 +58,8 @@ def samples_figure(
         )  # fmt: skip
         for row, sample in zip(panels, samples, strict=True):
             _draw_sample(row, sample, labels, overlay)
-        for axes, name in zip(panels[0], _COLUMNS, strict=True):
+        columns = (samples[0].shows or _COLUMNS[0], *_COLUMNS[1:])
+        for axes, name in zip(panels[0], columns, strict=True):
             axes.set_title(name, fontweight="bold", loc="center")
         figure.legend(
             handles=entries, loc="lower center", ncols=min(_LEGEND_COLUMNS, len(entries)),

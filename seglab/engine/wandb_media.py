@@ -42,7 +42,8 @@ def overlay(sample: SamplePrediction, class_names: Sequence[str], ignore_index: 
         }
         for name, mask in (("ground_truth", sample.mask), ("prediction", sample.prediction))
     }
-    return wandb.Image(image, caption=sample.sample_id, masks=masks, file_type="jpg")
+    caption = f"{sample.sample_id} ({sample.shows})" if sample.shows else sample.sample_id
+    return wandb.Image(image, caption=caption, masks=masks, file_type="jpg")
 
 
 def table(rows: Sequence[Mapping[str, Any]], folder: Path) -> wandb.Table:

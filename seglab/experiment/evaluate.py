@@ -10,6 +10,7 @@ from rich.console import Console
 from torch import nn
 
 from seglab.analysis.tables import format_cell, frame_rows, interval_cell, rich_table
+from seglab.augment.corruptions import require_corruptions
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError
 from seglab.core.targets import parse_targets, require_classes
@@ -19,6 +20,7 @@ from seglab.engine.plan import inspect_device
 from seglab.engine.prediction_files import PredictionFiles
 from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import LoopSettings, apply_threads, build_trainer
+from seglab.experiment.bands import recorded_bands, require_same_bands
 from seglab.experiment.gallery import write_gallery
 from seglab.experiment.initial_weights import forget_sources
 from seglab.experiment.intervals import cost_of, score_sentence
@@ -126,8 +128,11 @@ def _configuration(cfg: DictConfig, source: RunRecord, members: list[Member]) ->
         run_cfg.data = OmegaConf.merge(run_cfg.data, changes)
     else:
         own = plain(run_cfg.data)
-        # The size a run works at belongs to the model, not to the data it is scored on.
+        # The size a run works at belongs to the model, not to the data it is scored on; bands do too.
         kept = {} if content.get("image_size") else {"image_size": own["image_size"]}
+        bands = recorded_bands(members[0].record.read())
+        if bands is not None and not content.get("bands"):
+            kept["bands"] = list(bands.numbers)
         run_cfg.data = OmegaConf.create({**own, **content, **kept})
         # The folds are of the run's own data.
         run_cfg.cv = {"scheme": "none"}
@@ -157,10 +162,13 @@ def _score(
     opened = open_dataset_of(run_cfg)
     _require_comparable(cfg, source, trained_on, opened)
     require_unseen(members, opened.manifest, cfg.data.split)
+    bands = recorded_bands(members[0].record.read())
+    require_same_bands(bands, opened.cache, opened.manifest.name)
+    require_corruptions(list(cfg.suite.corruptions), bands)
     known = training_images_in(trained_on, opened.manifest, cfg.data.split)
     if known is not None:
         say(console, f"warning: {known}")
-    dataset = replace(opened, trained_on=trained_on)
+    dataset = replace(opened, trained_on=trained_on, bands=bands)
     module = build_module(run_cfg, dataset, plan, steps_per_epoch=1)
     models = [load_model(member, dataset.labels.num_classes, plan) for member in members]
     module.model.load_state_dict(models[0].state_dict())
@@ -175,7 +183,7 @@ def _score(
     found = run_suite(cfg, trainer, module, datamodule, cfg.data.split, keep)
     record.update(
         dataset_fingerprint=dataset.manifest.fingerprint, execution_plan=plan.to_dict(),
-        device=device.name,
+        device=device.name, bands=bands.to_dict() if bands else None,
     )  # fmt: skip
     metrics = dict(found.result.scores)
     if list(cfg.suite.corruptions):

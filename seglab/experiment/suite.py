@@ -18,6 +18,7 @@ from rich.console import Console
 from seglab.analysis.evaluations import corruptions_figure, reliability, slices_figure
 from seglab.analysis.style import save_figure
 from seglab.augment.corruptions import CORRUPTIONS, corrupt
+from seglab.core.bands import Bands
 from seglab.core.files import atomic_path
 from seglab.core.terminal import say
 from seglab.data.datamodule import SegDataModule
@@ -104,7 +105,7 @@ def run_corruptions(
     rows = [_row("none", 0, clean, base)]
     for name in names:
         for severity in cfg.suite.severities:
-            module.corrupt = functools.partial(_apply, name, severity, _SEED)
+            module.corrupt = functools.partial(_apply, name, severity, _SEED, datamodule.bands)
             try:
                 result = evaluate_split(trainer, module, datamodule, split)
             finally:
@@ -117,9 +118,10 @@ def run_corruptions(
 
 
 def _apply(
-    name: str, severity: int, seed: int, images: torch.Tensor, sample_ids: list[str]
-) -> torch.Tensor:
-    return corrupt(images, name, severity, seed, sample_ids)
+    name: str, severity: int, seed: int, bands: Bands | None, images: torch.Tensor,
+    sample_ids: list[str],
+) -> torch.Tensor:  # fmt: skip
+    return corrupt(images, name, severity, seed, sample_ids, bands)
 
 
 def _row(name: str, severity: int, result: EvalResult, base: float) -> dict[str, object]:

@@ -25,6 +25,7 @@ from seglab.analysis.overlays import fit_image
 from seglab.analysis.style import save_figure
 from seglab.analysis.tables import Row, format_cell, markdown_table, rich_table
 from seglab.analysis.verdict import fit_verdict
+from seglab.core.bands import Bands, picture_of
 from seglab.core.errors import DataError, TrainingError
 from seglab.core.files import write_json, write_text
 from seglab.core.labels import LabelSpace
@@ -174,18 +175,21 @@ def write_tables(
     return rows
 
 
-def _at_mask_size(image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _at_mask_size(
+    image: np.ndarray, mask: np.ndarray | None, bands: Bands | None
+) -> tuple[np.ndarray, np.ndarray]:
     if mask is None:
         raise DataError("a baseline needs masks; a sample without one came")
-    colour = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-    return fit_image(colour, mask.shape), mask
+    # Colour is what pictures show: of many bands those of data.display_bands, stretched.
+    return fit_image(picture_of(image, bands), mask.shape), mask
 
 
 def _baselines(dataset: Dataset, datamodule: SegDataModule) -> dict[str, float]:
     def pairs(split: str, limit: int | None) -> list[tuple[np.ndarray, np.ndarray]]:
         ids = datamodule.sample_ids(split)
         rows = dataset.cache.rows(ids if limit is None else spread_ids(ids, limit))
-        return [_at_mask_size(dataset.cache.image(row), dataset.cache.mask(row)) for row in rows]
+        cache, bands = dataset.cache, dataset.bands
+        return [_at_mask_size(cache.image(row), cache.mask(row), bands) for row in rows]
 
     scores = baseline_scores(
         pairs("train", _MAX_BASELINE_IMAGES), pairs("val", None), dataset.labels

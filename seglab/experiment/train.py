@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -22,6 +22,7 @@ from seglab.engine.plan import Device, ExecutionPlan
 from seglab.engine.ranks import other_ranks
 from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import apply_threads
+from seglab.experiment.bands import fit_bands_of, recorded_bands
 from seglab.experiment.batch_size import begin_with_what_fits, learning_rates
 from seglab.experiment.fit import Fit, prepare_fit
 from seglab.experiment.folds import fold_name, is_fold
@@ -162,7 +163,8 @@ def fit_rank(run_dir: Path) -> None:
     cfg = saved_config(record)
     plan, _ = _plan(cfg, record)
     apply_threads(plan)
-    dataset = open_dataset_of(cfg)
+    # Rank 0 has recorded the bands.
+    dataset = replace(open_dataset_of(cfg), bands=recorded_bands(record.read()))
     require_same_data(record, dataset.manifest, "start a new run")
     checkpoint = record.checkpoints_dir / LAST if record.read()["resumed"] else None
     resume_from = checkpoint if checkpoint and checkpoint.is_file() else None
@@ -185,7 +187,7 @@ def _run(
     with recorded(cfg, record, resume_step) as view:
         plan, device = _plan(cfg, record)
         apply_threads(plan)
-        dataset = open_dataset_of(cfg)
+        dataset = _with_bands(open_dataset_of(cfg), cfg, record)
         if checkpoint is None:
             plan = begin_with_what_fits(cfg, dataset.manifest, plan)
         _announce(record, dataset, plan, device, console)
@@ -193,6 +195,7 @@ def _run(
             {
                 "fingerprint": dataset.manifest.fingerprint, "device": device.name,
                 "precision": plan.precision, "num_devices": plan.num_devices,
+                "bands": dataset.bands.to_dict() if dataset.bands else None,
             }
         )  # fmt: skip
         _note_learning_rates(cfg, record, view, console)
@@ -254,6 +257,15 @@ def _plan(cfg: DictConfig, record: RunRecord) -> tuple[ExecutionPlan, Device]:
     return plan, device
 
 
+def _with_bands(dataset: Dataset, cfg: DictConfig, record: RunRecord) -> Dataset:
+    """Add what is known of the bands: from the training part, or as a resumed run has it recorded."""
+    bands = recorded_bands(record.read())
+    if bands is None:
+        bands = fit_bands_of(cfg, dataset.manifest, dataset.cache)
+        record.update(bands=bands.to_dict() if bands else None)
+    return replace(dataset, bands=bands)
+
+
 def _announce(
     record: RunRecord, dataset: Dataset, plan: ExecutionPlan, device: Device,
     console: Console,
@@ -272,6 +284,8 @@ def _announce(
         console,
         f"data {dataset.manifest.name} ({counts}; {dataset.labels.num_classes} classes)",
     )
+    if dataset.bands is not None:
+        say(console, dataset.bands.sentence())
     repeated = repeated_images(dataset.manifest)
     if repeated is not None:
         say(console, f"warning: {repeated}")
