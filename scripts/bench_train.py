@@ -37,7 +37,13 @@ from torch.utils.data import DataLoader, Dataset
 from seglab.config.compose import compose
 from seglab.engine.plan import ExecutionPlan
 from seglab.engine.trainer import LoopSettings, apply_threads, build_trainer
-from seglab.experiment.parts import build_datamodule, build_module, make_plan, open_dataset_of
+from seglab.experiment.parts import (
+    build_datamodule,
+    build_model,
+    build_module,
+    make_plan,
+    open_dataset_of,
+)
 
 WARM_UP_STEPS = 4
 
@@ -60,8 +66,6 @@ class Clock(pl.Callback):
 
 def bare_step(cfg: DictConfig, num_classes: int, plan: ExecutionPlan, steps: int) -> float:
     """Return images per second of forward, backward and optimizer on a fixed batch."""
-    from seglab.experiment.parts import build_model
-
     model = build_model(cfg, num_classes).to(memory_format=plan.torch_memory_format).train()
     loss_fn = _plain_loss()
     # The plan's choice steps all parameters at once, as seglab does; torch's default one by one.
@@ -101,7 +105,8 @@ def seglab_loop(cfg: DictConfig, plan: ExecutionPlan, steps: int) -> float:
 
     dataset = open_dataset_of(cfg)
     datamodule = build_datamodule(cfg, dataset, plan)
-    module = build_module(cfg, dataset, plan, datamodule.steps_per_epoch)
+    model = build_model(cfg, dataset.labels.num_classes)
+    module = build_module(cfg, dataset, model, plan, datamodule.steps_per_epoch)
     epochs = -(-steps // datamodule.steps_per_epoch)
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
@@ -205,12 +210,12 @@ def main() -> None:
             f"data.batch_size={arguments.batch_size}", "data.options.image_size=[360,480]",
         ],
     )  # fmt: skip
-    plan, device = make_plan(cfg)
+    num_classes = open_dataset_of(cfg).labels.num_classes
+    plan, device = make_plan(cfg, build_model(cfg, num_classes))
     stock_cfg = cfg.copy()
     stock_cfg.trainer.plan = "stock"
     plain_plan, _ = make_plan(stock_cfg)
     apply_threads(plan)
-    num_classes = open_dataset_of(cfg).labels.num_classes
     arms: dict[str, Callable[[], float]] = {
         "bare fp32": lambda: bare_step(cfg, num_classes, plain_plan, arguments.steps),
         "bare plan": lambda: bare_step(cfg, num_classes, plan, arguments.steps),

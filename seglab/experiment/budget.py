@@ -166,7 +166,7 @@ def measure_budget(manifest: Manifest, configurations: Mapping[str, DictConfig])
         log.info("measuring %s", name)
         one = one.copy()
         one.model.in_channels = num_channels(one, manifest)
-        rows.append(_measure(name, one, manifest, image_hw, plan))
+        rows.append(_measure(name, one, manifest, image_hw))
     return Budget(
         rows, image_hw, crop_hw, cfg.data.batch_size, cfg.trainer.max_epochs, counts["train"],
         counts["val"], plan.sentence(),
@@ -182,9 +182,10 @@ def common_size(manifest: Manifest) -> tuple[int, int]:
 
 
 def _measure(
-    name: str, cfg: DictConfig, manifest: Manifest, image_hw: tuple[int, int], plan: ExecutionPlan
+    name: str, cfg: DictConfig, manifest: Manifest, image_hw: tuple[int, int]
 ) -> ModelBudget:
     model = build_model(cfg, manifest.labels.num_classes)
+    plan, _ = make_plan(cfg, model)
     encoder = str(cfg.model.get("encoder_name", "-"))
     params = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     try:

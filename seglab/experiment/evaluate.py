@@ -34,6 +34,7 @@ from seglab.experiment.members import (
 from seglab.experiment.parts import (
     Dataset,
     build_datamodule,
+    build_model,
     build_module,
     make_plan,
     open_dataset_of,
@@ -169,7 +170,9 @@ def _score(
     if known is not None:
         say(console, f"warning: {known}")
     dataset = replace(opened, trained_on=trained_on, bands=bands)
-    module = build_module(run_cfg, dataset, plan, steps_per_epoch=1)
+    model = build_model(run_cfg, dataset.labels.num_classes, bands)
+    plan, _ = make_plan(run_cfg, model)
+    module = build_module(run_cfg, dataset, model, plan, steps_per_epoch=1)
     models = [load_model(member, dataset.labels.num_classes, plan) for member in members]
     module.model.load_state_dict(models[0].state_dict())
     nets = take_same_images([module.model, *models[1:]])

@@ -37,6 +37,7 @@ from seglab.experiment.initial_weights import INIT_FROM, as_record, initialise
 from seglab.experiment.monitor import require_defined, scored_ids
 from seglab.experiment.parts import Dataset, build_datamodule, build_module
 from seglab.experiment.plain import plain
+from seglab.models import Segmenter
 from seglab.runs import RunRecord
 
 
@@ -87,6 +88,7 @@ class Fit:
 def prepare_fit(
     cfg: DictConfig,
     dataset: Dataset,
+    model: Segmenter,
     plan: ExecutionPlan,
     record: RunRecord,
     view: WandbView | None,
@@ -98,6 +100,7 @@ def prepare_fit(
     Args:
         cfg: Validated configuration.
         dataset: What to train on.
+        model: What to train.
         plan: How to use the device.
         record: Where checkpoints go; rank 0 writes the history too.
         view: W&B, or None on ranks that show nothing.
@@ -123,7 +126,7 @@ def prepare_fit(
         require_classes(targets, dataset.labels.class_names)
     limit = cfg.trainer.limit_train_batches
     steps_per_epoch = min(datamodule.steps_per_epoch, limit or datamodule.steps_per_epoch)
-    module = build_module(cfg, dataset, plan, steps_per_epoch)
+    module = build_module(cfg, dataset, model, plan, steps_per_epoch)
     if cfg.model.get(INIT_FROM):
         loaded = initialise(module.model, cfg.model[INIT_FROM], dataset.manifest)
         if is_rank_zero():

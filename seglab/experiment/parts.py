@@ -99,14 +99,15 @@ def open_manifest_of(cfg: DictConfig) -> Manifest:
     )
 
 
-def make_plan(cfg: DictConfig) -> tuple[ExecutionPlan, Device]:
-    """Choose the execution plan for the device `cfg.trainer` asks for."""
+def make_plan(cfg: DictConfig, model: Segmenter | None = None) -> tuple[ExecutionPlan, Device]:
+    """Choose the execution plan for the device `cfg.trainer` asks for, and for the model, if known."""
     trainer = cfg.trainer
     names = PlanSettings.__dataclass_fields__
     settings = PlanSettings(**{name: plain(trainer[name]) for name in names})
     device = inspect_device(settings.accelerator, settings.devices)
     micro = trainer.micro_batch_size
-    return choose_plan(settings, device, micro if isinstance(micro, int) else None), device
+    plan = choose_plan(settings, device, micro if isinstance(micro, int) else None, model)
+    return plan, device
 
 
 def build_datamodule(cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan) -> SegDataModule:
@@ -179,10 +180,9 @@ def _resolve_class_weights(choice: str | list[float], dataset: Dataset) -> torch
 
 
 def build_module(
-    cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan, steps_per_epoch: int
+    cfg: DictConfig, dataset: Dataset, model: Segmenter, plan: ExecutionPlan, steps_per_epoch: int
 ) -> SegmentationModule:
-    """Build the LightningModule with everything a step needs."""
-    model = build_model(cfg, dataset.labels.num_classes, dataset.bands)
+    """Build the LightningModule with everything a step needs around a model."""
     if plan.compile:
         model.compile()
     loss = build_loss(cfg, dataset)

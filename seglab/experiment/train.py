@@ -29,6 +29,7 @@ from seglab.experiment.folds import fold_name, is_fold
 from seglab.experiment.initial_weights import forget_sources
 from seglab.experiment.parts import (
     Dataset,
+    build_model,
     make_plan,
     open_dataset_of,
     with_absolute_paths,
@@ -37,6 +38,7 @@ from seglab.experiment.records import extend, finishing, require_longer, start_r
 from seglab.experiment.same_data import require_same_data, require_same_data_as_other_trials
 from seglab.experiment.summary import conclude
 from seglab.experiment.views import make_view, start_view
+from seglab.models import Segmenter
 from seglab.runs import RunRecord
 
 _LOCK_POLL_S = 0.2
@@ -170,7 +172,8 @@ def fit_rank(run_dir: Path) -> None:
     resume_from = checkpoint if checkpoint and checkpoint.is_file() else None
     if resume_from is not None:
         forget_sources(cfg)
-    fit = prepare_fit(cfg, dataset, plan, record, None, Console(quiet=True))
+    model = build_model(cfg, dataset.labels.num_classes, dataset.bands)
+    fit = prepare_fit(cfg, dataset, model, plan, record, None, Console(quiet=True))
     # Rank 0 says so to the user.
     with suppress(TrialPrunedError):
         fit.run(resume_from)
@@ -188,6 +191,8 @@ def _run(
         plan, device = _plan(cfg, record)
         apply_threads(plan)
         dataset = _with_bands(open_dataset_of(cfg), cfg, record)
+        model = build_model(cfg, dataset.labels.num_classes, dataset.bands)
+        plan, _ = _plan(cfg, record, model)
         if checkpoint is None:
             plan = begin_with_what_fits(cfg, dataset.manifest, plan)
         _announce(record, dataset, plan, device, console)
@@ -199,7 +204,7 @@ def _run(
             }
         )  # fmt: skip
         _note_learning_rates(cfg, record, view, console)
-        fit = prepare_fit(cfg, dataset, plan, record, view, console, trial)
+        fit = prepare_fit(cfg, dataset, model, plan, record, view, console, trial)
         try:
             with other_ranks(record.run_dir, plan.num_devices):
                 fit.run(checkpoint)
@@ -248,9 +253,11 @@ def recorded(cfg: DictConfig, record: RunRecord, resume_step: int | None) -> Ite
         view.finish(record.status)
 
 
-def _plan(cfg: DictConfig, record: RunRecord) -> tuple[ExecutionPlan, Device]:
+def _plan(
+    cfg: DictConfig, record: RunRecord, model: Segmenter | None = None
+) -> tuple[ExecutionPlan, Device]:
     """Choose a plan; a resumed run keeps its own, or its numbers would change on the way."""
-    plan, device = make_plan(cfg)
+    plan, device = make_plan(cfg, model)
     recorded = record.read()["execution_plan"]
     if recorded and recorded["accelerator"] == plan.accelerator:
         plan = ExecutionPlan.from_dict(recorded)
