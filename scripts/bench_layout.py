@@ -1,0 +1,110 @@
+"""Measure convolutions and whole networks in both memory layouts on this CPU, in fp32.
+
+Contiguous (NCHW) and channels_last (NHWC) in turn, forward and backward, several rounds: what the
+execution plan's choice of layout rests on where there is no bf16. Prints medians and the ratio; above 1
+channels_last is faster. Run it on an otherwise idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from seglab.config.compose import compose
+from seglab.engine.plan import available_cores, cpu_bf16, has_depthwise
+from seglab.experiment.parts import build_model
+
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+# Channels in and out, edge of the feature, edge of the kernel, groups.
+CONVOLUTIONS = {
+    "dense 3x3, 32 channels": (32, 32, 96, 3, 1),
+    "dense 3x3, 64 channels": (64, 64, 96, 3, 1),
+    "dense 3x3, 256 channels": (256, 256, 24, 3, 1),
+    "dense 1x1, 64 to 256": (64, 256, 48, 1, 1),
+    "depthwise 3x3, 64 channels": (64, 64, 96, 3, 64),
+    "depthwise 5x5, 96 channels": (96, 96, 48, 5, 96),
+    "depthwise 7x7, 96 channels": (96, 96, 48, 7, 96),
+}
+NETWORKS = {
+    "U-Net / ResNet-18": ["model=unet", "model.encoder_name=resnet18"],
+    "U-Net / MobileNetV3-small": ["model=unet", "model.encoder_name=mobilenetv3_small_100"],
+    "U-Net / EfficientNet-lite0": ["model=unet", "model.encoder_name=tf_efficientnet_lite0"],
+    "DeepLabV3+ / MobileNetV2": ["model=deeplabv3plus", "model.encoder_name=mobilenetv2_100"],
+    "SegFormer / MiT-B0": ["model=segformer", "model.encoder_name=mit_b0"],
+}
+
+
+def convolution(spec: tuple[int, ...], layout: torch.memory_format) -> Callable[[], None]:
+    """Return forward and backward of one convolution of a batch of 4."""
+    channels, out, edge, kernel, groups = spec
+    image = torch.randn(4, channels, edge, edge).to(memory_format=layout).requires_grad_()
+    weight = torch.randn(out, channels // groups, kernel, kernel).to(memory_format=layout)
+    weight.requires_grad_()
+
+    def step() -> None:
+        result = F.conv2d(image, weight, padding=kernel // 2, groups=groups)
+        result.backward(torch.ones_like(result))
+
+    return step
+
+
+def training_step(words: list[str], layout: torch.memory_format) -> Callable[[], None]:
+    """Return forward and backward of a network on a batch of 4 images of 192 x 256."""
+    model: nn.Module = build_model(compose(words), 8).to(memory_format=layout).train()
+    image = torch.randn(4, 3, 192, 256).to(memory_format=layout)
+    mask = torch.randint(0, 8, (4, 192, 256))
+
+    def step() -> None:
+        F.cross_entropy(model(image), mask).backward()
+
+    return step
+
+
+def compare(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
+    """Return the median milliseconds of each, measured in turn after one step of warming up."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for step in steps.values():
+        step()
+    for _ in range(rounds):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def main() -> None:
+    """Measure and print one line each."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of each (default 7)")
+    parser.add_argument("--only", choices=("convolutions", "networks"), help="only one of the two")
+    arguments = parser.parse_args()
+    torch.set_num_threads(available_cores())
+    print(f"{torch.backends.cpu.get_cpu_capability()}, bf16: {cpu_bf16()}; ms, medians")
+    cases: dict[str, dict[str, Callable[[], None]]] = {}
+    if arguments.only != "networks":
+        for name, spec in CONVOLUTIONS.items():
+            cases[name] = {key: convolution(spec, one) for key, one in LAYOUTS.items()}
+    if arguments.only != "convolutions":
+        for name, words in NETWORKS.items():
+            kind = "depthwise" if has_depthwise(build_model(compose(words), 8)) else "dense"
+            cases[f"{name} ({kind})"] = {
+                key: training_step(words, one) for key, one in LAYOUTS.items()
+            }
+    for name, steps in cases.items():
+        found = compare(steps, arguments.rounds)
+        ratio = found["contiguous"] / found["channels_last"]
+        shown = "  ".join(f"{key} {value:8.1f}" for key, value in found.items())
+        print(f"{name:<40} {shown}  ratio {ratio:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
