@@ -117,11 +117,12 @@ class WandbView:
                 self._log("step row", row, step)
 
     def describe(self, facts: Mapping[str, Any]) -> None:
-        """Show facts that the configuration does not hold, under `run.*`, for columns and axes."""
+        """Show facts that the configuration does not hold, under `facts.*`, for columns and axes."""
         if self._run is not None:
             with self._guarded("facts"):
-                known = dict(self._run.config.get("run", {}))
-                self._run.config.update({"run": {**known, **facts}}, allow_val_change=True)
+                # Not under `run`, which in an evaluation's configuration is the run that is scored.
+                known = dict(self._run.config.get("facts", {}))
+                self._run.config.update({"facts": {**known, **facts}}, allow_val_change=True)
 
     def log_step(self, metrics: Mapping[str, float], step: int) -> None:
         """Show numbers of one optimizer step, on the axis `trainer/global_step`.

@@ -107,7 +107,7 @@ def test_everything_logged_is_in_the_file(tmp_path: Path) -> None:
     assert summary["config"]["optimizer"] == {"lr": 0.1}
     assert summary["config"]["root"] == "data"
     facts = {"architecture": "unet", "kind": "fold", "device": "cpu"}
-    assert summary["config"]["run"] == facts
+    assert summary["config"]["facts"] == facts
     assert (summary["run_id"], summary["exit_code"], summary["state"]) == ("r1", 0, "finished")
     run = _of(records, "run")[0]
     assert run["display_name"] == "shown"
