@@ -77,12 +77,15 @@ class ImportedFiles:
         labels: What the masks mean.
         mask_encoding: `"index"` or `"colour"`, see `seglab.data.images.read_mask`.
         notes: Sentences the user should read: what was inferred, chosen or left out.
+        mask_values: What the values in the masks were taken to mean and why, in one sentence; empty
+            where the published format of the data set says it.
     """
 
     samples: list[SampleFiles]
     labels: LabelSpace
     mask_encoding: str = "index"
     notes: list[str] = field(default_factory=list)
+    mask_values: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,8 @@ _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_TAGS = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 # Pillow stretches 2- and 4-bit grey to 0..255; for masks the stored value counts.
 _STRETCH = {"L;2": 85, "L;4": 17}
-_LOSSY_FORMATS = frozenset({"JPEG", "MPO", "WEBP"})
+_LOSSY_FORMATS = frozenset({"JPEG", "MPO"})
+_LOSSY_TIFF = frozenset({"jpeg", "tiff_jpeg", "webp", "jpeg2000"})
 
 
 def read_image(path: Path, channels: int = 3) -> np.ndarray:
@@ -92,7 +93,8 @@ def read_mask(path: Path, labels: LabelSpace, encoding: str = "index") -> np.nda
         labels: Says what the stored values or colours mean.
         encoding: `"index"`: the file holds raw ids, as 1/2/4/8/16-bit grey, as palette indices (the
             palette itself is ignored), or as RGB with three equal channels. `"colour"`: it holds
-            the RGB colours of `labels.palette`; black is ignored unless a class is black.
+            the RGB colours of `labels.palette`, and `labels.ignore_colour` for ignored pixels
+            unless a class has that colour.
 
     Returns:
         uint8 array `(H, W)` with values `0..num_classes-1` or `ignore_index`.
@@ -261,7 +263,7 @@ def _look_up_colours(colours: np.ndarray, labels: LabelSpace) -> np.ndarray:
     codes = {_code(colour): index for index, colour in enumerate(labels.palette)}
     if len(codes) < labels.num_classes:
         raise LabelError("the palette repeats a colour, so colours do not tell the classes apart")
-    codes.setdefault(0, labels.ignore_index)
+    ignored = codes.setdefault(_code(labels.ignore_colour), labels.ignore_index)
     known = np.array(sorted(codes), dtype=np.uint32)
     indices = np.array([codes[int(code)] for code in known], dtype=np.uint8)
     wide = colours.astype(np.uint32)
@@ -274,7 +276,7 @@ def _look_up_colours(colours: np.ndarray, labels: LabelSpace) -> np.ndarray:
         more = f" and {len(values) - 10} more" if len(values) > 10 else ""
         raise LabelError(
             f"unknown mask colours {shown}{more}; known are the {labels.num_classes} of the palette"
-            f"{' and black for ignored pixels' if codes[0] == labels.ignore_index else ''}"
+            f"{f' and {labels.ignore_colour} for ignored pixels' if ignored == labels.ignore_index else ''}"
         )
     return indices[place]
 
@@ -283,11 +285,36 @@ def _code(colour: tuple[int, int, int]) -> int:
     return colour[0] << 16 | colour[1] << 8 | colour[2]
 
 
+def lossy_format(image: Image.Image, read: Callable[[], bytes]) -> str:
+    """Return the format of an opened image if its compression changes pixels, else nothing.
+
+    Args:
+        image: The image; its header is enough.
+        read: Returns the file's bytes; asked of WebP, which comes in both kinds.
+    """
+    if image.format == "WEBP":
+        return "" if _is_lossless_webp(read()) else "lossy WebP"
+    if image.format == "TIFF" and image.info.get("compression") in _LOSSY_TIFF:
+        return "TIFF with JPEG compression"
+    return image.format or "" if image.format in _LOSSY_FORMATS else ""
+
+
+def _is_lossless_webp(content: bytes) -> bool:
+    """Return whether the first chunk with pixels is of the lossless kind."""
+    place = 12
+    while place + 8 <= len(content):
+        name = content[place : place + 4]
+        if name in (b"VP8 ", b"VP8L"):
+            return name == b"VP8L"
+        size = int.from_bytes(content[place + 4 : place + 8], "little")
+        place += 8 + size + size % 2
+    return False
+
+
 def _lossy_hint(content: bytes) -> str:
     with Image.open(io.BytesIO(content)) as image:
-        if image.format not in _LOSSY_FORMATS:
-            return ""
-        return f" ({image.format} compression invents values; save masks as PNG)"
+        lossy = lossy_format(image, lambda: content)
+    return f" ({lossy} compression invents values; save masks as PNG)" if lossy else ""
 
 
 def _orientation(image: Image.Image) -> int:

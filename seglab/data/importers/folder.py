@@ -15,7 +15,8 @@ from typing import Any
 
 from seglab.core.errors import ConfigError, DataError, DataNotFoundError, list_problems, nearest
 from seglab.data.build import ImportedFiles, SampleFiles
-from seglab.data.importers.inference import LabelOptions, label_space
+from seglab.data.importers.inference import label_space
+from seglab.data.importers.label_options import LabelOptions
 from seglab.data.importers.layout import (
     check_choice,
     find_base,
@@ -55,8 +56,9 @@ def import_folder(  # noqa: PLR0913  each one is an option of the configuration
     palette: Sequence[Sequence[int]] | None = None,
     mask_encoding: str = "index",
     binary: bool = False,
-    raw_ids: Mapping[Any, int] | None = None,
-    ignore_index: int = 255,
+    raw_ids: Mapping[Any, int | str] | str | None = None,
+    ignore_index: int | None = None,
+    ignore_colour: Sequence[int] | None = None,
     split: str = "auto",
     lists: str = "{split}.txt",
     val_fraction: float = 0.2,
@@ -76,11 +78,14 @@ def import_folder(  # noqa: PLR0913  each one is an option of the configuration
             (the image's folder below the root) and `{split}`; None: nothing is labelled.
         class_names: Class names in index order; None: `class_0`, ... as far as the masks go.
         palette: One RGB triple a class.
-        mask_encoding: `"index"` or `"colour"` (then `palette` says which colour is which class, and
-            black is ignored unless a class is black).
+        mask_encoding: `"index"` or `"colour"` (then `palette` says which colour is which class).
         binary: Masks hold 0 and 255 (or 0 and 1): background and foreground.
-        raw_ids: Raw mask value -> class index or `ignore_index`, where they differ.
-        ignore_index: Value of pixels that do not count.
+        raw_ids: What each raw mask value, or range as `0-127`, means: a class index or name, or
+            `ignore`; names make up `class_names` in the order given. `"identity"`: values are class
+            indices, and `ignore_index` is ignored. None: inferred, where only one reading fits.
+        ignore_index: Value of pixels that do not count; None: 255, if the masks leave no doubt.
+        ignore_colour: RGB of pixels that do not count, for `mask_encoding="colour"`; None: none,
+            and black that is not in the palette is refused.
         split: `"lists"`, `"folders"`, `"fractions"`, or `"auto"`: the first of these that the data
             allows.
         lists: Name of the list files below the root; a line is `image mask`, or one name, stem, key
@@ -94,12 +99,13 @@ def import_folder(  # noqa: PLR0913  each one is an option of the configuration
     Raises:
         ConfigError: Options contradict each other.
         DataNotFoundError: No images, no mask folder, or listed names that match no image.
-        DataError: Names or groups are ambiguous; the label space cannot be inferred.
+        LabelError: What the values in the masks mean is not certain.
+        DataError: Names or groups are ambiguous; no mask tells the classes.
     """
     check_choice(split, _SPLIT_RULES, "split")
     check_choice(mask_encoding, MASK_ENCODINGS, "mask_encoding")
     label_options = LabelOptions.parse(
-        class_names, palette, raw_ids, mask_encoding, binary, ignore_index
+        class_names, palette, raw_ids, mask_encoding, binary, ignore_index, ignore_colour
     )
     root = find_base(root, [] if _is_pattern(images) else [images])
     notes: list[str] = []
@@ -124,8 +130,8 @@ def import_folder(  # noqa: PLR0913  each one is an option of the configuration
         for entry, group in zip(entries, groups, strict=True)
     ]
     mask_files = [sample.mask for sample in samples if sample.mask is not None]
-    labels, inferred = label_space(mask_files, label_options)
-    return ImportedFiles(samples, labels, mask_encoding, notes + inferred)
+    labels, mask_values, inferred = label_space(mask_files, label_options)
+    return ImportedFiles(samples, labels, mask_encoding, notes + inferred, mask_values)
 
 
 def _is_pattern(text: str) -> bool:
