@@ -47,7 +47,7 @@ class CamVid:
 class Voc:
     """PASCAL VOC."""
 
-    year: str = "2012"
+    year: Name = "2012"
     train_list: str = "train"
     mask_folder: str = "SegmentationClass"
 

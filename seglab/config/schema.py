@@ -18,6 +18,7 @@ from seglab.config.evaluation import Predict, Suite
 from seglab.config.fields import (
     Bounds,
     ChosenBy,
+    Name,
     NotNegative,
     NotNegativeFloat,
     OnDisk,
@@ -202,7 +203,7 @@ class TrainConfig:
     experiment_name: str
     run_name: str | None
     seed: NotNegative
-    tags: list[str]
+    tags: list[Name]
     notes: str
     monitor: Monitor
     resume: None
@@ -232,7 +233,7 @@ class EvaluateConfig:
 
     experiment_name: str
     run_name: str | None
-    tags: list[str]
+    tags: list[Name]
     notes: str
     run: Annotated[str, OnDisk("folder")]
     checkpoint: str

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from seglab.config.describe import describe
-from seglab.config.fields import Bounds, ChosenBy, OnDisk, Span, Targets
+from seglab.config.fields import AsTyped, Bounds, ChosenBy, OnDisk, Span, Targets
 from seglab.config.problems import Problem, did_you_mean, nearest_keys, show, show_names
 from seglab.config.targets import SCHEMAS, target_problem
 from seglab.core.errors import nearest
@@ -130,7 +130,8 @@ class _Walker:
         elif get_origin(base) in (list, tuple, dict):
             self.container(value, hint, path, parent)
         elif not _fits(value, base, extras):
-            self.add(path, _expected(value, hint, path))
+            as_typed = any(isinstance(extra, AsTyped) for extra in extras)
+            self.add(path, _expected(value, hint, path), "text" if as_typed else "value")
         else:
             self.on_disk(value, extras, path)
 
@@ -150,7 +151,8 @@ class _Walker:
             self.problems += deeper[0]
         else:
             why = "; there is no such path" if on_disk else ""
-            self.add(path, _expected(value, hint, path) + why)
+            as_typed = any(found[0].kind == "text" for found in attempts)
+            self.add(path, _expected(value, hint, path) + why, "text" if as_typed else "value")
 
     def container(self, value: Any, hint: Any, path: str, parent: DictConfig) -> None:
         base = _unwrap(hint)[0]

@@ -115,7 +115,7 @@ def load_model(member: Member, num_classes: int, plan: ExecutionPlan) -> Segment
     if "encoder_weights" in cfg.model:
         cfg.model.encoder_weights = None
     model = build_model(cfg, num_classes)
-    state = read_checkpoint(member.weights)["state_dict"]
+    state = read_checkpoint(member.weights, ["state_dict"])["state_dict"]
     own = {
         name.removeprefix(_MODEL): value for name, value in state.items() if name.startswith(_MODEL)
     }

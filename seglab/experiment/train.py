@@ -125,7 +125,9 @@ def resume(
             raise ConfigError(f"resume: {run_dir} is finished; nothing is left to train")
         cfg = saved_config(record)
         checkpoint = record.checkpoints_dir / LAST
-        step = int(read_checkpoint(checkpoint)["global_step"]) if checkpoint.is_file() else 0
+        step = 0
+        if checkpoint.exists():
+            step = int(read_checkpoint(checkpoint, ["global_step"])["global_step"])
         history = record.history()
         # Epochs after the checkpoint are trained again; within the first epoch there is none yet.
         record.truncate_history(0 if history.empty else int((history["step"] <= step).sum()))
