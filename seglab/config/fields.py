@@ -91,7 +91,10 @@ class ChosenBy:
 
 @dataclass(frozen=True)
 class AsTyped:
-    """Text that is what was typed, also where YAML or the grammar reads `no` or `1e3` otherwise."""
+    """Text that is what was typed, also where YAML or the grammar reads `no` or `1e3` otherwise.
+
+    It is in Unicode's composed form (NFC).
+    """
 
 
 Name = Annotated[str, AsTyped()]

@@ -40,7 +40,7 @@ Importer = Literal["folder", "camvid", "voc", "cityscapes", "ade20k", "oxford_pe
 class Monitor:
     """The one score that decides: best checkpoint, early stopping, plateau, sweeps."""
 
-    metric: str
+    metric: Name
     mode: Literal["min", "max"]
 
 

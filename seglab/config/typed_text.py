@@ -1,11 +1,13 @@
 """Names stay the words that were typed, where YAML or the grammar reads something else in them.
 
 YAML reads `no` and `on` as truth values, and both read `null`, `1e3` and `1_000` as no text. Where
-the schema wants a name there, the word as it stands in its source takes the place of what was read.
+the schema wants a name there, the word as it stands in its source takes the place of what was read,
+in Unicode's composed form (NFC), so that one name is one text.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -82,7 +84,7 @@ def mended(value: Any, words: Any, path: str, wrong: Collection[str]) -> Any:
         wrong: Keys of the items, or of the value itself.
     """
     if path in wrong and isinstance(words, str):
-        return words
+        return unicodedata.normalize("NFC", words)
     if isinstance(value, list) and isinstance(words, list) and len(value) == len(words):
         return [
             mended(item, words[index], f"{path}[{index}]", wrong)

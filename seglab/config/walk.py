@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -130,8 +131,8 @@ class _Walker:
         elif get_origin(base) in (list, tuple, dict):
             self.container(value, hint, path, parent)
         elif not _fits(value, base, extras):
-            as_typed = any(isinstance(extra, AsTyped) for extra in extras)
-            self.add(path, _expected(value, hint, path), "text" if as_typed else "value")
+            kind = "text" if _is_name(extras) else "value"
+            self.add(path, _expected(value, hint, path), kind)
         else:
             self.on_disk(value, extras, path)
 
@@ -265,6 +266,10 @@ def _unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     return hint, ()
 
 
+def _is_name(extras: tuple[Any, ...]) -> bool:
+    return any(isinstance(extra, AsTyped) for extra in extras)
+
+
 def _fits(value: Any, base: Any, extras: tuple[Any, ...]) -> bool:
     bounds: Iterator[Bounds] = (extra for extra in extras if isinstance(extra, Bounds))
     if base is Any:
@@ -273,6 +278,8 @@ def _fits(value: Any, base: Any, extras: tuple[Any, ...]) -> bool:
         return any(type(value) is type(one) and value == one for one in get_args(base))
     if base in (None, types.NoneType):
         return value is None
+    if base is str and _is_name(extras):
+        return isinstance(value, str) and unicodedata.is_normalized("NFC", value)
     if base is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return number and all(bound.holds(value) for bound in bounds)

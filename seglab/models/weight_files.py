@@ -40,11 +40,12 @@ def why_unreadable(path: Path, error: Exception) -> str:
     """Return what a file is that could not be read as weights."""
     if path.is_dir():
         return "it is a folder; give a file in it"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        head = stream.read(_HEAD)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            head = stream.read(_HEAD)
+    except OSError as unread:
+        return unread.strerror or str(unread)
     if not head:
         return "it is empty (0 bytes)"
     if head.startswith(_ZIP):

@@ -371,3 +371,10 @@ def test_names_are_held_against_the_data_set_they_belong_to() -> None:
     # The year of VOC is a name too, and no list.
     cfg = compose(["data=voc", "data.root=.", "data.options.year=2007", "tags=[1.0, on]"])
     assert (cfg.data.options.year, cfg.tags) == ("2007", ["1.0", "on"])
+
+
+def test_names_in_composed_and_decomposed_form_are_one() -> None:
+    names = "data.options.class_names=['e\u0301','b']"
+    cfg = compose(["data=folder", "data.root=.", names, "monitor.metric='val/iou/e\u0301'"])
+    assert cfg.data.options.class_names == ["\u00e9", "b"]
+    assert cfg.monitor.metric == "val/iou/\u00e9"

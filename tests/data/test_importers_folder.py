@@ -154,6 +154,14 @@ def test_masks_are_found_by_stem_in_a_flat_folder(root: Path) -> None:
     assert "1 masks in masks belong to no image and are left out" in manifest.provenance["notes"]
 
 
+def test_names_in_composed_and_decomposed_form_are_one(root: Path) -> None:
+    write_pair(root / "images" / "e\u0301.png", root / "masks" / "\u00e9.png")
+    write_pair(root / "images" / "\u00fc.png", root / "masks" / "u\u0308.png")
+    (root / "train.txt").write_text("\u00e9\n", encoding="utf-8")
+    (root / "val.txt").write_text("u\u0308\n", encoding="utf-8")
+    assert splits_by_id(run(root)) == {"\u00e9": "train", "\u00fc": "val"}
+
+
 def test_ambiguous_masks_are_refused(root: Path) -> None:
     make_flat(root, ["a"])
     write(root / "masks" / "a.tif", MASK)

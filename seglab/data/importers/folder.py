@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import string
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +156,12 @@ def _find_images(root: Path, images: str) -> list[_Entry]:
 
 
 def _key(path: Path, anchor: Path) -> str:
-    return path.relative_to(anchor).with_suffix("").as_posix()
+    return _composed(path.relative_to(anchor).with_suffix("").as_posix())
+
+
+def _composed(name: str) -> str:
+    """Return a file name in the form (NFC) in which one name is one text on every system."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _choose_rule(root: Path, entries: Sequence[_Entry], rule: str, lists: str) -> str:
@@ -196,7 +202,7 @@ def _apply_lists(
     problems = []
     for split, file in files.items():
         for listed, mask in read_pairs(file):
-            matches = by_name.get(listed.removeprefix("/"), [])
+            matches = by_name.get(_composed(listed.removeprefix("/")), [])
             if not matches and mask is not None:
                 image = root / locate(root, listed)
                 matches = by_name.get(image.relative_to(root).as_posix(), [])
@@ -224,7 +230,7 @@ def _names(root: Path, entries: Sequence[_Entry]) -> dict[str, list[_Entry]]:
             entry.key, entry.image.name, entry.image.stem, relative.as_posix(),
             relative.with_suffix("").as_posix(),
         }:  # fmt: skip
-            by_name.setdefault(name, []).append(entry)
+            by_name.setdefault(_composed(name), []).append(entry)
     return by_name
 
 
@@ -243,12 +249,12 @@ def _pair_masks(
     folder = find_base(root, [masks]) / masks
     by_key: dict[str, list[Path]] = {}
     for path in list_images(folder):
-        for key in {_key(path, folder), path.stem}:
+        for key in {_key(path, folder), _composed(path.stem)}:
             by_key.setdefault(key, []).append(path)
     paired: list[_Entry] = []
     problems = []
     for entry in entries:
-        found = by_key.get(entry.key) or by_key.get(entry.image.stem) or []
+        found = by_key.get(entry.key) or by_key.get(_composed(entry.image.stem)) or []
         if len(found) > 1:
             problems.append(f"{entry.key}: {', '.join(path.name for path in found)}")
         mask = entry.mask or (found[0] if found else folder / f"{entry.key}.png")
