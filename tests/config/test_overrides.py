@@ -336,13 +336,10 @@ def test_mapping_sets_the_keys_it_brings() -> None:
     assert cfg.data.options.num_images == 12
 
 
-NAMES = [("no", "yes"), ("on", "off"), ("1e3", "null"), ("01", "1_000"), ("true", "1.50")]
-
-
-@pytest.mark.parametrize("names", NAMES)
-def test_names_stay_the_words_that_were_typed(names: tuple[str, str], tmp_path: Path) -> None:
+def test_names_stay_the_words_that_were_typed(tmp_path: Path) -> None:
+    names = ["no", "yes", "on", "off", "1e3", "null", "01", "1_000", "true", "1.50"]
     words = [f"data.options.class_names=[{', '.join(names)}]", "data=folder", "data.root=."]
-    assert compose(words).data.options.class_names == list(names)
+    assert compose(words).data.options.class_names == names
     experiment = tmp_path / "experiment" / "mine.yaml"
     experiment.parent.mkdir()
     listed = "".join(f"      - {name}  # a comment\n" for name in names)
@@ -356,7 +353,7 @@ def test_names_stay_the_words_that_were_typed(names: tuple[str, str], tmp_path: 
         cfg, _ = composer.compose(checked.overrides)
     saved = OmegaConf.create(OmegaConf.to_yaml(cfg))
     assert saved.data.options == {
-        "class_names": list(names), "raw_ids": {0: names[1], 7: 1},
+        "class_names": names, "raw_ids": {0: names[1], 7: 1},
     }  # fmt: skip
     assert saved.tags == [names[1]]
     # The command line has the last word.

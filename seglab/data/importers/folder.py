@@ -226,11 +226,12 @@ def _names(root: Path, entries: Sequence[_Entry]) -> dict[str, list[_Entry]]:
     by_name: dict[str, list[_Entry]] = {}
     for entry in entries:
         relative = entry.image.relative_to(root)
-        for name in {
+        names = (
             entry.key, entry.image.name, entry.image.stem, relative.as_posix(),
             relative.with_suffix("").as_posix(),
-        }:  # fmt: skip
-            by_name.setdefault(_composed(name), []).append(entry)
+        )  # fmt: skip
+        for name in set(map(_composed, names)):
+            by_name.setdefault(name, []).append(entry)
     return by_name
 
 
