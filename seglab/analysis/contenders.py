@@ -115,7 +115,7 @@ def _expand(word: str, runs_dir: Path) -> list[Path]:
         if place.is_dir() and find_runs(place):
             return [place]
     if glob.has_magic(word):
-        for pattern in (str(path), str(runs_dir / word)):
+        for pattern in (str(path), str(Path(glob.escape(str(runs_dir))) / word)):
             # A pattern that catches files beside the runs means the runs.
             caught = [Path(match) for match in sorted(glob.glob(pattern))]  # noqa: PTH207 - absolute
             caught = [match for match in caught if match.is_dir() and find_runs(match)]

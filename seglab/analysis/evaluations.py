@@ -33,6 +33,7 @@ from seglab.analysis.style import (
     new_figure,
     styled,
 )
+from seglab.analysis.tables import format_cell
 from seglab.core.errors import DataError, nearest
 
 _EVALUATE = "`seglab evaluate run=RUN_DIR` makes an evaluation with it"
@@ -208,7 +209,8 @@ def _draw_bins(above: Axes, below: Axes, bins: pd.DataFrame, class_name: str) ->
     above.set_ylabel("accuracy")
     above.set_ylim(0, 1)
     above.set_title(
-        f"Reliability, {class_name}: error {calibration_error(bins):.3f}", fontweight="bold"
+        f"Reliability, {class_name}: error {format_cell(calibration_error(bins))}",
+        fontweight="bold",
     )
     above.legend(loc="upper left")
     if bins.empty:
@@ -225,7 +227,12 @@ def _draw_bins(above: Axes, below: Axes, bins: pd.DataFrame, class_name: str) ->
 
 
 def _draw_risk(axes: Axes, risk: pd.DataFrame) -> None:
-    ordered = risk.sort_values("coverage")
+    axes.set_title("Risk and coverage", fontweight="bold")
+    ordered = risk.dropna().sort_values("coverage")
+    if ordered.empty:
+        bare(axes)
+        axes.text(0.5, 0.5, "no pixels", ha="center", color=MUTED, transform=axes.transAxes)
+        return
     axes.plot(ordered["coverage"], ordered["risk"], color=BLUE)
     axes.fill_between(ordered["coverage"], 0.0, ordered["risk"], color=BLUE, alpha=0.12)
     whole = float(ordered["risk"].iloc[-1])
@@ -234,7 +241,6 @@ def _draw_risk(axes: Axes, risk: pd.DataFrame) -> None:
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel("share of pixels kept, most confident first")
     axes.set_ylabel("wrong among those kept")
-    axes.set_title("Risk and coverage", fontweight="bold")
     axes.legend(loc="lower right")
 
 

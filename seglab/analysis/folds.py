@@ -9,24 +9,25 @@ from matplotlib.figure import Figure
 
 from seglab.analysis.statistics import corrected_t_test
 from seglab.analysis.style import BLUE, ORANGE, new_figure, styled
-from seglab.metrics.names import DICE, IOU, MIOU, metric_key
+from seglab.metrics.names import DICE, IOU, MIOU, MIOU_PRESENT, metric_key
 
 
 def summarise_folds(scores: pd.DataFrame, split: str) -> dict[str, float]:
     """Return the metrics of a cross-validation's record.
 
     Args:
-        scores: One row a fold: `images`, `train_images`, `miou`, `dice` and `iou/<class>`.
+        scores: One row a fold: `images`, `train_images`, `miou`, `dice`, `iou/<class>` and, if there,
+            `miou_present`.
         split: Split that the folds were scored on; the first part of the keys.
 
     Returns:
-        For miou and dice the mean under `{split}/miou` and `..._std`, `..._low`, `..._high` (95 %
-        by `corrected_t_test`: trainings of folds overlap); for
+        For miou, miou_present and dice the mean under `{split}/miou` and `..._std`, `..._low`,
+        `..._high` (95 % by `corrected_t_test`: trainings of folds overlap); for
         each class the mean under `{split}/iou/<class>` and `{split}/iou_std/<class>`; `num_folds`.
     """
     ratio = float((scores["images"] / scores["train_images"]).mean())
     metrics: dict[str, float] = {"num_folds": float(len(scores))}
-    for name in (MIOU, DICE):
+    for name in (name for name in (MIOU, MIOU_PRESENT, DICE) if name in scores):
         one = corrected_t_test(scores[name].to_numpy(), ratio)
         key = metric_key(split, name)
         metrics |= {

@@ -51,9 +51,10 @@ class GapVerdict:
 
     Attributes:
         kind: `overfit`: the whole interval of the gap lies above the margin; `no overfit`: it lies
-            below; `cannot tell`: the margin lies within, or there are too few images;
-            `not measured`: there are no scores on training images.
-        scores: Split -> mIoU with its interval, over the classes all splits have.
+            below; `cannot tell`: the margin lies within, there are too few images, or no class is in
+            both training and validation images; `not measured`: there are no scores on training images.
+        scores: Split -> mIoU with its interval, over the classes all splits have; NaN for a split that
+            shares none with the others.
         gap: mIoU on training images minus that on validation images, with its interval.
         test_gap: Validation minus test, with its interval; NaN without a test split.
         classes: Indices of the classes the means are over.
@@ -74,7 +75,8 @@ def gap_verdict(
     """Judge the gap between training and validation images, and that to test images.
 
     The mean runs over the classes that occur in every split given: a rare class that one split
-    lacks would make a gap of its own.
+    lacks would make a gap of its own. A test split that shares no class with the other two, such as
+    one without labels, is left out, and the sentence says so.
 
     Args:
         train: Counts of the training images, scored without augmentation by the final weights
@@ -86,21 +88,30 @@ def gap_verdict(
         rules: Thresholds.
 
     Raises:
-        DataError: A split has no images, numbers of classes differ, or no class is in all splits.
+        DataError: A split has no images, or numbers of classes differ.
     """
     rules = rules or GapRules()
     given = {"train": train, "val": val, "test": test}
     splits = {name: _as_counts(name, one) for name, one in given.items() if one is not None}
-    classes = _shared_classes({name: counts for name, (counts, _) in splits.items()})
+    classes = _shared_classes(splits)
+    scores = dict.fromkeys(splits, _UNDEFINED)
+    without_test = not len(classes) and splits.pop("test", None) is not None
+    if without_test:
+        classes = _shared_classes(splits)
+    if not len(classes):
+        return _nothing_shared(scores)
     drawn = {name: _draw(name, *pair, classes, rules) for name, pair in splits.items()}
-    scores = {name: _interval(score, samples, rules) for name, (score, samples) in drawn.items()}
+    scores |= {name: _interval(score, samples, rules) for name, (score, samples) in drawn.items()}
     gap = _difference(drawn, "train", "val", rules)
     test_gap = _difference(drawn, "val", "test", rules)
     kind = _kind(gap, rules) if train is not None else "not measured"
     left_out = next(iter(splits.values()))[0].tp.shape[1] - len(classes)
     sentence = _sentence(kind, scores, gap, rules) + _on_test(test_gap, scores)
+    if without_test:
+        sentence += " Test was left out: no pixel of it is of a class that the others share."
     if left_out:
-        sentence += f" Means are over the {len(classes)} classes that all splits have."
+        whose = "these" if without_test else "all"
+        sentence += f" Means are over the {len(classes)} classes that {whose} splits have."
     return GapVerdict(kind, scores, gap, test_gap, tuple(int(one) for one in classes), sentence)
 
 
@@ -120,16 +131,21 @@ def _as_counts(name: str, given: Counts) -> tuple[ClassCounts, npt.NDArray[np.ge
     return given, groups
 
 
-def _shared_classes(splits: Mapping[str, ClassCounts]) -> np.ndarray:
-    counts = {name: int(one.tp.shape[1]) for name, one in splits.items()}
+def _shared_classes(splits: Mapping[str, tuple[ClassCounts, object]]) -> np.ndarray:
+    counts = {name: int(one.tp.shape[1]) for name, (one, _) in splits.items()}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{_NAMES[name]} {count}" for name, count in counts.items())
         raise DataError(f"expected the same classes in every split, got {listed}")
-    present = [(one.tp + one.fn).sum(axis=0) > 0 for one in splits.values()]
-    shared = np.flatnonzero(np.logical_and.reduce(present))
-    if not len(shared):
-        raise DataError(f"no class occurs in all of the splits {', '.join(splits)}")
-    return shared
+    present = [(one.tp + one.fn).sum(axis=0) > 0 for one, _ in splits.values()]
+    return np.flatnonzero(np.logical_and.reduce(present))
+
+
+def _nothing_shared(scores: dict[str, Interval]) -> GapVerdict:
+    """Return the verdict where no class is in training and validation images, which decide."""
+    where = " and ".join(_NAMES[name] for name in scores if name != "test")
+    kind: GapKind = "cannot tell" if "train" in scores else "not measured"
+    sentence = f"Overfit or not cannot be told: no class has pixels in {where} images."
+    return GapVerdict(kind, scores, _UNDEFINED, _UNDEFINED, (), sentence)
 
 
 def _draw(

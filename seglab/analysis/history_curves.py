@@ -24,7 +24,15 @@ from seglab.analysis.style import (
     new_figure,
     styled,
 )
-from seglab.analysis.verdict import TRAIN_LOSS, VAL_LOSS, VAL_MIOU, Points, curve, fit_verdict
+from seglab.analysis.verdict import (
+    TRAIN_LOSS,
+    VAL_LOSS,
+    VAL_MIOU,
+    Points,
+    best_epoch,
+    curve,
+    fit_verdict,
+)
 
 _VAL_DICE = "val/dice"
 # Few points are shown one by one; many would hide the line.
@@ -36,8 +44,8 @@ def learning_curves(history: pd.DataFrame, title: str = "") -> Figure:
     """Draw the curves of one run.
 
     Left: training and validation loss, the gap between them shaded, the verdict above. Middle:
-    validation mIoU and Dice, the best epoch marked. Right: learning rates. The sentence of the
-    verdict stands below.
+    validation mIoU and Dice, the best epoch (see `best_epoch`) marked. Right: learning rates. The
+    sentence of the verdict stands below.
 
     Args:
         history: As from `RunRecord.history()`; missing columns and NaN are left out.
@@ -85,12 +93,12 @@ def _draw_scores(axes: Axes, history: pd.DataFrame) -> None:
     _line(axes, miou, ORANGE, "s", "mIoU", "-")
     _line(axes, curve(history, _VAL_DICE), GREEN, "^", "Dice", "--")
     axes.set_title("Validation score", fontweight="bold")
-    if len(miou[0]):
-        best = int(np.argmax(miou[1]))
-        epoch, score = miou[0][best], miou[1][best]
+    epoch = best_epoch(history)
+    if epoch is not None and epoch in miou[0]:
+        score = miou[1][miou[0] == epoch][0]
         axes.plot([epoch], [score], marker="*", markersize=13, color=INK, linestyle="none",
                   markeredgecolor="white", zorder=5,
-                  label=f"best mIoU {score:.3f}, epoch {epoch:.0f}")  # fmt: skip
+                  label=f"best epoch {epoch}: mIoU {score:.3f}")  # fmt: skip
         axes.set_ylim(bottom=0.0)
     _finish(axes, "no validation scores recorded", "lower right")
 

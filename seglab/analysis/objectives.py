@@ -21,6 +21,7 @@ Judged = Literal[
     "missed",
     "met, but the interval reaches below",
     "met, but the interval reaches above",
+    "cannot tell",
     "not measured",
 ]
 Interval = tuple[float, float]
@@ -34,7 +35,8 @@ class Outcome:
     Attributes:
         target: The target.
         key: Key of the metrics it was held against.
-        value: What was measured; NaN where nothing was, or the score is undefined.
+        value: What was measured; NaN where nothing was (`not measured`), or where the score is
+            undefined (`cannot tell`), such as that of a class without a pixel.
         low: Lower end of the 95 % interval of the value; NaN without one.
         high: Upper end.
         verdict: `met` says that the value reaches the limit and so does the whole interval, if
@@ -64,7 +66,8 @@ def judge(
 
     Args:
         targets: `cfg.objective.targets`, in the order of the table.
-        scores: Metrics of a run by key, such as `val/miou` or `cost/latency_ms`; None is NaN.
+        scores: Metrics of a run by key, such as `val/miou` or `cost/latency_ms`; None is NaN: measured,
+            but undefined (costs: not measured).
         intervals: 95 % intervals by the same keys; None takes those found in `scores` as
             `{key}_low` and `{key}_high`.
         main_split: Split of the targets that name none.
@@ -128,12 +131,16 @@ def _outcome(
     found = scores.get(key)
     value = math.nan if found is None else float(found)
     low, high = intervals.get(key, (math.nan, math.nan))
-    return Outcome(target, key, value, low, high, _verdict(target, value, low, high))
+    verdict = _verdict(target, value, low, high)
+    # A score that is there without a value is undefined; a cost without one could not be measured.
+    if verdict == "cannot tell" and (key not in scores or target.metric in COSTS):
+        verdict = "not measured"
+    return Outcome(target, key, value, low, high, verdict)
 
 
 def _verdict(target: Target, value: float, low: float, high: float) -> Judged:
     if math.isnan(value):
-        return "not measured"
+        return "cannot tell"
     if not target.holds(value):
         return "missed"
     if target.sign == ">=" and low < target.limit:
@@ -177,14 +184,15 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     parts = [f"objective: {met} of {len(outcomes)} targets met"]
     doubtful = [one for one in outcomes if one.is_met and one.verdict != "met"]
     missed = [one for one in outcomes if one.verdict == "missed"]
-    unknown = [one for one in outcomes if one.verdict == "not measured"]
     if doubtful:
         parts.append("in doubt " + ", ".join(map(_in_doubt, doubtful)))
     if missed:
         listed = [f"{one.target} ({_number(one, one.value)})" for one in missed]
         parts.append("missed " + ", ".join(listed))
-    if unknown:
-        parts.append("not measured " + ", ".join(str(one.target) for one in unknown))
+    for verdict, word in (("cannot tell", "cannot tell (undefined)"), ("not measured",) * 2):
+        unknown = [str(one.target) for one in outcomes if one.verdict == verdict]
+        if unknown:
+            parts.append(f"{word} {', '.join(unknown)}")
     return "; ".join(parts)
 
 

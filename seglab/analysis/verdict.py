@@ -12,12 +12,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from seglab.metrics.names import MIOU, MIOU_PRESENT, metric_key
 from seglab.runs import EPOCH
 
 Kind = Literal["underfit", "fine", "overfit", "too short to tell"]
 Points = tuple[np.ndarray, np.ndarray]
 
-TRAIN_LOSS, VAL_LOSS, VAL_MIOU = "train/loss", "val/loss", "val/miou"
+TRAIN_LOSS, VAL_LOSS = "train/loss", "val/loss"
+VAL_MIOU, VAL_PRESENT = metric_key("val", MIOU), metric_key("val", MIOU_PRESENT)
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,9 @@ def fit_verdict(history: pd.DataFrame, rules: VerdictRules | None = None) -> Ver
     three epochs first.
 
     Args:
-        history: Columns epoch, train/loss, val/loss and, if there, val/miou; rows in any order.
-            Epochs without validation are NaN and left out; of a repeated epoch the last row counts.
+        history: Columns epoch, train/loss, val/loss and, if there, val/miou_present or else val/miou;
+            rows in any order. Epochs without validation are NaN and left out; of a repeated epoch the
+            last row counts.
         rules: Thresholds.
 
     Returns:
@@ -90,7 +93,7 @@ def fit_verdict(history: pd.DataFrame, rules: VerdictRules | None = None) -> Ver
         )  # fmt: skip
     since = _overfit_since(train, val, rules)
     if since is not None:
-        return _overfit(train, val, curve(history, VAL_MIOU), since, gap)
+        return _overfit(train, val, curve(history, steady_miou(history)), since, gap)
     return _underfit(train, val, gap, rules) or _fine(train, val, gap)
 
 
@@ -102,6 +105,24 @@ def curve(history: pd.DataFrame, column: str) -> Points:
     frame = frame[np.isfinite(frame).all(axis=1)].drop_duplicates(EPOCH, keep="last")
     frame = frame.sort_values(EPOCH)
     return frame[EPOCH].to_numpy(float), frame[column].to_numpy(float)
+
+
+def steady_miou(history: pd.DataFrame) -> str:
+    """Return the column of the mean IoU over the same classes in every epoch.
+
+    Where the validation split lacks a class, `val/miou` jumps as stray pixels are predicted as it;
+    histories from before `val/miou_present` have only that.
+    """
+    return VAL_PRESENT if len(curve(history, VAL_PRESENT)[0]) else VAL_MIOU
+
+
+def best_epoch(history: pd.DataFrame) -> int | None:
+    """Return the epoch of the best mean IoU (`steady_miou`), the first of equal ones.
+
+    An epoch without a score (NaN) is never the best; None where no epoch has one.
+    """
+    epochs, scores = curve(history, steady_miou(history))
+    return int(epochs[np.argmax(scores)]) if len(scores) else None
 
 
 def smooth(values: np.ndarray) -> np.ndarray:

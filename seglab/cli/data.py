@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seglab.cli.subcommands import parse_subcommand
+from seglab.config.grammar import literal_word
 from seglab.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -173,11 +174,15 @@ def _import_into(
     name: str,
     options: dict[str, Any],
 ) -> int:
+    from seglab.data.describe import repeated_images
     from seglab.data.importers import import_dataset
 
     manifest = import_dataset(importer, root, out, name, options, on_error=args.on_error)
     splits = ", ".join(f"{split} {count}" for split, count in manifest.splits().items() if count)
     sys.stdout.write(f"{out}: {splits}; fingerprint {manifest.fingerprint}\n")
+    repeated = repeated_images(manifest)
+    if repeated is not None:
+        sys.stdout.write(f"Warning: {repeated}\n")
     return 0
 
 
@@ -241,7 +246,9 @@ def _open(data: str, root: Path | None) -> Manifest:
 
     if _is_path(data):
         return Manifest.read(Path(data).expanduser(), root)
-    choices = _compose([f"data={data}", *([f"data.root='{root}'"] if root else [])])
+    choices = _compose(
+        [literal_word("data", data), *([literal_word("data.root", root)] if root else [])]
+    )
     content = choices["data"]
     if content["importer"] != "synth" and content["root"] is None and content["manifest"] is None:
         raise ConfigError(f"--root: missing; give the folder of the raw data of '{data}'")
@@ -268,7 +275,7 @@ def _augmentation(choice: str, changes: Sequence[str]) -> dict[str, Any]:
     wrong = [word for word in changes if not word.startswith("augment.")]
     if wrong:
         raise ConfigError([f"--set: expected augment.KEY=VALUE, got '{word}'" for word in wrong])
-    content = _compose([f"augment={choice}", *changes])["augment"]
+    content = _compose([literal_word("augment", choice), *changes])["augment"]
     return dict(content)
 
 

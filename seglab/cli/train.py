@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seglab.cli.application import Application, read_words, run_application
 from seglab.cli.application_help import application_help
+from seglab.config.grammar import read_value
 from seglab.core.errors import ConfigError
 
 SUMMARY = "Train a model, measure it and keep a record of the run."
@@ -56,7 +57,7 @@ def resumed_run(args: argparse.Namespace) -> Path | None:
         ConfigError: Other words stand beside it, or there is no run.
     """
     words = [word for word in args.overrides if word.lstrip("+").startswith("resume=")]
-    values = [word.partition("=")[2].strip("'\"") for word in words]
+    values = [_path_of(word.partition("=")[2]) for word in words]
     if not words or values[-1] in _NONE:
         return None
     others = [word for word in args.overrides if word not in words]
@@ -72,6 +73,16 @@ def resumed_run(args: argparse.Namespace) -> Path | None:
     if problems:
         raise ConfigError(problems)
     return run_dir
+
+
+def _path_of(text: str) -> str:
+    """Return the path behind `resume=`, typed as it is or in the quotes of Hydra's grammar."""
+    if Path(text).expanduser().exists():
+        return text
+    try:
+        return str(read_value(text))
+    except ConfigError:
+        return text
 
 
 def _train(cfg: DictConfig) -> Any:

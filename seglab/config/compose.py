@@ -13,6 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, OmegaConf
 
+from seglab.config.grammar import literal_word
 from seglab.config.locate import conf_dir
 from seglab.config.resolvers import register_resolvers
 from seglab.config.validate import App, without_hydra
@@ -75,8 +76,8 @@ def open_composer(
     place = folder or conf_dir()
     extra = []
     if search:
-        paths = ",".join(f'"file://{path.absolute()}"' for path in search)
-        extra = [f"hydra.searchpath=[{paths}]"]
+        paths = [f"file://{path.absolute()}" for path in search]
+        extra = [literal_word("hydra.searchpath", paths)]
     former = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:

@@ -1,10 +1,14 @@
-"""Values as text in Hydra's grammar, so that each is read back as it was: text, numbers, lists."""
+"""Values as text in Hydra's grammar, so that each is read back as it was: text, numbers, lists.
+
+Whoever makes a word of a command line from a path or a name makes it with `literal_word`.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import PurePath
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
@@ -43,6 +47,27 @@ def write_value(value: Any) -> str:
             f"expected text, a number, true, false, null or a list, got {show(value)}"
         )
     return text
+
+
+def literal_word(key: str, value: Any) -> str:
+    """Return the word `key=value` from which a configuration gets this very value.
+
+    Args:
+        key: Dotted key or name of a group, with its signs.
+        value: A path, a text, a number, or a list of such. `${` in it is no interpolation.
+    """
+    return f"{key}={write_value(as_literal(value))}"
+
+
+def as_literal(value: Any) -> Any:
+    """Return a value as a configuration must hold it, so that no text in it is an interpolation."""
+    if isinstance(value, Mapping):
+        return {key: as_literal(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_literal(one) for one in value]
+    if isinstance(value, PurePath):
+        value = str(value)
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
 
 
 def read_value(text: str) -> Any:

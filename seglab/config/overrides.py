@@ -234,6 +234,8 @@ class _Check:
                 continue
             if self.stand_ins.get(top, "") is None:
                 continue  # of a group whose choice is wrong and unlike any other
+            if any(word.is_unread and is_related(problem.key, word.key) for word in words):
+                continue  # what was typed is not what was meant
             if note and top == "study":
                 continue  # settled before its trials, which differ in other keys
             line = self.line(problem, words, note)

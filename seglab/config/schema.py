@@ -93,6 +93,7 @@ class Trainer:
     num_threads: Positive | Auto
     num_workers: NotNegative | Auto
     micro_batch_size: Positive | Literal["auto", "probe"]
+    whole_batch_losses: Literal["approximate", "exact", "refuse"]
     gradient_clip: PositiveFloat | None
     ema_decay: Annotated[float, Bounds(0, 1, low_open=True, high_open=True)] | None
     val_every: Positive
@@ -237,6 +238,7 @@ class EvaluateConfig:
     notes: str
     run: Annotated[str, OnDisk("folder")]
     checkpoint: str
+    save_predictions: bool
     data: Annotated[
         dict[str, Any],
         ChosenBy("importer", {"run": RunData}, inside=True, other=EvaluationData),

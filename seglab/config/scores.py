@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 SCORES = (
-    "loss", "miou", "dice", "pixel_acc", "class_acc", "fwiou", "miou_per_image", "dice_per_image",
+    "loss", "miou", "miou_present", "dice", "pixel_acc", "class_acc", "fwiou", "miou_per_image",
+    "dice_per_image",
 )  # fmt: skip
 CLASS_SCORES = ("iou", "dice")
+# What decides -> what is reported in its place: the published mean.
+_REPORTED_AS = {"miou_present": "miou"}
 VAL_SCORES = tuple(f"val/{score}" for score in SCORES)
 
 
@@ -13,6 +16,16 @@ def is_val_score(key: str) -> bool:
     """Whether a training has this score of the validation split, of all classes or of one."""
     prefixes = tuple(f"val/{score}/" for score in CLASS_SCORES)
     return key in VAL_SCORES or (key.startswith(prefixes) and not key.endswith("/"))
+
+
+def reported_test_score(key: str) -> str:
+    """Return the key of the score of the test split that is reported for a score that decided.
+
+    >>> reported_test_score("val/miou_present"), reported_test_score("val/dice")
+    ('test/miou', 'test/dice')
+    """
+    score = key.removeprefix("val/")
+    return f"test/{_REPORTED_AS.get(score, score)}"
 
 
 def lower_is_better(key: str) -> bool:

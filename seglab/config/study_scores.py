@@ -35,7 +35,7 @@ def _objectives_are_scores(value: Sound) -> Iterator[Problem]:
 def _metric_problem(metric: str, folds: bool) -> str:
     costs = [f"cost/{name}" for name in COSTS]
     if folds:
-        of_folds = ("val/miou", "val/dice")
+        of_folds = ("val/miou", "val/miou_present", "val/dice")
         if metric in of_folds or metric.startswith("val/iou/"):
             return ""
         return f"a cross-validation has {', '.join(of_folds)} and val/iou/CLASS, got {show(metric)}"

@@ -35,8 +35,15 @@ Arch = Literal[
 ]  # fmt: skip
 
 
+@dataclass(kw_only=True)
+class Network:
+    """What every model takes beside the arguments of its constructor."""
+
+    init_from: Annotated[str, OnDisk("file or folder")] | None = None
+
+
 @dataclass
-class SmpModel:
+class SmpModel(Network):
     """A decoder of segmentation-models-pytorch over a timm encoder."""
 
     arch: Arch
@@ -50,7 +57,7 @@ class SmpModel:
 
 
 @dataclass
-class SegNet:
+class SegNet(Network):
     """SegNet over VGG16."""
 
     in_channels: Literal[1, 3] = 3
@@ -60,7 +67,7 @@ class SegNet:
 
 
 @dataclass
-class SegNetBasic:
+class SegNetBasic(Network):
     """The paper's small SegNet."""
 
     in_channels: Literal[1, 3] = 3

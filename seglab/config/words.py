@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +13,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 
+from seglab.config.grammar import write_value
+from seglab.core.errors import ConfigError
+from seglab.core.shell import shell_command
+
+_KEY = re.compile(r"\+{0,2}[\w.@/]+")
+# What bash would take for something else between double quotes.
+_NOT_IN_DOUBLE = re.compile(r"[\"$`!\n]|\\(?!')")
 # Of a long range only the first values and the last are tried.
 _MAX_ALTERNATIVES = 32
 _LONGEST_RANGE = 10_000
@@ -26,6 +35,8 @@ class Word:
         is_group: Whether it chooses from a group rather than sets a value.
         alternatives: The values it stands for, as text; several in a sweep, none for `~key`.
         where: Where it stands, for messages; empty for the command line.
+        is_unread: Whether it was typed without quotes that it needs, which is told; it stands for the
+            text as it was typed, so that nothing else is found fault with.
     """
 
     text: str
@@ -33,6 +44,7 @@ class Word:
     is_group: bool
     alternatives: list[str] = field(default_factory=list)
     where: str = ""
+    is_unread: bool = False
 
     @property
     def key(self) -> str:
@@ -83,15 +95,32 @@ class WordReader:
                 word = self._read_one(text)
             except HydraException as error:
                 reason = str(error).splitlines()[0]
-                problems.append(f"{text}: cannot be read as key=value: {reason}")
+                meant = self._as_text(text)
+                hint = f"; as text it is typed {_typed(meant.text)}" if meant else ""
+                problems.append(f"{text}: cannot be read as key=value: {reason}{hint}")
+                words += [meant] if meant else []
                 continue
-            if word.override.is_sweep_override() and not multirun:
-                problems.append(
-                    f"{word.key}: several values need --multirun (-m); a list is written "
-                    f"{word.key}=[...], text with a comma {word.key}=\"'...'\"; got {text}"
-                )
+            if word.override.is_sweep_override():
+                problem = _several(word, multirun)
+                if problem is not None:
+                    meant = self._as_text(text)
+                    hint = f", the text as it stands {_typed(meant.text)}" if meant else ""
+                    problems.append(f"{word.key}: {problem}{hint}; got {text}")
+                    word = meant if meant and _looks_like_path(text) else word
             words.append(word)
         return words, problems
+
+    def _as_text(self, text: str) -> Word | None:
+        """Return what was typed without quotes as the text it is; None where that makes no sense."""
+        key, _, value = text.partition("=")
+        if not _KEY.fullmatch(key) or self._is_group(key.lstrip("+")) or not value.strip():
+            return None
+        try:
+            word = self._read_one(f"{key}={write_value(value)}")
+        except (HydraException, ConfigError):
+            return None
+        word.is_unread = True
+        return word
 
     def value(self, text: str) -> object:
         """Return the value that a text after `=` stands for, as Hydra reads it.
@@ -106,6 +135,27 @@ class WordReader:
         override = self._parser.parse_overrides([text])[0]
         alternatives = list(_alternatives(override, text.partition("=")[2]))
         return Word(text, override, self._is_group(override.key_or_group), alternatives)
+
+
+def _several(word: Word, multirun: bool) -> str | None:
+    """Return what is wrong with several values, and how a list is written; None if nothing is."""
+    value = word.text.partition("=")[2]
+    if multirun and not word.for_hydra and os.path.exists(os.path.expanduser(value)):  # noqa: PTH110, PTH111 - never raises
+        return f"there is such a path, but it is read as several values; a list is written {word.key}=[...]"
+    if multirun:
+        return None
+    return f"several values need --multirun (-m); a list is written {word.key}=[...]"
+
+
+def _looks_like_path(text: str) -> bool:
+    value = text.partition("=")[2]
+    return "/" in value or os.path.exists(value)  # noqa: PTH110 - never raises
+
+
+def _typed(word: str) -> str:
+    """Return a word as it is typed in bash: in double quotes where they do, as they read best."""
+    key, _, text = word.partition("=")
+    return shell_command(word) if _NOT_IN_DOUBLE.search(text) else f'{key}="{text}"'
 
 
 def _alternatives(override: Override, typed: str) -> Iterator[str]:

@@ -25,8 +25,8 @@ CLASS_METRICS = ("iou", "dice")
 # Metric -> the sign of a sensible target, and the range of its values.
 METRICS: dict[str, tuple[Sign, tuple[float, float]]] = {
     **dict.fromkeys(
-        ("miou", "dice", "pixel_acc", "class_acc", "fwiou", "miou_per_image", "dice_per_image",
-         "iou", "boundary_iou", "boundary_f1", "surface_dice", "relative_miou"),
+        ("miou", "miou_present", "dice", "pixel_acc", "class_acc", "fwiou", "miou_per_image",
+         "dice_per_image", "iou", "boundary_iou", "boundary_f1", "surface_dice", "relative_miou"),
         (">=", UNIT),
     ),
     **dict.fromkeys(("ece", "ece_classwise", "aurc"), ("<=", UNIT)),

@@ -77,6 +77,7 @@ class ImportedFiles:
         labels: What the masks mean.
         mask_encoding: `"index"` or `"colour"`, see `seglab.data.images.read_mask`.
         notes: Sentences the user should read: what was inferred, chosen or left out.
+        sources: What was looked at to find the samples (`seglab.data.importers.listing`).
         mask_values: What the values in the masks were taken to mean and why, in one sentence; empty
             where the published format of the data set says it.
     """
@@ -85,6 +86,7 @@ class ImportedFiles:
     labels: LabelSpace
     mask_encoding: str = "index"
     notes: list[str] = field(default_factory=list)
+    sources: dict[str, Any] = field(default_factory=lambda: {"files": {}, "lists": {}})
     mask_values: str = ""
 
 
@@ -130,6 +132,7 @@ def build_manifest(
     complete = {
         **provenance,
         "notes": [*provenance.get("notes", []), *imported.notes],
+        "sources": imported.sources,
         "quarantined": quarantined,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seglab_version": seglab.__version__,
@@ -182,6 +185,7 @@ def _inspect(sample: SampleFiles, root: Path, imported: ImportedFiles) -> _Inspe
         "annotator": sample.annotator,
         "tags": list(sample.tags),
         "sha256": None,
+        "mask_sha256": None,
         "phash": None,
         "class_pixels": [],
         "flags": [],
@@ -238,6 +242,7 @@ def _inspect_mask(
     labels = imported.labels
     try:
         content = path.read_bytes()
+        row["mask_sha256"] = sha256_bytes(content)
         mask = decode_mask(content, path, labels, imported.mask_encoding)
         mask_turned = orientation(content, path)
     except LabelError as error:

@@ -91,6 +91,7 @@ class PackedCache:
         """
         _check_arguments(image_size, channels)
         parts = [FORMAT_VERSION, manifest.fingerprint, image_size, channels]
+        parts += _statuses(manifest)
         cache_dir = cache_dir.expanduser().absolute()
         safe_name = re.sub(r"[^\w.-]+", "_", manifest.name)
         folder = cache_dir / f"{safe_name}-{hash_json(parts)}"
@@ -173,6 +174,25 @@ class PackedCache:
     @cached_property
     def _masks(self) -> np.ndarray:
         return _map_file(self.folder / MASKS)
+
+
+def _statuses(manifest: Manifest) -> list[Any]:
+    """Return path, size and time of change of files that the manifest holds no hash of.
+
+    The fingerprint does not stand for their content, so they do; none in an imported data set.
+    """
+    kept = manifest.table[manifest.table["keep"]]
+    bare = [
+        path
+        for file, digest in (("image", "sha256"), ("mask", "mask_sha256"))
+        for path in kept.loc[kept[digest].isna() & kept[file].notna(), file]
+    ]
+    found = []
+    for path in map(manifest.root.joinpath, bare):
+        if path.is_file():
+            status = path.stat()
+            found.append([str(path), status.st_size, status.st_mtime_ns])
+    return found
 
 
 def _check_arguments(image_size: tuple[int, int] | None, channels: int) -> None:

@@ -91,7 +91,6 @@ def describe(manifest: Manifest) -> Description:
         for split, matrix in labelled.items()
     }
     straddling = _straddling(kept, present)
-    duplicates = _duplicates(kept)
     left_out = sorted(table.loc[~table["keep"], "sample_id"])
     flags = table["flags"].explode().dropna().value_counts().sort_index()
     return Description(
@@ -103,10 +102,10 @@ def describe(manifest: Manifest) -> Description:
         image_share=pd.DataFrame({split: pair[1] for split, pair in shares.items()}, index=names),
         absent=absent,
         straddling=straddling,
-        duplicates=duplicates,
+        duplicates=_duplicates(kept),
         flags={str(flag): int(count) for flag, count in flags.items()},
         left_out=left_out,
-        warnings=_warnings(manifest, absent, straddling, duplicates, left_out),
+        warnings=_warnings(manifest, absent, straddling, left_out),
     )
 
 
@@ -150,6 +149,18 @@ def _straddling(kept: pd.DataFrame, present: list[str]) -> pd.DataFrame:
     return several
 
 
+def repeated_images(manifest: Manifest) -> str | None:
+    """Return a sentence on images whose exact bytes are in several splits, None without any."""
+    duplicates = _duplicates(manifest.table[manifest.table["keep"]])
+    if not duplicates:
+        return None
+    listed = [" = ".join(names) for names in duplicates[:_LISTED]]
+    return (
+        "image files that are byte for byte in several splits, so scores look better than on new "
+        f"data: {_enumerate(listed, len(duplicates))}"
+    )
+
+
 def _duplicates(kept: pd.DataFrame) -> list[list[str]]:
     found = []
     for _, rows in kept[kept["sha256"].notna()].groupby("sha256"):
@@ -162,7 +173,6 @@ def _warnings(
     manifest: Manifest,
     absent: dict[str, list[str]],
     straddling: pd.DataFrame,
-    duplicates: list[list[str]],
     left_out: list[str],
 ) -> list[str]:
     warnings = []
@@ -174,12 +184,8 @@ def _warnings(
             "groups in several splits, so scores look better than on new data: "
             f"{_enumerate(listed, len(straddling))}; use folds by group"
         )
-    if duplicates:
-        listed = [" = ".join(names) for names in duplicates[:_LISTED]]
-        warnings.append(
-            "image files that are byte for byte in several splits: "
-            f"{_enumerate(listed, len(duplicates))}"
-        )
+    repeated = repeated_images(manifest)
+    warnings += [] if repeated is None else [repeated]
     warnings += [
         f"{split}: no pixel of {', '.join(names)}; their scores there are undefined"
         for split, names in absent.items()

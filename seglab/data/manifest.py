@@ -34,7 +34,10 @@ log = logging.getLogger(__name__)
 
 MASK_ENCODINGS = ("index", "colour")
 MANIFEST_NAME = "manifest.parquet"
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
+# Of the first version, which knew no hashes of masks.
+_READABLE = (1, _SCHEMA_VERSION)
+_WITHOUT_MASK_HASHES = 1
 _METADATA_KEY = b"seglab_manifest"
 
 
@@ -81,14 +84,32 @@ class Manifest:
     def fingerprint(self) -> str:
         """16 hexadecimal digits that stand for table, label space and mask encoding.
 
-        Independent of the place of the data, the name, the provenance and the order of rows.
+        The table holds hashes of images and masks, so a change of any of them is one of the
+        fingerprint. It is independent of the place of the data, the name, the provenance and the
+        order of rows.
         """
+        known = self.table["mask_sha256"].notna().any()
+        return self._digest(_SCHEMA_VERSION) if known else self._fingerprint_without_mask_hashes
+
+    @cached_property
+    def _fingerprint_without_mask_hashes(self) -> str:
+        return self._digest(_WITHOUT_MASK_HASHES, without="mask_sha256")
+
+    def _digest(self, version: int, without: str = "") -> str:
         digest = hashlib.sha256()
-        head = [_SCHEMA_VERSION, hash_json(self.labels.to_dict()), self.mask_encoding]
+        head = [version, hash_json(self.labels.to_dict()), self.mask_encoding]
         digest.update(json.dumps(head).encode())
-        for row in self.table.sort_values("sample_id").itertuples(index=False, name=None):
+        rows = self.table.sort_values("sample_id").drop(columns=[without] if without else [])
+        for row in rows.itertuples(index=False, name=None):
             digest.update(b"\n" + json.dumps(row, separators=(",", ":")).encode())
         return digest.hexdigest()[:16]
+
+    def is_of(self, fingerprint: str | None) -> bool:
+        """Return whether a fingerprint is that of this data, as far as it can tell.
+
+        Also one of a former version of seglab, which did not stand for the content of masks.
+        """
+        return fingerprint in (self.fingerprint, self._fingerprint_without_mask_hashes)
 
     def split(self, name: str) -> pd.DataFrame:
         """Return the kept rows of a split, sorted by `sample_id`; empty when it has none.
@@ -198,10 +219,10 @@ def _read_parquet(file: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
             "write one with `seglab data import`"
         )
     head = yaml.safe_load(metadata[_METADATA_KEY])
-    if head["schema_version"] != _SCHEMA_VERSION:
+    if head["schema_version"] not in _READABLE:
         raise DataError(
             f"{file} has manifest schema {head['schema_version']}, this seglab reads "
-            f"{_SCHEMA_VERSION}; import the data again"
+            f"{' and '.join(map(str, _READABLE))}; import the data again"
         )
     columns = {name: content.column(name).to_pylist() for name in content.column_names}
     return pd.DataFrame({name: pd.Series(columns[name], dtype=object) for name in columns}), head

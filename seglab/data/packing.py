@@ -17,10 +17,11 @@ import numpy as np
 
 from seglab.core.errors import DataError, DataNotFoundError, list_problems
 from seglab.core.files import sha256_bytes, write_text
-from seglab.data.images import decode_image, read_mask
+from seglab.data.images import decode_image, decode_mask
 from seglab.data.manifest import Manifest
 
-FORMAT_VERSION = 1
+# Of the second version the name covers the content of masks.
+FORMAT_VERSION = 2
 IMAGES, MASKS, INDEX = "images.bin", "masks.bin", "index.json"
 Progress = Callable[[int, int], None]
 # Enough to repair a data set in one go; a moved root would otherwise print every file there is.
@@ -33,6 +34,7 @@ class _Source:
     image: Path
     mask: Path | None
     sha256: str | None
+    mask_sha256: str | None
     class_pixels: Sequence[int]
 
 
@@ -121,12 +123,11 @@ class CacheBuilder:
 
     def _sources(self) -> Iterator[_Source]:
         root = self.manifest.root
-        columns = [self.table[name] for name in ("sample_id", "image", "mask", "sha256")]
-        for sample_id, image, mask, sha256, counts in zip(
-            *columns, self.table["class_pixels"], strict=True
-        ):
+        names = ("sample_id", "image", "mask", "sha256", "mask_sha256", "class_pixels")
+        columns = [self.table[name] for name in names]
+        for sample_id, image, mask, *known in zip(*columns, strict=True):
             path = root / mask if isinstance(mask, str) else None
-            yield _Source(sample_id, root / image, path, sha256, counts)
+            yield _Source(sample_id, root / image, path, *known)
 
     def _decode_all(self, sources: Sequence[_Source], num_threads: int) -> Iterator[_Decoded]:
         """Yield decoded samples in order; a bounded number of them is in memory at a time."""
@@ -151,8 +152,7 @@ class CacheBuilder:
 
     def _decode_image(self, source: _Source, decoded: _Decoded) -> None:
         content = source.image.read_bytes()
-        if source.sha256 is not None and sha256_bytes(content) != source.sha256:
-            raise DataError(f"{source.image}: not the file that was imported (other SHA-256)")
+        _require_imported(content, source.sha256, source.image)
         image = decode_image(content, source.image, self.channels)
         resized = _resize(image, self.image_size) if self.image_size else image
         decoded.image = np.ascontiguousarray(resized.reshape(*resized.shape[:2], self.channels))
@@ -161,8 +161,10 @@ class CacheBuilder:
         if source.mask is None:
             return
         labels = self.manifest.labels
-        mask = np.ascontiguousarray(read_mask(source.mask, labels, self.manifest.mask_encoding))
-        # The manifest keeps no hash of masks; its class counts change with nearly every edit.
+        content = source.mask.read_bytes()
+        _require_imported(content, source.mask_sha256, source.mask)
+        mask = decode_mask(content, source.mask, labels, self.manifest.mask_encoding)
+        mask = np.ascontiguousarray(mask)
         counts = np.bincount(mask.ravel(), minlength=256)
         if len(source.class_pixels) == labels.num_classes + 1:
             found = [*counts[: labels.num_classes], counts[labels.ignore_index]]
@@ -185,6 +187,11 @@ class CacheBuilder:
             f"{self.folder.parent}: {reason}. Delete old caches there, name another folder "
             "(paths.cache_dir or SEGLAB_CACHE), or set a smaller data.image_size"
         )
+
+
+def _require_imported(content: bytes, sha256: str | None, path: Path) -> None:
+    if sha256 is not None and sha256_bytes(content) != sha256:
+        raise DataError(f"{path}: not the file that was imported (other SHA-256)")
 
 
 def _resize(image: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:

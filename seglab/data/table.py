@@ -10,7 +10,8 @@
 | `group` | str | the unit no split may cut: scene, patient, video |
 | `annotator` | str or None | who drew the mask |
 | `tags` | list[str] | properties to slice by, for example `night` |
-| `sha256` | str or None | SHA-256 of the bytes of the image file alone (not of the mask) |
+| `sha256` | str or None | SHA-256 of the bytes of the image file |
+| `mask_sha256` | str or None | SHA-256 of the bytes of the mask file; a table may lack the column, then none is known |
 | `phash` | str or None | perceptual hash of the image, 16 hexadecimal digits |
 | `class_pixels` | list[int] | pixels of each class in the mask, then as last entry the ignored ones; empty without a readable mask |
 | `flags` | list[str] | faults found by import or audit |
@@ -41,6 +42,7 @@ SCHEMA = pa.schema(
         ("annotator", pa.string()),
         ("tags", pa.list_(pa.string())),
         ("sha256", pa.string()),
+        ("mask_sha256", pa.string()),
         ("phash", pa.string()),
         ("class_pixels", pa.list_(pa.int64())),
         ("flags", pa.list_(pa.string())),
@@ -48,8 +50,11 @@ SCHEMA = pa.schema(
     ]
 )
 COLUMNS = tuple(SCHEMA.names)
-_NULLABLE = frozenset({"mask", "annotator", "sha256", "phash"})
-_HEXADECIMAL = {"sha256": re.compile(r"[0-9a-f]{64}"), "phash": re.compile(r"[0-9a-f]{16}")}
+_NULLABLE = frozenset({"mask", "annotator", "sha256", "mask_sha256", "phash"})
+# Younger than the first manifests; all unknown where a table does not have them.
+_LATER = frozenset({"mask_sha256"})
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_HEXADECIMAL = {"sha256": _SHA256, "mask_sha256": _SHA256, "phash": re.compile(r"[0-9a-f]{16}")}
 
 
 def normalise(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -58,6 +63,7 @@ def normalise(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     Missing values become None, arrays become lists, integral floats become int, the index counts
     from 0. Where problems are returned the table must not be used.
     """
+    table = table.assign(**{name: None for name in _LATER if name not in table.columns})
     missing = [name for name in COLUMNS if name not in table.columns]
     extra = [str(name) for name in table.columns if name not in COLUMNS]
     problems = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import signal
 import threading
 import time
@@ -20,6 +22,8 @@ from seglab.core.files import write_json
 from seglab.engine.checkpoint import CheckpointWriter
 from seglab.engine.module import SegmentationModule, as_module
 from seglab.runs import RunRecord
+
+log = logging.getLogger(__name__)
 
 _CHECK_EVERY_ON_GPU = 20
 
@@ -105,7 +109,7 @@ class HistoryWriter(Callback):
             sink.log_step(row, trainer.global_step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the epoch's row: training loss over valid pixels, scores, rates, time."""
+        """Write the epoch's row: training loss, scores, rates, time."""
         row = self._row(trainer, as_module(pl_module))
         if self.record is not None:
             self.record.log_epoch(row)
@@ -119,7 +123,7 @@ class HistoryWriter(Callback):
         row: dict[str, Any] = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
-            "train/loss": module.epoch_loss.mean(trainer.strategy),
+            "train/loss": module.epoch_loss.mean(),
             **learning_rates(trainer),
             "seconds": seconds,
         }
@@ -185,10 +189,24 @@ class FiniteLossGuard(Callback):
 
 
 class ResumableEarlyStopping(EarlyStopping):
-    """Lightning's early stopping that remembers having stopped.
+    """Lightning's early stopping that says and remembers that it stopped, and passes over NaN.
 
     A run interrupted after the stop, during its final evaluation, must not train on when resumed.
+    A validation without a score (NaN) says nothing about the model: it neither ends the training,
+    as it would by Lightning's default, nor counts as one without gain.
     """
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count a validation that has a score; say so where patience runs out."""
+        if math.isnan(float(trainer.callback_metrics.get(self.monitor, math.nan))):
+            return
+        super().on_validation_end(trainer, pl_module)
+        if self.wait_count >= self.patience and trainer.is_global_zero:
+            log.info(
+                "stopped early after epoch %d: no gain over %s %.4f in %d validations "
+                "(callbacks.early_stopping)",
+                trainer.current_epoch, self.monitor, self.best_score, self.wait_count,
+            )  # fmt: skip
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop at once where patience had run out before."""

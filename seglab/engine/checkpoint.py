@@ -7,6 +7,7 @@ claims a best that is not on disk.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import shutil
@@ -22,6 +23,8 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from seglab.core.errors import CheckpointError, RunNotFoundError
 from seglab.core.files import atomic_path
 from seglab.models.weight_files import read_torch_file
+
+log = logging.getLogger(__name__)
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 _MAX_KEYS = 8
@@ -75,9 +78,11 @@ def read_checkpoint(path: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
 class CheckpointWriter(Checkpoint):
     """Keeps `last.ckpt` (every N steps and every epoch) and `best.ckpt` (best monitored score).
 
+    An epoch whose score is undefined or infinite is never the best; that there is one is said once.
+
     Args:
         folder: Where the two files live.
-        monitor: Key of the score, such as `val/miou`.
+        monitor: Key of the score, such as `val/miou_present`.
         mode: `max` or `min`.
         every_n_steps: Optimizer steps between saves within an epoch; 0 saves at epoch ends only.
         before_save: Called first; raises where the weights must not be saved, such as after NaN.
@@ -98,6 +103,7 @@ class CheckpointWriter(Checkpoint):
         self.before_save = before_save
         self.best_score = math.nan
         self.best_epoch = -1
+        self._told = False
 
     @property
     def best_path(self) -> Path:
@@ -149,11 +155,22 @@ class CheckpointWriter(Checkpoint):
         if not validated or self.monitor not in trainer.callback_metrics:
             return False
         score = float(trainer.callback_metrics[self.monitor])
-        if math.isnan(score):
+        if not math.isfinite(score):
+            self._tell(score, trainer)
             return False
         if math.isnan(self.best_score):
             return True
         return score > self.best_score if self.mode == "max" else score < self.best_score
+
+    def _tell(self, score: float, trainer: pl.Trainer) -> None:
+        if self._told or not trainer.is_global_zero:
+            return
+        self._told = True
+        log.warning(
+            "%s is %s after epoch %d: such an epoch is never the best, and where it is nan neither early "
+            "stopping nor a plateau schedule counts it (said once)",
+            self.monitor, score, trainer.current_epoch,
+        )  # fmt: skip
 
 
 def _share_content(source: Path, target: Path) -> None:

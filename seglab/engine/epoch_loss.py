@@ -1,60 +1,55 @@
-"""The training loss of an epoch: the mean over all valid pixels it has seen, on all ranks."""
+"""The training loss of an epoch, as if all its images were one batch."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
-from pytorch_lightning.strategies import Strategy
 from torch import Tensor
+
+from seglab.metrics.metric import mean_of_terms
 
 
 class EpochLoss:
-    """Sums loss times valid pixels, and valid pixels, without waiting for the device.
+    """Sums each term's loss and what it divides by, without waiting for the device.
+
+    Batches differ in valid pixels and in the class weights of their pixels, so each term is
+    weighted by its own denominator, and only then are the terms added. For a term that is no mean
+    over images this is the mean over batches, weighted by valid pixels.
 
     Not a buffer of the module: DDP would overwrite it with rank 0's, and a moving average of the
-    weights would average it.
+    weights would average it. All ranks count the same losses of whole batches.
     """
 
     def __init__(self) -> None:
         self._sums: Tensor | None = None
-        self._former = [0.0, 0.0]
 
     def reset(self) -> None:
         """Start a new epoch."""
-        self._sums, self._former = None, [0.0, 0.0]
+        self._sums = None
 
-    def add(self, weighted_loss: Tensor, num_valid: Tensor) -> None:
+    def add(self, losses: Tensor, weights: Tensor) -> None:
         """Count one batch.
 
         Args:
-            weighted_loss: Mean loss times valid pixels, a scalar.
-            num_valid: Valid pixels, a scalar.
+            losses: Losses of the terms over the batch `(K,)`, of all ranks.
+            weights: What each of them divides by `(K,)`, likewise.
         """
-        row = torch.stack([weighted_loss.detach(), num_valid]).to(self._kind(num_valid.device))
-        self._sums = row if self._sums is None else self._sums + row
-
-    @staticmethod
-    def _kind(device: torch.device) -> torch.dtype:
+        row = torch.stack([losses.detach() * weights, weights])
         # Apple GPUs have no float64.
-        return torch.float32 if device.type == "mps" else torch.float64
+        row = row.to(torch.float32 if row.device.type == "mps" else torch.float64)
+        self._sums = row if self._sums is None else self._sums.to(row) + row
 
-    def total(self, strategy: Strategy) -> list[float]:
-        """Return both sums over all ranks; every rank must call it."""
-        local = torch.tensor(self._former, dtype=torch.float64)
-        if self._sums is not None:
-            local = local + self._sums.cpu().double()
-        on_device = local.to(strategy.root_device, self._kind(strategy.root_device))
-        reduced = strategy.reduce(on_device, reduce_op="sum")
-        return [float(value) for value in reduced]
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums, for a checkpoint."""
+        return {"sums": None if self._sums is None else self._sums.tolist()}
 
-    def restore(self, sums: list[float], rank: int) -> None:
-        """Take up the sums of a checkpoint; they are those of all ranks, so one rank keeps them."""
-        self.reset()
-        if rank == 0:
-            self._former = list(sums)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up the sums of a checkpoint."""
+        sums = state["sums"]
+        self._sums = None if sums is None else torch.tensor(sums, dtype=torch.float64)
 
-    def mean(self, strategy: Strategy) -> float:
-        """Return the mean over valid pixels of all ranks, NaN when there were none."""
-        loss, num_valid = self.total(strategy)
-        return loss / num_valid if num_valid else math.nan
+    def mean(self) -> float:
+        """Return the loss of the epoch, NaN when no pixel counted."""
+        return math.nan if self._sums is None else float(mean_of_terms(*self._sums.cpu()))

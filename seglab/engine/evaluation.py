@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,19 +10,21 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seglab.core.labels import LabelSpace
 from seglab.engine.batches import Batch
 from seglab.engine.micro_batch import is_out_of_memory
 from seglab.inference import argmax_mask
 from seglab.inference.predictor import Predictor, WholeImage
+from seglab.losses import WeightedSum
 from seglab.metrics import (
     PerImageTable,
     SegmentationMetrics,
     per_image_score_dict,
     per_image_scores,
 )
+from seglab.metrics.names import LOSS, metric_key
 from seglab.models import Segmenter
 
 
@@ -61,15 +64,18 @@ class Evaluator:
 
     Args:
         labels: Classes and ignored index.
+        num_terms: Terms of the loss that is evaluated too.
 
     Attributes:
         predictor: How logits come about; None: the whole image at once.
         observers: What else looks at each batch.
     """
 
-    def __init__(self, labels: LabelSpace) -> None:
+    def __init__(self, labels: LabelSpace, num_terms: int = 1) -> None:
         self.labels = labels
-        self.metrics = SegmentationMetrics(labels.num_classes, labels.ignore_index, per_image=True)
+        self.metrics = SegmentationMetrics(
+            labels.num_classes, labels.ignore_index, per_image=True, num_terms=num_terms
+        )
         self.predictor: Predictor | None = None
         self.observers: Sequence[Observer] = ()
 
@@ -77,19 +83,20 @@ class Evaluator:
         """Forget everything counted so far."""
         self.metrics.reset()
 
-    def update(self, model: Segmenter, loss: nn.Module, batch: Batch) -> None:
+    def update(self, model: Segmenter, loss: WeightedSum, batch: Batch) -> None:
         """Score one batch of normalised images and int64 masks, each at the mask's own size.
 
         A batch that does not fit into memory is scored in halves.
         """
         try:
-            logits, pred_mask, value = self._predict(model, loss, batch)
+            logits, pred_mask, losses = self._predict(model, loss, batch)
         except (MemoryError, RuntimeError) as error:
             count = len(batch["sample_id"])
             if count == 1 or not is_out_of_memory(error):
                 raise
         else:
-            self._count(batch, logits, pred_mask, value)
+            weights = loss.term_weights(batch["mask"], self.labels.num_classes).sum(0)
+            self._count(batch, logits, pred_mask, losses, weights)
             return
         for part in (slice(0, count // 2), slice(count // 2, count)):
             keys = ("image", "mask", "sample_id")
@@ -97,11 +104,11 @@ class Evaluator:
 
     @torch.no_grad()
     def _predict(
-        self, model: Segmenter, loss: nn.Module, batch: Batch
+        self, model: Segmenter, loss: WeightedSum, batch: Batch
     ) -> tuple[Tensor, Tensor, Tensor]:
         mask: Tensor = batch["mask"]
         logits = self.predict(model, batch["image"], (mask.shape[-2], mask.shape[-1]))
-        return logits, argmax_mask(logits), loss(logits, mask)
+        return logits, argmax_mask(logits), loss.weighted_terms(logits, mask)
 
     def predict(self, model: Segmenter, image: Tensor, size: tuple[int, int]) -> Tensor:
         """Return logits `(B, num_classes, *size)` of normalised images, as they are scored."""
@@ -109,17 +116,21 @@ class Evaluator:
         return predict(image, size)
 
     @torch.no_grad()
-    def _count(self, batch: Batch, logits: Tensor, pred_mask: Tensor, loss: Tensor) -> None:
+    def _count(
+        self, batch: Batch, logits: Tensor, pred_mask: Tensor, losses: Tensor, weights: Tensor
+    ) -> None:
         mask: Tensor = batch["mask"]
         if self.metrics.device != mask.device:
             self.metrics.to(mask.device)
-        self.metrics.update(pred_mask, mask, batch["sample_id"], loss)
+        self.metrics.update(pred_mask, mask, batch["sample_id"], losses, weights)
         for observer in self.observers:
             observer.update(batch, logits, pred_mask)
 
     def compute(self, split: str) -> EvalResult:
         """Sum over all ranks and return scores, confusion matrix and per-image table."""
         scores = self.metrics.scores(self.labels.class_names, split)
+        # Every column of a record is there, also where no pixel has a class.
+        scores.setdefault(metric_key(split, LOSS), math.nan)
         confusion = self.metrics.compute().confusion.cpu().numpy()
         assert self.metrics.per_image is not None  # noqa: S101 - asked for in the constructor
         counts = self.metrics.per_image.gather()

@@ -1,10 +1,11 @@
 """One effective batch through a device that may hold only part of it at once.
 
 `data.batch_size` is the batch of one optimizer step, whatever the device holds. The parts of a batch
-are weighted by their valid pixels, so for losses that are means over pixels the accumulated gradient
-is the gradient of the whole batch. Batch normalisation still sees the parts: its statistics are
-those of the micro-batch. So the size decides results, and the sizes that are tried depend on the
-batch alone: it, its half, a quarter and so on.
+count in each term of the loss by what that term divides by, so where it is a mean over images or
+pixels the accumulated gradient is the gradient of the whole batch; `whole_batch` is for the others.
+Batch normalisation still sees the parts: its statistics are those of the micro-batch. So the size
+decides results, and the sizes that are tried depend on the batch alone: it, its half, a quarter and
+so on.
 """
 
 from __future__ import annotations
@@ -88,15 +89,19 @@ class MicroBatcher:
         """Whether a batch may have to be tried again: it fitted in too few steps yet."""
         return self.can_halve and self._steps < SURE_AFTER
 
+    def sizes(self, batch_size: int) -> list[int]:
+        """Return how many images each part of a batch has."""
+        return part_sizes(batch_size, self.size, self.min_size)
+
     def largest_part(self, batch_size: int) -> int:
         """Return how many images of a batch are held at once."""
-        return max(part_sizes(batch_size, self.size, self.min_size))
+        return max(self.sizes(batch_size))
 
     def run(
         self,
         image: Tensor,
         mask: Tensor,
-        weights: Tensor,
+        weights: Tensor | None,
         loss_fn: LossFn,
         backward: BackwardFn,
         reset: Callable[[], None],
@@ -107,15 +112,15 @@ class MicroBatcher:
         Args:
             image: Float `(B, C, H, W)`.
             mask: int64 `(B, H, W)`.
-            weights: Share of each image in the batch's loss, `(B,)`, float: its valid pixels over
-                those of the batch.
-            loss_fn: Maps a part's image and mask to its scalar loss.
-            backward: Called with each weighted part loss.
+            weights: Share of each image in the batch's loss, `(B,)`, or in each of its terms,
+                `(B, K)`, float; None: what `loss_fn` returns is the part's share already.
+            loss_fn: Maps a part's image and mask to its loss, a scalar or its terms `(K,)`.
+            backward: Called with each weighted part loss, a scalar.
             reset: Puts gradients, random state and statistics back before a batch is tried (again).
             sync: Context for each part, given whether it is the last (DDP reduces gradients there).
 
         Returns:
-            Detached loss of the batch: the weighted sum of its parts' losses.
+            Detached loss of the batch, or its terms: the weighted sum of its parts' losses.
 
         Raises:
             TrainingError: Not even a single image fits, or the batch does not fit under DDP.
@@ -134,7 +139,7 @@ class MicroBatcher:
         self,
         image: Tensor,
         mask: Tensor,
-        weights: Tensor,
+        weights: Tensor | None,
         loss_fn: LossFn,
         backward: BackwardFn,
         sync: ContextFn | None,
@@ -143,9 +148,10 @@ class MicroBatcher:
         try:
             for part, is_last in self._parts(image.shape[0]):
                 with sync(is_last) if sync else nullcontext():
-                    loss = loss_fn(image[part], mask[part]) * weights[part].sum()
-                    backward(loss)
-                batch_loss += loss.detach()
+                    loss = loss_fn(image[part], mask[part])
+                    loss = loss if weights is None else loss * weights[part].sum(0)
+                    backward(loss.sum())
+                batch_loss = batch_loss + loss.detach()
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -154,7 +160,7 @@ class MicroBatcher:
 
     def _parts(self, batch_size: int) -> Iterator[tuple[slice, bool]]:
         start = 0
-        for size in part_sizes(batch_size, self.size, self.min_size):
+        for size in self.sizes(batch_size):
             yield slice(start, start + size), start + size == batch_size
             start += size
 

@@ -147,13 +147,22 @@ def _rehearse(module: SegmentationModule, worst_case: WorstCase, batcher: MicroB
     optimizer = module.new_optimizer()
     image, mask = worst_case.draw(module)
     weights = torch.full((len(image),), 1 / len(image), device=image.device)
+    # The other ranks rehearse by themselves; what they would send is as large as what is here.
+    exact = module.whole_batch_loss(
+        gather=lambda value: torch.cat([value] * module.trainer.world_size)
+    )
+
+    def reset() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        if exact is not None:
+            exact.start(image, mask, batcher.sizes(len(image)))
+
     for _ in range(_STEPS):
         batcher.run(
             image, mask, weights,
-            loss_fn=lambda image, mask: module.loss(module.model(image), mask),
+            loss_fn=exact or (lambda image, mask: module.loss(module.model(image), mask)),
             # Not Lightning's: under DDP that would wait for the other ranks.
-            backward=lambda loss: loss.backward(),
-            reset=lambda: optimizer.zero_grad(set_to_none=True),
+            backward=lambda loss: loss.backward(), reset=reset,
         )  # fmt: skip
         optimizer.step()
 

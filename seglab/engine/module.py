@@ -7,6 +7,7 @@ and schedules whose state is in every checkpoint, plateau included.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -18,14 +19,21 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from seglab.core.errors import ConfigError
 from seglab.core.labels import LabelSpace
 from seglab.core.seeding import derive_seed
 from seglab.engine.batches import Batch, BatchPreparer, DeviceAugmentFn
 from seglab.engine.epoch_loss import EpochLoss
 from seglab.engine.evaluation import EvalResult, Evaluator
 from seglab.engine.micro_batch import MicroBatcher
+from seglab.engine.whole_batch import WholeBatchLoss, WholeBatchLosses
+from seglab.losses import WeightedSum
+from seglab.losses.pixels import safe_divide
+from seglab.metrics.names import MIOU_PRESENT, metric_key
 from seglab.models import Segmenter
 from seglab.optim import ScheduledLR
+
+log = logging.getLogger(__name__)
 
 OptimizerFactory = Callable[[nn.Module], torch.optim.Optimizer]
 SchedulerFactory = Callable[[torch.optim.Optimizer], ScheduledLR]
@@ -38,7 +46,8 @@ class StepSettings:
     seed: int = 0
     gradient_clip: float | None = None
     memory_format: torch.memory_format = torch.contiguous_format
-    monitor: str = "val/miou"
+    monitor: str = metric_key("val", MIOU_PRESENT)
+    whole_batch_losses: WholeBatchLosses = "approximate"
 
 
 class SegmentationModule(pl.LightningModule):
@@ -47,10 +56,10 @@ class SegmentationModule(pl.LightningModule):
     Args:
         model: Maps float images `(B, C, H, W)` to logits `(B, num_classes, H, W)`; has `mean`,
             `std` and `size_divisor`.
-        loss: Maps logits and int64 mask `(B, H, W)` to a scalar.
+        loss: Maps logits and int64 mask `(B, H, W)` to the losses of its terms.
         labels: The label space that every score is named after.
         factories: Build the optimizer from the model, and the schedule from the optimizer.
-        settings: Seed, clipping, memory format, monitored metric.
+        settings: Seed, clipping, memory format, monitored metric, losses of whole batches.
         micro_batcher: Splits batches that the device cannot hold.
         device_augment: Augments a training batch on the device; None where the workers did it.
     """
@@ -58,7 +67,7 @@ class SegmentationModule(pl.LightningModule):
     def __init__(
         self,
         model: Segmenter,
-        loss: nn.Module,
+        loss: WeightedSum,
         labels: LabelSpace,
         factories: tuple[OptimizerFactory, SchedulerFactory],
         settings: StepSettings,
@@ -72,7 +81,7 @@ class SegmentationModule(pl.LightningModule):
         self.prepare = BatchPreparer(model.mean, model.std, settings.memory_format)
         self.settings = settings
         self.micro_batcher = micro_batcher
-        self.evaluator = Evaluator(labels)
+        self.evaluator = Evaluator(labels, loss.num_terms)
         self.evaluated_split = "val"
         # Of an evaluation: what happens to uint8 images before they are normalised.
         self.corrupt: Callable[[Tensor, Sequence[str]], Tensor] | None = None
@@ -81,6 +90,7 @@ class SegmentationModule(pl.LightningModule):
         self._factories = factories
         self._device_augment = device_augment
         self.epoch_loss = EpochLoss()
+        self._said = False
 
     def configure_optimizers(self) -> Any:
         """Return optimizer and schedule; Lightning keeps their state, this module steps them."""
@@ -95,12 +105,16 @@ class SegmentationModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep a micro-batch that had to shrink (batch norm sees its parts) and the epoch's loss."""
         checkpoint["micro_batch_size"] = self.micro_batcher.size
-        checkpoint["epoch_loss"] = self.epoch_loss.total(self.trainer.strategy)
+        checkpoint["epoch_loss"] = self.epoch_loss.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the micro-batch and the epoch's loss of the run that is resumed."""
         self.micro_batcher.size = checkpoint["micro_batch_size"]
-        self.epoch_loss.restore(checkpoint["epoch_loss"], self.global_rank)
+        # Former checkpoints have a list of two sums, which says nothing about the terms.
+        if isinstance(checkpoint["epoch_loss"], dict):
+            self.epoch_loss.load_state_dict(checkpoint["epoch_loss"])
+        else:
+            log.info("the checkpoint is of a former version: train/loss of its epoch begins here")
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment where that is the device's work, normalise."""
@@ -118,34 +132,100 @@ class SegmentationModule(pl.LightningModule):
         """Take one optimizer step on one effective batch; return its detached loss."""
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)  # noqa: S101 - there is one, by construction
-        num_valid = (batch["mask"] != self.evaluator.labels.ignore_index).flatten(1).sum(1).float()
-        # DDP averages the ranks' gradients; with this share each valid pixel of the batch counts alike.
-        share = num_valid.sum()
-        if self.trainer.world_size > 1:
-            share = self.trainer.strategy.reduce(share.clone(), reduce_op="mean")
+        image, mask = batch["image"], batch["mask"]
+        weights = self.loss.term_weights(mask, self.evaluator.labels.num_classes)
+        # DDP averages the ranks' gradients, so the average over ranks is what a term divides by.
+        totals = self._mean_over_ranks(weights.sum(0))
+        exact = self.whole_batch_loss()
 
         # An attempt that fails half-way has moved the batch-norm statistics.
         statistics = list(self.model.buffers()) if self.micro_batcher.may_fail else []
         before = [buffer.clone() for buffer in statistics]
 
         def reset() -> None:
+            self._mind_the_parts(len(image))
             for buffer, value in zip(statistics, before, strict=True):
                 buffer.copy_(value)
             optimizer.zero_grad(set_to_none=True)
-            torch.manual_seed(
-                derive_seed(self.settings.seed, "step", self.global_step, self.global_rank)
-            )
+            self._seed_step()
+            if exact is not None:
+                exact.start(image, mask, self.micro_batcher.sizes(len(image)))
 
-        loss = self.micro_batcher.run(
-            batch["image"], batch["mask"], num_valid / share.clamp(min=1.0),
-            loss_fn=lambda image, mask: self.loss(self.model(image), mask),
+        losses = self.micro_batcher.run(
+            image, mask, None if exact else safe_divide(weights, totals),
+            loss_fn=exact or (lambda image, mask: self.loss.weighted_terms(self.model(image), mask)),
             backward=self.manual_backward, reset=reset, sync=self._gradient_sync,
         )  # fmt: skip
+        losses = self._mean_over_ranks(losses) if exact is None else exact.terms
         optimizer.step()
         if self.scheduled.interval == "step":
             self.scheduled.scheduler.step()
-        self.epoch_loss.add(loss * share, num_valid.sum())
-        return loss
+        self.epoch_loss.add(losses, totals)
+        return losses.sum()
+
+    def _mean_over_ranks(self, value: Tensor) -> Tensor:
+        if self.trainer.world_size == 1:
+            return value
+        mean = self.trainer.strategy.reduce(value.clone(), reduce_op="mean")
+        assert isinstance(mean, Tensor)  # noqa: S101 - a tensor stays one
+        return mean
+
+    def _seed_step(self, *part: int) -> None:
+        torch.manual_seed(
+            derive_seed(self.settings.seed, "step", self.global_step, self.global_rank, *part)
+        )
+
+    def whole_batch_loss(
+        self, gather: Callable[[Tensor], Tensor] | None = None
+    ) -> WholeBatchLoss | None:
+        """Return what computes the loss over whole batches; None where their parts add up.
+
+        Args:
+            gather: Puts the ranks' tensors together; None: asks the other ranks for theirs.
+        """
+        if not self.loss.whole_batch_terms or self.settings.whole_batch_losses != "exact":
+            return None
+
+        def forward(image: Tensor, number: int) -> Tensor:
+            # The first part goes on from the seed of the step, as without this.
+            self._seed_step(*([number] if number else []))
+            return self.model(image)
+
+        return WholeBatchLoss(
+            self.model, forward, self.loss.weighted_terms, gather or self._of_all_ranks,
+            self.global_rank,
+        )  # fmt: skip
+
+    def _of_all_ranks(self, value: Tensor) -> Tensor:
+        if self.trainer.world_size == 1:
+            return value
+        gathered = self.all_gather(value)
+        assert isinstance(gathered, Tensor)  # noqa: S101 - a tensor stays one
+        return gathered.flatten(0, 1)
+
+    def _mind_the_parts(self, batch_size: int) -> None:
+        """Say once, or refuse, that the parts of this batch do not add up to it.
+
+        Raises:
+            ConfigError: They do not, and `trainer.whole_batch_losses` is `refuse`.
+        """
+        count, ranks = len(self.micro_batcher.sizes(batch_size)), self.trainer.world_size
+        choice = self.settings.whole_batch_losses
+        if not self.loss.whole_batch_terms or count * ranks == 1 or choice == "exact" or self._said:
+            return
+        self._said = True
+        terms = ", ".join(f"loss.terms.{name}" for name in self.loss.whole_batch_terms)
+        text = (
+            f"{terms}: no mean over images, but the batch of {batch_size * ranks} runs in "
+            f"{count * ranks} parts, whose gradients do not add up to that of the whole"
+        )
+        advice = "trainer.whole_batch_losses=exact (a second forward pass where a device has parts)"
+        if choice == "refuse":
+            raise ConfigError(f"{text}; set {advice}, or a data.batch_size that needs no parts")
+        if self.trainer.is_global_zero:
+            log.warning(
+                "%s; they are added up as an approximation. To be exact set %s", text, advice
+            )
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip here: gradients are unscaled by now under fp16."""

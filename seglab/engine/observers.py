@@ -17,7 +17,7 @@ from seglab.engine.batches import Batch
 from seglab.metrics.boundary import BoundaryCounts, boundary_counts, boundary_f1, boundary_iou
 from seglab.metrics.calibration import CalibrationCounts, PixelSample, fit_temperature
 from seglab.metrics.scores import mean_defined
-from seglab.metrics.selective import RiskCoverage
+from seglab.metrics.selective import RiskCoverage, RiskCoverageCurve
 from seglab.metrics.slices import pixel_slices
 from seglab.metrics.surface import SurfaceScores, summarise_surfaces, surface_scores
 
@@ -126,8 +126,9 @@ class ConfidenceObserver:
         return pd.DataFrame(self.calibration.reliability_table(self.labels.class_names))
 
     def risk_coverage(self) -> pd.DataFrame:
-        """Return the risk-coverage curve, rows by coverage."""
-        return pd.DataFrame(self.selective.rows())
+        """Return the risk-coverage curve, rows by coverage; none where no pixel is labelled."""
+        columns = list(RiskCoverageCurve._fields)
+        return pd.DataFrame(self.selective.rows(), columns=columns, dtype=np.float64)
 
 
 class Part(NamedTuple):

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import psutil
 import torch
+from torch import nn
 
 from seglab.core.errors import ConfigError
 
@@ -134,7 +135,7 @@ def inspect_device(accelerator: str = "auto", devices: int | str | list[int] = 1
     if kind == "cuda":
         name, fast_bf16 = torch.cuda.get_device_name(0), torch.cuda.is_bf16_supported(False)
     else:
-        name, fast_bf16 = _cpu_name(), kind == "cpu" and _cpu_has_fast_bf16()
+        name, fast_bf16 = _cpu_name(), kind == "cpu" and cpu_bf16() == "fast"
     return Device(
         accelerator=kind,
         name=name,
@@ -179,16 +180,24 @@ def _count_devices(devices: int | str | list[int], present: int | None, kind: st
     return count
 
 
-def _cpu_flags() -> frozenset[str]:
-    info = Path("/proc/cpuinfo")
-    if not info.is_file():
-        return frozenset()
-    lines = (line for line in info.read_text().splitlines() if line.startswith("flags"))
-    return frozenset(next(lines, "").split())
+def cpu_bf16() -> Literal["fast", "slow", "cpu lacks it", "torch lacks it"]:
+    """Tell how this process multiplies bf16 on the CPU, as torch itself sees it.
 
+    Torch is asked rather than the processor's list of abilities: it may have been told to use less
+    (`ATEN_CPU_CAPABILITY`, `ONEDNN_MAX_CPU_ISA`), and a virtual machine may hide some.
 
-def _cpu_has_fast_bf16() -> bool:
-    return bool(_cpu_flags() & {"avx512_bf16", "amx_bf16"})
+    Returns:
+        `fast`: in hardware. `slow`: emulated, so fp32 is faster. `cpu lacks it`: the processor, or
+        what torch may use of it, cannot. `torch lacks it`: the processor can, this build of torch
+        has no oneDNN that would.
+    """
+    can = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    allowed = not torch.backends.cpu.get_cpu_capability().startswith(("AVX2", "DEFAULT", "NO AVX"))
+    if not torch.backends.mkldnn.is_available():
+        return "torch lacks it" if can and allowed else "cpu lacks it"
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return "cpu lacks it"
+    return "fast" if can and allowed else "slow"
 
 
 def _cpu_name() -> str:
@@ -201,8 +210,19 @@ def _cpu_name() -> str:
     return names[0].split(":", 1)[1].strip() if names else "cpu"
 
 
+def has_depthwise(model: nn.Module) -> bool:
+    """Tell whether a network convolves channel by channel, as MobileNets and EfficientNets do."""
+    return any(
+        isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
+        for module in model.modules()
+    )
+
+
 def choose_plan(
-    settings: PlanSettings, device: Device, micro_batch_size: int | None = None
+    settings: PlanSettings,
+    device: Device,
+    micro_batch_size: int | None = None,
+    model: nn.Module | None = None,
 ) -> ExecutionPlan:
     """Return the plan for a device; what the user set by hand stands, the rest follows the rules.
 
@@ -210,11 +230,13 @@ def choose_plan(
         settings: The user's words.
         device: Facts from `inspect_device`.
         micro_batch_size: A micro-batch set by hand, or None.
+        model: The network, whose kind decides the layout on a CPU that computes in fp32; None where
+            it is not known yet.
 
     Raises:
         ConfigError: A choice that this device cannot do.
     """
-    base = _stock_plan(device) if settings.plan == "stock" else _auto_plan(device)
+    base = _stock_plan(device) if settings.plan == "stock" else _auto_plan(device, model)
     changes: dict[str, Any] = {}
     for name in ("precision", "memory_format", "compile", "num_threads", "num_workers"):
         value = getattr(settings, name)
@@ -237,7 +259,7 @@ def _stock_plan(device: Device) -> ExecutionPlan:
     )  # fmt: skip
 
 
-def _auto_plan(device: Device) -> ExecutionPlan:
+def _auto_plan(device: Device, model: nn.Module | None) -> ExecutionPlan:
     cores = max(1, device.num_cores // device.num_devices)
     reasons = []
     if device.accelerator == "cuda":
@@ -249,7 +271,7 @@ def _auto_plan(device: Device) -> ExecutionPlan:
     else:
         precision = "fp32"
         reasons.append(f"{device.accelerator} has no fast half precision")
-    memory_format: MemoryFormat = "contiguous" if device.accelerator == "mps" else "channels_last"
+    memory_format = _memory_format(device, precision, model, reasons)
     reasons.append("compile pays only in long runs, set it by hand")
     # On a CPU a worker takes more from the step than it hides: 18.7 images a second with one, 20.4
     # without (U-Net/resnet18, 192x256, two cores).
@@ -265,3 +287,20 @@ def _auto_plan(device: Device) -> ExecutionPlan:
         memory_format=memory_format, compile=False, num_threads=cores, num_workers=workers,
         reasons=tuple(reasons),
     )  # fmt: skip
+
+
+def _memory_format(
+    device: Device, precision: Precision, model: nn.Module | None, reasons: list[str]
+) -> MemoryFormat:
+    if device.accelerator == "mps":
+        return "contiguous"
+    if device.accelerator == "cuda" or precision != "fp32":
+        return "channels_last"
+    # In fp32 on a CPU: forward and backward of depthwise convolutions take 0.4 of the time in
+    # channels_last, of dense ones 1.1 to 2 times (scripts/bench_layout.py).
+    if model is not None and has_depthwise(model):
+        reasons.append("depthwise convolutions are faster in channels_last")
+        return "channels_last"
+    if model is not None:
+        reasons.append("dense convolutions in fp32 are no faster in channels_last")
+    return "contiguous"

@@ -1,4 +1,8 @@
-"""How a person watches a run: a live bar on a terminal, one line an epoch elsewhere."""
+"""How a person watches a run: a live bar on a terminal, plain lines elsewhere.
+
+Elsewhere (a log, CI, ssh without a terminal) an epoch ends with one line, and a long one says every
+few seconds how far it is, so that a slow run can be told from one that hangs.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,8 @@ ProgressMode = Literal["auto", "rich", "plain", "off"]
 
 
 _PIPE_WIDTH = 120
+# Longest silence in plain lines, less the length of a step: 20 s are promised.
+_SILENCE_S = 15.0
 
 
 def open_console() -> Console:
@@ -50,10 +56,12 @@ class RunProgress(Callback):
         self._progress: Progress | None = None
         self._task: Any = None
         self._mark = (0, 0.0)
+        self._spoke = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar at the step the run starts or goes on from."""
         self._mark = (trainer.global_step, time.perf_counter())
+        self._spoke = self._mark[1]
         if self.mode != "rich" or not trainer.is_global_zero:
             return
         self._progress = Progress(
@@ -69,21 +77,41 @@ class RunProgress(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
         batch_idx: int,
     ) -> None:  # fmt: skip
-        """Advance the bar; the loss stays on its device."""
+        """Advance the bar, or say how far the epoch is; the loss stays on its device."""
         if self._progress is not None:
             text = f"epoch {trainer.current_epoch} of {trainer.max_epochs}"
             self._progress.update(self._task, completed=trainer.global_step, description=text)
+        self._break_silence(trainer, "step", batch_idx + 1, trainer.num_training_batches)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say that the bar stands still because the model is validated."""
         if self._progress is not None:
             self._progress.update(self._task, description="validating")
 
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int, dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Say how far the validation is."""
+        total = trainer.num_val_batches[dataloader_idx]
+        self._break_silence(trainer, "validating, batch", batch_idx + 1, total)
+
+    def _break_silence(self, trainer: pl.Trainer, what: str, done: int, total: float) -> None:
+        now = time.perf_counter()
+        if self.mode != "plain" or not trainer.is_global_zero or now - self._spoke < _SILENCE_S:
+            return
+        self._spoke = now
+        epoch = (
+            f"epoch {trainer.current_epoch:>3} ({trainer.current_epoch + 1}/{trainer.max_epochs})"
+        )
+        self.console.print(f"{epoch}  {what} {done} of {total:.0f}", highlight=False)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the epoch's line with the time left."""
-        loss = as_module(pl_module).epoch_loss.mean(trainer.strategy)
+        loss = as_module(pl_module).epoch_loss.mean()
         if self.mode == "off" or not trainer.is_global_zero:
             return
+        self._spoke = time.perf_counter()
         metrics = trainer.callback_metrics
         scores = "".join(
             f"  {key} {float(metrics[key]):.4f}"

@@ -13,7 +13,7 @@ from seglab.engine.module import as_module
 
 
 class TrialReport(Callback):
-    """Reports the monitored score of each validated epoch.
+    """Reports the monitored score of each validated epoch; one that is NaN is told, not reported.
 
     Its place in the list of callbacks is after the history is written, so that the epoch a trial was
     given up after is in it, and before the checkpoint is: a trial that is killed in between reports
@@ -21,7 +21,7 @@ class TrialReport(Callback):
 
     Args:
         trial: The way to the study; None on ranks other than 0, and where nobody listens.
-        metric: Key of the score, such as `val/miou`.
+        metric: Key of the score, such as `val/miou_present`.
         prunes: Whether the scores of epochs may end the training; else they are told as progress
             only. The same on all ranks, which ask and leave together.
     """

@@ -23,6 +23,7 @@ from seglab.engine.micro_batch import MicroBatcher
 from seglab.engine.micro_batch_memory import MicroBatchMemory
 from seglab.engine.micro_batch_probe import MicroBatchKeeper, WorstCase
 from seglab.engine.plan import ExecutionPlan, inspect_device
+from seglab.experiment.initial_weights import SOURCES
 from seglab.experiment.plain import plain
 from seglab.optim.lr_scaling import LearningRates, LrScaling
 
@@ -50,10 +51,13 @@ def memory_facts(cfg: DictConfig, num_classes: int, plan: ExecutionPlan) -> dict
     Numbers a sweep may draw from intervals (dropout, weights of a loss, momentum) count as on or
     off, or every trial would be a kind of its own and nothing would be learnt.
     """
-    model = {key: value for key, value in plain(cfg.model).items() if key != "encoder_weights"}
+    model = {key: value for key, value in plain(cfg.model).items() if key not in SOURCES}
     devices = plain(cfg.trainer.devices)
     indices = devices if isinstance(devices, list) else range(plan.num_devices)
-    return {
+    # All logits of a batch lie on the device then. Not a fact where it does not hold, so that what
+    # was remembered before there was a choice still counts.
+    exact = cfg.trainer.get("whole_batch_losses") == "exact"
+    return ({"whole_batch_losses": "exact"} if exact else {}) | {
         "model": _kind(model),
         "num_classes": num_classes,
         "crop_size": plain(cfg.data.crop_size),

@@ -27,8 +27,8 @@ from seglab.experiment.out_of_fold import calibrate_out_of_fold
 from seglab.experiment.records import status_after
 from seglab.experiment.summary import targets_of, tell_objective
 from seglab.experiment.views import make_view, start_view
-from seglab.metrics.names import DICE, IOU, MIOU, metric_key, safe_class_names
-from seglab.metrics.scores import iou_per_class, mean_defined
+from seglab.metrics.names import DICE, IOU, MIOU, MIOU_PRESENT, metric_key, safe_class_names
+from seglab.metrics.scores import iou_per_class, mean_defined, miou_present
 from seglab.runs import RunRecord
 from seglab.runs.folds import SCORES_FILE, relative_to_record
 from seglab.runs.locate import RECORD_FILE
@@ -130,6 +130,8 @@ def _score_row(
         "run_id": record.run_id, "run_dir": relative_to_record(run.run_dir, cv_dir), "status": record.status,
         "seed": record.read()["seed"], "train_images": trained_on,
         "images": len(held_out), MIOU: metrics[metric_key(split, MIOU)],
+        # From the counts: folds trained before this score existed have them too.
+        MIOU_PRESENT: miou_present(record.confusion(split)),
         DICE: metrics[metric_key(split, DICE)],
         "ece": metrics[metric_key(split, "ece")],
         **{f"{IOU}/{name}": metrics[metric_key(split, IOU, name)] for name in names},

@@ -18,9 +18,11 @@ from seglab.experiment.collect import FoldRun, conclude_folds, shown_if_cut_shor
 from seglab.experiment.fold_processes import train_side_by_side
 from seglab.experiment.folds import is_cross_validation, plan_folds
 from seglab.experiment.leak_report import report_leak
+from seglab.experiment.monitor import require_defined_in_folds
 from seglab.experiment.parts import open_dataset_of, open_manifest_of, with_absolute_paths
 from seglab.experiment.plain import plain
 from seglab.experiment.records import JOINED, finishing, start_record
+from seglab.experiment.same_data import require_same_data, require_same_data_as_other_trials
 from seglab.experiment.train import (
     TrainResult,
     only_writer,
@@ -133,7 +135,10 @@ def _run(
 
 def _plan(cfg: DictConfig, record: RunRecord, console: Console) -> FoldPlan:
     manifest = open_manifest_of(cfg)
+    require_same_data(record, manifest, "start anew")
+    require_same_data_as_other_trials(record, manifest)
     plan = plan_folds(cfg, manifest)
+    require_defined_in_folds(cfg, plan, manifest)
     if (record.run_dir / FOLDS_FILE).is_file():
         _require_same_plan(plan, FoldPlan.read(record.run_dir), record)
     plan.write(record.run_dir)

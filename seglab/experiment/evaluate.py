@@ -9,18 +9,26 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from torch import nn
 
-from seglab.analysis.tables import frame_rows, rich_table
+from seglab.analysis.tables import format_cell, frame_rows, rich_table
 from seglab.config.validate import require_valid
-from seglab.core.errors import ConfigError, DataError
+from seglab.core.errors import ConfigError
 from seglab.core.targets import parse_targets, require_classes
 from seglab.data.manifest import Manifest
 from seglab.engine.plan import inspect_device
+from seglab.engine.prediction_files import PredictionFiles
 from seglab.engine.progress import open_console
 from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import LoopSettings, apply_threads, build_trainer
 from seglab.experiment.gallery import write_gallery
+from seglab.experiment.initial_weights import forget_sources
 from seglab.experiment.intervals import cost_of, score_sentence
-from seglab.experiment.members import Member, load_model, members_of, require_unseen
+from seglab.experiment.members import (
+    Member,
+    load_model,
+    members_of,
+    require_unseen,
+    training_images_in,
+)
 from seglab.experiment.parts import (
     Dataset,
     build_datamodule,
@@ -30,6 +38,7 @@ from seglab.experiment.parts import (
 )
 from seglab.experiment.plain import plain
 from seglab.experiment.predictors import build_predictor, take_same_images
+from seglab.experiment.same_data import require_same_data
 from seglab.experiment.suite import (
     SuiteResult,
     draw_suite,
@@ -47,6 +56,7 @@ from seglab.experiment.summary import (
 from seglab.experiment.train import recorded
 from seglab.experiment.views import show_evaluation
 from seglab.runs import RunRecord, new_run_dir
+from seglab.runs.predictions import PREDICTIONS
 
 # What an evaluation may choose anew; everything else is as the run was trained.
 _PLAN_KEYS = ("accelerator", "precision", "memory_format", "num_threads", "num_workers")
@@ -132,9 +142,7 @@ def _configuration(cfg: DictConfig, source: RunRecord, members: list[Member]) ->
     run_cfg.trainer.devices = 1
     run_cfg.trainer.limit_val_batches = cfg.trainer.limit_batches
     run_cfg.paths = cfg.paths
-    # The weights come from the checkpoint; the file they started from may be gone.
-    if "encoder_weights" in run_cfg.model:
-        run_cfg.model.encoder_weights = None
+    forget_sources(run_cfg)
     return run_cfg
 
 
@@ -146,8 +154,11 @@ def _score(
     apply_threads(plan)
     trained_on = Manifest.read(source.run_dir / "manifest")
     opened = open_dataset_of(run_cfg)
-    _require_comparable(cfg, trained_on, opened)
+    _require_comparable(cfg, source, trained_on, opened)
     require_unseen(members, opened.manifest, cfg.data.split)
+    known = training_images_in(trained_on, opened.manifest, cfg.data.split)
+    if known is not None:
+        console.print(f"warning: {known}", markup=False, highlight=False, soft_wrap=True)
     dataset = replace(opened, trained_on=trained_on)
     module = build_module(run_cfg, dataset, plan, steps_per_epoch=1)
     models = [load_model(member, dataset.labels.num_classes, plan) for member in members]
@@ -159,7 +170,8 @@ def _score(
     loop = LoopSettings(max_epochs=0, limit_val_batches=run_cfg.trainer.limit_val_batches)
     trainer = build_trainer(plan, loop, [], record.run_dir)
     datamodule = build_datamodule(run_cfg, dataset, plan)
-    found = run_suite(cfg, trainer, module, datamodule, cfg.data.split)
+    keep = [PredictionFiles(record.run_dir, dataset.labels)] if cfg.save_predictions else []
+    found = run_suite(cfg, trainer, module, datamodule, cfg.data.split, keep)
     record.update(
         dataset_fingerprint=dataset.manifest.fingerprint, execution_plan=plan.to_dict(),
         device=device.name,
@@ -190,6 +202,9 @@ def _score(
     console.print(rich_table(rows, f"{names}, {dataset.manifest.name}"))
     _tell(cfg, found, metrics, console)
     tell_objective(targets_of(cfg) or targets_of(run_cfg), record, metrics, console)
+    if cfg.save_predictions:
+        kept = record.run_dir / PREDICTIONS
+        console.print(f"predictions {kept}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"record  {record.run_dir}", highlight=False, soft_wrap=True)
     return metrics
 
@@ -204,7 +219,7 @@ def _tell(
         ("confidence", ("ece", "ece_classwise", "ece_calibrated", "temperature", "aurc")),
     )
     for label, names in lines:
-        parts = [f"{name} {metrics[f'{split}/{name}']:.4f}" for name in names
+        parts = [f"{name} {format_cell(metrics[f'{split}/{name}'], 4)}" for name in names
                  if f"{split}/{name}" in metrics]  # fmt: skip
         if parts:
             console.print(f"{label}: {', '.join(parts)}", highlight=False)
@@ -218,7 +233,9 @@ def _tell(
         console.print(rich_table(shown, "slices", footer=False))
 
 
-def _require_comparable(cfg: DictConfig, trained_on: Manifest, dataset: Dataset) -> None:
+def _require_comparable(
+    cfg: DictConfig, source: RunRecord, trained_on: Manifest, dataset: Dataset
+) -> None:
     require_classes(parse_targets(targets_of(cfg)), dataset.labels.class_names)
     names, own = dataset.labels.class_names, trained_on.labels.class_names
     if names != own:
@@ -226,9 +243,10 @@ def _require_comparable(cfg: DictConfig, trained_on: Manifest, dataset: Dataset)
             f"data: the run knows the classes {', '.join(own)}; {dataset.manifest.name} has "
             f"{', '.join(names)}. Only data with the same classes in the same order can be scored"
         )
-    if cfg.data.importer == "run" and dataset.manifest.fingerprint != trained_on.fingerprint:
-        raise DataError(
-            f"the data of the run changed since the training: fingerprint "
-            f"{trained_on.fingerprint} then, {dataset.manifest.fingerprint} now. Score it as other "
-            f"data (data={cfg.data.get('name', 'NAME')} data.root=...) if that is meant"
+    if cfg.data.importer == "run":
+        now = dataset.manifest
+        choice = f"data={now.provenance.get('importer', 'folder')} data.root='{now.root}'"
+        remedy = (
+            f"score the run on them as on other data ({choice}, with the options of the import)"
         )
+        require_same_data(source, now, remedy)

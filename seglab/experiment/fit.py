@@ -11,8 +11,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
-from seglab.core.errors import ConfigError, DataError, nearest
-from seglab.core.labels import LabelSpace
+from seglab.core.errors import ConfigError, DataError
 from seglab.core.targets import parse_targets, require_classes
 from seglab.core.trial import TrialChannel
 from seglab.data.datamodule import SegDataModule
@@ -33,9 +32,10 @@ from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import LoopSettings, build_trainer
 from seglab.engine.trial_report import TrialReport
 from seglab.experiment.batch_size import build_keeper
+from seglab.experiment.initial_weights import INIT_FROM, as_record, initialise
+from seglab.experiment.monitor import require_defined, scored_ids
 from seglab.experiment.parts import Dataset, build_datamodule, build_module
 from seglab.experiment.plain import plain
-from seglab.metrics.names import safe_class_names
 from seglab.runs import RunRecord
 
 # What a training is taken up from.
@@ -107,7 +107,8 @@ def prepare_fit(
         trial: The study that rank 0 of a trial reports to.
 
     Raises:
-        DataError: There is no validation split to choose the best weights on.
+        ConfigError: A score that decides is of a class that the validation split lacks.
+        DataError: There is no validation split to choose the best weights on, or none with labels.
     """
     datamodule = build_datamodule(cfg, dataset, plan)
     if not datamodule.has_split("val"):
@@ -115,13 +116,20 @@ def prepare_fit(
             f"data set {dataset.manifest.name} has no val split to choose the best weights on; "
             "import it with one (data.options.val_fraction=0.2 where the importer has it)"
         )
-    _check_monitor(cfg.monitor.metric, dataset.labels)
+    limit_val = cfg.trainer.limit_val_batches
+    scored = scored_ids(datamodule, limit_val and limit_val * plan.num_devices)
+    for note in require_defined(cfg, dataset.manifest, scored):
+        console.print(note, highlight=False, soft_wrap=True, markup=False)
     if cfg.get("objective") is not None:
         targets = parse_targets(plain(cfg.objective.targets))
         require_classes(targets, dataset.labels.class_names)
     limit = cfg.trainer.limit_train_batches
     steps_per_epoch = min(datamodule.steps_per_epoch, limit or datamodule.steps_per_epoch)
     module = build_module(cfg, dataset, plan, steps_per_epoch)
+    if cfg.model.get(INIT_FROM):
+        report = initialise(module.model, cfg.model[INIT_FROM], dataset.manifest)
+        if is_rank_zero():
+            record.update(initial_weights=as_record(report))
     _check_last_batch(datamodule, module.model.min_train_batch, plan.num_devices)
     writing = record if is_rank_zero() else None
     guard = FiniteLossGuard(writing)
@@ -142,21 +150,11 @@ def prepare_fit(
         max_epochs=cfg.trainer.max_epochs,
         val_every=cfg.trainer.val_every,
         limit_train_batches=limit,
-        limit_val_batches=cfg.trainer.limit_val_batches,
+        limit_val_batches=limit_val,
         deterministic=cfg.trainer.deterministic,
     )
     trainer = build_trainer(plan, loop, callbacks, record.run_dir, _chosen_devices(cfg))
     return Fit(trainer, module, datamodule, writer, plan, steps_per_epoch)
-
-
-def _check_monitor(metric: str, labels: LabelSpace) -> None:
-    _, _, name = metric.split("/", 2) if metric.count("/") > 1 else ("", "", None)
-    known = safe_class_names(labels.class_names)
-    if name is not None and name not in known:
-        raise ConfigError(
-            f"monitor.metric: '{metric}' names no class of the data{nearest(name, known)}; "
-            f"classes are {', '.join(known)}"
-        )
 
 
 def _check_last_batch(datamodule: SegDataModule, min_train_batch: int, num_devices: int) -> None:
@@ -203,6 +201,7 @@ def _callbacks(
                 patience=stopping.patience,
                 mode=cfg.monitor.mode,
                 check_on_train_epoch_end=False,
+                check_finite=False,
             )
         )
     return [*callbacks, InterruptGuard(writer), writer]

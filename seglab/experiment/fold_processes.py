@@ -16,6 +16,7 @@ from typing import IO
 from rich.console import Console
 
 from seglab.core.errors import TrainingError, list_problems
+from seglab.core.shell import shell_command
 from seglab.engine.slots import Slot
 from seglab.experiment.collect import FoldRun
 
@@ -69,7 +70,7 @@ def train_side_by_side(
     if failed:
         raise TrainingError(
             list_problems(f"{len(failed)} of {len(folds)} folds failed", failed)
-            + f"\n`seglab train resume={cv_dir}` trains those again"
+            + f"\n`{shell_command('seglab', 'train', f'resume={cv_dir}')}` trains those again"
         )
 
 

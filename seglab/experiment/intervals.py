@@ -46,8 +46,12 @@ def intervals_of(result: EvalResult, manifest: Manifest, labels: LabelSpace) -> 
 
 
 def score_sentence(metrics: dict[str, float], split: str) -> str:
-    """Return the mIoU of a split, with its interval where there is one."""
+    """Return the mIoU of a split, with its interval where there is one; why, where it has none."""
     key = metric_key(split, MIOU)
+    if math.isnan(metrics[key]):
+        return (
+            f"{key} undefined: no pixel of {split} has a class, so none of its scores has a value"
+        )
     low, high = metrics.get(f"{key}_low", math.nan), metrics.get(f"{key}_high", math.nan)
     interval = "" if math.isnan(low) else f", 95 % interval {low:.4f} to {high:.4f}"
     return f"{key} {metrics[key]:.4f}{interval}"

@@ -87,7 +87,7 @@ def _require_same_data(records: Sequence[RunRecord], manifest: Manifest) -> None
     problems = []
     for record in records:
         own = part_of(saved_config(record), manifest)
-        if record.read()["dataset_fingerprint"] != own.fingerprint:
+        if not own.is_of(record.read()["dataset_fingerprint"]):
             problems.append(f"{record.run_id} was trained on other data or other folds")
     if problems:
         raise DataError(list_problems("the data changed between the folds", problems))

@@ -12,6 +12,7 @@ from seglab.core.errors import ConfigError, DataError, RunNotFoundError
 from seglab.data.manifest import Manifest
 from seglab.engine.checkpoint import BEST, LAST, read_checkpoint
 from seglab.engine.plan import ExecutionPlan
+from seglab.experiment.initial_weights import forget_sources
 from seglab.experiment.parts import build_model
 from seglab.experiment.train import saved_config
 from seglab.models import Segmenter
@@ -103,6 +104,24 @@ def require_unseen(members: Sequence[Member], scored: Manifest, split: str) -> N
         )
 
 
+def training_images_in(trained_on: Manifest, scored: Manifest, split: str) -> str | None:
+    """Return a sentence on images of a held-out split that were trained on; None without any.
+
+    Args:
+        trained_on: What the scored run saw.
+        scored: The scored data.
+        split: The scored split; of `train` they are asked for by name.
+    """
+    images = scored.split(split)["sha256"].dropna()
+    known = images.isin(trained_on.split("train")["sha256"].dropna())
+    if split == "train" or not known.any():
+        return None
+    return (
+        f"{int(known.sum())} of {len(images)} images of split '{split}' are byte for byte images "
+        "the run was trained on, so scores look better than on new data"
+    )
+
+
 def load_model(member: Member, num_classes: int, plan: ExecutionPlan) -> Segmenter:
     """Build the network of a run with its trained weights, in evaluation mode.
 
@@ -111,9 +130,7 @@ def load_model(member: Member, num_classes: int, plan: ExecutionPlan) -> Segment
         ConfigError: It is of a network with other classes.
     """
     cfg = saved_config(member.record)
-    # The weights come from the checkpoint; the file they started from may be gone.
-    if "encoder_weights" in cfg.model:
-        cfg.model.encoder_weights = None
+    forget_sources(cfg)
     model = build_model(cfg, num_classes)
     state = read_checkpoint(member.weights, ["state_dict"])["state_dict"]
     own = {

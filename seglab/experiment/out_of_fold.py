@@ -31,7 +31,7 @@ class OutOfFold:
     def __init__(self, run_dir: Path, labels: LabelSpace) -> None:
         self.run_dir = run_dir
         self._confidence = ConfidenceObserver(labels)
-        self.observers: Sequence[Observer] = (PredictionFiles(run_dir), self._confidence)
+        self.observers: Sequence[Observer] = (PredictionFiles(run_dir, labels), self._confidence)
 
     def close(self, split: str) -> dict[str, float]:
         """Write the sample of pixels, if any is labelled; return calibration scores of the fold."""

@@ -34,6 +34,7 @@ from seglab.engine.module import SegmentationModule, StepSettings
 from seglab.engine.plan import Device, ExecutionPlan, PlanSettings, choose_plan, inspect_device
 from seglab.experiment.batch_size import build_micro_batcher, learning_rates
 from seglab.experiment.folds import as_the_fold_sees_it
+from seglab.experiment.initial_weights import INIT_FROM
 from seglab.experiment.plain import plain
 from seglab.losses import WeightedSum
 from seglab.losses.class_weights import resolve_class_weights
@@ -145,7 +146,8 @@ def class_pixels(manifest: Manifest, split: str = "train") -> np.ndarray:
 def build_model(cfg: DictConfig, num_classes: int) -> Segmenter:
     """Build the network; its random weights depend on `cfg.seed` alone."""
     torch.manual_seed(derive_seed(cfg.seed, "init"))
-    return instantiate(cfg.model, num_classes=num_classes, _convert_="all")
+    node = {key: value for key, value in plain(cfg.model).items() if key != INIT_FROM}
+    return instantiate(node, num_classes=num_classes, _convert_="all")
 
 
 def build_loss(cfg: DictConfig, dataset: Dataset) -> WeightedSum:
@@ -188,6 +190,8 @@ def build_module(
     settings = StepSettings(
         seed=cfg.seed, gradient_clip=cfg.trainer.gradient_clip,
         memory_format=plan.torch_memory_format, monitor=cfg.monitor.metric,
+        # Configurations recorded before there was a choice have none.
+        whole_batch_losses=cfg.trainer.get("whole_batch_losses", "approximate"),
     )  # fmt: skip
     return SegmentationModule(
         model, loss, dataset.labels,
@@ -234,7 +238,7 @@ def with_absolute_paths(cfg: DictConfig) -> DictConfig:
     """Return a copy whose paths hold wherever the run is resumed or evaluated from."""
     cfg = cfg.copy()
     for node, key in (
-        (cfg.data, "root"), (cfg.data, "manifest"), (cfg.model, "encoder_weights"),
+        (cfg.data, "root"), (cfg.data, "manifest"), (cfg.model, "encoder_weights"), (cfg.model, INIT_FROM),
         (cfg.paths, "data_dir"), (cfg.paths, "cache_dir"), (cfg.paths, "runs_dir"),
     ):  # fmt: skip
         value = node.get(key)

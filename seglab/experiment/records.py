@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from seglab.core.errors import ConfigError
 from seglab.core.trial import TrialPrunedError
 from seglab.engine.callbacks import TrainingInterruptedError, interruptible
 from seglab.experiment.plain import plain
@@ -34,6 +35,48 @@ def start_record(cfg: DictConfig, run_dir: Path | None, kind: str, **facts: Any)
         config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)), name=cfg.run_name, seed=cfg.seed,
         tags=list(cfg.tags), notes=cfg.notes, **facts,
     )  # fmt: skip
+
+
+def require_longer(record: RunRecord, cfg: DictConfig, max_epochs: int) -> None:
+    """Refuse a new length that a run cannot be given.
+
+    Raises:
+        ConfigError: It is not longer, or the run is part of a study or cross-validation, whose other
+            parts would stay as they are.
+    """
+    kind = record.read()["kind"]
+    if kind != "train":
+        whole = {"fold": "cross-validation", "trial": "study"}[kind]
+        raise ConfigError(
+            f"trainer.max_epochs: {record.run_dir} is part of a {whole}, whose other parts would stay "
+            "shorter; start a training with model.init_from=RUN_DIR instead"
+        )
+    if max_epochs <= cfg.trainer.max_epochs:
+        raise ConfigError(
+            f"trainer.max_epochs: expected more than the {cfg.trainer.max_epochs} epochs that "
+            f"{record.run_dir} was to have, got {max_epochs}"
+        )
+
+
+def extend(record: RunRecord, cfg: DictConfig, max_epochs: int, step: int) -> str:
+    """Give a run more epochs: change `cfg` in place, and the record; return what to tell the user.
+
+    Args:
+        record: Of a training.
+        cfg: Its configuration.
+        max_epochs: New length.
+        step: Optimizer step the run goes on from.
+    """
+    before = cfg.trainer.max_epochs
+    cfg.trainer.max_epochs = max_epochs
+    config = plain(cfg)
+    change = {"step": step, "from_epochs": before, "to_epochs": max_epochs}
+    record.reconfigure(config, OmegaConf.to_yaml(OmegaConf.create(config)))
+    record.update(extended=[*record.read()["extended"], change])
+    return (
+        f"{before} epochs become {max_epochs}; the learning rate goes on as in a run of {max_epochs} "
+        f"epochs at step {step} (scheduler {cfg.scheduler.name})"
+    )
 
 
 @contextmanager

@@ -52,14 +52,15 @@ def score_slices(
     Returns:
         One row a slice: slice_kind (all, tag, group, rare_class, boundary, size), slice, images
         with pixels of it, pixels, miou with miou_low and miou_high, dice, num_classes_averaged and
-        iou, a list of C. A slice of pixels is scored with all other pixels ignored.
+        iou, a list of C. A slice of pixels is scored with all other pixels ignored. Slices without a
+        labelled pixel are left out, but for `all`, whose scores then are NaN.
     """
     rows = []
     units = units_of(manifest, per_image)
     unit_of = dict(zip(per_image["sample_id"], units, strict=True)) if units else None
     for one in [*_of_images(per_image, manifest, labels), *_of_pixels(observer)]:
         counted = (one.tp + one.fn).sum(axis=1) > 0
-        if not counted.any():
+        if not counted.any() and one.kind != "all":
             continue
         tp, fp, fn = one.tp[counted], one.fp[counted], one.fn[counted]
         total, union = tp.sum(axis=0), (tp + fp + fn).sum(axis=0)

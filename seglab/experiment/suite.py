@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,6 +52,7 @@ def run_suite(
     module: SegmentationModule,
     datamodule: SegDataModule,
     split: str,
+    observers: Sequence[Observer] = (),
 ) -> SuiteResult:
     """Score a split once, with everything that `cfg.suite` asks for measured on the way.
 
@@ -61,13 +62,14 @@ def run_suite(
         module: With the weights to score.
         datamodule: Of the data.
         split: Split of it.
+        observers: What else looks at each batch.
     """
     suite, labels = cfg.suite, module.evaluator.labels
     boundary = BoundaryObserver(labels) if suite.boundary else None
     confidence = ConfidenceObserver(labels) if suite.calibration else None
     slices = SliceObserver(labels) if suite.slices else None
-    observers: list[Observer] = [one for one in (boundary, confidence, slices) if one is not None]
-    result = evaluate_split(trainer, module, datamodule, split, observers)
+    own: list[Observer] = [one for one in (boundary, confidence, slices) if one is not None]
+    result = evaluate_split(trainer, module, datamodule, split, [*own, *observers])
     scores, tables, per_image = dict(result.scores), {}, result.per_image
     units = units_of(datamodule.manifest, per_image)
     if suite.bootstrap:
@@ -109,8 +111,9 @@ def run_corruptions(
             finally:
                 module.corrupt = None
             rows.append(_row(name, severity, result, base))
-        kept = rows[-1]["relative"]
-        console.print(f"{name}: severity {severity} keeps {kept:.0%} of the mIoU", highlight=False)
+        kept = float(rows[-1]["relative"])  # type: ignore[arg-type]
+        share = "- (undefined)" if math.isnan(kept) else f"{kept:.0%}"
+        console.print(f"{name}: severity {severity} keeps {share} of the mIoU", highlight=False)
     return pd.DataFrame(rows)
 
 

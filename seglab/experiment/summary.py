@@ -23,7 +23,7 @@ from seglab.analysis.objectives import rich_table as objective_table
 from seglab.analysis.objectives import summary as objective_summary
 from seglab.analysis.overlays import fit_image
 from seglab.analysis.style import save_figure
-from seglab.analysis.tables import Row, markdown_table, rich_table
+from seglab.analysis.tables import Row, format_cell, markdown_table, rich_table
 from seglab.analysis.verdict import fit_verdict
 from seglab.core.errors import DataError, TrainingError
 from seglab.core.files import write_json, write_text
@@ -36,9 +36,11 @@ from seglab.engine.samples import predict_samples, spread_ids
 from seglab.engine.tracking import WandbView
 from seglab.experiment.fit import Fit
 from seglab.experiment.intervals import cost_of, intervals_of, score_sentence
+from seglab.experiment.monitor import chosen_by
 from seglab.experiment.out_of_fold import OutOfFold
 from seglab.experiment.parts import Dataset
 from seglab.experiment.plain import plain
+from seglab.metrics.names import MIOU, metric_key
 from seglab.runs import RunRecord
 
 _NUM_FIGURE_SAMPLES = 4
@@ -106,6 +108,7 @@ def conclude(
     figures = draw_figures(record, module, datamodule, results, num_samples) | _draw_curves(record)
     _show(view, record, dataset, results, rows, figures, metrics)
     verdicts = f"by losses: {verdict.sentence}\nby scores: {gap.sentence}"
+    verdicts = f"{chosen_by(cfg, metrics)}\n{verdicts}"
     _tell(console, record, rows, metrics, verdicts, splits, writer)
     tell_objective(targets_of(cfg), record, metrics, console)
     return metrics
@@ -204,7 +207,7 @@ def draw_figures(
         paths["samples"] = record.figures_dir / "samples.png"
         save_figure(samples_figure(samples, labels), paths["samples"])
     for name, one in results.items():
-        title = f"{name}: mIoU {one.scores[f'{name}/miou']:.3f}"
+        title = f"{name}: mIoU {format_cell(one.scores[metric_key(name, MIOU)])}"
         paths[f"confusion_{name}"] = record.figures_dir / f"confusion_{name}.png"
         figure = confusion_figure(one.confusion, labels.class_names, title)
         save_figure(figure, paths[f"confusion_{name}"])

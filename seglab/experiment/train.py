@@ -13,8 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from seglab.config.validate import require_valid
-from seglab.core.errors import ConfigError, DataError
+from seglab.core.errors import ConfigError
 from seglab.core.trial import TrialChannel, TrialPrunedError
+from seglab.data.describe import repeated_images
 from seglab.engine.checkpoint import LAST, read_checkpoint
 from seglab.engine.plan import Device, ExecutionPlan
 from seglab.engine.progress import open_console
@@ -24,13 +25,15 @@ from seglab.engine.trainer import apply_threads
 from seglab.experiment.batch_size import begin_with_what_fits, learning_rates
 from seglab.experiment.fit import Fit, prepare_fit
 from seglab.experiment.folds import fold_name, is_fold
+from seglab.experiment.initial_weights import forget_sources
 from seglab.experiment.parts import (
     Dataset,
     make_plan,
     open_dataset_of,
     with_absolute_paths,
 )
-from seglab.experiment.records import finishing, start_record
+from seglab.experiment.records import extend, finishing, require_longer, start_record
+from seglab.experiment.same_data import require_same_data, require_same_data_as_other_trials
 from seglab.experiment.summary import conclude
 from seglab.experiment.views import make_view, start_view
 from seglab.runs import RunRecord
@@ -99,20 +102,29 @@ def require_own_process() -> None:
 
 
 def resume(
-    run_dir: Path, console: Console | None = None, trial: TrialChannel | None = None
+    run_dir: Path,
+    console: Console | None = None,
+    trial: TrialChannel | None = None,
+    max_epochs: int | None = None,
 ) -> TrainResult:
     """Go on with a stopped run from its last checkpoint, as if it had never stopped.
 
     On a CPU the final weights are the same bits as those of an uninterrupted run.
 
+    With more epochs than the run was to have, a finished one goes on too. A schedule that depends on
+    the run's length is then the one of the longer run, taken up at the step reached: the rate rises
+    again where it had already come down.
+
     Args:
         run_dir: Folder of the record.
         console: Where progress and tables go.
         trial: As for `train`.
+        max_epochs: New length of the run, in epochs from its start; None keeps it.
 
     Raises:
         RunNotFoundError: There is no run record.
-        ConfigError: The run is finished, or another process is training it.
+        ConfigError: The run is finished, another process is training it, or `max_epochs` is not
+            more than the run has.
     """
     record = RunRecord.open(run_dir)
     console = console or open_console()
@@ -121,9 +133,14 @@ def resume(
         content = record.read()
         if content["kind"] not in ("train", "fold", "trial"):
             raise ConfigError(f"resume: {run_dir} is not a training but '{content['kind']}'")
-        if content["status"] == "finished":
-            raise ConfigError(f"resume: {run_dir} is finished; nothing is left to train")
+        if content["status"] == "finished" and max_epochs is None:
+            raise ConfigError(
+                f"resume: {run_dir} is finished; nothing is left to train. With "
+                "trainer.max_epochs=N it goes on up to N epochs"
+            )
         cfg = saved_config(record)
+        if max_epochs is not None:
+            require_longer(record, cfg, max_epochs)
         checkpoint = record.checkpoints_dir / LAST
         step = 0
         if checkpoint.exists():
@@ -131,13 +148,13 @@ def resume(
         history = record.history()
         # Epochs after the checkpoint are trained again; within the first epoch there is none yet.
         record.truncate_history(0 if history.empty else int((history["step"] <= step).sum()))
+        if max_epochs is not None:
+            console.print(extend(record, cfg, max_epochs, step), highlight=False, soft_wrap=True)
         record.resume()
         console.print(f"going on from step {step}", highlight=False)
         if not step:
             return _run(cfg, record, console, resume_step=0, trial=trial)
-        # The checkpoint brings all weights; the file they once started from may be gone.
-        if "encoder_weights" in cfg.model:
-            cfg.model.encoder_weights = None
+        forget_sources(cfg)
         return _run(cfg, record, console, checkpoint, step, trial)
 
 
@@ -148,8 +165,11 @@ def fit_rank(run_dir: Path) -> None:
     plan, _ = _plan(cfg, record)
     apply_threads(plan)
     dataset = open_dataset_of(cfg)
+    require_same_data(record, dataset.manifest, "start a new run")
     checkpoint = record.checkpoints_dir / LAST if record.read()["resumed"] else None
     resume_from = checkpoint if checkpoint and checkpoint.is_file() else None
+    if resume_from is not None:
+        forget_sources(cfg)
     fit = prepare_fit(cfg, dataset, plan, record, None, Console(quiet=True))
     # Rank 0 says so to the user.
     with suppress(TrialPrunedError):
@@ -240,12 +260,8 @@ def _announce(
     record: RunRecord, dataset: Dataset, plan: ExecutionPlan, device: Device,
     console: Console,
 ) -> None:  # fmt: skip
-    trained_on = record.read()["dataset_fingerprint"]
-    if trained_on not in (None, dataset.manifest.fingerprint):
-        raise DataError(
-            f"the data changed since the run started: fingerprint {trained_on} then, "
-            f"{dataset.manifest.fingerprint} now; put it back, or start a new run"
-        )
+    require_same_data(record, dataset.manifest, "start a new run")
+    require_same_data_as_other_trials(record, dataset.manifest)
     dataset.manifest.write(record.run_dir / "manifest")
     record.update(
         dataset_fingerprint=dataset.manifest.fingerprint,
@@ -258,6 +274,9 @@ def _announce(
         f"data {dataset.manifest.name} ({counts}; {dataset.labels.num_classes} classes)",
         highlight=False,
     )
+    repeated = repeated_images(dataset.manifest)
+    if repeated is not None:
+        console.print(f"warning: {repeated}", markup=False, highlight=False, soft_wrap=True)
     console.print(plan.sentence(), highlight=False, soft_wrap=True)
 
 

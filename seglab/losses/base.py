@@ -58,6 +58,29 @@ class SegmentationLoss(nn.Module, ABC):
     def on_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar; sums call this to share the softmax."""
 
+    @property
+    def is_mean_over_images(self) -> bool:
+        """Whether the loss of a batch is the mean of its images' losses with their `image_weights`.
+
+        It is what makes a batch in parts (micro-batches, devices, batches of an evaluation) come
+        out as the whole. False, the default, promises nothing: then the weights are an
+        approximation, and training says so (`trainer.whole_batch_losses`).
+        """
+        return False
+
+    def image_weights(self, class_pixels: torch.Tensor) -> torch.Tensor:
+        """Return the weight of each image in this loss, by default its valid pixels.
+
+        A weighted mean over pixels returns `target_weight_sums(class_pixels, self.class_weights)`.
+
+        Args:
+            class_pixels: Valid target pixels of each class in each image `(B, C)`, float.
+
+        Returns:
+            `(B,)`, >= 0, 0 for an image without valid pixels; on the device of the counts.
+        """
+        return target_weight_sums(class_pixels, None)
+
 
 def as_class_weights(class_weights: ClassWeights) -> torch.Tensor | None:
     """Return class weights as a float32 tensor `(C,)`, or None for equal ones.
@@ -104,3 +127,17 @@ def weights_for(pixels: Pixels, class_weights: torch.Tensor | None) -> torch.Ten
             f"{tuple(class_weights.shape)}"
         )
     return class_weights.to(pixels.logits)
+
+
+def target_weight_sums(
+    class_pixels: torch.Tensor, class_weights: torch.Tensor | None
+) -> torch.Tensor:
+    """Return the sum of the target weights of each image's valid pixels, `(B,)`.
+
+    Args:
+        class_pixels: Valid target pixels of each class in each image `(B, C)`, float.
+        class_weights: Weights `(C,)`; None: the sum is the number of valid pixels.
+    """
+    if class_weights is None:
+        return class_pixels.sum(1)
+    return class_pixels @ class_weights.to(class_pixels)

@@ -20,8 +20,8 @@ def boundary_loss(pixels: Pixels, class_weights: torch.Tensor | None = None) -> 
 
     Kervadec et al. (2019), eq. 5 and their code: outside a class the distance in pixels to its
     nearest pixel, inside minus (the distance to the nearest pixel of another class - 1). Averaged
-    over the classes present in the target with their weights. A class absent from an image, or the
-    only one in it, has no outline there and adds nothing. Ignored pixels are no outline either.
+    over the classes present in the image with their weights, whatever other images are in the
+    batch. The only class of an image has no outline there. Ignored pixels are no outline either.
 
     Add it to a region or pixel loss with a small weight (the paper starts at 0.01): by itself it
     barely moves, and it is in pixels. Costs about 0.5 ms a class and image of 192x256.
@@ -34,10 +34,10 @@ def boundary_loss(pixels: Pixels, class_weights: torch.Tensor | None = None) -> 
         A scalar; negative when the probability lies well inside the true regions.
     """
     weights = weights_for(pixels, class_weights)
-    present = (pixels.class_pixels.sum(0) > 0).to(pixels.logits.dtype)
+    present = (pixels.class_pixels > 0).to(pixels.logits.dtype)
     shares = present * (1 if weights is None else weights)
-    shares = safe_divide(shares, shares.sum())
-    distances = signed_distances(pixels) * shares[:, None, None]
+    shares = safe_divide(shares, shares.sum(1, keepdim=True))
+    distances = signed_distances(pixels) * shares[:, :, None, None]
     return safe_divide((pixels.probs * distances).sum(), pixels.num_valid)
 
 
@@ -85,3 +85,8 @@ class BoundaryLoss(SegmentationLoss):
     def on_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
         return boundary_loss(pixels, self.class_weights)
+
+    @property
+    def is_mean_over_images(self) -> bool:
+        """Each image counts by its valid pixels; class weights only share out its classes."""
+        return True

@@ -11,7 +11,12 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from seglab.losses.base import ClassWeights, SegmentationLoss, weights_for
+from seglab.losses.base import (
+    ClassWeights,
+    SegmentationLoss,
+    target_weight_sums,
+    weights_for,
+)
 from seglab.losses.pixels import Pixels, safe_divide
 
 # Bits of the largest finite and NaN float32 values: subtracting from it reverses their order.
@@ -134,3 +139,14 @@ class LovaszLoss(SegmentationLoss):
     def on_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
         return lovasz_loss(pixels, self.class_weights, self.per_image)
+
+    @property
+    def is_mean_over_images(self) -> bool:
+        """The order of errors over a batch as a whole is none."""
+        return self.per_image
+
+    def image_weights(self, class_pixels: torch.Tensor) -> torch.Tensor:
+        """Return the weights of each image's classes, or its valid pixels."""
+        if not self.per_image:
+            return super().image_weights(class_pixels)
+        return target_weight_sums((class_pixels > 0).to(class_pixels), self.class_weights)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
@@ -159,6 +160,30 @@ class Pixels:
         bins = (self.target + images * self.num_classes).flatten()
         sums = values.new_zeros(batch_size * self.num_classes)
         return sums.scatter_add(0, bins, values.flatten()).view(batch_size, self.num_classes)
+
+
+def count_targets(mask: torch.Tensor, num_classes: int, ignore_index: int = 255) -> torch.Tensor:
+    """Return the valid target pixels of each class in each image, int64 `(B, C)`.
+
+    Args:
+        mask: `(B, H, W)`, integer. Values that are no class are not counted; the loss names them.
+        num_classes: Number of classes C.
+        ignore_index: Target value of pixels that count nowhere; no class.
+
+    >>> count_targets(torch.tensor([[[0, 1, 1, 255]]]), num_classes=3).tolist()
+    [[1, 2, 0]]
+    """
+    is_class = (mask >= 0) & (mask < num_classes)
+    # One more bin takes all the rest.
+    bins = torch.where(is_class, mask, num_classes).long().flatten(1)
+    if mask.device.type == "cpu":
+        counts = [np.bincount(image, minlength=num_classes + 1) for image in bins.numpy()]
+        return torch.from_numpy(np.stack(counts))[:, :num_classes]
+    offsets = torch.arange(len(bins), device=bins.device)[:, None] * (num_classes + 1)
+    flat = (bins + offsets).flatten()
+    sums = flat.new_zeros(len(bins) * (num_classes + 1))
+    sums.scatter_add_(0, flat, torch.ones_like(flat))
+    return sums.view(len(bins), num_classes + 1)[:, :num_classes]
 
 
 def safe_divide(numerator: torch.Tensor, denominator: torch.Tensor) -> torch.Tensor:

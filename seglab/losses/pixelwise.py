@@ -12,14 +12,22 @@ import math
 import torch
 
 from seglab.core.errors import ConfigError
-from seglab.losses.base import ClassWeights, SegmentationLoss, weights_for
+from seglab.losses.base import (
+    ClassWeights,
+    SegmentationLoss,
+    target_weight_sums,
+    weights_for,
+)
 from seglab.losses.pixels import Pixels, safe_divide
 
 
 def cross_entropy(
     pixels: Pixels, class_weights: torch.Tensor | None = None, label_smoothing: float = 0.0
 ) -> torch.Tensor:
-    """Return the weighted mean of -log p of the target; equals torch's where that is finite.
+    """Return the weighted mean of -log p of the target.
+
+    Equals torch's where that is finite, but for pixels of a class of weight 0 under label
+    smoothing: torch still counts their spread part, without dividing by them.
 
     Args:
         pixels: The batch.
@@ -37,8 +45,9 @@ def cross_entropy(
     hard = safe_divide(-(pixels.target_log_probs * pixel_weights).sum(), total_weight)
     if not label_smoothing:
         return hard
-    log_probs = pixels.log_probs
-    by_class = torch.where(pixels.valid[:, None], log_probs, 0).sum((0, 2, 3))
+    # A class of weight 0 counts nowhere as a target, so nothing of its pixels is spread.
+    counted = pixels.valid if weights is None else pixel_weights > 0
+    by_class = torch.where(counted[:, None], pixels.log_probs, 0).sum((0, 2, 3))
     spread = -(by_class if weights is None else by_class * weights).sum() / pixels.num_classes
     return (1 - label_smoothing) * hard + label_smoothing * safe_divide(spread, total_weight)
 
@@ -55,6 +64,9 @@ def ohem_cross_entropy(
     the pixels whose target has a probability of at most `threshold`, and at least the hardest
     `min_kept` of the valid ones. Pixels as hard as the last one kept are kept too. Class weights
     weigh the pixels that are kept, but do not choose them.
+
+    Which pixels are kept, and how many, depends on all pixels of the batch, so this is no mean over
+    images: a part of a batch keeps its own hardest pixels.
 
     Args:
         pixels: The batch.
@@ -121,7 +133,20 @@ def _hardness_limit_cpu(probs: torch.Tensor, threshold: float, min_kept: float) 
     return limit.clamp_min(float(values[num_kept - 1]))
 
 
-class CrossEntropyLoss(SegmentationLoss):
+class _PixelMean(SegmentationLoss):
+    """A mean over valid pixels weighted by the class of their target."""
+
+    @property
+    def is_mean_over_images(self) -> bool:
+        """Each image counts by the weights of its pixels."""
+        return True
+
+    def image_weights(self, class_pixels: torch.Tensor) -> torch.Tensor:
+        """Return the target weights of each image's valid pixels."""
+        return target_weight_sums(class_pixels, self.class_weights)
+
+
+class CrossEntropyLoss(_PixelMean):
     """See `cross_entropy`.
 
     Args:
@@ -149,7 +174,7 @@ class CrossEntropyLoss(SegmentationLoss):
         return cross_entropy(pixels, self.class_weights, self.label_smoothing)
 
 
-class OhemCrossEntropyLoss(SegmentationLoss):
+class OhemCrossEntropyLoss(_PixelMean):
     """See `ohem_cross_entropy`.
 
     Args:
@@ -175,12 +200,17 @@ class OhemCrossEntropyLoss(SegmentationLoss):
         self.threshold = threshold
         self.min_kept = min_kept
 
+    @property
+    def is_mean_over_images(self) -> bool:
+        """Only if all pixels are kept: see `ohem_cross_entropy`."""
+        return self.threshold == 1 or self.min_kept == 1
+
     def on_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
         return ohem_cross_entropy(pixels, self.class_weights, self.threshold, self.min_kept)
 
 
-class FocalLoss(SegmentationLoss):
+class FocalLoss(_PixelMean):
     """See `focal_loss`.
 
     Args:

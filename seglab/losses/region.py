@@ -24,7 +24,7 @@ class RegionOptions:
 
     Args:
         per_image: False sums the counts over the batch, True scores each image by itself; then the
-            mean runs over pairs of image and class.
+            mean runs over pairs of image and class, and a batch in parts is the whole batch.
         present_only: Leave out classes (per image: pairs) absent from the target. If False, set
             `smooth` above 0, or absent classes add a constant.
         smooth: Pixels added to numerator and denominator.
@@ -72,10 +72,17 @@ def tversky_loss(
     if gamma != 1:
         # The slope of x^gamma at 0 is infinite for gamma < 1, and rounding may go below 0.
         missed = missed.clamp_min(torch.finfo(missed.dtype).eps) ** gamma
-    counted = target_sums > 0 if options.present_only else pixels.num_valid.expand_as(union) > 0
-    weights = weights_for(pixels, class_weights)
-    term_weights = counted.to(missed.dtype) * (1 if weights is None else weights)
+    term_weights = _term_weights(target_sums, weights_for(pixels, class_weights), options)
     return safe_divide((missed * term_weights).sum(), term_weights.sum())
+
+
+def _term_weights(
+    target_sums: torch.Tensor, class_weights: torch.Tensor | None, options: RegionOptions
+) -> torch.Tensor:
+    """Return the weight of each class's term, or of each pair's of image and class."""
+    counted = target_sums if options.present_only else target_sums.sum(-1, keepdim=True)
+    weights = (counted > 0).to(target_sums).expand_as(target_sums)
+    return weights if class_weights is None else weights * class_weights.to(target_sums)
 
 
 def dice_loss(
@@ -108,7 +115,7 @@ def jaccard_loss(
 
 
 class _RegionLoss(SegmentationLoss):
-    """Arguments that Dice and Jaccard share; see `RegionOptions`."""
+    """What Dice, Jaccard and Tversky share; see `RegionOptions`."""
 
     def __init__(
         self,
@@ -122,6 +129,17 @@ class _RegionLoss(SegmentationLoss):
         if smooth < 0:
             raise ConfigError(f"expected smooth >= 0, got {smooth}")
         self.options = RegionOptions(per_image, present_only, smooth)
+
+    @property
+    def is_mean_over_images(self) -> bool:
+        """The overlap in a batch as a whole is none."""
+        return self.options.per_image
+
+    def image_weights(self, class_pixels: torch.Tensor) -> torch.Tensor:
+        """Return the weights of each image's terms, or its valid pixels."""
+        if not self.options.per_image:
+            return super().image_weights(class_pixels)
+        return _term_weights(class_pixels, self.class_weights, self.options).sum(1)
 
 
 class DiceLoss(_RegionLoss):
@@ -151,7 +169,7 @@ class JaccardLoss(_RegionLoss):
         return jaccard_loss(pixels, self.class_weights, self.options)
 
 
-class TverskyLoss(SegmentationLoss):
+class TverskyLoss(_RegionLoss):
     """See `tversky_loss`.
 
     Args:
@@ -179,7 +197,6 @@ class TverskyLoss(SegmentationLoss):
         ignore_index: int = 255,
         class_weights: ClassWeights = None,
     ) -> None:
-        super().__init__(ignore_index, class_weights)
         problems = [
             f"expected {name} >= 0, got {value}"
             for name, value in (("alpha", alpha), ("beta", beta), ("smooth", smooth))
@@ -189,10 +206,10 @@ class TverskyLoss(SegmentationLoss):
             problems.append(f"expected gamma > 0, got {gamma}")
         if problems:
             raise ConfigError(list_problems("Tversky loss", problems))
+        super().__init__(per_image, present_only, smooth, ignore_index, class_weights)
         self.alpha = alpha
         self.beta = beta
         self.gamma = gamma
-        self.options = RegionOptions(per_image, present_only, smooth)
 
     def on_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""

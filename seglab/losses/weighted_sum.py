@@ -1,4 +1,7 @@
-"""Sums of losses: the softmax is computed once, and every part can be logged."""
+"""Sums of losses: the softmax is computed once, and every term can be logged.
+
+Each term is a mean with a denominator of its own, so a batch in parts is added up term by term.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from torch import nn
 
 from seglab.core.errors import ConfigError, nearest
 from seglab.losses.base import ClassWeights, SegmentationLoss
-from seglab.losses.pixels import Pixels
+from seglab.losses.pixels import Pixels, count_targets
 
 
 class WeightedSum(SegmentationLoss):
@@ -70,8 +73,45 @@ class WeightedSum(SegmentationLoss):
 
     def on_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
-        used = {name: term for name, term in self._losses() if self.weights[name]}
-        return self.combine({name: term.on_pixels(pixels) for name, term in used.items()})
+        return self._weighted(pixels).sum()
+
+    def weighted_terms(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return each used term's loss times its weight `(K,)`; the loss is their sum.
+
+        Takes and raises what calling the loss does.
+        """
+        with torch.autocast(logits.device.type, enabled=False):
+            return self._weighted(Pixels(logits, mask, self.ignore_index))
+
+    def term_weights(self, mask: torch.Tensor, num_classes: int) -> torch.Tensor:
+        """Return the weight of each image in the mean that each used term is, `(B, K)`.
+
+        So `weighted_terms` of a batch is the mean of those of its images, each column with these
+        weights; for `whole_batch_terms` only nearly.
+
+        Args:
+            mask: `(B, H, W)`, integer, as for the loss.
+            num_classes: Number of classes C.
+        """
+        class_pixels = count_targets(mask, num_classes, self.ignore_index).float()
+        return torch.stack([term.image_weights(class_pixels) for _, term in self._used], dim=1)
+
+    @property
+    def whole_batch_terms(self) -> list[str]:
+        """Names of the used terms that are no mean over images."""
+        return [name for name, term in self._used if not term.is_mean_over_images]
+
+    @property
+    def num_terms(self) -> int:
+        """Number of used terms K: those with a weight above 0."""
+        return len(self._used)
+
+    @property
+    def _used(self) -> list[tuple[str, SegmentationLoss]]:
+        return [(name, term) for name, term in self._losses() if self.weights[name]]
+
+    def _weighted(self, pixels: Pixels) -> torch.Tensor:
+        return torch.stack([term.on_pixels(pixels) * self.weights[n] for n, term in self._used])
 
     def _losses(self) -> list[tuple[str, SegmentationLoss]]:
         return [(n, term) for n, term in self.terms.items() if isinstance(term, SegmentationLoss)]

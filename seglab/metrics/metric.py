@@ -23,14 +23,25 @@ class SplitTotals(NamedTuple):
 
     Args:
         confusion: int64 `(C, C)`, rows = target, columns = prediction.
-        loss: Mean of the batch losses weighted by their valid pixels, a float scalar; NaN when no
-            loss was given.
-        loss_pixels: int64 scalar, the number of valid pixels behind `loss`.
+        loss: Sum of the terms of the loss, each the mean of its batches by their weights, a float
+            scalar; NaN when none was given. See `mean_of_terms`.
+        loss_weights: Sum of the weights of each term `(num_terms,)`, float.
     """
 
     confusion: torch.Tensor
     loss: torch.Tensor
-    loss_pixels: torch.Tensor
+    loss_weights: torch.Tensor
+
+
+def mean_of_terms(weighted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Return the sum over terms of `weighted / weights`, a scalar; NaN where nothing counted.
+
+    Args:
+        weighted: Sums of losses times weights, one a term `(K,)`.
+        weights: Sums of the weights `(K,)`; a term without any adds nothing.
+    """
+    means = torch.where(weights == 0, 0, weighted / torch.where(weights == 0, 1, weights))
+    return torch.where((weights > 0).any(), means.sum(), torch.nan)
 
 
 class SegmentationMetrics(Metric):
@@ -42,6 +53,7 @@ class SegmentationMetrics(Metric):
         num_classes: Number of classes C.
         ignore_index: Target value whose pixels are left out; not a class index.
         per_image: Whether to keep tp, fp and fn of each image; `update` then needs sample ids.
+        num_terms: Terms of the loss that `update` is given.
         **kwargs: Passed to `torchmetrics.Metric`.
 
     Raises:
@@ -54,14 +66,15 @@ class SegmentationMetrics(Metric):
 
     confusion: torch.Tensor
     invalid: torch.Tensor
-    loss_sum: torch.Tensor
-    loss_pixels: torch.Tensor
+    loss_sums: torch.Tensor
+    loss_weights: torch.Tensor
 
     def __init__(
         self,
         num_classes: int,
         ignore_index: int = 255,
         per_image: bool = False,
+        num_terms: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -76,8 +89,8 @@ class SegmentationMetrics(Metric):
         matrix = torch.zeros(num_classes, num_classes, dtype=torch.int64)
         self.add_state("confusion", matrix, dist_reduce_fx="sum")
         self.add_state("invalid", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("loss_sum", torch.zeros(()), dist_reduce_fx="sum")
-        self.add_state("loss_pixels", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("loss_sums", torch.zeros(num_terms), dist_reduce_fx="sum")
+        self.add_state("loss_weights", torch.zeros(num_terms), dist_reduce_fx="sum")
 
     def update(
         self,
@@ -85,6 +98,7 @@ class SegmentationMetrics(Metric):
         mask: torch.Tensor,
         sample_ids: Sequence[str] | None = None,
         loss: torch.Tensor | None = None,
+        loss_weights: torch.Tensor | None = None,
     ) -> None:
         """Count one batch.
 
@@ -92,7 +106,9 @@ class SegmentationMetrics(Metric):
             pred_mask: Predicted class indices `(B, H, W)`, integer.
             mask: Target `(B, H, W)`, integer, classes or `ignore_index`.
             sample_ids: B unique names; needed with `per_image`.
-            loss: The batch's loss, a scalar that is a mean over valid pixels.
+            loss: The batch's loss, a scalar, or its terms `(num_terms,)`.
+            loss_weights: What each term divides by over the batch `(num_terms,)`, so that the
+                split's loss is that of one batch of all its images; None: the valid pixels.
 
         Raises:
             ShapeError: Shapes or dtypes are wrong, or sample ids are missing.
@@ -107,10 +123,10 @@ class SegmentationMetrics(Metric):
         self.confusion += total
         self.invalid += invalid
         if loss is not None:
+            weights = total.sum().float() if loss_weights is None else loss_weights.float()
             # where, because a batch of only ignored pixels must not bring in 0 * NaN.
-            valid_pixels = total.sum()
-            self.loss_sum += torch.where(valid_pixels > 0, loss.detach().float() * valid_pixels, 0)
-            self.loss_pixels += valid_pixels
+            self.loss_sums += torch.where(weights > 0, loss.detach().float() * weights, 0)
+            self.loss_weights += weights
 
     def compute(self) -> SplitTotals:
         """Return the sums over all processes.
@@ -119,10 +135,8 @@ class SegmentationMetrics(Metric):
             LabelError: Pixels were met that are neither a class nor ignored.
         """
         raise_if_invalid(int(self.invalid), self.num_classes, self.ignore_index)
-        # 0 / 0 is NaN: no valid pixel, no loss.
-        return SplitTotals(
-            self.confusion.clone(), self.loss_sum / self.loss_pixels, self.loss_pixels.clone()
-        )
+        loss = mean_of_terms(self.loss_sums, self.loss_weights)
+        return SplitTotals(self.confusion.clone(), loss, self.loss_weights.clone())
 
     def reset(self) -> None:
         """Forget everything counted so far."""
@@ -142,6 +156,6 @@ class SegmentationMetrics(Metric):
         """
         totals = self.compute()
         scores = score_dict(totals.confusion, class_names, split)
-        if int(totals.loss_pixels):
+        if bool((totals.loss_weights > 0).any()):
             scores[names.metric_key(split, names.LOSS)] = float(totals.loss)
         return scores

@@ -2,6 +2,11 @@
 
 The name carries the averaging: `miou` comes from the confusion matrix of the whole split,
 `miou_per_image` is the mean of scores of single images. No other module spells these strings.
+
+`miou` is the published definition: the mean over the classes in target or prediction. A class that
+the split lacks is left out until a stray pixel is predicted as it, and then counts 0, so over the
+epochs of a training `miou` jumps between means of other classes. `miou_present` averages the classes
+in the target, the same ones in every epoch: report the first, choose by the second.
 """
 
 from __future__ import annotations
@@ -10,18 +15,23 @@ from collections.abc import Sequence
 
 LOSS = "loss"
 MIOU = "miou"
+MIOU_PRESENT = "miou_present"
 DICE = "dice"
 PIXEL_ACC = "pixel_acc"
 CLASS_ACC = "class_acc"
 FWIOU = "fwiou"
 NUM_CLASSES_AVERAGED = "num_classes_averaged"
+NUM_CLASSES_PRESENT = "num_classes_present"
 IOU = "iou"
 MIOU_PER_IMAGE = "miou_per_image"
 DICE_PER_IMAGE = "dice_per_image"
 NUM_IMAGES_AVERAGED = "num_images_averaged"
 
 # Scores of one split that are single numbers, in the order in which tables show them.
-SPLIT_SCORES = (MIOU, DICE, PIXEL_ACC, CLASS_ACC, FWIOU, NUM_CLASSES_AVERAGED)
+SPLIT_SCORES = (
+    MIOU, MIOU_PRESENT, DICE, PIXEL_ACC, CLASS_ACC, FWIOU, NUM_CLASSES_AVERAGED,
+    NUM_CLASSES_PRESENT,
+)  # fmt: skip
 PER_IMAGE_SCORES = (MIOU_PER_IMAGE, DICE_PER_IMAGE, NUM_IMAGES_AVERAGED)
 
 

@@ -94,6 +94,22 @@ def miou(confusion: CountsLike) -> float:
     return mean_defined(iou_per_class(confusion))
 
 
+def miou_present(confusion: CountsLike) -> float:
+    """Return the mean IoU over the classes present in the target; NaN when none is.
+
+    Predictions cannot change which classes that is, so it can be followed from epoch to epoch where
+    `miou` takes in, with IoU 0, a class that the target lacks as soon as one pixel is predicted as it.
+    Wrong pixels of such a class still count: they are missing from the classes they belong to.
+    """
+    matrix = _as_counts(confusion)
+    return mean_defined(np.where(matrix.sum(-1) > 0, iou_per_class(matrix), np.nan))
+
+
+def num_classes_present(confusion: CountsLike) -> int:
+    """Return over how many classes `miou_present` averages."""
+    return int((_as_counts(confusion).sum(-1) > 0).sum())
+
+
 def mean_dice(confusion: CountsLike) -> float:
     """Return the mean Dice over the classes whose Dice is defined; NaN when none is."""
     return mean_defined(dice_per_class(confusion))
@@ -144,7 +160,8 @@ def score_dict(confusion: CountsLike, class_names: Sequence[str], split: str) ->
         split: First part of each key.
 
     Returns:
-        Floats, NaN where undefined; `num_classes_averaged` is a whole number.
+        Floats, NaN where undefined; `num_classes_averaged` and `num_classes_present` are whole
+        numbers.
 
     Raises:
         ShapeError: `confusion` is not `(C, C)` with one row a class name.
@@ -157,11 +174,13 @@ def score_dict(confusion: CountsLike, class_names: Sequence[str], split: str) ->
         )
     values = {
         names.MIOU: miou(matrix),
+        names.MIOU_PRESENT: miou_present(matrix),
         names.DICE: mean_dice(matrix),
         names.PIXEL_ACC: pixel_accuracy(matrix),
         names.CLASS_ACC: class_accuracy(matrix),
         names.FWIOU: frequency_weighted_iou(matrix),
         names.NUM_CLASSES_AVERAGED: num_classes_averaged(matrix),
+        names.NUM_CLASSES_PRESENT: num_classes_present(matrix),
     }
     scores = {names.metric_key(split, metric): value for metric, value in values.items()}
     safe_names = names.safe_class_names(class_names)

@@ -63,12 +63,13 @@ class LoadReport:
         return "; ".join(parts)
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
+def read_state_dict(path: Path, key: str = "model.encoder_weights") -> dict[str, Tensor]:
     """Read a weight file without running any code in it.
 
     Args:
         path: `.safetensors`, or `.pth`/`.pt` holding a state dict, alone or under `state_dict` or
             `model`. A `module.` before every name (data parallel training) is taken off.
+        key: The setting that names the file, for messages.
 
     Raises:
         ConfigError: No such file, another suffix, or content that is no state dict.

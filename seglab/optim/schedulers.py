@@ -8,9 +8,10 @@ Each parameter group keeps its own peak, and with it the ratio of encoder to dec
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
@@ -33,9 +34,14 @@ class ScheduledLR:
     needs_monitor: bool = False
 
     def step_epoch(self, score: float) -> None:
-        """Step a schedule of epochs; `score` is the monitored one, which only some look at."""
+        """Step a schedule of epochs; `score` is the monitored one, which only some look at.
+
+        A plateau passes over a validation whose score is NaN: it is no improvement, and counts no
+        patience either.
+        """
         if isinstance(self.scheduler, ReduceLROnPlateau):
-            self.scheduler.step(score)
+            if not math.isnan(score):
+                self.scheduler.step(score)
         else:
             self.scheduler.step()
 
@@ -99,7 +105,31 @@ class OneCycle:
         return ScheduledLR(scheduler, "step")
 
 
-class _BoundedOneCycle(OneCycleLR):
+class _FunctionOfStep(LRScheduler):
+    """A schedule whose only state is the step: the rates are computed, not restored.
+
+    So a run that is given more epochs follows the longer schedule from its first step on; torch's
+    own state of OneCycleLR holds the former length.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the step, and set the rates that belong to it."""
+        self.last_epoch = state_dict["last_epoch"]
+        self._step_count = state_dict["_step_count"]
+        with warnings.catch_warnings():
+            # Torch expects the rates to be asked for within a step only.
+            warnings.simplefilter("ignore", UserWarning)
+            rates = self.get_lr()
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        self._last_lr = rates
+
+
+class _LambdaOfStep(_FunctionOfStep, LambdaLR):
+    """LambdaLR without a state of its own."""
+
+
+class _BoundedOneCycle(_FunctionOfStep, OneCycleLR):
     """OneCycleLR that keeps its last rate where torch's would bend up again, or raise."""
 
     def get_lr(self) -> list[float]:  # type: ignore[override]
@@ -184,7 +214,8 @@ class Plateau:
     Args:
         mode: `max` where more is better, `min` where less is.
         factor: What the rate is multiplied by, in (0, 1).
-        patience: Validations without improvement that are let pass.
+        patience: Validations without improvement that are let pass; an undefined score (NaN) counts
+            as none.
         threshold: Least improvement that counts, in units of the score.
         min_lr: The rate never falls below this.
     """
@@ -281,7 +312,7 @@ def build_scheduler(
 
 
 def _by_step(optimizer: Optimizer, factor: Callable[[int], float]) -> ScheduledLR:
-    return ScheduledLR(LambdaLR(optimizer, factor), "step")
+    return ScheduledLR(_LambdaOfStep(optimizer, factor), "step")
 
 
 def _least_problems(schedule: object, least: float, *names: str) -> list[str]:

@@ -17,7 +17,7 @@ PREDICTIONS = "predictions"
 
 
 def prediction_path(run_dir: Path, sample_id: str) -> Path:
-    """Return where a run keeps the class indices it predicted for a sample, a grey PNG."""
+    """Return where a run keeps the class indices it predicted for a sample, a PNG with palette."""
     # Ids may hold slashes and anything else; quoted, each stays one readable file name.
     return run_dir / PREDICTIONS / f"{quote(sample_id, safe='')}.png"
 

@@ -253,6 +253,11 @@ class RunRecord:
         confusion: np.ndarray = np.load(path, allow_pickle=False)
         return confusion
 
+    def reconfigure(self, config: Mapping[str, Any], config_yaml: str) -> None:
+        """Replace the configuration of a run that goes on with another length."""
+        write_text(self.config_path, config_yaml)
+        self.update(config=dict(config), config_hash=hash_json(config))
+
     def resume(self) -> None:
         """Say that this process goes on with the run: running again, counted, clock restarted."""
         before = self.read()

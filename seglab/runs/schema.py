@@ -21,8 +21,8 @@ DEFAULTS: dict[str, Any] = {
     "wall_time_s": 0.0, "wall_time_before_s": 0.0, "segment_started": None,
     "resumed": 0, "config_hash": None, "dataset_fingerprint": None,
     "fold": None, "seed": None, "tags": [], "notes": "", "main_split": "val", "device": None,
-    "execution_plan": None, "git": None, "packages": None, "pid": None, "host": None,
-    "pid_started": None, "error": None, "wandb": None, "metrics": {}, "config": {},
+    "execution_plan": None, "initial_weights": None, "extended": [], "git": None, "packages": None,
+    "pid": None, "host": None, "pid_started": None, "error": None, "wandb": None, "metrics": {}, "config": {},
 }  # fmt: skip
 
 

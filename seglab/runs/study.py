@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,10 @@ WARM = "warm"  # {study, number}: came from another study, not of the budget
 VALUES = "values"  # of a finished trial, written before its state is
 FAILED_VALUES = "failed_values"  # what was returned where it could not count
 ENQUEUED = "enqueued"  # key of the setting that was asked for
+# Attribute of a study: hash of the space whose settings were all tried.
+EXHAUSTED = "exhausted"
 
+SEED = "seed"  # key of a training's seed in its configuration
 _SQLITE = re.compile(r"sqlite:///(?=[^/])")
 REASONS = ("nan", "exception", "timeout", "out_of_memory", "killed", "interrupted")
 
@@ -128,6 +131,24 @@ class StudyFolder:
             return storage
         name = (storage or "").removeprefix(JOURNAL) or self.journal_path.name
         return f"{JOURNAL}{(self.path / name).absolute()}"
+
+
+def setting_of(words: Sequence[str]) -> tuple[str, ...]:
+    """Return what the words of a trial try, in whatever order: trials that differ by seed repeat it."""
+    return tuple(sorted(word for word in words if word.lstrip("+").partition("=")[0] != SEED))
+
+
+def all_there_are(settings: int, asked: int, searched: Collection[str]) -> str:
+    """Say that a study has no more settings to try, and what to do for more trials.
+
+    Args:
+        settings: How many there are.
+        asked: Trials asked for.
+        searched: Keys of the space.
+    """
+    said = f"{settings} settings are all there are, {asked} trials were asked for (study.n_trials)"
+    hint = "; to train each with several seeds give them too, such as seed=0,1,2"
+    return said if SEED in searched else said + hint
 
 
 def open_study(folder: StudyFolder | str | Path, storage: str | None = None) -> optuna.Study:

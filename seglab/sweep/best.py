@@ -15,7 +15,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,9 +26,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seglab.config.compose import Composer, open_composer
+from seglab.config.grammar import literal_word
 from seglab.config.problems import show
 from seglab.core.errors import ConfigError
 from seglab.core.files import write_text
+from seglab.core.shell import shell_command
 from seglab.sweep.difference import ABSENT, differences, lacks_keys, leaves_that_differ, lookup
 from seglab.sweep.yaml_text import yaml_text
 
@@ -91,7 +92,7 @@ def write_best(
         notes = [
             *header,
             f"Chosen by the study: {' '.join(trial_words) or 'nothing'}",
-            f"Again: seglab train --config-dir {shlex.quote(str(folder))} experiment={name}",
+            f"Again: {repeat_command(folder, name)}",
             *_notes(chosen, groups, moved, _other_folders(trial, default)),
         ]
         text = _file_text(notes, groups, differences(raw, wanted, base))
@@ -99,6 +100,11 @@ def write_best(
     path = folder / "experiment" / f"{name}.yaml"
     write_text(path, text)
     return path
+
+
+def repeat_command(folder: Path, name: str) -> str:
+    """Return what is typed to train what `write_best` has written."""
+    return shell_command("seglab", "train", "--config-dir", folder, f"experiment={name}")
 
 
 def folders_of(config: DictConfig) -> dict[str, Any]:
@@ -199,7 +205,11 @@ def _other_folders(trial: DictConfig, default: DictConfig) -> list[str]:
     typed = OmegaConf.to_container(trial.get("paths") or OmegaConf.create(), resolve=True)
     assert isinstance(own, dict)  # noqa: S101 - of DictConfigs
     assert isinstance(typed, dict)  # noqa: S101
-    return [f"paths.{key!s}={value}" for key, value in typed.items() if own.get(key) != value]
+    return [
+        shell_command(literal_word(f"paths.{key!s}", value))
+        for key, value in typed.items()
+        if own.get(key) != value
+    ]
 
 
 def _notes(

@@ -12,14 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from rich.console import Console
 
+from seglab.config.grammar import literal_word
 from seglab.core.errors import ConfigError, TrainingError
-from seglab.core.files import write_text
+from seglab.core.files import hash_json, write_text
 from seglab.runs.locate import RECORD_FILE
-from seglab.runs.study import RUN_DIR, WARM, WORDS, StudyFolder, open_study
-from seglab.sweep.best import folders_of, write_best
+from seglab.runs.study import (
+    EXHAUSTED,
+    RUN_DIR,
+    SEED,
+    WARM,
+    WORDS,
+    StudyFolder,
+    all_there_are,
+    open_study,
+)
+from seglab.sweep.best import folders_of, repeat_command, write_best
 from seglab.sweep.cluster import Workers
 from seglab.sweep.grid import grid_plan
 from seglab.sweep.protocol import (
@@ -29,6 +39,7 @@ from seglab.sweep.protocol import (
     sentence,
     write_protocol,
 )
+from seglab.sweep.space import settings_in
 from seglab.sweep.start import start_study
 from seglab.sweep.sweep import Sweep, places
 
@@ -51,6 +62,21 @@ class _Concluding:
     console: Console
 
 
+@dataclass(frozen=True)
+class _Winner:
+    """A setting that is (one of) the best.
+
+    Attributes:
+        trial: The first that has it.
+        values: One an objective; means where trials with other seeds repeat it.
+        repeats: Of how many trials.
+    """
+
+    trial: FrozenTrial
+    values: list[float]
+    repeats: int
+
+
 def conclude_study(sweep: Sweep, workers: Workers, console: Console) -> None:
     """Write what a study found, and do what its plan asks for with the winner.
 
@@ -65,42 +91,55 @@ def conclude_study(sweep: Sweep, workers: Workers, console: Console) -> None:
     folder = StudyFolder(sweep.folder)
     one = _Concluding(sweep, workers, folder, open_study(folder, sweep.plan.storage), console)
     try:
+        _tell_exhausted(one)
         winners = _winners(one)
         if not winners:
+            logs = f" and in the logs in {folder.trials_dir}" if folder.trials_dir.is_dir() else ""
             raise TrainingError(
                 f"no trial of {folder.path} finished, so there is no best one; their errors are in "
-                f"{folder.trials_csv.name} and in the logs in {folder.trials_dir}"
+                f"{folder.trials_csv.name}{logs}"
             )
-        for trial in winners[:_MOST_OF_A_FRONT]:
-            _leave_configuration(one, trial)
+        for winner in winners[:_MOST_OF_A_FRONT]:
+            _leave_configuration(one, winner)
         if len(sweep.plan.objectives) == 1:
             _confirm(one, winners[0])
     finally:
         _write(one)
 
 
-def _winners(one: _Concluding) -> list[FrozenTrial]:
-    """Return the best trial, or those of the Pareto front; none of another study."""
-    own = [
-        trial
-        for trial in one.study.get_trials(deepcopy=False)
-        if trial.state == TrialState.COMPLETE and not trial.user_attrs.get(WARM)
+def _tell_exhausted(one: _Concluding) -> None:
+    """Say why there are fewer trials than asked for, where that was not known at the start."""
+    plan, ended = one.sweep.plan, _considered(one)
+    exhausted = one.study.user_attrs.get(EXHAUSTED) == hash_json(plan.space)
+    if exhausted and settings_in(plan) is None and ended < plan.n_trials:
+        said = all_there_are(ended, plan.n_trials, plan.space)
+        one.console.print(said, highlight=False, soft_wrap=True)
+
+
+def _winners(one: _Concluding) -> list[_Winner]:
+    """Return the best setting, or those of the Pareto front; none of another study."""
+    from seglab.analysis.study import REPEATS, pareto_trials, read_study
+
+    view = read_study(one.folder)
+    trials = {trial.number: trial for trial in view.frozen}
+    metrics = [goal.metric for goal in view.objectives]
+    return [
+        _Winner(trials[int(row["number"])], [float(row[key]) for key in metrics], int(row[REPEATS]))
+        for row in pareto_trials(view).to_dict("records")
     ]
-    if len(one.sweep.plan.objectives) > 1:
-        return [trial for trial in one.study.best_trials if not trial.user_attrs.get(WARM)]
-    sign = -1 if one.sweep.plan.objectives[0].direction == "maximize" else 1
-    # Of equally good ones the first.
-    return sorted(own, key=lambda trial: (sign * trial.values[0], trial.number))[:1]
 
 
-def _leave_configuration(one: _Concluding, trial: FrozenTrial) -> None:
+def _leave_configuration(one: _Concluding, winner: _Winner) -> None:
+    trial = winner.trial
     name = f"{one.sweep.plan.name}-t{trial.number:04d}"
     if not _is_training(one, trial):
         return
     scores = ", ".join(
         f"{objective.metric} {value:.4f}"
-        for objective, value in zip(one.sweep.plan.objectives, trial.values, strict=True)
+        for objective, value in zip(one.sweep.plan.objectives, winner.values, strict=True)
     )
+    if winner.repeats > 1:
+        scores += f" (mean of {winner.repeats} trials with this setting)"
     header = [
         f"Trial {trial.number} of the study {one.sweep.plan.name}: {scores}",
         f"(chosen from {_considered(one)} trials, so the score is optimistic).",
@@ -114,10 +153,8 @@ def _leave_configuration(one: _Concluding, trial: FrozenTrial) -> None:
     except ConfigError as error:
         log.warning("the configuration of trial %d is not left as a file: %s", trial.number, error)
         return
-    one.console.print(
-        f"best    seglab train --config-dir {one.folder.best_dir} experiment={path.stem}",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    again = repeat_command(one.folder.best_dir, path.stem)
+    one.console.print(f"best    {again}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _considered(one: _Concluding) -> int:
@@ -136,12 +173,13 @@ def _is_training(one: _Concluding, trial: FrozenTrial) -> bool:
     return (_run_dir(one, trial) / RECORD_FILE).is_file()
 
 
-def _confirm(one: _Concluding, trial: FrozenTrial) -> None:
+def _confirm(one: _Concluding, winner: _Winner) -> None:
     """Train the winner anew with other seeds, or else score its weights on test; each once."""
-    plan = one.sweep.plan
-    winner = {
+    plan, trial = one.sweep.plan, winner.trial
+    facts = {
         "winner": trial.number, "winner_run": str(trial.user_attrs[RUN_DIR]),
-        "best_value": trial.values[0], "trials_considered": _considered(one),
+        "best_value": winner.values[0], "best_of": winner.repeats,
+        "trials_considered": _considered(one),
     }  # fmt: skip
     if not _is_training(one, trial):
         return
@@ -150,29 +188,42 @@ def _confirm(one: _Concluding, trial: FrozenTrial) -> None:
         runs = _train_anew(one, trial)
     elif plan.test:
         tested = _test_once(one, trial)
-    content = write_protocol(one.folder, plan.objectives[0].metric, winner, runs, tested)
+    content = write_protocol(one.folder, plan.objectives[0].metric, facts, runs, tested)
     one.console.print(sentence(content), highlight=False)
 
 
 def _train_anew(one: _Concluding, trial: FrozenTrial) -> dict[int, Path]:
     """Return seed -> run folder of the finished trainings; those still missing are trained."""
     sweep = one.sweep
-    seed = int(one.study.user_attrs.get("seed", sweep.plan.seed))
-    folders = confirm_dirs(one.folder, trial.number, seed, sweep.plan.confirm)
+    folders = confirm_dirs(one.folder, trial.number, _last_seed(one), sweep.plan.confirm)
     missing = [seed for seed, path in folders.items() if finished_metrics(path) is None]
     if missing:
         one.console.rule(f"trial {trial.number} anew with {len(missing)} seeds")
         place = StudyFolder(one.folder.path / "confirm" / f"{trial.number:04d}-{min(missing)}")
-        jobs = [
-            [*trial.user_attrs[WORDS], f"seed={seed}", *places(folders[seed])]
-            for seed in missing
-        ]  # fmt: skip
+        setting = [word for word in trial.user_attrs[WORDS] if _seed_of(word) is None]
+        jobs = [[*setting, f"{SEED}={seed}", *places(folders[seed])] for seed in missing]
         anew = Sweep(
             sweep.application, grid_plan(place, len(jobs), None), place.path, sweep.words, jobs
         )
         start_study(anew, [])
         one.workers.run(anew, one.console)
     return {seed: path for seed, path in folders.items() if finished_metrics(path) is not None}
+
+
+def _last_seed(one: _Concluding) -> int:
+    """Return the largest seed that a trial had: those that confirm a winner chose nothing."""
+    seeds = [
+        seed
+        for trial in one.study.get_trials(deepcopy=False)
+        for word in trial.user_attrs.get(WORDS, ())
+        if (seed := _seed_of(word)) is not None
+    ]
+    return max([int(one.sweep.application.config.get(SEED) or 0), *seeds])
+
+
+def _seed_of(word: str) -> int | None:
+    key, _, text = word.lstrip("+").partition("=")
+    return int(text) if key == SEED and text.isdecimal() else None
 
 
 def _test_once(one: _Concluding, trial: FrozenTrial) -> dict[str, float] | None:
@@ -185,8 +236,8 @@ def _test_once(one: _Concluding, trial: FrozenTrial) -> dict[str, float] | None:
     if not has_test(run):
         return None
     words = [
-        f"run={run}", "data.split=test", "suite=scores", "logger.wandb.mode=disabled",
-        f"hydra.run.dir={target}",
+        literal_word("run", run), "data.split=test", "suite=scores", "logger.wandb.mode=disabled",
+        literal_word("hydra.run.dir", target),
     ]  # fmt: skip
     command = [sys.executable, "-m", "seglab.cli", "evaluate", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -203,7 +254,7 @@ def _write(one: _Concluding) -> None:
     write_trials_csv(one.folder)
     write_figures(one.folder)
     write_text(report, study_report(one.folder, one.folder.read_protocol()))
-    one.console.print(f"report  {report}", highlight=False, soft_wrap=True)
+    one.console.print(f"report  {report}", markup=False, highlight=False, soft_wrap=True)
 
 
 def import_ahead() -> None:

@@ -9,7 +9,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,9 @@ class Controller:
         try:
             work = self.work_of(claim)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this trial's own failure
-            self._tell(claim, slot, _failed("exception", error))
+            failed = _failed("exception", error)
+            _write_log(claim.run_dir, failed.traceback or "")
+            self._tell(claim, slot, failed)
             return
         self._running[claim.number] = (claim, slot)
         timeout_s = self.plan.trial_timeout_s
@@ -187,6 +189,15 @@ class Controller:
 def log_of(run_dir: Path) -> Path:
     """Return the file that gets what the process of a trial prints."""
     return run_dir.with_name(f"{run_dir.name}.log")
+
+
+def _write_log(run_dir: Path, text: str) -> None:
+    """Write what a trial has to say that never got a process; its log is what people are sent to."""
+    path = log_of(run_dir)
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(text)
 
 
 def _failed(reason: str, error: Exception) -> Outcome:

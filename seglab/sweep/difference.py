@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from seglab.config.grammar import as_literal
 
 # Stands for the value of a key that is not there.
 ABSENT = object()
@@ -48,17 +49,8 @@ def differences(
             if inner:
                 found[key] = inner
         elif not same(value, before):
-            found[key] = _literal(wanted[key])
+            found[key] = as_literal(wanted[key])
     return found
-
-
-def _literal(value: Any) -> Any:
-    """Return a value as it must be written, so that no text in it is read as an interpolation."""
-    if isinstance(value, dict):
-        return {key: _literal(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_literal(one) for one in value]
-    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
 
 
 def lacks_keys(wanted: Any, base: Any) -> bool:

@@ -39,5 +39,6 @@ def grid_plan(folder: StudyFolder, jobs: int, node: Mapping[str, Any] | None) ->
         storage=f"journal:{folder.journal_path}",
         enqueue=tuple({JOB: number} for number in range(jobs)),
         test=False,
+        may_repeat=True,
         **taken,
     )

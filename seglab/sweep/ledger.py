@@ -24,12 +24,13 @@ from seglab.runs.study import ATTEMPTS, OWNER, StudyFolder
 from seglab.runs.study_lock import StudyBusyError, study_lock
 from seglab.runs.study_storage import written_together
 from seglab.sweep.attempts import Attempt, ended, fault
+from seglab.sweep.draw import of_budget
 from seglab.sweep.outcome import STATES, Outcome, outcome_of, recordable
 from seglab.sweep.ownership import Presence
 from seglab.sweep.patience import patient
 from seglab.sweep.plan import StudyPlan
 from seglab.sweep.prior_trials import Suggest
-from seglab.sweep.trials import Claim, Counts, Trials, UnmakeableError, of_budget
+from seglab.sweep.trials import Claim, Counts, Trials, UnmakeableError
 
 __all__ = ["Claim", "Counts", "Ledger", "Outcome"]
 
@@ -103,10 +104,11 @@ class Ledger:
     @patient
     def counts(self) -> Counts:
         """Return how many trials of the budget are in which state."""
-        states = Counter(trial.state for trial in of_budget(self._trials.everything()))
+        trials = of_budget(self._trials.everything())
+        states = Counter(trial.state for trial in trials)
         return Counts(
             states[TrialState.RUNNING], states[TrialState.COMPLETE], states[TrialState.PRUNED],
-            states[TrialState.FAIL], states[TrialState.WAITING], self.plan.n_trials,
+            states[TrialState.FAIL], states[TrialState.WAITING], self._trials.budget(trials),
         )  # fmt: skip
 
     @patient

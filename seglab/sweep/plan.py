@@ -45,6 +45,7 @@ class StudyPlan:
         timeout_s: Seconds after which no new trial is started.
         confirm: Seeds to train the winner anew with.
         test: Whether the winner is scored on the test split, once.
+        may_repeat: Whether trials may have the same words, as jobs of a plain grid may.
     """
 
     name: str
@@ -66,3 +67,4 @@ class StudyPlan:
     timeout_s: float | None = None
     confirm: int = 0
     test: bool = True
+    may_repeat: bool = False

@@ -81,20 +81,32 @@ def enqueue_settings(
 ) -> None:
     """Add the settings of `plan.enqueue` that the study does not have yet, as waiting trials.
 
+    Settings that leave nothing to be drawn and have a trial are not added once more, which is told.
+
     Raises:
         ConfigError: Settings do not lie in the space; all that are wrong are named.
     """
-    known = {trial.user_attrs.get(ENQUEUED) for trial in study.get_trials(deepcopy=False)}
+    own = [one for one in study.get_trials(deepcopy=False) if not one.user_attrs.get(WARM)]
+    known = {trial.user_attrs.get(ENQUEUED) for trial in own}
     missing = [(key, one) for key, one in _keyed(plan.enqueue) if key not in known]
+    tried = [trial.params or trial.system_attrs.get("fixed_params") for trial in own]
     problems = []
-    for _, settings in missing:
+    new = []
+    for key, settings in missing:
         try:
-            try_settings(suggest, settings, sampler)
+            params, _ = try_settings(suggest, settings, sampler)
+            if params == settings and settings in tried and not plan.may_repeat:
+                log.info(
+                    "study.enqueue: %s has a trial already and is not trained again", dict(settings)
+                )
+                continue
+            new.append((key, settings))
+            tried.append(dict(settings))
         except UnfitError as error:
             problems.append(f"study.enqueue: {settings}: {error}")
     if problems:
         raise ConfigError(problems)
-    for key, settings in missing:
+    for key, settings in new:
         study.enqueue_trial(dict(settings), user_attrs={ENQUEUED: key})
 
 

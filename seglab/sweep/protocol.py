@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from seglab.config.scores import reported_test_score
 from seglab.core.files import write_json
 from seglab.core.provenance import utc_now
 from seglab.runs import RunRecord
@@ -101,7 +102,7 @@ def write_protocol(
     """
     confirm = [_confirmed(folder, metric, seed, run_dir) for seed, run_dir in runs.items()]
     mean, low, high = mean_interval([one["value"] for one in confirm])
-    test_metric = "test/" + metric.removeprefix("val/")
+    test_metric = reported_test_score(metric)
     values = [one["test"][test_metric] for one in confirm if test_metric in one["test"]]
     if tested is not None:
         values = [tested[test_metric]]
@@ -131,8 +132,10 @@ def _confirmed(folder: StudyFolder, metric: str, seed: int, run_dir: Path) -> di
 
 def sentence(content: dict[str, Any]) -> str:
     """Return what may be said of the winner, in a sentence or two."""
+    of = content.get("best_of", 1)
+    mean = f" (mean of {of} seeds)" if of > 1 else ""
     said = (
-        f"{content['metric']} {content['best_value']:.4f} of trial {content['winner']} is the best of "
+        f"{content['metric']} {content['best_value']:.4f}{mean} of trial {content['winner']} is the best of "
         f"{content['trials_considered']} trials, so it is optimistic"
     )
     count = len(content["confirm"])
@@ -144,7 +147,9 @@ def sentence(content: dict[str, Any]) -> str:
     if content["test"]:
         low, high = content["test"]["low"], content["test"]["high"]
         bounds = "" if math.isnan(low) else f" [{low:.4f}, {high:.4f}]"
-        said += f"; {content['test_metric']} {content['test']['mean']:.4f}{bounds}, "
+        mean = content["test"]["mean"]
+        value = "is undefined" if math.isnan(mean) else f"{mean:.4f}"
+        said += f"; {content['test_metric']} {value}{bounds}, "
         others = [str(one) for one in content["touched_for"] if one != content["winner"]]
         said += (
             f"but test was scored for trial {', '.join(others)} too, when the study was smaller"

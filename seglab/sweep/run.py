@@ -12,12 +12,13 @@ from rich.console import Console
 
 from seglab.core.errors import ConfigError, TrainingError, list_problems
 from seglab.experiment.trial import trial_problems
-from seglab.runs.study import ERROR, WORDS, StudyFolder, open_study
+from seglab.runs.study import ERROR, WORDS, StudyFolder, all_there_are, open_study
 from seglab.sweep.application import Application, study_node
 from seglab.sweep.cluster import open_workers
 from seglab.sweep.conclude import conclude_study, import_ahead
 from seglab.sweep.grid import grid_folder, grid_plan
 from seglab.sweep.plan_config import grid, split_words, study_plan
+from seglab.sweep.space import settings_in
 from seglab.sweep.start import start_study
 from seglab.sweep.sweep import Sweep
 
@@ -64,9 +65,13 @@ def run_sweep(launcher: Launcher, arguments: Sequence[str]) -> list[list[JobRetu
     sweep = Sweep(application, plan, folder.path, words)
     there = start_study(sweep, arguments)
     console.print(
-        f"study   {folder.path}{' (taken up again)' if there else ''}", highlight=False,
-        soft_wrap=True,
+        f"study   {folder.path}{' (taken up again)' if there else ''}", markup=False,
+        highlight=False, soft_wrap=True,
     )  # fmt: skip
+    settings = settings_in(plan)
+    if settings is not None and settings < (node["n_trials"] or 0):
+        said = all_there_are(settings, node["n_trials"], plan.space)
+        console.print(said, highlight=False, soft_wrap=True)
     with open_workers(launcher.place, application.config, launcher.options) as workers:
         import_ahead()
         workers.run(sweep, console)

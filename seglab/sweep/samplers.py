@@ -3,12 +3,12 @@
 The sampler is built anew for each trial, with a seed that is a pure function of the study's seed
 and the trial's number, so that what a trial tries depends on the trials before it and on nothing
 that lives in a process: a study that was interrupted goes on as if it had not been. With one worker
-the same seed gives the same trials. What this does not cover:
+the same seed gives the same trials. Where a trial is asked for anew (`turn`), because its setting was
+tried, that number counts too. What this does not cover:
 
 - With several workers the order in which trials end is not fixed, and samplers that learn (TPE, GP,
   CMA-ES, NSGA) learn from what has ended.
-- A controller that is killed in the milliseconds between the first and the last parameter of a
-  trial: GP and QMC then draw the rest of that trial anew, and QMC leaves out one point.
+- A controller that is killed while it draws a trial: QMC then leaves out one point.
 - `HyperbandPruner(max_resource="auto")` sorts trials into brackets only once one has finished, and
   sorts them anew when the study is taken up again; with a number it always sorts alike.
 """
@@ -37,23 +37,25 @@ _TARGET, _PARTIAL, _ARGS = "_target_", "_partial_", "_args_"
 _SEQUENCES = (QMCSampler, GridSampler)
 
 
-def trial_seed(seed: int, number: int) -> int:
+def trial_seed(seed: int, number: int, turn: int = 0) -> int:
     """Return the seed of a trial's sampler: fixed by the study's seed and the trial's number."""
-    digest = hashlib.sha256(f"{seed}/{number}".encode()).digest()
+    text = f"{seed}/{number}/{turn}" if turn else f"{seed}/{number}"
+    digest = hashlib.sha256(text.encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def build_sampler(plan: StudyPlan, number: int) -> BaseSampler:
+def build_sampler(plan: StudyPlan, number: int, turn: int = 0) -> BaseSampler:
     """Return the sampler that proposes one trial.
 
     Args:
         plan: Its `sampler` may set a `seed` of its own, which then stands for the study's.
         number: Of the trial.
+        turn: How often it was asked for this trial before.
 
     Raises:
         ConfigError: `study.sampler` names no sampler, or one that cannot serve this study.
     """
-    sampler = _build("study.sampler", plan.sampler, plan.seed, number)
+    sampler = _build("study.sampler", plan.sampler, plan.seed, (number, turn))
     if not isinstance(sampler, BaseSampler):
         raise ConfigError(
             f"study.sampler: expected a sampler of Optuna, got {plan.sampler[_TARGET]}"
@@ -74,7 +76,7 @@ def build_pruner(plan: StudyPlan) -> BasePruner:
     """
     if plan.pruner is None:
         return NopPruner()
-    pruner = _build("study.pruner", plan.pruner, plan.seed, 0)
+    pruner = _build("study.pruner", plan.pruner, plan.seed, (0, 0))
     if not isinstance(pruner, BasePruner):
         raise ConfigError(f"study.pruner: expected a pruner of Optuna, got {plan.pruner[_TARGET]}")
     return pruner
@@ -103,19 +105,6 @@ def grid_points(trials: Sequence[FrozenTrial]) -> int:
     return len({trial.system_attrs.get("grid_id") for trial in trials} - {None})
 
 
-def redraw(trial: optuna.Trial, stored: FrozenTrial) -> None:
-    """Draw once more what a trial had drawn before its controller was killed half way.
-
-    What was stored is not changed; the sampler's random numbers go on where they had been, so the
-    parameters that are left come out as they would have.
-    """
-    fixed = stored.system_attrs.get("fixed_params", {})
-    for name, distribution in stored.distributions.items():
-        if name in fixed or distribution.single() or name in trial.relative_params:
-            continue
-        trial.study.sampler.sample_independent(trial.study, stored, name, distribution)
-
-
 def study_with(
     storage: Any, study_id: str, sampler: BaseSampler, pruner: BasePruner
 ) -> BudgetStudy:
@@ -125,21 +114,21 @@ def study_with(
     return study
 
 
-def _build(key: str, node: Mapping[str, Any], seed: int, number: int) -> Any:
+def _build(key: str, node: Mapping[str, Any], seed: int, draw: tuple[int, int]) -> Any:
     """Call the `_target_` of a node; nodes inside are built first, samplers get their seed."""
     name = node.get(_TARGET)
     if not isinstance(name, str):
         raise ConfigError(f"{key}: expected {_TARGET} and arguments, got {dict(node)}")
     target = _locate(f"{key}.{_TARGET}", name)
     arguments = {
-        word: _inside(f"{key}.{word}", value, seed, number)
+        word: _inside(f"{key}.{word}", value, seed, draw)
         for word, value in node.items()
         if word not in (_TARGET, _PARTIAL, _ARGS, "_convert_", "_recursive_")
     }
-    positional = _inside(f"{key}.{_ARGS}", list(node.get(_ARGS, ())), seed, number)
+    positional = _inside(f"{key}.{_ARGS}", list(node.get(_ARGS, ())), seed, draw)
     if node.get(_PARTIAL):
         return functools.partial(target, *positional, **arguments)
-    arguments |= _seeds(target, arguments, seed, number)
+    arguments |= _seeds(target, arguments, seed, draw)
     try:
         with no_experimental_warnings():
             return target(*positional, **arguments)
@@ -147,17 +136,19 @@ def _build(key: str, node: Mapping[str, Any], seed: int, number: int) -> Any:
         raise ConfigError(f"{key}: {name} does not take these arguments: {error}") from error
 
 
-def _inside(key: str, value: Any, seed: int, number: int) -> Any:
+def _inside(key: str, value: Any, seed: int, draw: tuple[int, int]) -> Any:
     if isinstance(value, Mapping):
         if _TARGET in value:
-            return _build(key, value, seed, number)
-        return {word: _inside(f"{key}.{word}", one, seed, number) for word, one in value.items()}
+            return _build(key, value, seed, draw)
+        return {word: _inside(f"{key}.{word}", one, seed, draw) for word, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_inside(f"{key}[{place}]", one, seed, number) for place, one in enumerate(value)]
+        return [_inside(f"{key}[{place}]", one, seed, draw) for place, one in enumerate(value)]
     return value
 
 
-def _seeds(target: Any, arguments: Mapping[str, Any], seed: int, number: int) -> dict[str, Any]:
+def _seeds(
+    target: Any, arguments: Mapping[str, Any], seed: int, draw: tuple[int, int]
+) -> dict[str, Any]:
     if not (inspect.isclass(target) and issubclass(target, BaseSampler)):
         return {}
     words = inspect.signature(target).parameters
@@ -166,10 +157,10 @@ def _seeds(target: Any, arguments: Mapping[str, Any], seed: int, number: int) ->
     own = arguments.get("seed")
     base = seed if own is None else int(own)
     if not issubclass(target, _SEQUENCES):
-        return {"seed": trial_seed(base, number)}
+        return {"seed": trial_seed(base, *draw)}
     if "independent_sampler" in words and "independent_sampler" not in arguments:
         # It would draw the same from the shared seed in each trial.
-        independent = RandomSampler(seed=trial_seed(base, number))
+        independent = RandomSampler(seed=trial_seed(base, *draw))
         return {"seed": base, "independent_sampler": independent}
     return {"seed": base}
 

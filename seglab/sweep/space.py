@@ -7,6 +7,7 @@ always `key=` and what is held, and a float comes back with every digit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -18,13 +19,14 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from seglab.config.domains import Choices, Domain
+from seglab.config.domains import Choices, Domain, listed_size
 from seglab.config.grammar import read_scalar, write_scalar, write_value
 from seglab.config.named_objects import TARGET, arguments, load_named
 from seglab.config.problems import show
 from seglab.config.study_rules import SPACE, read_space
 from seglab.config.study_words import clashes
 from seglab.core.errors import ConfigError
+from seglab.sweep.plan import StudyPlan
 
 
 def parse_space(
@@ -57,6 +59,15 @@ def distribution_of(domain: Domain) -> BaseDistribution:
     if domain.whole:
         return IntDistribution(int(low), int(high), log=domain.log, step=int(step or 1))
     return FloatDistribution(low, high, log=domain.log, step=step)
+
+
+def settings_in(plan: StudyPlan) -> int | None:
+    """Return how many settings a study can try; None where that has no end, or is not known beforehand."""
+    if not plan.space or plan.conditional is not None:
+        return None
+    sizes = [listed_size(domain) for domain in read_space(plan.space)[0].values()]
+    known = [size for size in sizes if size is not None]
+    return math.prod(known) if len(known) == len(sizes) else None
 
 
 def suggest(

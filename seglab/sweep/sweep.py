@@ -12,6 +12,7 @@ from typing import Any
 
 import optuna
 
+from seglab.config.grammar import literal_word
 from seglab.runs.study import StudyFolder
 from seglab.sweep.application import Application, Job
 from seglab.sweep.ledger import Claim, Ledger
@@ -86,7 +87,10 @@ class Sweep:
 
 def places(run_dir: Path) -> list[str]:
     """Return the overrides that put a job's files into a folder."""
-    return [f"hydra.sweep.dir={run_dir.parent}", f"hydra.sweep.subdir={run_dir.name}"]
+    return [
+        literal_word("hydra.sweep.dir", run_dir.parent),
+        literal_word("hydra.sweep.subdir", run_dir.name),
+    ]
 
 
 def _says_where(words: Sequence[str]) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from seglab.runs.study import setting_of
 from seglab.sweep.plan import Objective
 
 # Beyond so many waiting trials it no longer matters which worker takes which.
@@ -143,6 +144,11 @@ class Scored:
     words: tuple[str, ...]
 
 
+def _mean(repeats: Sequence[Scored]) -> Scored:
+    values = zip(*(one.values for one in repeats), strict=False)
+    return replace(repeats[0], values=tuple(sum(one) / len(one) for one in values))
+
+
 @dataclass
 class Best:
     """The best trial, or with several objectives those of the Pareto front.
@@ -153,12 +159,24 @@ class Best:
 
     objectives: Sequence[Objective]
     trials: list[Scored] = field(default_factory=list)
+    _by_setting: dict[tuple[str, ...], list[Scored]] = field(default_factory=dict)
 
     def add(self, one: Scored) -> bool:
         """Take note of a finished trial; return whether it is now (one of) the best.
 
-        Of equally good ones the first counts; a score that is not a number never does.
+        Of equally good ones the first counts; a score that is not a number never does. Trials that
+        differ by seed alone count as one, with their mean.
         """
+        same = self._by_setting.setdefault(setting_of(one.words), [])
+        same.append(one)
+        if len(same) == 1 or not one.words:
+            return self._add(one)
+        everything, self.trials = self._by_setting.values(), []
+        for repeats in everything:
+            self._add(_mean(repeats))
+        return any(trial.number == same[0].number for trial in self.trials)
+
+    def _add(self, one: Scored) -> bool:
         complete = len(one.values) == len(self.objectives) > 0
         if not complete or any(math.isnan(value) for value in one.values):
             return False

@@ -20,11 +20,12 @@ from optuna.trial import FrozenTrial, TrialState
 from seglab.core.errors import SeglabError
 from seglab.core.files import hash_json
 from seglab.runs.storage_place import StorageUnreachableError
-from seglab.runs.study import ATTEMPTS, OWNER, RUN_DIR, WARM, WORDS, StudyFolder
+from seglab.runs.study import ATTEMPTS, EXHAUSTED, OWNER, RUN_DIR, WORDS, StudyFolder
 from seglab.runs.study_lock import study_lock
 from seglab.runs.study_storage import BudgetStudy, open_storage, written_together
 from seglab.sweep.attempts import Attempt, begun
 from seglab.sweep.begin_study import begin_study
+from seglab.sweep.draw import NothingNewError, draw, tried_settings, untried
 from seglab.sweep.outcome import OF_OUTCOME, STATES, Outcome, attributes
 from seglab.sweep.plan import StudyPlan
 from seglab.sweep.prior_trials import Suggest
@@ -33,14 +34,12 @@ from seglab.sweep.samplers import (
     build_sampler,
     grid_points,
     grid_size,
-    redraw,
     study_with,
 )
+from seglab.sweep.space import settings_in
 
 log = logging.getLogger(__name__)
 
-# Attribute of a study: the space whose points its sampler has all tried.
-_EXHAUSTED = "exhausted"
 _OPEN_TIMEOUT_S = 600.0
 
 
@@ -81,11 +80,6 @@ class Counts:
     budget: int
 
 
-def of_budget(everything: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials that count: all but those that came from other studies."""
-    return [trial for trial in everything if not trial.user_attrs.get(WARM)]
-
-
 class Trials:
     """The trials of a study, the study being made if it is not there yet.
 
@@ -108,12 +102,15 @@ class Trials:
         self._suggest = suggest
         self._pruner = build_pruner(plan)
         self._grid_size = grid_size(plan)
+        self._settings = settings_in(plan)
+        self._has_end = not plan.may_repeat
         self.storage = open_storage(self.storage_spec)
         with (
             study_lock(self.storage_spec, _OPEN_TIMEOUT_S, self.study_id),
             written_together(self.storage),
         ):
             self.study = begin_study(folder, plan, self.storage, suggest)
+            self._look_for_more()
 
     def everything(self) -> list[FrozenTrial]:
         """Return all trials as they are now, in the order of their numbers."""
@@ -132,11 +129,25 @@ class Trials:
         waiting = sum(trial.state == TrialState.WAITING for trial in trials)
         if waiting:
             return len(trials) - waiting < self._plan.n_trials
-        if len(trials) >= self._plan.n_trials:
-            return False
-        if self.study.user_attrs.get(_EXHAUSTED) == hash_json(self._plan.space):
+        if len(trials) >= self._plan.n_trials or self._is_exhausted():
             return False
         return self._grid_size is None or grid_points(trials) < self._grid_size
+
+    def budget(self, trials: list[FrozenTrial]) -> int:
+        """Return how many trials there will be: those asked for, or fewer where settings run out.
+
+        Args:
+            trials: Those of the budget, see `of_budget`.
+        """
+        if self._is_exhausted():
+            return min(self._plan.n_trials, len(trials))
+        if self._settings is None:
+            return self._plan.n_trials
+        left = max(0, self._settings - len(tried_settings(trials)))
+        return min(self._plan.n_trials, len(trials) + left)
+
+    def _is_exhausted(self) -> bool:
+        return bool(self.study.user_attrs.get(EXHAUSTED) == hash_json(self._plan.space))
 
     def start(self, everything: list[FrozenTrial]) -> optuna.Trial:
         """Return the first waiting trial, or a new one; its parameters are not drawn yet."""
@@ -144,13 +155,10 @@ class Trials:
         return self._asking(min(waiting, default=len(everything))).ask()
 
     def again(self, stored: FrozenTrial) -> optuna.Trial:
-        """Return a running trial as its new owner sees it; stored parameters come as they are."""
+        """Return a running trial as its new owner sees it."""
         key = self.storage.get_study_id_from_name(self.study_id)
         trial_id = self.storage.get_trial_id_from_study_id_trial_number(key, stored.number)
-        trial = optuna.Trial(self._asking(stored.number), trial_id)
-        if WORDS not in stored.user_attrs:
-            redraw(trial, stored)
-        return trial
+        return optuna.Trial(self._asking(stored.number), trial_id)
 
     def take(
         self, trial: optuna.Trial, controller: str, worker: str, attempts: list[Attempt], steps: int
@@ -162,10 +170,11 @@ class Trials:
         """
         trial.set_user_attr(OWNER, controller)
         if WORDS not in trial.user_attrs:
-            words = self._words(trial)
+            trial, words = self._drawn(trial)
             run_dir = self._folder.run_dir(trial.number).relative_to(self._folder.path)
             trial.set_user_attr(RUN_DIR, str(run_dir))
             trial.set_user_attr(WORDS, words)
+            self._look_for_more()
         attempts = begun(attempts, worker, controller, steps)
         trial.set_user_attr(ATTEMPTS, attempts)
         facts: Mapping[str, Any] = trial.user_attrs
@@ -207,13 +216,33 @@ class Trials:
                 "trial %d is recorded, but its sampler stumbled", trial.number, exc_info=True
             )
         if isinstance(study, BudgetStudy) and study.exhausted:
-            self.study.set_user_attr(_EXHAUSTED, hash_json(self._plan.space))
+            self._set_exhausted()
 
-    def _words(self, trial: optuna.Trial) -> list[str]:
+    def _set_exhausted(self) -> None:
+        self.study.set_user_attr(EXHAUSTED, hash_json(self._plan.space))
+
+    def _look_for_more(self) -> None:
+        """Write down that every setting was tried, where that is so."""
+        if not self._has_end or self._is_exhausted():
+            return
         try:
-            return list(self._suggest(trial))
+            left = untried(self._suggest, self.everything(), self._plan.seed)
+        except ValueError:
+            self._has_end = False
+            return
+        if left is None:
+            self._set_exhausted()
+
+    def _drawn(self, trial: optuna.Trial) -> tuple[optuna.Trial, list[str]]:
+        """Return a trial with parameters, and its words."""
+        try:
+            return draw(trial, self._plan, self._suggest, self.everything())
         except (StorageInternalError, StorageUnreachableError):
             raise
+        except NothingNewError as error:
+            if not error.is_given:
+                self._set_exhausted()
+            raise UnmakeableError(str(error)) from error
         except Exception as error:
             # A function of the user, or a sampler that does not bear these very values.
             raise UnmakeableError(f"{type(error).__name__}: {error}") from error

@@ -140,5 +140,25 @@ def test_what_cannot_be_judged() -> None:
         gap_verdict(images(0.9), images(0.9, classes=3))
     one, other = images(0.9), images(0.9)
     one.tp[:, 0], one.fn[:, 0], other.tp[:, 1], other.fn[:, 1] = 0, 0, 0, 0
-    with pytest.raises(DataError, match="no class occurs in all of the splits train, val"):
-        gap_verdict(one, other)
+    verdict = gap_verdict(one, other, images(0.9))
+    assert (verdict.kind, verdict.classes) == ("cannot tell", ())
+    assert verdict.sentence == (
+        "Overfit or not cannot be told: no class has pixels in training and validation images."
+    )
+    assert np.isnan([float(score.score) for score in verdict.scores.values()]).all()
+
+
+def test_test_split_without_labels_leaves_the_gap_of_the_others_as_it_is() -> None:
+    train, val = images(0.9), images(0.7, seed=1)
+    void = ImageCounts(*np.zeros((3, 4, 2), dtype=np.int64))
+    verdict, without = gap_verdict(train, val, void, RULES), gap_verdict(train, val, rules=RULES)
+    assert (verdict.kind, verdict.gap, verdict.classes) == (
+        without.kind,
+        without.gap,
+        without.classes,
+    )
+    assert np.isnan(float(verdict.test_gap.score))
+    assert np.isnan(float(verdict.scores["test"].score))
+    assert verdict.sentence == (
+        f"{without.sentence} Test was left out: no pixel of it is of a class that the others share."
+    )

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from seglab.analysis.history_curves import learning_curves
 from seglab.analysis.style import save_figure
+from seglab.analysis.verdict import best_epoch
 
 PNG = b"\x89PNG"
 
@@ -42,7 +43,7 @@ def test_figure_shows_verdict_gap_best_epoch_and_rates(tmp_path: Path) -> None:
     figure = learning_curves(_history(), "run 7")
     texts = _texts(figure)
     for expected in ("run 7", "Loss: overfit", "overfit since epoch 12", "gap", "validation",
-                     "best mIoU 0.600, epoch 20", "Overfit since epoch 12: ", "encoder",
+                     "best epoch 20: mIoU 0.600", "Overfit since epoch 12: ", "encoder",
                      "decoder"):  # fmt: skip
         assert expected in texts
     losses, scores, _ = figure.axes
@@ -51,6 +52,18 @@ def test_figure_shows_verdict_gap_best_epoch_and_rates(tmp_path: Path) -> None:
     path = save_figure(figure, tmp_path / "figures" / "curves.png")
     assert path.read_bytes()[:4] == PNG
     assert [item.name for item in path.parent.iterdir()] == ["curves.png"]
+
+
+def test_best_epoch_is_that_of_the_classes_present_and_never_one_without_a_score() -> None:
+    """A stray pixel of a class that val lacks takes a fourth from val/miou, and nothing from the model."""
+    history = pd.DataFrame({
+        "epoch": range(4), "val/miou": [0.7, 0.6, 0.675, np.nan],
+        "val/miou_present": [0.7, 0.8, 0.9, np.nan],
+    })  # fmt: skip
+    assert best_epoch(history) == 2
+    assert "best epoch 2: mIoU 0.675" in _texts(learning_curves(history))
+    assert best_epoch(history.drop(columns="val/miou_present")) == 0
+    assert best_epoch(history.assign(**{"val/miou_present": np.nan, "val/miou": np.nan})) is None
 
 
 def test_epochs_without_validation_leave_no_hole_in_the_line() -> None:

@@ -95,8 +95,8 @@ MATRIX = [
     (["seed"], "seed: expected key=value, got no '='"),
     (
         ["seed=1,2"],
-        "seed: several values need --multirun (-m); a list is written seed=[...], text with a comma "
-        "seed=\"'...'\"; got seed=1,2",
+        "seed: several values need --multirun (-m); a list is written seed=[...], the text as it "
+        "stands seed=\"'1,2'\"; got seed=1,2",
     ),
     (
         ["notes=${nowhere}"],

@@ -73,11 +73,12 @@ MATRIX: list[tuple[dict[str, object], str]] = [
     ),
     (
         {"monitor.metric": "val/miuo"},
-        "monitor.metric: expected one of val/loss, val/miou, val/dice, val/pixel_acc, val/class_acc, "
-        "val/fwiou, val/miou_per_image, val/dice_per_image, val/iou/CLASS or val/dice/CLASS; got "
+        "monitor.metric: expected one of val/loss, val/miou, val/miou_present, val/dice, "
+        "val/pixel_acc, val/class_acc, val/fwiou, val/miou_per_image, val/dice_per_image, val/iou/CLASS "
+        "or val/dice/CLASS; got "
         "'val/miuo' (did you mean 'val/miou'?)",
     ),
-    ({"monitor.mode": "min"}, "monitor.mode: the best val/miou is its max, got 'min'"),
+    ({"monitor.mode": "min"}, "monitor.mode: the best val/miou_present is its max, got 'min'"),
     ({"monitor.metric": "val/loss"}, "monitor.mode: the best val/loss is its min, got 'max'"),
     (
         {"trainer.val_every": 21},

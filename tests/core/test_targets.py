@@ -94,7 +94,7 @@ def test_limit_counts_as_reached_and_nan_never_does() -> None:
 
 def test_every_score_of_a_split_can_be_a_target() -> None:
     scores = {*names.SPLIT_SCORES, *names.PER_IMAGE_SCORES, names.IOU, names.LOSS}
-    counts = {names.NUM_CLASSES_AVERAGED, names.NUM_IMAGES_AVERAGED}
+    counts = {names.NUM_CLASSES_AVERAGED, names.NUM_CLASSES_PRESENT, names.NUM_IMAGES_AVERAGED}
     assert scores - counts <= set(METRICS)
     assert not set(METRICS) & set(COSTS)
 

@@ -62,6 +62,7 @@ def test_row_holds_what_is_in_the_files(tmp_path: Path) -> None:
         "annotator": "ann",
         "tags": ["night"],
         "sha256": hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest(),
+        "mask_sha256": hashlib.sha256((tmp_path / row["mask"]).read_bytes()).hexdigest(),
         "class_pixels": [2, 3, 1],
         "flags": [],
         "keep": True,

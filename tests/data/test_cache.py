@@ -41,6 +41,8 @@ def make_manifest(root: Path, sizes: list[tuple[int, int]] = SIZES, **changes: A
         Image.fromarray(image).save(root / f"{name}.png")
         if labelled:
             Image.fromarray(mask).save(root / f"{name}_mask.png")
+        files = [root / f"{name}.png", *([root / f"{name}_mask.png"] if labelled else [])]
+        digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
         counts = [int((mask == value).sum()) for value in (0, 1, 2, 255)]
         rows.append(
             {
@@ -53,7 +55,8 @@ def make_manifest(root: Path, sizes: list[tuple[int, int]] = SIZES, **changes: A
                 "group": name,
                 "annotator": None,
                 "tags": [],
-                "sha256": hashlib.sha256((root / f"{name}.png").read_bytes()).hexdigest(),
+                "sha256": digests[0],
+                "mask_sha256": digests[1] if labelled else None,
                 "phash": None,
                 "class_pixels": counts if labelled else [],
                 "flags": [],
@@ -185,6 +188,23 @@ def test_every_setting_and_the_fingerprint_have_their_own_cache(tmp_path: Path) 
     assert all(folder.is_dir() and folder.name.startswith("tiny-") for folder in folders)
 
 
+def test_another_mask_has_another_cache_whether_it_was_hashed_or_not(tmp_path: Path) -> None:
+    for number, changes in enumerate(({}, {"mask_sha256": None})):
+        root = tmp_path / f"data{number}"
+        former = PackedCache.open(make_manifest(root, **changes), tmp_path / "cache")
+        mirrored = read(root, "s0_mask.png")[:, ::-1].copy()
+        Image.fromarray(mirrored).save(root / "s0_mask.png")
+        os.utime(root / "s0_mask.png", (1, 1))
+        digest = hashlib.sha256((root / "s0_mask.png").read_bytes()).hexdigest()
+        table = make_manifest(root / "unused", **changes).table
+        if not changes:
+            table.loc[0, "mask_sha256"] = digest
+        manifest = Manifest(table, LABELS, root, "tiny", "index", {})
+        cache = PackedCache.open(manifest, tmp_path / "cache")
+        assert cache.folder != former.folder
+        np.testing.assert_array_equal(cache.mask(0), mirrored)
+
+
 @pytest.mark.parametrize("name", ["images.bin", "masks.bin", "index.json"])
 @pytest.mark.parametrize("damage", ["truncate", "delete"])
 def test_damaged_cache_is_built_again(
@@ -223,7 +243,7 @@ def test_changed_missing_and_corrupt_files_are_all_named(tmp_path: Path) -> None
     assert f"s0: {root / 's0.png'}: not the file that was imported" in message
     assert "s1.png" in message
     assert "s2_mask.png" in message
-    assert f"s3: {root / 's3_mask.png'}: not the mask that was imported" in message
+    assert f"s3: {root / 's3_mask.png'}: not the file that was imported" in message
     assert "s4" not in message
     assert not isinstance(caught.value, DataNotFoundError)
     assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
@@ -329,6 +349,6 @@ def test_index_of_another_format_is_not_taken(tmp_path: Path) -> None:
     manifest = make_manifest(tmp_path / "data")
     index = PackedCache.open(manifest, tmp_path / "cache").folder / "index.json"
     index.write_text(json.dumps({**json.loads(index.read_text()), "format_version": 0}))
-    with pytest.raises(DataError, match="not a cache index of version 1"):
+    with pytest.raises(DataError, match="not a cache index of version 2"):
         PackedCache(index.parent)
     assert len(PackedCache.open(manifest, tmp_path / "cache")) == 4

@@ -90,7 +90,8 @@ def test_warnings_say_what_to_worry_about(manifest: Manifest) -> None:
     assert describe(manifest).warnings == [
         "groups in several splits, so scores look better than on new data: "
         "scene (train 1, val 1); use folds by group",
-        "image files that are byte for byte in several splits: train/a = val/d",
+        "image files that are byte for byte in several splits, so scores look better than on new "
+        "data: train/a = val/d",
         "train: no pixel of car; their scores there are undefined",
         "val: no pixel of sky; their scores there are undefined",
         "left out (keep is false): x",

@@ -13,10 +13,12 @@ import pytest
 from PIL import Image
 
 from seglab.core.errors import ConfigError, DataError, DataNotFoundError
+from seglab.data.freshness import FileHashes
 from seglab.data.images import image_size, read_mask
 from seglab.data.importers import IMPORTERS, import_dataset, open_dataset, resolve_options
 from seglab.data.importers.ade20k import CLASS_NAMES as ADE_NAMES
 from seglab.data.importers.cityscapes import cityscapes_labels
+from seglab.data.importers.renewal import is_current
 from seglab.data.importers.voc import voc_palette
 from seglab.data.manifest import SPLITS, Manifest
 
@@ -171,6 +173,11 @@ class ImporterContract:
         again = Manifest.read(tmp_path / "out")
         assert again.fingerprint == manifest.fingerprint
         assert again.provenance["importer"] == self.importer
+
+    def test_what_did_not_change_is_seen_as_such(self, root: Path, manifest: Manifest) -> None:
+        assert is_current(manifest, FileHashes(root))
+        (root / manifest.split("val")["mask"][0]).write_bytes(b"")
+        assert not is_current(manifest, FileHashes(root))
 
     def test_importing_again_gives_the_same(
         self, root: Path, manifest: Manifest, tmp_path: Path
@@ -372,9 +379,7 @@ def test_reuse_lists_all_files_that_are_gone(tmp_path: Path) -> None:
     open_tiny(tmp_path)
     (tmp_path / "raw" / "train" / "0001TP_1.png").unlink()
     (tmp_path / "raw" / "valannot" / "0016E5_4.png").unlink()
-    with pytest.raises(
-        DataNotFoundError, match="2 of 8 files of its manifest are missing"
-    ) as caught:
+    with pytest.raises(DataNotFoundError, match="2 of 4 samples are faulty") as caught:
         open_tiny(tmp_path)
     assert "train/0001TP_1.png" in str(caught.value)
     assert "valannot/0016E5_4.png" in str(caught.value)

@@ -31,6 +31,7 @@ def make_row(sample_id: str, **changes: Any) -> dict[str, Any]:
         "annotator": None,
         "tags": ["night"],
         "sha256": "ab" * 32,
+        "mask_sha256": "ef" * 32,
         "phash": "0f" * 8,
         "class_pixels": [4, 1, 1],
         "flags": [],
@@ -54,7 +55,7 @@ def make_manifest(*rows: dict[str, Any], **changes: Any) -> Manifest:
 def test_columns_are_those_of_the_design() -> None:
     assert COLUMNS == (
         "sample_id", "image", "mask", "height", "width", "split", "group", "annotator", "tags",
-        "sha256", "phash", "class_pixels", "flags", "keep",
+        "sha256", "mask_sha256", "phash", "class_pixels", "flags", "keep",
     )  # fmt: skip
 
 
@@ -157,7 +158,8 @@ def test_fingerprint_ignores_root_name_provenance_and_order() -> None:
     "changes",
     [
         {"split": "val"}, {"keep": False}, {"group": "other"}, {"tags": []}, {"flags": ["blurred"]},
-        {"sha256": "cd" * 32}, {"class_pixels": [3, 2, 1]}, {"annotator": "ann"},
+        {"sha256": "cd" * 32}, {"mask_sha256": "cd" * 32}, {"class_pixels": [3, 2, 1]},
+        {"annotator": "ann"},
     ],
 )  # fmt: skip
 def test_fingerprint_follows_every_column(changes: dict[str, Any]) -> None:
@@ -269,3 +271,17 @@ def test_read_names_what_is_missing_or_damaged(tmp_path: Path) -> None:
     pd.DataFrame({"a": [1]}).to_parquet(damaged)
     with pytest.raises(DataError, match="no seglab manifest"):
         Manifest.read(damaged)
+
+
+def test_a_table_may_lack_the_hashes_of_masks() -> None:
+    rows = [make_row("a"), make_row("b", split="val")]
+    known = make_manifest(*rows)
+    bare = known.with_table(pd.DataFrame(rows).drop(columns="mask_sha256"))
+    assert bare.table["mask_sha256"].tolist() == [None, None]
+    # Of manifests written before there were such hashes.
+    assert bare.fingerprint == "ab83b8a722335dc9"
+    assert known.is_of(bare.fingerprint)
+    assert known.is_of(known.fingerprint)
+    assert not bare.is_of(known.fingerprint)
+    changed = make_manifest(make_row("a", sha256="cd" * 32), rows[1])
+    assert not changed.is_of(bare.fingerprint)

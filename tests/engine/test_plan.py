@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
+from torch import nn
 
 from seglab.core.errors import ConfigError
-from seglab.engine.plan import Device, PlanSettings, available_cores, choose_plan, inspect_device
+from seglab.engine.plan import (
+    Device,
+    PlanSettings,
+    available_cores,
+    choose_plan,
+    cpu_bf16,
+    inspect_device,
+)
 
 CPU = Device("cpu", "a CPU", 1, 8, has_fast_bf16=True, shared_memory_bytes=2**33)
 
@@ -22,6 +34,50 @@ def test_cpu_without_bf16_hardware_stays_in_fp32() -> None:
     device = Device("cpu", "an old CPU", 1, 4, has_fast_bf16=False)
     plan = choose_plan(PlanSettings(), device)
     assert (plan.precision, plan.num_threads, plan.num_workers) == ("fp32", 4, 0)
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"), [(1, "contiguous"), (2, "contiguous"), (4, "channels_last")]
+)
+def test_layout_in_fp32_on_a_cpu_follows_the_kind_of_network(groups: int, expected: str) -> None:
+    device = Device("cpu", "an old CPU", 1, 4, has_fast_bf16=False)
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3, groups=groups))
+    plan = choose_plan(PlanSettings(), device, model=model)
+    assert plan.memory_format == expected
+    assert ("dense convolutions" in plan.sentence()) == (expected == "contiguous")
+    assert choose_plan(PlanSettings(), CPU, model=model).memory_format == "channels_last"
+    by_hand = PlanSettings(memory_format="channels_last")
+    assert choose_plan(by_hand, device, model=model).memory_format == "channels_last"
+
+
+@pytest.mark.parametrize(
+    ("avx512_bf16", "capability", "onednn_has_it", "expected"),
+    [
+        (True, "AVX512", True, "fast"),
+        (False, "AVX512", True, "slow"),
+        (True, "AVX2", True, "slow"),
+        (True, "AVX512", False, "cpu lacks it"),
+        (False, "AVX2", False, "cpu lacks it"),
+    ],
+)
+def test_torch_is_asked_what_the_cpu_can_do(
+    monkeypatch: pytest.MonkeyPatch, avx512_bf16: bool, capability: str, onednn_has_it: bool,
+    expected: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn_has_it)
+    assert cpu_bf16() == expected
+
+
+def test_a_cpu_told_to_use_less_gets_fp32() -> None:
+    code = "from seglab.engine.plan import cpu_bf16; print(cpu_bf16())"
+    less = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | less, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "cpu lacks it", done.stderr
 
 
 def test_gpu_shares_cores_among_devices() -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import nn
 
 from seglab.core.errors import CheckpointError, RunNotFoundError
+from seglab.engine.callbacks import ResumableEarlyStopping
 from seglab.engine.checkpoint import AtomicCheckpointIO, CheckpointWriter, read_checkpoint
 from seglab.engine.ema import WarmEma
 from seglab.engine.samples import spread_ids
@@ -86,13 +91,26 @@ class TestCheckpointWriter:
         assert read_checkpoint(writer.best_path) == {"step": 10 * best}
         assert read_checkpoint(writer.last_path) == {"step": 20}
 
-    def test_undefined_score_is_never_best(self, tmp_path: Path) -> None:
+    def test_undefined_score_is_never_best(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         writer, trainer = CheckpointWriter(tmp_path, "val/miou", "max", 0), _Trainer()
         _end_epoch(writer, trainer, float("nan"))
         assert (writer.best_epoch, writer.best_path.exists()) == (-1, False)
         _end_epoch(writer, trainer, 0.1)
         _end_epoch(writer, trainer, float("nan"))
         assert writer.best_epoch == 1
+        assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+            "val/miou is nan after epoch 0"
+        ]
+
+    @pytest.mark.parametrize(("mode", "sign"), [("max", 1), ("min", -1)])
+    def test_infinite_score_is_never_best(self, tmp_path: Path, mode: str, sign: int) -> None:
+        """A first validation loss that overflows would else stay the best until a finite one comes."""
+        writer, trainer = CheckpointWriter(tmp_path, "val/miou", mode, 0), _Trainer()
+        for score in (-sign * math.inf, sign * math.inf, 0.5):
+            _end_epoch(writer, trainer, score)
+        assert writer.best_epoch == 2
 
     def test_score_of_an_epoch_that_was_not_validated_does_not_count(self, tmp_path: Path) -> None:
         writer, trainer = CheckpointWriter(tmp_path, "val/miou", "max", 0), _Trainer()
@@ -119,6 +137,47 @@ class TestCheckpointWriter:
             if writer.last_path.exists():
                 saved.append(read_checkpoint(writer.last_path)["step"])
         assert saved == [2, 2, 4, 4, 4]
+
+
+class TestEarlyStopping:
+    """Patience counts validations that have a score."""
+
+    def _stop_epoch(self, mode: str, scores: list[float], caplog: pytest.LogCaptureFixture) -> int:
+        stopping = ResumableEarlyStopping(
+            "val/miou", patience=2, mode=mode, check_on_train_epoch_end=False, check_finite=False
+        )
+        trainer: Any = SimpleNamespace(
+            callback_metrics={}, should_stop=False, is_global_zero=True, current_epoch=0,
+            sanity_checking=False, fast_dev_run=False, state=SimpleNamespace(fn=TrainerFn.FITTING),
+            strategy=SimpleNamespace(reduce_boolean_decision=lambda decision, all: decision),  # noqa: A006
+        )  # fmt: skip
+        caplog.set_level("INFO", "seglab")
+        for epoch, score in enumerate(scores):
+            trainer.current_epoch, trainer.callback_metrics = (
+                epoch,
+                {"val/miou": torch.tensor(score)},
+            )
+            stopping.on_validation_end(trainer, None)  # type: ignore[arg-type]
+            if trainer.should_stop:
+                return epoch
+        return -1
+
+    def test_nan_neither_stops_nor_counts(self, caplog: pytest.LogCaptureFixture) -> None:
+        nan = math.nan
+        assert self._stop_epoch("max", [0.5, nan, nan, nan, 0.6, nan, nan], caplog) == -1
+        assert not caplog.records
+        assert self._stop_epoch("max", [nan, 0.5, nan, 0.4, nan, 0.3], caplog) == 5
+        assert caplog.messages == [
+            "stopped early after epoch 5: no gain over val/miou 0.5000 in 2 validations "
+            "(callbacks.early_stopping)"
+        ]
+
+    def test_infinite_loss_is_a_validation_without_gain(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        inf = math.inf
+        assert self._stop_epoch("min", [inf, 0.5, inf, 0.4], caplog) == -1
+        assert self._stop_epoch("min", [0.5, inf, inf], caplog) == 2
 
 
 def test_moving_average_warms_up_and_copies_counters() -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from torch import nn
 
 from seglab.core.labels import LabelSpace
 from seglab.core.trial import TrialPrunedError
@@ -17,6 +16,7 @@ from seglab.engine.evaluation import EvalResult
 from seglab.engine.micro_batch import MicroBatcher
 from seglab.engine.module import SegmentationModule, StepSettings
 from seglab.engine.trial_report import TrialReport
+from seglab.losses import CrossEntropyLoss, WeightedSum
 from seglab.models import SegNetBasic
 from tests.listening import Channel
 
@@ -25,7 +25,8 @@ from tests.listening import Channel
 def module() -> SegmentationModule:
     """A module that was validated once: val/miou 0.25."""
     return SegmentationModule(
-        SegNetBasic(num_classes=2, width=4, kernel_size=3), nn.CrossEntropyLoss(),
+        SegNetBasic(num_classes=2, width=4, kernel_size=3),
+        WeightedSum({"ce": CrossEntropyLoss()}, {"ce": 1.0}),
         LabelSpace(("road", "car")), (None, None),  # type: ignore[arg-type]
         StepSettings(), MicroBatcher(),
     )  # fmt: skip

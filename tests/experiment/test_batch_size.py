@@ -246,7 +246,7 @@ def test_facts_are_what_decides_memory(words: list[str]) -> None:
         "data.crop_size": [32, 64], "model.width": 8, "model.dropout": 0.0, "optimizer.name": "sgd",
         "trainer.precision": "another", "trainer.memory_format": "contiguous", "model.in_channels": 1,
         "trainer.ema_decay": 0.9, "trainer.compile": True, "augment.backend": "kornia",
-        "optimizer.options": {"momentum": 0.9},
+        "optimizer.options": {"momentum": 0.9}, "trainer.whole_batch_losses": "exact",
     }.items():  # fmt: skip
         if value == "another":
             value = "fp32" if base["precision"] == "bf16" else "bf16"

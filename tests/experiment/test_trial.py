@@ -70,12 +70,14 @@ class TestFinishedTrial:
         self, finished: TrainResult, channel: Channel
     ) -> None:
         history = RunRecord.open(finished.run_dir).history()
-        assert channel.reports == list(zip(history["epoch"], history["val/miou"], strict=True))
+        assert channel.reports == list(
+            zip(history["epoch"], history["val/miou_present"], strict=True)
+        )
         assert [step for step, _ in channel.reports] == [0, 1, 2]
         first, *rest = channel.facts
         assert first == {"epoch": 0, "max_epochs": 3, "first_step": True}
         assert [fact["epoch"] for fact in rest] == [0, 1, 2]
-        assert {fact["metric"] for fact in rest} == {"val/miou"}
+        assert {fact["metric"] for fact in rest} == {"val/miou_present"}
         assert [fact["value"] for fact in rest] == [value for _, value in channel.reports]
 
     def test_test_split_is_not_touched(self, finished: TrainResult) -> None:
@@ -148,7 +150,7 @@ class TestPrunedTrial:
     ) -> tuple[Path, Channel]:
         run_dir = tmp_path_factory.mktemp("pruned") / "lr-0a1b2c-t0007"
         words = [*tiny_words, "trainer.max_epochs=3", "logger.wandb.mode=offline"]
-        return run_dir, _give_up(words, run_dir, 1, r"after epoch 1: val/miou 0\.\d{4}$")
+        return run_dir, _give_up(words, run_dir, 1, r"after epoch 1: val/miou_present 0\.\d{4}$")
 
     def test_record_says_so_in_a_sentence(self, pruned: tuple[Path, Channel]) -> None:
         run_dir, channel = pruned
@@ -157,7 +159,7 @@ class TestPrunedTrial:
         assert (content["kind"], content["status"]) == ("trial", "pruned")
         assert content["error"]["type"] == "TrialPrunedError"
         assert content["error"]["message"].startswith(
-            "given up by its study after epoch 1: val/miou"
+            "given up by its study after epoch 1: val/miou_present"
         )
         assert "File" not in content["error"]["traceback"]
         assert record.history()["epoch"].tolist() == [0, 1]

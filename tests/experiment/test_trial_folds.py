@@ -50,7 +50,7 @@ class TestCrossValidation:
     def test_finished_folds_are_what_is_reported(self, folded: RunRecord, heard: Channel) -> None:
         folds = [RunRecord(path) for path in find_runs(folded.run_dir / "folds")]
         assert heard.reports == [
-            (number, fold.metrics["val/miou"]) for number, fold in enumerate(folds)
+            (number, fold.metrics["val/miou_present"]) for number, fold in enumerate(folds)
         ]
         assert [fact["fold"] for fact in heard.facts if "finished" in fact] == [0, 1, 2]
         assert {fact["folds"] for fact in heard.facts} == {3}
@@ -72,7 +72,7 @@ class TestCrossValidation:
 
     def test_monitored_score_and_cost_are_means_over_folds(self, folded: RunRecord) -> None:
         folds = [RunRecord(path).metrics for path in find_runs(folded.run_dir / "folds")]
-        for key in ("val/miou", "cost/params_m", "cost/latency_ms"):
+        for key in ("val/miou", "val/miou_present", "cost/params_m", "cost/latency_ms"):
             assert folded.metrics[key] == pytest.approx(sum(one[key] for one in folds) / 3)
 
     def test_it_meets_others_in_a_comparison(self, folded: RunRecord) -> None:
@@ -110,7 +110,9 @@ class TestCrossValidation:
     def test_pruned_between_folds_it_starts_no_other(self, tiny: list[str], tmp_path: Path) -> None:
         words = [word for word in [*tiny, *FOLDS] if word != "logger=none"]
         words.append("logger.wandb.mode=offline")
-        with pytest.raises(TrialPrunedError, match=r"fold r0-f0, 1 of 3 finished: val/miou"):
+        with pytest.raises(
+            TrialPrunedError, match=r"fold r0-f0, 1 of 3 finished: val/miou_present"
+        ):
             _launch(words, tmp_path / "t", Channel(stop_at=0))
         record = RunRecord(tmp_path / "t")
         assert (record.read()["kind"], record.status) == ("cv", "pruned")

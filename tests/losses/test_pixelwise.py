@@ -33,8 +33,10 @@ def test_cross_entropy_is_torchs(weights: torch.Tensor | None, label_smoothing: 
     logits, mask = make_batch()
     ours, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
     value = CrossEntropyLoss(label_smoothing, class_weights=weights)(ours, mask)
+    # Class 1 counts nowhere as a target; torch still counts what label smoothing spreads from it.
+    targets = mask if weights is None else torch.where(mask == 1, 255, mask)
     reference = F.cross_entropy(
-        theirs, mask, weights, ignore_index=255, label_smoothing=label_smoothing
+        theirs, targets, weights, ignore_index=255, label_smoothing=label_smoothing
     )
     torch.testing.assert_close(value, reference)
     value.backward()
@@ -48,6 +50,13 @@ def test_cross_entropy_divides_by_valid_pixels_only() -> None:
     mask[:, :3, :] = 255
     value = CrossEntropyLoss()(logits, mask)
     torch.testing.assert_close(value, CrossEntropyLoss()(logits[:, :, 3:], mask[:, 3:]))
+
+
+def test_label_smoothing_spreads_nothing_from_a_class_of_weight_zero() -> None:
+    """By itself such a batch had the plain sum of its pixels as its loss, here 52."""
+    logits, _ = make_batch()
+    only = torch.ones(2, 6, 7, dtype=torch.int64)
+    assert float(CrossEntropyLoss(0.1, class_weights=WEIGHTS)(logits, only)) == 0.0
 
 
 def test_all_void_is_zero_where_torch_is_nan() -> None:

@@ -72,7 +72,9 @@ def test_reset_forgets_everything() -> None:
     metric = SegmentationMetrics(NUM_CLASSES, per_image=True)
     feed(metric, [[0, 1], [2]])
     metric.reset()
-    assert int(metric.confusion.sum()) == int(metric.loss_pixels) == len(metric.per_image) == 0
+    assert (
+        int(metric.confusion.sum()) == int(metric.loss_weights.sum()) == len(metric.per_image) == 0
+    )
 
 
 def test_loss_is_weighted_by_valid_pixels() -> None:

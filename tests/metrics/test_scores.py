@@ -107,16 +107,16 @@ def test_mean_of_batches_is_not_the_score_of_the_split() -> None:
 def test_nothing_valid_is_nan_everywhere() -> None:
     confusion = np.zeros((3, 3), dtype=np.int64)
     result = scores.score_dict(confusion, ["a", "b", "c"], "val")
-    assert result.pop("val/num_classes_averaged") == 0
+    assert result.pop("val/num_classes_averaged") == result.pop("val/num_classes_present") == 0
     assert all(np.isnan(value) for value in result.values())
 
 
 def test_score_dict_has_exactly_the_promised_keys() -> None:
     result = scores.score_dict([[1, 0], [0, 1]], ["road", "wall/fence"], "test")
     assert list(result) == [
-        "test/miou", "test/dice", "test/pixel_acc", "test/class_acc", "test/fwiou",
-        "test/num_classes_averaged", "test/iou/road", "test/iou/wall_fence",
-        "test/dice/road", "test/dice/wall_fence",
+        "test/miou", "test/miou_present", "test/dice", "test/pixel_acc", "test/class_acc",
+        "test/fwiou", "test/num_classes_averaged", "test/num_classes_present", "test/iou/road",
+        "test/iou/wall_fence", "test/dice/road", "test/dice/wall_fence",
     ]  # fmt: skip
     assert set(result.values()) == {1.0, 2}
     assert all(isinstance(value, float | int) for value in result.values())
@@ -206,3 +206,31 @@ def test_what_is_no_confusion_matrix_is_refused(confusion: list, message: str) -
 def test_score_dict_refuses_another_number_of_names() -> None:
     with pytest.raises(ShapeError, match=r"shape \(3, 3\) for 3 class names, got \(2, 2\)"):
         scores.score_dict([[1, 0], [0, 1]], ["a", "b", "c"], "val")
+
+
+class TestMeanOverClassesPresent:
+    """Stray predictions of a class that the target lacks change `miou`, and hardly `miou_present`."""
+
+    lacking = np.array([[90, 10, 0, 0], [5, 45, 0, 0], [0, 0, 50, 0], [0, 0, 0, 0]])
+
+    def test_one_stray_pixel(self) -> None:
+        iou = [90 / 105, 45 / 60, 1.0]
+        stray = self.lacking.copy()
+        stray[2, 2:] = 49, 1
+        assert scores.miou(self.lacking) == pytest.approx(np.mean(iou))
+        assert scores.miou(stray) == pytest.approx(np.mean([*iou[:2], 0.98, 0.0]))
+        assert scores.miou_present(self.lacking) == pytest.approx(np.mean(iou))
+        assert scores.miou_present(stray) == pytest.approx(np.mean([*iou[:2], 0.98]))
+        counts = scores.num_classes_averaged, scores.num_classes_present
+        assert [count(self.lacking) for count in counts] == [3, 3]
+        assert [count(stray) for count in counts] == [4, 3]
+
+    @given(confusions)
+    def test_it_is_miou_of_the_classes_in_the_target(self, confusion: np.ndarray) -> None:
+        present = confusion.sum(1) > 0
+        expected = scores.iou_per_class(confusion)[present]
+        assert np.isfinite(expected).all()
+        found = scores.miou_present(confusion)
+        assert found == pytest.approx(expected.mean()) if present.any() else np.isnan(found)
+        if present.all():
+            assert found == scores.miou(confusion)

@@ -171,6 +171,17 @@ def test_plateau_waits_for_its_patience():
     assert rates == pytest.approx([1.0, 1.0, 1.0, 0.1, 0.1, 0.1])
 
 
+def test_plateau_passes_over_validations_without_a_score():
+    optimizer = make_optimizer(1.0)
+    scheduled = build_scheduler(optimizer, "plateau", 100, 10, mode="max", factor=0.1, patience=1)
+    rates = []
+    for score in (math.nan, 0.5, math.nan, math.nan, math.nan, 0.4, math.nan, 0.4):
+        scheduled.step_epoch(score)
+        rates.append(optimizer.param_groups[0]["lr"])
+    # Two validations without gain exceed a patience of one; those without a score are none.
+    assert rates == pytest.approx([1.0] * 7 + [0.1])
+
+
 def test_plateau_in_min_mode_with_a_least_rate_and_resume():
     optimizer = make_optimizer(1.0)
     options = {"mode": "min", "factor": 0.1, "patience": 0, "min_lr": 0.05}
@@ -233,3 +244,26 @@ def test_values_out_of_range_are_refused_by_name(name, options):
 
 def test_registry_names():
     assert list(SCHEDULES) == ["onecycle", "poly", "cosine", "plateau", "constant"]
+
+
+@pytest.mark.parametrize("name", STEPWISE)
+def test_a_longer_run_goes_on_with_its_own_schedule(name):
+    options = {"warmup_epochs": 0.5} if name == "cosine" else {}
+    short, optimizer = 10, make_optimizer(1.0, 0.1)
+    scheduled = build_scheduler(optimizer, name, short, 5, **options)
+    for _ in range(short):
+        optimizer.step()
+        scheduled.scheduler.step()
+
+    again = make_optimizer(1.0, 0.1)
+    longer = build_scheduler(again, name, 40, 5, **options)
+    again.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    longer.scheduler.load_state_dict(scheduled.scheduler.state_dict())
+    rates = []
+    for _ in range(30):
+        rates.append([group["lr"] for group in again.param_groups])
+        again.step()
+        longer.scheduler.step()
+
+    whole = rates_over(name, 40, steps_per_epoch=5, peaks=(1.0, 0.1), **options)
+    assert rates == whole[short:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -17,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seglab.config.locate import conf_dir
 from seglab.sweep.application import Application
+from seglab.sweep.sweep import places
 
 SHARED = ["study=lr_batch", "model.encoder_name=resnet18", "optimizer.lr=0.5"]
 PLACES = ["hydra.sweep.dir=/runs/a study", "hydra.sweep.subdir=t0001"]
@@ -78,6 +80,16 @@ def test_values_on_the_shared_configuration_are_what_hydra_composes(
     assert content(application.compose(SHARED, words, 7)) == content(
         by_hydra(application, [*SHARED, *words], 7)
     )
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.text(st.sampled_from("#&'\";:!~[]{}()$%=, \\aé\u0308."), min_size=1, max_size=8))
+def test_a_job_lies_where_it_is_told_whatever_the_place_is_called(
+    application: Application, name: str
+) -> None:
+    run_dir = Path("/runs") / name / "t0001"
+    config = application.compose(SHARED, places(run_dir), 0)
+    assert application.job(config, is_trial=True).run_dir == run_dir
 
 
 def test_shared_words_may_need_the_group_of_a_job(application: Application) -> None:

@@ -58,7 +58,9 @@ class Drilled:
 @pytest.fixture(scope="module")
 def drill(tmp_path_factory: pytest.TempPathFactory) -> Drilled:
     """A study whose controller was killed with kill -9 in the middle and started again."""
-    folder = tmp_path_factory.mktemp("drill")
+    # Nothing in the name of a folder is to matter.
+    folder = tmp_path_factory.mktemp("drill") / "Mu\u0308 (1)" / "v=2, new: #&'\";!~[x]{y}$z%d"
+    folder.mkdir(parents=True)
     first = start(folder, *WORDS)
     wait_until(folder, "ends", 8, first)
     first.send_signal(signal.SIGKILL)

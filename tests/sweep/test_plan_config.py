@@ -117,7 +117,7 @@ def test_study_of_a_file_and_of_words(plan: Any, tmp_path: Path) -> None:
     made = plan("study=lr_batch", "model=unet,segnet", "data.batch_size=2,4", "seed=7")
 
     assert made.name == "lr_batch"
-    assert made.objectives == (Objective("val/miou", "maximize"),)
+    assert made.objectives == (Objective("val/miou_present", "maximize"),)
     assert made.space == {
         "optimizer.lr": "tag(log, interval(1e-4, 1e-2))", "data.batch_size": "2,4",
         "model": "unet,segnet",
@@ -159,7 +159,7 @@ def test_several_objectives(plan: Any) -> None:
     made = plan("study=accuracy_latency")
 
     assert made.objectives == (
-        Objective("val/miou", "maximize"), Objective("cost/latency_ms", "minimize"),
+        Objective("val/miou_present", "maximize"), Objective("cost/latency_ms", "minimize"),
     )  # fmt: skip
     assert made.pruner is None
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from seglab.analysis.study.load import StudyObjective
+from seglab.analysis.study.text import protocol_sentences
 from seglab.runs import RunRecord
 from seglab.runs.study import StudyFolder
 from seglab.sweep.protocol import (
@@ -89,6 +92,20 @@ def test_it_is_remembered_for_whom_test_was_touched(folder: StudyFolder) -> None
     other = write_protocol(folder, "val/miou", WINNER | {"winner": 9}, {}, {"test/miou": 0.6})
     assert other["touched_for"] == [7, 9]
     assert "but test was scored for trial 7 too" in sentence(other)
+
+
+def test_score_of_test_that_is_reported_is_the_published_one_even_undefined(
+    folder: StudyFolder,
+) -> None:
+    """The study chose by the classes in val; test is reported by the mean that others report."""
+    scores = {"test/miou": 0.5, "test/miou_present": 0.6}
+    content = write_protocol(folder, "val/miou_present", WINNER, {}, scores)
+    assert (content["test_metric"], content["test"]["mean"]) == ("test/miou", 0.5)
+    void = write_protocol(folder, "val/miou_present", WINNER, {}, dict.fromkeys(scores, math.nan))
+    assert "; test/miou is undefined, touched this once" in sentence(void)
+    goal = StudyObjective("val/miou_present", "maximize")
+    said = " ".join(protocol_sentences(folder.read_protocol(), goal))
+    assert re.search(r"touched for the winner alone \(.*\): test/miou undefined", said)
 
 
 def test_without_a_test_split_nothing_is_said_of_it(folder: StudyFolder) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from seglab.analysis.study import load_trials
+from seglab.config.grammar import literal_word
 from seglab.runs import RunRecord, load_runs
 from seglab.runs.locate import find_runs
 
@@ -35,9 +36,8 @@ def train(runs: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def command(runs: Path, *words: str) -> list[str]:
     flags = [word for word in words if word.startswith(("-", "/"))]
     rest = [word for word in words if word not in flags]
-    return [
-        sys.executable, "-m", "seglab.cli", "train", *flags, *TINY, *rest, f"paths.runs_dir={runs}",
-    ]  # fmt: skip
+    place = literal_word("paths.runs_dir", runs)
+    return [sys.executable, "-m", "seglab.cli", "train", *flags, *TINY, *rest, place]
 
 
 def metrics(run_dir: Path) -> dict[str, float]:
@@ -54,9 +54,10 @@ def test_a_study_from_the_first_trial_to_the_test_split(tmp_path: Path) -> None:
         "study.confirm=2",
         "hydra.launcher.workers=2",
     )
-    done = train(tmp_path, *words)
+    runs = tmp_path / "Mu\u0308 (1)" / "v=2, new: #&'\";!~[x]{y}$z%d"
+    done = train(runs, *words)
     assert done.returncode == 0, done.stdout + done.stderr
-    folder = tmp_path / "e" / "default"
+    folder = runs / "e" / "default"
 
     trials = load_trials(folder)
     assert set(trials["state"]) <= {"finished", "pruned"}
@@ -74,7 +75,7 @@ def test_a_study_from_the_first_trial_to_the_test_split(tmp_path: Path) -> None:
     assert [one["seed"] for one in protocol["confirm"]] == [1, 2]
     assert all("test/miou" in one["test"] for one in protocol["confirm"])
     best = trials.set_index("number").loc[protocol["winner"]]
-    assert protocol["best_value"] == pytest.approx(best["val/miou"])
+    assert protocol["best_value"] == pytest.approx(best["val/miou_present"])
     assert "is the best of 3 trials, so it is optimistic" in done.stdout
     for name in ("history", "timeline"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 5000
@@ -82,13 +83,13 @@ def test_a_study_from_the_first_trial_to_the_test_split(tmp_path: Path) -> None:
     assert "touched" in (folder / "report.md").read_text()
 
     # The same words again change nothing.
-    again = train(tmp_path, *words)
+    again = train(runs, *words)
     assert again.returncode == 0, again.stderr
     assert (
         json.loads((folder / "protocol.json").read_text())["test_touched"]
         == (protocol["test_touched"])
     )
-    assert len(find_runs(tmp_path)) == 5
+    assert len(find_runs(runs)) == 5
 
     # The best configuration is one that trains to the same score.
     (path,) = (folder / "best" / "experiment").glob("*.yaml")
@@ -99,7 +100,7 @@ def test_a_study_from_the_first_trial_to_the_test_split(tmp_path: Path) -> None:
     )  # fmt: skip
     assert rerun.returncode == 0, rerun.stderr
     (repeated,) = find_runs(tmp_path / "again")
-    assert metrics(repeated)["val/miou"] == pytest.approx(protocol["best_value"], abs=1e-12)
+    assert metrics(repeated)["val/miou_present"] == pytest.approx(protocol["best_value"], abs=1e-12)
 
 
 @pytest.mark.slow
@@ -127,7 +128,7 @@ def test_a_killed_study_gives_the_scores_of_one_that_was_not(tmp_path: Path) -> 
     again = train(tmp_path / "killed", *words)
     assert again.returncode == 0, again.stdout + again.stderr
     scores = [
-        load_trials(tmp_path / name / "e" / "default").set_index("number")["val/miou"]
+        load_trials(tmp_path / name / "e" / "default").set_index("number")["val/miou_present"]
         for name in ("whole", "killed")
     ]
     assert scores[0].to_dict() == scores[1].to_dict()

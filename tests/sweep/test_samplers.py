@@ -129,7 +129,7 @@ def test_a_server_gives_the_same_trials_as_a_journal(
     assert [trial.value for trial in open_study(there).trials] == values
 
 
-@pytest.mark.parametrize("name", ["random", "tpe", "cmaes", "nsga"])
+@pytest.mark.parametrize("name", ["tpe", "cmaes", "nsga"])
 def test_a_kill_between_two_parameters_changes_nothing(
     name: str, tmp_path: Path, start_folder: Callable[..., StudyFolder], make_plan: Make
 ) -> None:
@@ -146,7 +146,7 @@ def test_a_kill_between_two_parameters_changes_nothing(
     ledger = Ledger(broken, plan, "c1", killed)
     with pytest.raises(KeyboardInterrupt):
         _run(ledger)
-    assert list(open_study(broken).trials[2].params) == ["x"]
+    assert open_study(broken).trials[2].params == {}, "nothing half made is stored"
     ledger.close()
     ledger = Ledger(broken, plan, "c2", suggest)
     _run(ledger, 5)

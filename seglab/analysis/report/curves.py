@@ -14,11 +14,20 @@ from seglab.analysis.report.cells import Cell, Column, Table, number_cell, text_
 from seglab.analysis.report.model import RunView
 from seglab.analysis.report.plots import Line, line_chart
 from seglab.analysis.report.svg import Axis, series_class
-from seglab.analysis.verdict import TRAIN_LOSS, VAL_LOSS, VAL_MIOU, curve, smooth
+from seglab.analysis.verdict import (
+    TRAIN_LOSS,
+    VAL_LOSS,
+    VAL_MIOU,
+    VAL_PRESENT,
+    best_epoch,
+    curve,
+    smooth,
+)
 from seglab.metrics.names import MIOU, metric_key
 
 # More curves than this in one chart cannot be told apart.
 MAX_LINES = 12
+_BEST = f"of the highest {VAL_PRESENT}, or {VAL_MIOU} in histories without it"
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ def score_chart(histories: Mapping[str, pd.DataFrame], slots: Mapping[str, int])
     values = np.concatenate([np.empty(0), *(line.y for line in lines)])
     svg = line_chart(lines, f"Validation mIoU by epoch: {said or 'not recorded'}", "epoch", "mIoU",
                      y=Axis.around(values, floor=0.0))  # fmt: skip
-    return Chart("Validation mIoU", svg, legend_of(lines), "The dot is the best epoch.")
+    return Chart("Validation mIoU", svg, legend_of(lines), f"The dot is the best epoch: {_BEST}.")
 
 
 def _losses(
@@ -98,7 +107,7 @@ def _charts_of_one(history: pd.DataFrame) -> list[Chart]:
     charts = [
         Chart("Validation scores", line_chart(scores, _ends("Validation scores", scores), "epoch",
               "score", y=Axis.around(values, floor=0.0)), legend_of(scores),
-              "The dot is the best epoch."),
+              f"The dot is the best epoch: {_BEST}."),
         Chart("Losses", line_chart(losses, _ends("Losses", losses), "epoch", "loss",
               y=_typical(losses)), legend_of(losses)),
     ]  # fmt: skip
@@ -113,7 +122,8 @@ def _charts_of_one(history: pd.DataFrame) -> list[Chart]:
 
 def _line(label: str, history: pd.DataFrame, column: str, slot: int, best: bool = False) -> Line:
     x, y = curve(history, column)
-    return Line(label, x, y, slot, int(np.argmax(y)) if best and len(y) else None)
+    place = np.flatnonzero(x == best_epoch(history))
+    return Line(label, x, y, slot, int(place[0]) if best and len(place) else None)
 
 
 def _ends(title: str, lines: Sequence[Line]) -> str:
@@ -133,8 +143,8 @@ def _typical(lines: Sequence[Line]) -> Axis:
 def verdict_table(runs: Sequence[RunView]) -> Table:
     """Return in words and numbers what the curves show, one row a run."""
     columns = (
-        Column("run", numeric=False), Column("epochs"), Column("best epoch"),
-        Column("best val mIoU"), Column("train loss"), Column("val loss"),
+        Column("run", numeric=False), Column("epochs"), Column("best epoch", note=_BEST),
+        Column("val mIoU there"), Column("train loss"), Column("val loss"),
         Column("verdict", numeric=False), Column("in words", numeric=False),
     )  # fmt: skip
     return Table(
@@ -144,14 +154,15 @@ def verdict_table(runs: Sequence[RunView]) -> Table:
 
 def _verdict_row(run: RunView) -> tuple[Cell, ...]:
     epochs, scores = curve(run.history, VAL_MIOU)
-    best = int(np.argmax(scores)) if len(scores) else None
+    best = best_epoch(run.history)
+    at_best = scores[epochs == best]
     last = [_last(curve(run.history, column)[1]) for column in (TRAIN_LOSS, VAL_LOSS)]
     verdict = run.verdict
     return (
         text_cell(run.label, link=run.key),
         number_cell(len(run.history)),
-        number_cell(None if best is None else int(epochs[best])),
-        number_cell(None if best is None else float(scores[best])),
+        number_cell(best),
+        number_cell(float(at_best[0]) if len(at_best) else None),
         *(number_cell(value) for value in last),
         text_cell(verdict.kind if verdict else None, css="word"),
         text_cell(verdict.sentence if verdict else None, css="prose"),

@@ -18,6 +18,7 @@ from seglab.analysis.study.progress_figures import (
     pareto_figure,
 )
 from seglab.analysis.study.summary import (
+    REPEATS,
     StudySummary,
     best_trials,
     pareto_front,
@@ -29,6 +30,7 @@ from seglab.analysis.study.timeline import timeline_figure
 from seglab.analysis.study.write import write_figures
 
 __all__ = [
+    "REPEATS",
     "IdleShare",
     "StudySummary",
     "StudyView",

@@ -25,13 +25,25 @@ from seglab.analysis.study.attempts import (
 )
 from seglab.analysis.study.parameters import ParamScale, param_scales
 from seglab.core.errors import DataError
-from seglab.core.files import atomic_path
-from seglab.runs.study import ERROR, FIRST_STEP_S, REASON, RUN_DIR, WARM, StudyFolder, open_study
+from seglab.core.files import atomic_path, hash_json
+from seglab.runs.study import (
+    ERROR,
+    EXHAUSTED,
+    FIRST_STEP_S,
+    REASON,
+    RUN_DIR,
+    WARM,
+    WORDS,
+    StudyFolder,
+    open_study,
+    setting_of,
+)
 
 PARAM = "params."
 _LISTED = (
     "number", "state", "last_value", "last_step", "worker", "host", "started", "ended",
     "duration_s", "attempts", "first_step_s", "reason", "error", "run_dir", "run_id", "warm",
+    "repeat_of",
 )  # fmt: skip
 
 
@@ -72,6 +84,7 @@ class StudyView:
         frozen: The same trials as Optuna has them.
         warm: How many trials of other studies the sampler was told of.
         alive: Times in which the study ran; None where nobody kept them, see `controller_lives`.
+        exhausted: Whether every setting of the space was tried.
     """
 
     folder: StudyFolder
@@ -83,6 +96,7 @@ class StudyView:
     frozen: tuple[FrozenTrial, ...]
     warm: int
     alive: list[Span] | None
+    exhausted: bool = False
 
     @property
     def name(self) -> str:
@@ -91,9 +105,10 @@ class StudyView:
 
     @property
     def budget(self) -> int | None:
-        """How many trials were asked for; None where nobody said."""
+        """How many trials there are to be, fewer than asked for where no setting is left; None: unknown."""
         number = self.asked.get("n_trials")
-        return None if number is None else int(number)
+        most = len(self.frozen) if self.exhausted else math.inf
+        return None if number is None else int(min(number, most))
 
     def finished(self, objective: int | None = None) -> pd.DataFrame:
         """Return the finished trials; with an objective those that have a value of it."""
@@ -190,6 +205,7 @@ def read_study(folder: StudyFolder | str | Path, warm: bool = False) -> StudyVie
         scales=param_scales(kept), frozen=tuple(kept),
         warm=sum(bool(trial.user_attrs.get(WARM)) for trial in every),
         alive=controller_lives(study.user_attrs, attempts),
+        exhausted=study.user_attrs.get(EXHAUSTED) == hash_json(asked.get("space")),
     )  # fmt: skip
 
 
@@ -211,7 +227,9 @@ def load_trials(folder: StudyFolder | str | Path, warm: bool = False) -> pd.Data
         reported last while it ran), worker and host (of the last attempt), started and ended (UTC),
         duration_s (time of work, all attempts together), attempts (how many), first_step_s (from
         the trial's start to its first training step), reason and error (of a failed one), run_dir,
-        run_id, warm; then `params.*`, missing where a trial had no such parameter.
+        run_id, warm, repeat_of (number of the first trial with the same setting and another seed;
+        missing where there is none before); then `params.*`, missing where a trial had no such
+        parameter.
     """
     return read_study(folder, warm).trials
 
@@ -253,12 +271,24 @@ def _table(
         table[name] = pd.to_numeric(table[name]).astype(float)
     for name in ("started", "ended"):
         table[name] = pd.to_datetime(table[name].astype(float), unit="s", utc=True).dt.round("ms")
+    table["repeat_of"] = pd.array(_repeated(trials), dtype="Int64")
     params = sorted({name for trial in trials for name in trial.params})
     columns = {
         f"{PARAM}{name}": _param_column([trial.params.get(name, math.nan) for trial in trials])
         for name in params
     }
     return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
+
+
+def _repeated(trials: Sequence[FrozenTrial]) -> list[int | None]:
+    """Return for each trial the first one of the same setting; None where it is the first itself."""
+    first: dict[tuple[str, ...], int] = {}
+    found: list[int | None] = []
+    for trial in trials:
+        words = trial.user_attrs.get(WORDS)
+        known = first.setdefault(setting_of(words), trial.number) if words else trial.number
+        found.append(None if known == trial.number else known)
+    return found
 
 
 def _param_column(values: list[Any]) -> pd.Series:

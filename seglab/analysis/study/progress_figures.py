@@ -102,7 +102,8 @@ def _best_so_far(axes: Axes, view: StudyView, objective: int) -> None:
     last = int(view.trials["number"].max())
     axes.step([*done["number"], last], [*best, best[-1]], where="post", color=INK, linewidth=1.3,
               label="best so far", zorder=2)  # fmt: skip
-    winner, value = int(best_trials(view, 1, objective)["number"].iloc[0]), float(best[-1])
+    first = best_trials(view, 1, objective).iloc[0]
+    winner, value = int(first["number"]), float(first[goal.metric])
     axes.plot([winner], [value], "*", color=BEST, markersize=12, zorder=5, clip_on=False,
               markeredgecolor="white", markeredgewidth=0.7,
               label=f"best: trial {winner}, {value:.4g}")  # fmt: skip

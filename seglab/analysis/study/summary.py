@@ -14,6 +14,9 @@ from seglab.analysis.study.attempts import LOST
 from seglab.analysis.study.idle import IdleShare, idle_share
 from seglab.analysis.study.load import StudyView
 
+# Of how many finished trials a score is the mean.
+REPEATS = "repeats"
+
 
 @dataclass(frozen=True)
 class StudySummary:
@@ -25,7 +28,8 @@ class StudySummary:
         budget: Trials asked for; None where unknown.
         warm: Trials of other studies the sampler was told of.
         best: Number of the best trial; None without a finished one, or with several objectives.
-        best_value: Its value.
+        best_value: Its value; the mean where other trials repeat its setting with other seeds.
+        best_of: How many trials that is the mean of.
         best_after: How many trials had been started when it was, itself included.
         best_at_h: Hours from the study's first start to the end of the best trial.
         front: Numbers of the trials on the Pareto front; with one objective the best alone.
@@ -43,6 +47,7 @@ class StudySummary:
     warm: int
     best: int | None
     best_value: float
+    best_of: int
     best_after: int | None
     best_at_h: float
     front: tuple[int, ...]
@@ -77,6 +82,7 @@ def study_summary(view: StudyView) -> StudySummary:
         budget=view.budget, warm=view.warm,
         best=None if row is None else int(row["number"]),
         best_value=math.nan if row is None else float(row[view.objectives[0].metric]),
+        best_of=0 if row is None else int(row[REPEATS]),
         best_after=None if row is None else int((trials["number"] <= row["number"]).sum()),
         best_at_h=math.nan if row is None else _hours_since(start, row["ended"]),
         front=tuple(int(number) for number in pareto_trials(view)["number"]),
@@ -94,22 +100,46 @@ def _hours_since(start: float, moment: pd.Timestamp) -> float:
 
 
 def best_trials(view: StudyView, count: int = 10, objective: int = 0) -> pd.DataFrame:
-    """Return the best finished trials by one objective, the best first; of equal ones the earlier.
+    """Return the best settings by one objective, the best first; of equal ones the earlier.
 
     Args:
         view: From `read_study`.
         count: At most so many.
         objective: Which one, where there are several.
+
+    Returns:
+        As `by_setting`.
     """
     goal = view.objectives[objective]
-    rows = view.finished(objective).sort_values("number")
+    rows = by_setting(view, view.finished(objective))
     order = np.argsort(-goal.sign * rows[goal.metric].to_numpy(float), kind="stable")
     return rows.iloc[order[:count]].reset_index(drop=True)
 
 
+def by_setting(view: StudyView, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return finished trials, those that differ by seed alone as one: a lucky seed is not the best.
+
+    Args:
+        view: From `read_study`.
+        rows: Of its trials.
+
+    Returns:
+        The first trial of each setting by number, with the means of the objectives, and `repeats`.
+    """
+    rows = rows.sort_values("number")
+    setting = rows["repeat_of"].fillna(rows["number"])
+    metrics = [goal.metric for goal in view.objectives]
+    means = rows.groupby(setting)[metrics].transform("mean")
+    counts = rows.groupby(setting)["number"].transform("size")
+    return rows.assign(**means, **{REPEATS: counts})[~setting.duplicated()]
+
+
 def pareto_trials(view: StudyView) -> pd.DataFrame:
-    """Return the finished trials that no other beats in all objectives; with one objective the best."""
-    rows = view.finished()
+    """Return the settings that no other beats in all objectives; with one objective the best.
+
+    As `by_setting`.
+    """
+    rows = by_setting(view, view.finished())
     metrics = [goal.metric for goal in view.objectives]
     rows = rows[rows[metrics].notna().all(axis=1)]
     if len(metrics) == 1:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from seglab.analysis.study.load import PARAM, StudyObjective, StudyView, as_folder, read_study
 from seglab.analysis.study.summary import (
+    REPEATS,
     StudySummary,
     best_trials,
     pareto_trials,
@@ -20,7 +21,8 @@ from seglab.analysis.study.wording import joined, number, plural
 from seglab.analysis.study.write import drawings
 from seglab.analysis.tables import Cell, Row, markdown_table
 from seglab.analysis.times import format_runtime
-from seglab.runs.study import StudyFolder
+from seglab.core.shell import shell_command
+from seglab.runs.study import StudyFolder, all_there_are
 
 Protocol = Mapping[str, Any]
 _BEST = 5
@@ -69,11 +71,16 @@ def asked_sentences(view: StudyView) -> list[str]:
     )
     tools = [_tool(view.asked.get("sampler")), _tool(view.asked.get("pruner"))]
     means = ", ".join([*(tool for tool in tools if tool), f"seed {view.asked.get('seed')}"])
-    budget = "" if view.budget is None else f", within {view.budget} trials"
+    asked = view.asked.get("n_trials")
+    budget = "" if asked is None else f", within {asked} trials"
     sentences = [f"To find: {goals}{budget} ({means})."]
     words = view.asked.get("words") or []
     if words:
-        sentences.append(f"Asked for with `seglab train -m {' '.join(map(str, words))}`.")
+        typed = shell_command("seglab", "train", "-m", *words)
+        # A fence of two, as a word may hold the sign.
+        sentences.append(
+            f"Asked for with `` {typed} ``." if "`" in typed else f"Asked for with `{typed}`."
+        )
     if view.warm:
         sentences.append(
             f"The sampler was told of {view.warm} trials of other studies; they count nowhere below."
@@ -91,6 +98,15 @@ def happened_sentences(view: StudyView, summary: StudySummary) -> list[str]:
     counted = ", ".join(f"{count} {state}" for state, count in summary.counts.items()) or "none yet"
     of = "" if summary.budget is None else f" of {summary.budget}"
     said = [f"{summary.ended}{of} trials ended: {counted}."]
+    if view.budget is not None and view.budget < view.asked["n_trials"]:
+        searched = view.asked.get("space") or ()
+        said.append(f"{all_there_are(view.budget, view.asked['n_trials'], searched)}.")
+    repeats = view.trials["repeat_of"].notna().sum()
+    if repeats:
+        said.append(
+            f"{plural(int(repeats), 'trial')} repeat a setting with another seed; scores below are means "
+            "by setting."
+        )
     if summary.workers:
         work, wall = (format_runtime(hours * 3600) for hours in (summary.compute_h, summary.wall_h))
         line = f"{plural(summary.workers, 'worker')} did {work} of work in {wall}"
@@ -137,12 +153,17 @@ def result_sentences(
     goal = view.objectives[0]
     considered = (protocol or {}).get("trials_considered") or summary.ended
     said = [
-        f"Trial {summary.best} is the best: {goal.metric} {summary.best_value:.4f}. It was chosen as the "
-        f"best of {plural(considered, 'trial')} by this very score, which is therefore optimistic.",
+        f"Trial {summary.best} is the best: {goal.metric} {summary.best_value:.4f}{_mean_of(summary)}. "
+        f"It was chosen as the best of {plural(considered, 'trial')} by this very score, which is "
+        "therefore optimistic.",
         f"It was trial number {summary.best_after} to start and was there "
         f"{format_runtime(summary.best_at_h * 3600)} after the first start.",
     ]
     return [*said, *protocol_sentences(protocol, goal)]
+
+
+def _mean_of(summary: StudySummary) -> str:
+    return f", the mean of {summary.best_of} seeds" if summary.best_of > 1 else ""
 
 
 def protocol_sentences(protocol: Protocol | None, goal: StudyObjective) -> list[str]:
@@ -189,7 +210,9 @@ def _test(protocol: Protocol) -> Iterator[str]:
         yield "The test split was not touched."
         return
     if "mean" in test:
-        scores = f"{protocol.get('test_metric', 'test')} {test['mean']:.4f}{_interval(test, 'low', 'high')}"
+        # Undefined where no pixel of test has a class; a file holds null then.
+        mean = f"{test['mean']:.4f}" if _is_number(test["mean"]) else "undefined"
+        scores = f"{protocol.get('test_metric', 'test')} {mean}{_interval(test, 'low', 'high')}"
     else:
         scores = ", ".join(
             f"{name} {value:.4f}" for name, value in test.items() if _is_number(value)
@@ -227,6 +250,8 @@ def trial_rows(trials: pd.DataFrame, view: StudyView, all_states: bool = False) 
             scale.label: param_text(trial.get(f"{PARAM}{name}"))
             for name, scale in view.scales.items()
         }
+        if trial.get(REPEATS, 1) > 1:
+            row["mean of"] = int(trial[REPEATS])
         row["time"] = format_runtime(float(trial["duration_s"]))
         rows.append(row)
     return rows

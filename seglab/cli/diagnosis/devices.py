@@ -12,7 +12,6 @@ _CGROUP = Path("/sys/fs/cgroup")
 _SHM = Path("/dev/shm")  # noqa: S108 - looked at, not written to
 _LITTLE_SHM = 64 * 2**20
 _LITTLE_MEMORY = 4 * 2**30
-_BF16_FLAGS = ("avx512_bf16", "amx_bf16")
 
 
 def check_devices() -> Iterator[Finding]:
@@ -71,21 +70,15 @@ def _check_shared_memory() -> Finding:
 
 
 def _check_cpu_bf16() -> Finding:
-    import torch
+    from seglab.engine.plan import cpu_bf16
 
-    flags = _cpu_flags()
-    fast = [flag for flag in _BF16_FLAGS if flag in flags]
-    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)()
-    if fast and supported:
-        return Finding(_AREA, "cpu bf16", "ok", f"fast ({', '.join(fast)})")
-    how = "works, but slower than fp32" if supported else "not supported by this build of torch"
-    return Finding(_AREA, "cpu bf16", "ok", f"{how}; fp32 is used")
-
-
-def _cpu_flags() -> frozenset[str]:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    return frozenset(next((line for line in lines if line.startswith("flags")), "").split())
+    said = {
+        "fast": "fast",
+        "slow": "emulated, slower than fp32; fp32 is used",
+        "cpu lacks it": "not supported by this CPU; fp32 is used",
+        "torch lacks it": "not supported by this build of torch; fp32 is used",
+    }
+    return Finding(_AREA, "cpu bf16", "ok", said[cpu_bf16()])
 
 
 def _check_cuda() -> Iterator[Finding]:

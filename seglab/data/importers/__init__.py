@@ -18,16 +18,17 @@ from typing import Any
 
 from filelock import FileLock
 
-from seglab.core.errors import ConfigError, DataNotFoundError, list_problems, nearest
+from seglab.core.errors import ConfigError, DataNotFoundError, nearest
 from seglab.core.files import hash_json
-from seglab.data.build import ImportedFiles, build_manifest
+from seglab.data.build import ImportedFiles, SampleFiles, build_manifest
+from seglab.data.freshness import FileHashes, require_files, with_mask_hashes
 from seglab.data.importers.inference import require_published_form
-from seglab.data.manifest import MANIFEST_NAME, Manifest
+from seglab.data.importers.renewal import is_current, read_former, tell_changes
+from seglab.data.manifest import Manifest
 
 log = logging.getLogger(__name__)
 
 Importer = Callable[..., ImportedFiles]
-_ALL_LISTED = 1000
 
 
 class _Importers(Mapping[str, Importer]):
@@ -78,6 +79,7 @@ def import_dataset(
     name: str,
     options: Mapping[str, Any] | None = None,
     on_error: str = "raise",
+    hashes: FileHashes | None = None,
 ) -> Manifest:
     """Import a data set and write its manifest into `out`.
 
@@ -88,6 +90,7 @@ def import_dataset(
         name: Name of the data set.
         options: The importer's own keyword options.
         on_error: `"raise"` or `"quarantine"`, see `build_manifest`.
+        hashes: Learns those of the files, so that they need not be read again to be checked.
 
     Raises:
         ConfigError: Unknown importer or options, or options of the wrong type; all are listed.
@@ -109,9 +112,20 @@ def import_dataset(
     provenance = {
         "importer": importer, "options": complete, "mask_values": imported.mask_values,
     }  # fmt: skip
+    # Taken before the files are read: what changes meanwhile is read again the next time.
+    statuses = {} if hashes is None else hashes.statuses(_file_names(imported.samples, root))
     manifest = build_manifest(imported, root, name, provenance, on_error=on_error)
     manifest.write(out)
+    if hashes is not None:
+        for file, digest in (("image", "sha256"), ("mask", "mask_sha256")):
+            read = zip(manifest.table[file], manifest.table[digest], strict=True)
+            hashes.learn(statuses, {name: value for name, value in read if name is not None})
     return manifest
+
+
+def _file_names(samples: Sequence[SampleFiles], root: Path) -> list[str]:
+    files = [file for one in samples for file in (one.image, one.mask) if file is not None]
+    return [Path(os.path.relpath(root / file, root)).as_posix() for file in files]
 
 
 def open_dataset(
@@ -126,23 +140,22 @@ def open_dataset(
     """Return the manifest of a configured data set, importing it on first use.
 
     An explicit `manifest` wins over importer and options; `root` then only counts if the manifest's
-    own root is not there. Otherwise the manifest lives under `data_dir/manifests`, in a folder
-    named after the data set and a hash of root, importer and options: it is imported once, under a
-    lock, and reused. Files added to the root later go unnoticed; to import again, delete it.
+    own root is not there. Its files must be those it stands for.
+
+    Otherwise the manifest lives under `data_dir/manifests`, in a folder named after the data set
+    and a hash of root, importer and options. It is written on first use, under a lock, and as long
+    as nothing changed a later use costs a `stat` a file. Where files came, went or changed, the
+    data is imported again, what changed is said in one line, and the former version stays beside.
 
     Raises:
         ConfigError: Unknown importer or options, or no root where one is needed.
         DataNotFoundError: The manifest, the root, or files the manifest lists are not there.
-        DataError: The data is faulty.
+        DataError: The data is faulty, or not what the explicit manifest stands for.
     """
-    if manifest is not None:
-        opened = Manifest.read(manifest.expanduser())
-        if root is not None and not opened.root.is_dir():
-            opened = Manifest.read(manifest.expanduser(), root=root.expanduser())
-        _check_files(opened)
-        return opened
-    complete = resolve_options(importer, options)
     data_dir = data_dir.expanduser().absolute()
+    if manifest is not None:
+        return _open_explicit(manifest.expanduser(), root, data_dir)
+    complete = resolve_options(importer, options)
     if root is None and importer not in _GENERATORS:
         raise ConfigError(f"data set {name!r}: importer {importer!r} needs data.root, the raw data")
     place = root or data_dir / f"{importer}-{hash_json(complete)[:8]}"
@@ -152,11 +165,31 @@ def open_dataset(
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Two processes that start at once must not both import; the second one waits and reads.
     with FileLock(folder.with_name(f".{folder.name}.lock")):
-        if not (folder / MANIFEST_NAME).is_file():
-            return import_dataset(importer, place, folder, name, complete)
-        opened = Manifest.read(folder)
-    _check_files(opened)
-    return opened
+        hashes = _hashes(place, data_dir)
+        former = read_former(folder)
+        if former is not None:
+            if importer not in _GENERATORS:
+                _require_root(former)
+            if is_current(former, hashes):
+                return former
+        renewed = import_dataset(importer, place, folder, name, complete, hashes=hashes)
+    tell_changes(former, renewed, folder)
+    return renewed
+
+
+def _open_explicit(file: Path, root: Path | None, data_dir: Path) -> Manifest:
+    opened = Manifest.read(file)
+    if root is not None and not opened.root.is_dir():
+        opened = Manifest.read(file, root=root.expanduser())
+    _require_root(opened)
+    hashes = _hashes(opened.root, data_dir)
+    require_files(opened, hashes, file)
+    return with_mask_hashes(opened, hashes, file)
+
+
+def _hashes(root: Path, data_dir: Path) -> FileHashes:
+    """Return what is known of the files below a root, whatever they were imported as."""
+    return FileHashes(root, data_dir / "manifests" / f".files-{hash_json(str(root))}.json")
 
 
 def _tidy(root: Path) -> Path:
@@ -164,24 +197,11 @@ def _tidy(root: Path) -> Path:
     return Path(os.path.normpath(root.expanduser().absolute()))
 
 
-def _check_files(manifest: Manifest) -> None:
-    """Raise with the names of all kept files that are gone since the manifest was written."""
+def _require_root(manifest: Manifest) -> None:
     if not manifest.root.is_dir():
         raise DataNotFoundError(
             f"data set {manifest.name!r}: its root {manifest.root} is not there; set data.root to "
             "where the data is now"
-        )
-    kept = manifest.table[manifest.table["keep"]]
-    files = [*kept["image"], *(mask for mask in kept["mask"] if mask is not None)]
-    missing = [file for file in files if not (manifest.root / file).is_file()]
-    if missing:
-        raise DataNotFoundError(
-            list_problems(
-                f"data set {manifest.name!r}: {len(missing)} of {len(files)} files of its manifest "
-                f"are missing under {manifest.root}; restore them or import the data again",
-                missing,
-                _ALL_LISTED,
-            )
         )
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
 from seglab.data.build import ImportedFiles, SampleFiles
-from seglab.data.importers.layout import find_base, list_images, read_lines
+from seglab.data.importers.layout import find_base
+from seglab.data.importers.listing import Listing
 
 _NUM_CLASSES = 150
 _IGNORED = 255
@@ -57,29 +58,31 @@ def import_ade20k(root: Path, *, scene_tags: bool = True) -> ImportedFiles:
     needed = ["images/training", "annotations/training"]
     base = find_base(root, needed, (".", "ADEChallengeData2016"))
     notes: list[str] = []
-    scenes = _read_scenes(base / _SCENES) if scene_tags and (base / _SCENES).is_file() else {}
+    listing = Listing(root, base)
+    scenes = _read_scenes(listing.lines(_SCENES)) if scene_tags and listing.has(_SCENES) else {}
     samples: list[SampleFiles] = []
     for folder, split in (("training", "train"), ("validation", "val")):
-        images = list_images(base / "images" / folder)
+        images = listing.images(f"images/{folder}")
         if not images:
             notes.append(f"no images in images/{folder}: the {split} split is empty")
         for image in images:
             mask = base / "annotations" / folder / f"{image.stem}.png"
             tags = (scenes[image.stem],) if image.stem in scenes else ()
             samples.append(SampleFiles(image.stem, image, mask, split, image.stem, tags=tags))
-    if (base / _INFO).is_file():
-        names = _read_names(base / _INFO)
+    if listing.has(_INFO):
+        names = _read_names(base / _INFO, listing.lines(_INFO))
     else:
         names = CLASS_NAMES
         notes.append(f"no {_INFO}: built-in class names are used")
     raw_ids = {0: _IGNORED} | {index + 1: index for index in range(_NUM_CLASSES)}
-    return ImportedFiles(samples, LabelSpace(names, (), raw_ids, _IGNORED), "index", notes)
+    labels = LabelSpace(names, (), raw_ids, _IGNORED)
+    return ImportedFiles(samples, labels, "index", notes + listing.notes(), listing.sources)
 
 
-def _read_names(path: Path) -> tuple[str, ...]:
+def _read_names(path: Path, lines: list[str]) -> tuple[str, ...]:
     """Return the first word for each class, or all its words where the first one is taken."""
     names: dict[str, None] = {}
-    for line in read_lines(path)[1:]:
+    for line in lines[1:]:
         words = line.split("\t")[-1].strip()
         first = words.split(",")[0].strip()
         names.setdefault(first if first not in names else words)
@@ -88,6 +91,6 @@ def _read_names(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _read_scenes(path: Path) -> dict[str, str]:
-    pairs = (line.split() for line in read_lines(path))
+def _read_scenes(lines: list[str]) -> dict[str, str]:
+    pairs = (line.split() for line in lines)
     return {pair[0]: pair[1] for pair in pairs if len(pair) >= 2}

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from seglab.core.labels import LabelSpace
 from seglab.data.build import ImportedFiles, SampleFiles
-from seglab.data.importers.layout import find_base, locate, read_pairs
+from seglab.data.importers.layout import find_base, locate
+from seglab.data.importers.listing import Listing
 
 VOID = 11
 CLASS_NAMES = (
@@ -39,17 +40,18 @@ def import_camvid(root: Path, *, group_by_drive: bool = True) -> ImportedFiles:
         DataNotFoundError: There is no `train.txt`.
     """
     base = find_base(root, ["train.txt"], (".", "CamVid"))
+    listing = Listing(root, base)
     samples: list[SampleFiles] = []
     notes: list[str] = []
     for split in ("train", "val", "test"):
-        listing = base / f"{split}.txt"
-        if not listing.is_file():
+        if not listing.has(f"{split}.txt"):
             notes.append(f"no {split}.txt: the {split} split is empty")
             continue
-        for image, mask in read_pairs(listing):
+        for image, mask in listing.pairs(f"{split}.txt"):
             path = base / locate(base, image)
             mask_path = locate(base, mask or f"{split}annot/{path.name}")
             drive = path.stem.split("_")[0] if group_by_drive else path.stem
             samples.append(SampleFiles(path.stem, path, base / mask_path, split, drive))
     raw_ids = {index: index for index in range(len(CLASS_NAMES))} | {VOID: 255}
-    return ImportedFiles(samples, LabelSpace(CLASS_NAMES, PALETTE, raw_ids), "index", notes)
+    labels = LabelSpace(CLASS_NAMES, PALETTE, raw_ids)
+    return ImportedFiles(samples, labels, "index", notes, listing.sources)

@@ -12,6 +12,7 @@ from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.importers.layout import find_base
+from seglab.data.importers.listing import Listing
 
 _IMAGE_ENDING = "_leftImg8bit.png"
 _MASK_ENDING = "_gtFine_labelIds.png"
@@ -64,18 +65,20 @@ def import_cityscapes(root: Path, *, test: bool = True) -> ImportedFiles:
         DataError: An image's name is not of the Cityscapes form.
     """
     base = find_base(root, ["leftImg8bit", "gtFine"], (".", "cityscapes"))
+    listing = Listing(root, base)
     samples: list[SampleFiles] = []
     notes: list[str] = []
     for folder, split in (("train", "train"), ("val", "val"), ("test", "unlabeled")):
         if folder == "test" and not test:
             continue
-        images = sorted((base / "leftImg8bit" / folder).glob(f"*/*{_IMAGE_ENDING}"))
+        images = listing.images(f"leftImg8bit/{folder}/*/*{_IMAGE_ENDING}")
         if not images:
             notes.append(f"no images in leftImg8bit/{folder}")
         samples += [_sample(base, image, folder, split) for image in images]
     if any(sample.split == "unlabeled" for sample in samples):
         notes.append("test images are unlabeled: their public masks are dummies")
-    return ImportedFiles(samples, cityscapes_labels(), "index", notes)
+    notes += listing.notes()
+    return ImportedFiles(samples, cityscapes_labels(), "index", notes, listing.sources)
 
 
 def _sample(base: Path, image: Path, folder: str, split: str) -> SampleFiles:

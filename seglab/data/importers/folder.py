@@ -7,6 +7,7 @@ groups whole. What cannot be known is inferred from the masks and said in the no
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import string
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -18,19 +19,12 @@ from seglab.core.errors import ConfigError, DataError, DataNotFoundError, list_p
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.importers.inference import label_space
 from seglab.data.importers.label_options import LabelOptions
-from seglab.data.importers.layout import (
-    check_choice,
-    find_base,
-    is_image,
-    list_images,
-    locate,
-    read_pairs,
-)
+from seglab.data.importers.layout import check_choice, find_base, locate
+from seglab.data.importers.listing import Listing, is_pattern
 from seglab.data.importers.splitting import group_by_pattern, split_groups
 from seglab.data.manifest import MASK_ENCODINGS, SPLITS
 
 _SPLIT_RULES = ("auto", "lists", "folders", "fractions")
-_WILDCARDS = frozenset("*?[")
 _FOLDER_SPLITS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test", "unlabeled": "unlabeled", "unlabelled": "unlabeled",
@@ -108,18 +102,19 @@ def import_folder(  # noqa: PLR0913  each one is an option of the configuration
     label_options = LabelOptions.parse(
         class_names, palette, raw_ids, mask_encoding, binary, ignore_index, ignore_colour
     )
-    root = find_base(root, [] if _is_pattern(images) else [images])
+    root = find_base(root, [] if is_pattern(images) else [images])
+    listing = Listing(root)
     notes: list[str] = []
-    entries = _find_images(root, images)
-    rule = _choose_rule(root, entries, split, lists)
+    entries = _find_images(listing, images)
+    rule = _choose_rule(listing, entries, split, lists)
     if split == "auto":
         notes.append(f"splits taken from {rule}")
     if rule == "lists":
-        entries = _apply_lists(root, entries, lists, notes)
+        entries = _apply_lists(listing, entries, lists, notes)
     elif rule == "folders":
         entries = [dataclasses.replace(e, split=_folder_split(root, e)) for e in entries]
     if masks is not None:
-        entries = _pair_masks(root, entries, masks, notes)
+        entries = _pair_masks(listing, entries, masks, notes)
     else:
         entries = [dataclasses.replace(entry, mask=None) for entry in entries]
     keys = [entry.key for entry in entries]
@@ -132,27 +127,22 @@ def import_folder(  # noqa: PLR0913  each one is an option of the configuration
     ]
     mask_files = [sample.mask for sample in samples if sample.mask is not None]
     labels, mask_values, inferred = label_space(mask_files, label_options)
-    return ImportedFiles(samples, labels, mask_encoding, notes + inferred, mask_values)
+    notes += listing.notes() + inferred
+    return ImportedFiles(samples, labels, mask_encoding, notes, listing.sources, mask_values)
 
 
-def _is_pattern(text: str) -> bool:
-    return bool(_WILDCARDS & set(text))
-
-
-def _find_images(root: Path, images: str) -> list[_Entry]:
-    if _is_pattern(images):
-        parts = Path(images).parts
-        fixed = next(index for index, part in enumerate(parts) if _is_pattern(part))
-        anchor = root.joinpath(*parts[:fixed])
-        found: set[Path] = set()
-        for match in root.glob(images):
-            found.update(list_images(match) if match.is_dir() else [match] * is_image(match))
-    else:
-        anchor = root / images
-        found = set(list_images(anchor))
+def _find_images(listing: Listing, images: str) -> list[_Entry]:
+    found = listing.images(images)
+    anchor = listing.root / images
+    if not anchor.exists():
+        fixed = itertools.takewhile(lambda part: not is_pattern(part), Path(images).parts)
+        anchor = listing.root.joinpath(*fixed)
     if not found:
-        raise DataNotFoundError(f"no image files in {root / images}; check the option 'images'")
-    return [_Entry(_key(path, anchor), path) for path in sorted(found)]
+        skipped = "".join(f"; {note}" for note in listing.notes())
+        raise DataNotFoundError(
+            f"no image files in {listing.root / images}{skipped}; check the option 'images'"
+        )
+    return [_Entry(_key(path, anchor), path) for path in found]
 
 
 def _key(path: Path, anchor: Path) -> str:
@@ -164,12 +154,14 @@ def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _choose_rule(root: Path, entries: Sequence[_Entry], rule: str, lists: str) -> str:
+def _choose_rule(listing: Listing, entries: Sequence[_Entry], rule: str, lists: str) -> str:
     if rule != "auto":
         return rule
-    if any((root / lists.format(split=split)).is_file() for split in SPLITS):
+    # All are asked for, so that any is noticed when it comes.
+    there = [listing.has(lists.format(split=split)) for split in SPLITS]
+    if any(there):
         return "lists"
-    in_folders = all(len(_split_folders(root, entry)) == 1 for entry in entries)
+    in_folders = all(len(_split_folders(listing.root, entry)) == 1 for entry in entries)
     return "folders" if in_folders else "fractions"
 
 
@@ -189,10 +181,11 @@ def _folder_split(root: Path, entry: _Entry) -> str:
 
 
 def _apply_lists(
-    root: Path, entries: Sequence[_Entry], lists: str, notes: list[str]
+    listing: Listing, entries: Sequence[_Entry], lists: str, notes: list[str]
 ) -> list[_Entry]:
-    files = {split: root / lists.format(split=split) for split in SPLITS}
-    files = {split: file for split, file in files.items() if file.is_file()}
+    root = listing.root
+    files = {split: lists.format(split=split) for split in SPLITS}
+    files = {split: file for split, file in files.items() if listing.has(file)}
     if not files:
         raise DataNotFoundError(
             f"no list files {lists.format(split='train')} (or val, test, unlabeled) in {root}"
@@ -201,15 +194,15 @@ def _apply_lists(
     chosen: list[_Entry] = []
     problems = []
     for split, file in files.items():
-        for listed, mask in read_pairs(file):
+        for listed, mask in listing.pairs(file):
             matches = by_name.get(_composed(listed.removeprefix("/")), [])
             if not matches and mask is not None:
                 image = root / locate(root, listed)
-                matches = by_name.get(image.relative_to(root).as_posix(), [])
+                matches = by_name.get(_composed(image.relative_to(root).as_posix()), [])
                 matches = matches or [_Entry(_key(image, root), image)]
             if len(matches) != 1:
                 what = "no image" if not matches else f"{len(matches)} images"
-                problems.append(f"{file.name}: {listed!r} matches {what}")
+                problems.append(f"{Path(file).name}: {listed!r} matches {what}")
                 continue
             mask_file = None if mask is None else root / locate(root, mask)
             chosen.append(dataclasses.replace(matches[0], mask=mask_file, split=split))
@@ -236,20 +229,25 @@ def _names(root: Path, entries: Sequence[_Entry]) -> dict[str, list[_Entry]]:
 
 
 def _pair_masks(
-    root: Path, entries: Sequence[_Entry], masks: str, notes: list[str]
+    listing: Listing, entries: Sequence[_Entry], masks: str, notes: list[str]
 ) -> list[_Entry]:
     """Set the mask each image should have; whether it exists is seen later, for all at once."""
+    root = listing.root
     if "{" in masks:
         _check_fields(masks)
-        return [
+        filled = [
             entry if entry.mask else dataclasses.replace(entry, mask=_fill(root, entry, masks))
             for entry in entries
         ]
+        # Masks that come later are to be noticed.
+        for folder in {e.mask.parent for e in filled if e.mask and not e.mask.is_file()}:
+            listing.watch(folder)
+        return filled
     if all(entry.mask for entry in entries):
         return list(entries)
     folder = find_base(root, [masks]) / masks
     by_key: dict[str, list[Path]] = {}
-    for path in list_images(folder):
+    for path in listing.images(masks):
         for key in {_key(path, folder), _composed(path.stem)}:
             by_key.setdefault(key, []).append(path)
     paired: list[_Entry] = []

@@ -1,4 +1,4 @@
-"""What importers share: finding folders, images and lists on disk, and naming what is missing."""
+"""What importers share: finding folders and lists on disk, and naming what is missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from seglab.core.errors import (
     list_problems,
     nearest,
 )
-from seglab.data.images import IMAGE_SUFFIXES
 
 
 def find_base(root: Path, needed: Sequence[str], candidates: Iterable[str] = (".",)) -> Path:
@@ -35,19 +34,6 @@ def find_base(root: Path, needed: Sequence[str], candidates: Iterable[str] = (".
     more = f" and {len(entries) - 10} more" if len(entries) > 10 else ""
     there = ", ".join(entries[:10]) or "nothing"
     raise DataNotFoundError(f"{expected}; {root} holds {there}{more}. Check the root")
-
-
-def list_images(folder: Path, recursive: bool = True) -> list[Path]:
-    """Return the image files of a folder, sorted by path; hidden files are left out."""
-    found = folder.rglob("*") if recursive else folder.glob("*")
-    return sorted(path for path in found if is_image(path))
-
-
-def is_image(path: Path) -> bool:
-    """Return whether the path is a file with an image's suffix and not hidden."""
-    return (
-        path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
 
 
 def read_lines(path: Path) -> list[str]:

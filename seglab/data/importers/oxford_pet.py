@@ -11,7 +11,8 @@ from pathlib import Path
 from seglab.core.labels import LabelSpace
 from seglab.core.seeding import generator
 from seglab.data.build import ImportedFiles, SampleFiles
-from seglab.data.importers.layout import check_choice, find_base, read_lines
+from seglab.data.importers.layout import check_choice, find_base
+from seglab.data.importers.listing import Listing
 
 _PET, _BACKGROUND, _BORDER = 1, 2, 3
 _IGNORED = 255
@@ -63,12 +64,14 @@ def import_oxford_pet(
 
         OxfordIIITPet(root, target_types="segmentation", download=True)
     base = find_base(root, ["images", "annotations/trimaps"], (".", _FOLDER))
-    annotations = base / "annotations"
+    listing = Listing(root, base / "annotations")
     notes: list[str] = []
-    if (annotations / "trainval.txt").is_file() and (annotations / "test.txt").is_file():
-        pool, test = read_lines(annotations / "trainval.txt"), read_lines(annotations / "test.txt")
+    # Both are asked for, so that either is noticed when it comes.
+    official = [listing.has("trainval.txt"), listing.has("test.txt")]
+    if all(official):
+        pool, test = listing.lines("trainval.txt"), listing.lines("test.txt")
     else:
-        pool, test = read_lines(annotations / "list.txt"), []
+        pool, test = listing.lines("list.txt"), []
         notes.append("no trainval.txt and test.txt: all of list.txt is split, test is empty")
     chosen = _validation(pool, val_fraction, seed)
     samples = [_sample(base, line, "val" if line in chosen else "train") for line in pool]
@@ -76,7 +79,7 @@ def import_oxford_pet(
     notes.append(
         f"{len(chosen)} of {len(pool)} images outside test drawn as validation, seed {seed}"
     )
-    return ImportedFiles(samples, pet_labels(target), "index", notes)
+    return ImportedFiles(samples, pet_labels(target), "index", notes, listing.sources)
 
 
 def _validation(lines: list[str], fraction: float, seed: int) -> set[str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from seglab.core.labels import LabelSpace
 from seglab.data.build import ImportedFiles, SampleFiles
-from seglab.data.importers.layout import find_base, read_lines
+from seglab.data.importers.layout import find_base
+from seglab.data.importers.listing import Listing
 
 CLASS_NAMES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
@@ -57,15 +58,16 @@ def import_voc(
     train_file = f"ImageSets/Segmentation/{train_list}.txt"
     places = (f"VOCdevkit/VOC{year}", f"VOC{year}", ".")
     base = find_base(root, ["JPEGImages", mask_folder, train_file], places)
+    listing = Listing(root, base)
     samples: list[SampleFiles] = []
     notes: list[str] = []
-    for split, listing in (("train", train_list), ("val", "val"), ("test", "test")):
-        file = base / "ImageSets" / "Segmentation" / f"{listing}.txt"
-        if not file.is_file():
-            notes.append(f"no {file.name}: the {split} split is empty")
+    for split, name_of_list in (("train", train_list), ("val", "val"), ("test", "test")):
+        file = f"ImageSets/Segmentation/{name_of_list}.txt"
+        if not listing.has(file):
+            notes.append(f"no {name_of_list}.txt: the {split} split is empty")
             continue
         hidden = 0
-        for line in read_lines(file):
+        for line in listing.lines(file):
             name = Path(line.split()[0]).stem
             mask: Path | None = base / mask_folder / f"{name}.png"
             place = split
@@ -75,6 +77,7 @@ def import_voc(
             samples.append(SampleFiles(name, image, mask, place, name))
         if hidden:
             notes.append(f"{hidden} test images have no mask and are unlabeled")
+            listing.watch(base / mask_folder)
     raw_ids = {index: index for index in range(len(CLASS_NAMES))} | {_BORDER: 255}
     labels = LabelSpace(CLASS_NAMES, voc_palette(len(CLASS_NAMES)), raw_ids)
-    return ImportedFiles(samples, labels, "index", notes)
+    return ImportedFiles(samples, labels, "index", notes, listing.sources)

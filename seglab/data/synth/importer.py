@@ -19,6 +19,7 @@ from filelock import FileLock
 from seglab.core.errors import DataError, list_problems
 from seglab.core.files import write_json
 from seglab.data.build import ImportedFiles, SampleFiles
+from seglab.data.importers.listing import Listing
 from seglab.data.synth.classes import LABELS
 from seglab.data.synth.faults import (
     plant_corrupt_files,
@@ -261,4 +262,6 @@ def _listed(root: Path) -> ImportedFiles:
         )
         for one in content["samples"]
     ]
-    return ImportedFiles(samples, LABELS, "index", list(content["notes"]))
+    listing = Listing(root)
+    listing.has(RECORD_NAME)
+    return ImportedFiles(samples, LABELS, "index", list(content["notes"]), listing.sources)

@@ -8,13 +8,14 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from seglab.config.grammar import literal_word
 from seglab.config.locate import conf_dir
 
 DRILL = Path(__file__).with_name("drill.py")
 
 
 def command(folder: Path, *words: str) -> list[str]:
-    return [sys.executable, str(DRILL), "-m", f"log={folder / 'log'}", *words]
+    return [sys.executable, str(DRILL), "-m", literal_word("log", folder / "log"), *words]
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -1,0 +1,143 @@
+"""The weights a training starts from: those of a run, or of a file.
+
+What is loaded is told tensor by tensor, because the silent alternative is a training from noise.
+Class scores are never taken over where they would mean other classes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from torch import Tensor
+
+from seglab.core.errors import ConfigError, RunNotFoundError
+from seglab.data.manifest import Manifest
+from seglab.engine.checkpoint import BEST, read_checkpoint
+from seglab.models import Segmenter
+from seglab.models.encoder_weights import LoadReport, copy_weights, read_state_dict
+from seglab.runs import RunRecord
+
+log = logging.getLogger(__name__)
+
+INIT_FROM = "init_from"
+KEY = f"model.{INIT_FROM}"
+# Keys of `model` that name files to start from.
+SOURCES = ("encoder_weights", INIT_FROM)
+_MODEL = "model."
+# Two networks share names of layers by chance; one of the same kind fits nearly all.
+_MIN_SHARE = 0.5
+
+
+def forget_sources(cfg: DictConfig) -> None:
+    """Change a configuration, in place, so that a model is built without the files it started from.
+
+    For a model whose weights come from a checkpoint: the files may be gone.
+    """
+    for key in SOURCES:
+        if key in cfg.model:
+            cfg.model[key] = None
+
+
+def initialise(model: Segmenter, source: str, manifest: Manifest) -> LoadReport:
+    """Fill a model, in place, with the weights of a run or file, as far as they fit.
+
+    The head is left as it is where the run had other classes, in number, name or order.
+
+    Args:
+        model: The model to fill.
+        source: Folder of a run (its best checkpoint), a checkpoint `.ckpt`, or a file of weights.
+        manifest: The data to be trained on; a warning tells which of its val and test images the
+            run was trained on.
+
+    Raises:
+        ConfigError: The source cannot be read, or fits less than half of the model.
+        RunNotFoundError: The run has no such checkpoint.
+    """
+    path = Path(source).expanduser()
+    run_dir, weights = _find(path)
+    state = _read(weights)
+    kept: dict[str, str] = {}
+    if run_dir is not None:
+        trained = Manifest.read(run_dir / "manifest")
+        if trained.labels.class_names != manifest.labels.class_names:
+            head = {f"head.{name}" for name in model.head.state_dict()}
+            kept = dict.fromkeys(head & state.keys(), "the run had other classes")
+        _warn_of_seen_images(run_dir, trained, manifest)
+    fitting = {name: value for name, value in state.items() if name not in kept}
+    report = copy_weights(model, fitting, str(path))
+    total = len(report.loaded) + len(report.missing) + len(report.mismatched)
+    if len(report.loaded) < _MIN_SHARE * total:
+        raise ConfigError(
+            f"{KEY}: these are not the weights of such a model ({model.arch}); {report.summary()}"
+        )
+    _tell(report, kept)
+    return report
+
+
+def as_record(report: LoadReport) -> dict[str, Any]:
+    """Return every name in a report, as plain content for the record."""
+    return {key: value if isinstance(value, str) else list(value)
+            for key, value in asdict(report).items()}  # fmt: skip
+
+
+def _find(path: Path) -> tuple[Path | None, Path]:
+    """Return the run a source belongs to, if any, and its file of weights."""
+    if path.is_file():
+        run_dir = path.resolve().parent.parent
+        return (run_dir if (run_dir / "manifest").is_dir() else None), path
+    if not path.is_dir():
+        raise ConfigError(
+            f"{KEY}: expected the folder of a run or a file of weights, got '{path}', "
+            "which is not there"
+        )
+    record = RunRecord.open(path)
+    kind = record.read()["kind"]
+    if kind not in ("train", "fold", "trial"):
+        raise ConfigError(
+            f"{KEY}: {path} holds no trained model (it is '{kind}'); give a training, or one fold"
+        )
+    return record.run_dir, record.checkpoints_dir / BEST
+
+
+def _read(weights: Path) -> Mapping[str, Tensor]:
+    if weights.suffix != ".ckpt":
+        return read_state_dict(weights, KEY)
+    if not weights.is_file():
+        raise RunNotFoundError(
+            f"{KEY}: no {weights.name} at {weights.parent}; the run was stopped before its first "
+            "validation. Give one of its checkpoints, or another run"
+        )
+    state = read_checkpoint(weights).get("state_dict")
+    own = {
+        name.removeprefix(_MODEL): value
+        for name, value in (state or {}).items()
+        if name.startswith(_MODEL)
+    }
+    if not own:
+        raise ConfigError(f"{KEY}: '{weights}' holds no model of seglab")
+    return own
+
+
+def _warn_of_seen_images(run_dir: Path, trained: Manifest, manifest: Manifest) -> None:
+    seen = set(trained.split("train")["sha256"].dropna())
+    for split in ("val", "test"):
+        images = set(manifest.split(split)["sha256"].dropna())
+        if images & seen:
+            log.warning(
+                "%s: %s was trained on %d of the %d images of split '%s'; scores on them will be "
+                "better than on new images", KEY, run_dir.name, len(images & seen), len(images), split,
+            )  # fmt: skip
+
+
+def _tell(report: LoadReport, kept: Mapping[str, str]) -> None:
+    log.info("%s: %s", KEY, report.summary())
+    for name in report.missing:
+        why = kept.get(name, "not in the file")
+        log.info("%s: %s starts at random: %s", KEY, name, why)
+    for text in report.mismatched:
+        log.info("%s: starts at random: %s", KEY, text)
