@@ -12,7 +12,7 @@ import numpy as np
 
 from seglab.analysis.run_scores import NAN, RunScores
 from seglab.core.errors import RunNotFoundError
-from seglab.metrics.bootstrap import ImageCounts
+from seglab.metrics.pooled import ImageCounts
 from seglab.runs import RunRecord, find_runs
 from seglab.runs.locate import RECORD_FILE
 from seglab.runs.process import effective_status

@@ -10,7 +10,17 @@ import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seglab.analysis.style import BLUE, GREEN, MUTED, ORANGE, PINK, bare, new_figure, styled
+from seglab.analysis.style import (
+    BLUE,
+    GREEN,
+    MUTED,
+    ORANGE,
+    PINK,
+    bare,
+    log_scale,
+    new_figure,
+    styled,
+)
 from seglab.core.errors import DataNotFoundError
 from seglab.core.labels import LabelSpace
 
@@ -104,7 +114,7 @@ def data_overview(manifest: str | Path, title: str = "") -> Figure:
         _draw_images(images, frame)
         _draw_classes(pixels, shares, "share", "Share of pixels (log)")
         _draw_classes(shown, shares, "image_share", "Share of images showing it")
-        pixels.set_xscale("log")
+        log_scale(pixels.xaxis)
         shown.set_xlim(0, 1)
         shown.set_yticklabels([])
         _draw_tags(tagged, tags)

@@ -14,15 +14,15 @@ from seglab.analysis.statistics import (
     corrected_t_test,
     difference_interval,
     mean_interval,
+    score_bounds,
     score_interval,
     swap_test,
     welch_test,
     wilcoxon_test,
 )
+from seglab.metrics.jackknife import independent_groups
 from seglab.metrics.names import IOU
 
-# With fewer groups there are too few to swap or to leave out; images then count as independent.
-MIN_GROUPS = 10
 _SWAPS = 9_999
 _MAX_SWAPS = 200_000
 # Random swaps times images: about ten seconds.
@@ -77,7 +77,8 @@ class ImageDesign:
         named = (run.groups(self.sample_ids) for run in runs)
         found = next((groups for groups in named if groups is not None), None)
         self.num_groups = len(self.sample_ids) if found is None else len(set(found))
-        self.groups = found if MIN_GROUPS <= self.num_groups < len(self.sample_ids) else None
+        grouped = self.num_groups < len(self.sample_ids)
+        self.groups = independent_groups(found) if grouped else None
 
     @property
     def ignores_groups(self) -> bool:
@@ -91,11 +92,16 @@ class ImageDesign:
         return score_interval(counts, self.metric.statistic, self.level, self.groups)
 
     def difference(self, candidate: Contender, baseline: Contender) -> Estimate:
-        """Return the difference of the scores of pooled counts, with the p of the swap test."""
+        """Return the difference of the scores of pooled counts, with the p of the swap test.
+
+        NaN with too few images to tell.
+        """
         assert self.metric.statistic is not None  # noqa: S101
         first, second = (one.counts(self.sample_ids) for one in (candidate, baseline))
         statistic, groups = self.metric.statistic, self.groups
         estimate = difference_interval(first, second, statistic, self.level, groups)
+        if math.isnan(estimate.low):
+            return estimate
         p = swap_test(first, second, statistic, _SWAPS, groups=groups)
         alpha = 1.0 - self.level
         wanted = min(_MAX_SWAPS, math.ceil(20 * self.comparisons / alpha))
@@ -143,7 +149,8 @@ class FoldDesign:
 
     def score(self, contender: Contender) -> Estimate:
         """Return the mean over folds."""
-        return corrected_t_test(self._scores(contender)[1], self._ratio(contender), self.level)
+        scores, ratio = self._scores(contender)[1], self._ratio(contender)
+        return score_bounds(corrected_t_test(scores, ratio, self.level))
 
     def difference(self, candidate: Contender, baseline: Contender) -> Estimate:
         """Return the mean difference over the folds that both have."""

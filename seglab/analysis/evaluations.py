@@ -30,11 +30,13 @@ from seglab.analysis.style import (
     SKY,
     YELLOW,
     bare,
+    legend_label,
     new_figure,
     styled,
 )
 from seglab.analysis.tables import format_cell
 from seglab.core.errors import DataError, nearest
+from seglab.core.sample_size import MIN_UNITS
 
 _EVALUATE = "`seglab evaluate run=RUN_DIR` makes an evaluation with it"
 _SLICES = ("slice_kind", "slice", "images", "miou", "miou_low", "miou_high")
@@ -74,7 +76,8 @@ def slices(eval_run: RunLike) -> pd.DataFrame:
 
     Returns:
         Columns slice_kind (`all` comes first), slice, images, pixels, miou with its interval
-        miou_low and miou_high, dice, and `below_all`: how much lower mIoU is than on all images.
+        miou_low and miou_high (NaN with too few images to tell), dice, and `below_all`: how much
+        lower mIoU is than on all images.
 
     Raises:
         RunNotFoundError: The run has no slices.
@@ -82,7 +85,9 @@ def slices(eval_run: RunLike) -> pd.DataFrame:
     frame = run_file(eval_run, "slices.parquet", _SLICES, _EVALUATE)
     whole = frame[frame["slice_kind"] == ALL]
     reference = float(whole["miou"].iloc[0]) if len(whole) else float("nan")
+    ends, few = ["miou_low", "miou_high"], frame["images"] < MIN_UNITS
     frame = frame.assign(below_all=reference - frame["miou"])
+    frame[ends] = frame[ends].mask(few)
     first = (frame["slice_kind"] != ALL).astype(int)
     ordered = frame.assign(first=first).sort_values(["first", "slice_kind", "miou"], kind="stable")
     return ordered.drop(columns="first").reset_index(drop=True)
@@ -109,7 +114,9 @@ def slices_figure(eval_run: RunLike, title: str = "") -> Figure:
         if len(whole):
             axes.axvline(float(whole["miou"].iloc[0]), color=INK, linewidth=0.9, linestyle=":")
         axes.set_yticks(places, [_slice_name(row) for _, row in rows.iterrows()])
-        axes.set_xlabel("mIoU of the slice's pooled counts; line: 95 % interval over its images")
+        axes.set_xlabel(
+            "mIoU of the slice's pooled counts; line: 95 % interval (none: too few images)"
+        )
         axes.set_xlim(left=0.0)
         axes.grid(visible=False, axis="y")
         axes.set_title(title or f"{run_title(eval_run)}: slices", fontweight="bold")
@@ -140,8 +147,9 @@ def corruptions_figure(eval_run: RunLike, title: str = "") -> Figure:
         colours = (ORANGE, BLUE, GREEN, PINK, SKY, YELLOW)
         for number, name in enumerate(worst_first):
             rows = pd.concat([clean, frame[frame["corruption"] == name]]).sort_values("severity")
-            axes.plot(rows["severity"], rows["miou"], marker="o", markersize=3.5, label=str(name),
-                      color=colours[number % 6], linestyle="-" if number < 6 else "--")  # fmt: skip
+            axes.plot(rows["severity"], rows["miou"], marker="o", markersize=3.5,
+                      label=legend_label(str(name)), color=colours[number % 6],
+                      linestyle="-" if number < 6 else "--")  # fmt: skip
         axes.set_xlabel("severity")
         axes.set_ylabel("mIoU")
         axes.set_ylim(bottom=0.0)

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from seglab.analysis.overlays import blend, colour_mask, error_map, fit_image
-from seglab.analysis.style import INK, MUTED, ORANGE, bare, new_figure, styled
+from seglab.analysis.style import INK, MUTED, ORANGE, bare, legend_label, new_figure, styled
 from seglab.core.errors import ShapeError
+from seglab.core.escape import one_line
 from seglab.core.labels import LabelSpace
 from seglab.runs import SamplePrediction
 
@@ -57,7 +58,8 @@ def samples_figure(
         )  # fmt: skip
         for row, sample in zip(panels, samples, strict=True):
             _draw_sample(row, sample, labels, overlay)
-        for axes, name in zip(panels[0], _COLUMNS, strict=True):
+        columns = (samples[0].shows or _COLUMNS[0], *_COLUMNS[1:])
+        for axes, name in zip(panels[0], columns, strict=True):
             axes.set_title(name, fontweight="bold", loc="center")
         figure.legend(
             handles=entries, loc="lower center", ncols=min(_LEGEND_COLUMNS, len(entries)),
@@ -90,7 +92,7 @@ def _legend(samples: Sequence[SamplePrediction], labels: LabelSpace) -> list[Art
                                        + [np.unique(s.prediction) for s in samples]))  # fmt: skip
     entries: list[Artist] = [
         Patch(facecolor=_unit(labels.palette[index]), edgecolor=MUTED, linewidth=0.4,
-              label=_shorten(labels.class_names[index], 22))
+              label=legend_label(_shorten(one_line(labels.class_names[index]), 22)))
         for index in present if index < labels.num_classes
     ]  # fmt: skip
     if labels.ignore_index in present:
@@ -127,7 +129,7 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], title: s
         raise ShapeError(f"expected a ({count}, {count}) matrix, got {confusion.shape}")
     totals = confusion.sum(axis=1, keepdims=True)
     shares = np.where(totals > 0, 100.0 * confusion / np.maximum(totals, 1), np.nan)
-    names = [_shorten(name, 20) for name in class_names]
+    names = [_shorten(one_line(name), 20) for name in class_names]
     side = min(14.0, 2.0 + max(0.34, 0.55 - 0.012 * count) * count)
     with styled():
         figure = new_figure(side + 1.3, side + 0.1, layout="compressed")

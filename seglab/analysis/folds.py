@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seglab.analysis.statistics import corrected_t_test
+from seglab.analysis.statistics import corrected_t_test, score_bounds
 from seglab.analysis.style import BLUE, ORANGE, new_figure, styled
 from seglab.metrics.names import DICE, IOU, MIOU, MIOU_PRESENT, metric_key
 
@@ -22,13 +22,14 @@ def summarise_folds(scores: pd.DataFrame, split: str) -> dict[str, float]:
 
     Returns:
         For miou, miou_present and dice the mean under `{split}/miou` and `..._std`, `..._low`,
-        `..._high` (95 % by `corrected_t_test`: trainings of folds overlap); for
-        each class the mean under `{split}/iou/<class>` and `{split}/iou_std/<class>`; `num_folds`.
+        `..._high` (95 % by `corrected_t_test`: trainings of folds overlap; NaN with fewer than
+        `MIN_REPEATS` folds); for each class the mean under `{split}/iou/<class>` and
+        `{split}/iou_std/<class>`; `num_folds`.
     """
     ratio = float((scores["images"] / scores["train_images"]).mean())
     metrics: dict[str, float] = {"num_folds": float(len(scores))}
     for name in (name for name in (MIOU, MIOU_PRESENT, DICE) if name in scores):
-        one = corrected_t_test(scores[name].to_numpy(), ratio)
+        one = score_bounds(corrected_t_test(scores[name].to_numpy(), ratio))
         key = metric_key(split, name)
         metrics |= {
             key: one.value, f"{key}_std": _spread(scores[name]), f"{key}_low": one.low,

@@ -2,7 +2,7 @@
 
 Curves of losses show when a run begins to overfit (`seglab.analysis.verdict`); this holds the final
 scores of training, validation and test images against each other. The splits are different images,
-so each is bootstrapped by itself and the differences of independent resamples give the interval.
+so each has an interval of its own, and those of two give that of their difference.
 """
 
 from __future__ import annotations
@@ -10,20 +10,36 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from seglab.core.errors import DataError
-from seglab.core.seeding import derive_seed
-from seglab.metrics.bootstrap import ImageCounts, Interval, pooled_miou, resampled_scores
+from seglab.core.sample_size import TOO_FEW_IMAGES
+from seglab.metrics.jackknife import (
+    Estimate,
+    independent_difference,
+    independent_groups,
+    score_interval,
+)
+from seglab.metrics.pooled import ImageCounts, pooled_miou
 from seglab.metrics.scores import ClassCounts
 
 GapKind = Literal["overfit", "no overfit", "cannot tell", "not measured"]
 Counts = pd.DataFrame | ClassCounts
 _NAMES = {"train": "training", "val": "validation", "test": "test"}
+
+
+class Interval(NamedTuple):
+    """A score and the bounds between which it lies with the asked-for confidence; NaN: unknown."""
+
+    score: float
+    low: float
+    high: float
+
+
 _UNDEFINED = Interval(math.nan, math.nan, math.nan)
 GROUP = "group"
 
@@ -34,14 +50,10 @@ class GapRules:
 
     Args:
         margin: A smaller gap is nothing to act on.
-        resamples: How often the images of each split are drawn again.
-        seed: Seed of the resamples.
         level: Confidence of the intervals.
     """
 
     margin: float = 0.05
-    resamples: int = 2000
-    seed: int = 0
     level: float = 0.95
 
 
@@ -81,7 +93,7 @@ def gap_verdict(
     Args:
         train: Counts of the training images, scored without augmentation by the final weights
             (`seglab evaluate run=RUN data.split=train`): rows of `per_image.parquet` (tp, fp, fn
-            lists; where there is a column `group`, whole groups are drawn), or anything with tp,
+            lists; where there is a column `group`, whole groups are the units), or anything with tp,
             fp and fn, int64 `(N, C)`. None: not measured.
         val: Counts of the validation images.
         test: Counts of the test images.
@@ -100,10 +112,10 @@ def gap_verdict(
         classes = _shared_classes(splits)
     if not len(classes):
         return _nothing_shared(scores)
-    drawn = {name: _draw(name, *pair, classes, rules) for name, pair in splits.items()}
-    scores |= {name: _interval(score, samples, rules) for name, (score, samples) in drawn.items()}
-    gap = _difference(drawn, "train", "val", rules)
-    test_gap = _difference(drawn, "val", "test", rules)
+    estimates = {name: _score(*pair, classes, rules.level) for name, pair in splits.items()}
+    scores |= {name: _interval(estimate) for name, estimate in estimates.items()}
+    gap = _difference(estimates, "train", "val")
+    test_gap = _difference(estimates, "val", "test")
     kind = _kind(gap, rules) if train is not None else "not measured"
     left_out = next(iter(splits.values()))[0].tp.shape[1] - len(classes)
     sentence = _sentence(kind, scores, gap, rules) + _on_test(test_gap, scores)
@@ -148,36 +160,21 @@ def _nothing_shared(scores: dict[str, Interval]) -> GapVerdict:
     return GapVerdict(kind, scores, _UNDEFINED, _UNDEFINED, (), sentence)
 
 
-def _draw(
-    name: str, counts: ClassCounts, groups: npt.NDArray[np.generic] | None, classes: np.ndarray,
-    rules: GapRules,
-) -> tuple[float, np.ndarray]:  # fmt: skip
-    """Return the score of a split, and those of its resamples."""
+def _score(
+    counts: ClassCounts, groups: npt.NDArray[np.generic] | None, classes: np.ndarray, level: float
+) -> Estimate:
     chosen = ImageCounts(*(part[:, classes] for part in (counts.tp, counts.fp, counts.fn)))
-    # A seed of its own: splits of equally many images would else be drawn alike.
-    seed = derive_seed(rules.seed, "gap", name)
-    scores, samples = resampled_scores([chosen], pooled_miou, rules.resamples, seed, groups)
-    units = len(chosen.tp) if groups is None else len(np.unique(groups))
-    # One image has no spread to be seen.
-    return float(scores[0]), samples[0] if units > 1 else np.full(rules.resamples, np.nan)
+    return score_interval(chosen, pooled_miou, level, independent_groups(groups))
 
 
-def _difference(
-    drawn: Mapping[str, tuple[float, np.ndarray]], better: str, worse: str, rules: GapRules
-) -> Interval:
-    if better not in drawn or worse not in drawn:
+def _difference(scores: Mapping[str, Estimate], better: str, worse: str) -> Interval:
+    if better not in scores or worse not in scores:
         return _UNDEFINED
-    (first, samples), (second, others) = drawn[better], drawn[worse]
-    return _interval(first - second, samples - others, rules)
+    return _interval(independent_difference(scores[better], scores[worse]))
 
 
-def _interval(score: float, samples: np.ndarray, rules: GapRules) -> Interval:
-    defined = samples[~np.isnan(samples)]
-    if not len(defined):
-        return Interval(score, math.nan, math.nan)
-    tail = (1 - rules.level) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    return Interval(score, float(low), float(high))
+def _interval(estimate: Estimate) -> Interval:
+    return Interval(estimate.value, estimate.low, estimate.high)
 
 
 def _kind(gap: Interval, rules: GapRules) -> GapKind:
@@ -206,14 +203,12 @@ def _sentence(kind: GapKind, scores: Mapping[str, Interval], gap: Interval, rule
             f" not above {rules.margin:g}. A larger model or a longer training may still gain."
         )  # fmt: skip
         return f"No overfit: {numbers},{more}"
-    return (
-        f"Overfit or not cannot be told: {numbers}, around {rules.margin:g}. More validation images "
-        "would tell."
-    )
+    around = "" if math.isnan(gap.low) else f", around {rules.margin:g}"
+    return f"Overfit or not cannot be told: {numbers}{around}. More validation images would tell."
 
 
 def _on_test(gap: Interval, scores: Mapping[str, Interval]) -> str:
-    if math.isnan(float(gap.score)):
+    if math.isnan(gap.score):
         return ""
     test = f"Test {scores['test'].score:.3f}, validation minus test {_signed(gap)}"
     if gap.low > 0:
@@ -226,6 +221,6 @@ def _on_test(gap: Interval, scores: Mapping[str, Interval]) -> str:
 
 
 def _signed(value: Interval) -> str:
-    if math.isnan(float(value.low)):
-        return f"{value.score:+.3f} (interval unknown)"
+    if math.isnan(value.low):
+        return f"{value.score:+.3f} ({TOO_FEW_IMAGES})"
     return f"{value.score:+.3f} [{value.low:+.3f}, {value.high:+.3f}]"

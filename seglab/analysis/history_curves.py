@@ -21,6 +21,7 @@ from seglab.analysis.style import (
     PINK,
     SKY,
     bare,
+    log_scale,
     new_figure,
     styled,
 )
@@ -114,7 +115,7 @@ def _draw_rates(axes: Axes, history: pd.DataFrame) -> None:
         drawn.append(points[1][points[1] > 0])
     positive = np.concatenate([np.empty(0), *drawn])
     if positive.size and positive.max() > 20 * positive.min():
-        axes.set_yscale("log")
+        log_scale(axes.yaxis)
     elif positive.size:
         axes.set_ylim(bottom=0.0)
         # The usual formatter puts "1e-3" into the title's place.

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rich.table import Table
-
 from seglab.analysis.tables import UNDEFINED, Row
 from seglab.analysis.tables import markdown_table as _markdown
 from seglab.analysis.tables import rich_table as _rich
+from seglab.core.sample_size import TOO_FEW_IMAGES
 from seglab.core.targets import COSTS, Target, parse_targets
+from seglab.core.terminal import PlainTable
 from seglab.runs import RunRecord
 
 Judged = Literal[
@@ -22,6 +22,7 @@ Judged = Literal[
     "met, but the interval reaches below",
     "met, but the interval reaches above",
     "cannot tell",
+    "met, but too few images to tell",
     "not measured",
 ]
 Interval = tuple[float, float]
@@ -39,8 +40,11 @@ class Outcome:
             undefined (`cannot tell`), such as that of a class without a pixel.
         low: Lower end of the 95 % interval of the value; NaN without one.
         high: Upper end.
+        missed: How many times the score counts a penalty because nothing was found, or found where
+            nothing was (`hd95`).
         verdict: `met` says that the value reaches the limit and so does the whole interval, if
-            there is one; where part of the interval lies on the worse side, the verdict says so.
+            there is one; where part of the interval lies on the worse side, or the images are too
+            few for an interval, the verdict says so.
     """
 
     target: Target
@@ -49,6 +53,7 @@ class Outcome:
     low: float
     high: float
     verdict: Judged
+    missed: int = 0
 
     @property
     def is_met(self) -> bool:
@@ -107,7 +112,8 @@ def judge_runs(folders: Sequence[Path], targets: Sequence[str] = ()) -> list[Row
 def intervals_in(scores: Mapping[str, float | None]) -> dict[str, Interval]:
     """Return the intervals among metrics: `{key}_low` and `{key}_high` beside `{key}`.
 
-    Those of classes are `val/iou_low/car` beside `val/iou/car`.
+    Those of classes are `val/iou_low/car` beside `val/iou/car`. Ends that are NaN or None are those of
+    a score of too few images, NaN here.
     """
     found = {}
     for key in scores:
@@ -115,9 +121,10 @@ def intervals_in(scores: Mapping[str, float | None]) -> dict[str, Interval]:
         split, _, rest = key.partition("/")
         name, slash, class_name = rest.partition("/")
         start, end = f"{split}/{name}", f"{slash}{class_name}"
-        low, high = scores.get(f"{start}{_LOW}{end}"), scores.get(f"{start}{_HIGH}{end}")
-        if low is not None and high is not None:
-            found[key] = (float(low), float(high))
+        ends = (f"{start}{_LOW}{end}", f"{start}{_HIGH}{end}")
+        if all(one in scores for one in ends):
+            low, high = (math.nan if end is None else float(end) for end in map(scores.get, ends))
+            found[key] = (low, high)
     return found
 
 
@@ -130,19 +137,26 @@ def _outcome(
     key = target.key(main_split)
     found = scores.get(key)
     value = math.nan if found is None else float(found)
-    low, high = intervals.get(key, (math.nan, math.nan))
-    verdict = _verdict(target, value, low, high)
+    interval = intervals.get(key)
+    low, high = interval or (math.nan, math.nan)
+    verdict = _verdict(target, value, interval)
     # A score that is there without a value is undefined; a cost without one could not be measured.
     if verdict == "cannot tell" and (key not in scores or target.metric in COSTS):
         verdict = "not measured"
-    return Outcome(target, key, value, low, high, verdict)
+    missed = scores.get(f"{key}_missed") or 0
+    return Outcome(target, key, value, low, high, verdict, int(missed))
 
 
-def _verdict(target: Target, value: float, low: float, high: float) -> Judged:
+def _verdict(target: Target, value: float, interval: Interval | None) -> Judged:
     if math.isnan(value):
         return "cannot tell"
     if not target.holds(value):
         return "missed"
+    if interval is None:
+        return "met"
+    low, high = interval
+    if math.isnan(low) or math.isnan(high):
+        return "met, but too few images to tell"
     if target.sign == ">=" and low < target.limit:
         return "met, but the interval reaches below"
     if target.sign == "<=" and high > target.limit:
@@ -155,7 +169,7 @@ def outcome_rows(outcomes: Sequence[Outcome]) -> list[Row]:
     return [
         {
             "target": str(outcome.target),
-            "measured": _number(outcome, outcome.value),
+            "measured": _measured(outcome),
             "95 % interval": _range(outcome),
             "verdict": outcome.verdict,
         }
@@ -168,7 +182,7 @@ def markdown_table(outcomes: Sequence[Outcome]) -> str:
     return _markdown(outcome_rows(outcomes)) if outcomes else ""
 
 
-def rich_table(outcomes: Sequence[Outcome], title: str = "objective") -> Table:
+def rich_table(outcomes: Sequence[Outcome], title: str = "objective") -> PlainTable:
     """Return the outcomes as a table for the terminal."""
     return _rich(outcome_rows(outcomes), title, footer=False)
 
@@ -187,7 +201,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     if doubtful:
         parts.append("in doubt " + ", ".join(map(_in_doubt, doubtful)))
     if missed:
-        listed = [f"{one.target} ({_number(one, one.value)})" for one in missed]
+        listed = [f"{one.target} ({_measured(one)})" for one in missed]
         parts.append("missed " + ", ".join(listed))
     for verdict, word in (("cannot tell", "cannot tell (undefined)"), ("not measured",) * 2):
         unknown = [str(one.target) for one in outcomes if one.verdict == verdict]
@@ -196,13 +210,22 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     return "; ".join(parts)
 
 
+def _measured(outcome: Outcome) -> str:
+    counted = f", {outcome.missed} missed" if outcome.missed else ""
+    return f"{_number(outcome, outcome.value)}{counted}"
+
+
 def _in_doubt(outcome: Outcome) -> str:
+    if math.isnan(outcome.low):
+        return f"{outcome.target} ({TOO_FEW_IMAGES})"
     end = outcome.low if outcome.target.sign == ">=" else outcome.high
     side = "down" if outcome.target.sign == ">=" else "up"
     return f"{outcome.target} (interval {side} to {_number(outcome, end)})"
 
 
 def _range(outcome: Outcome) -> str:
+    if outcome.verdict == "met, but too few images to tell":
+        return TOO_FEW_IMAGES
     if math.isnan(outcome.low) or math.isnan(outcome.high):
         return UNDEFINED
     return f"{_number(outcome, outcome.low)} to {_number(outcome, outcome.high)}"

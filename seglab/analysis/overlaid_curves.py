@@ -23,6 +23,7 @@ from seglab.analysis.style import (
     SKY,
     YELLOW,
     bare,
+    legend_label,
     new_figure,
     styled,
 )
@@ -80,7 +81,7 @@ def curves(
                 members = [curve(histories[str(folder)], metric) for folder in rows["run_dir"]]
                 _draw_group(axes, members, number, band)
             _finish(axes, metric)
-        labels = [f"{name} ({len(rows)} runs)" if len(rows) > 1 else name
+        labels = [legend_label(f"{name} ({len(rows)} runs)" if len(rows) > 1 else name)
                   for name, rows in groups.items()]  # fmt: skip
         handles = [_legend_line(number) for number in range(len(groups))]
         figure.legend(handles, labels, loc="outside lower left", ncols=1)

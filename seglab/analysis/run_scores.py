@@ -15,10 +15,10 @@ import yaml
 from seglab.core.errors import ConfigError, DataError, RunNotFoundError, nearest
 from seglab.core.files import hash_json
 from seglab.metrics import names
-from seglab.metrics.bootstrap import (
+from seglab.metrics.pooled import (
     ImageCounts,
+    PooledClassIou,
     Statistic,
-    pooled_class_iou,
     pooled_dice,
     pooled_miou,
 )
@@ -69,7 +69,7 @@ class Metric:
                 f"--metric: no class '{class_name}'{nearest(class_name, class_names)}; classes are "
                 + ", ".join(class_names)
             )
-        return cls(name, pooled_class_iou(list(class_names).index(class_name)))
+        return cls(name, PooledClassIou(list(class_names).index(class_name)))
 
 
 @dataclass(frozen=True)

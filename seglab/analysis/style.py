@@ -11,9 +11,12 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from seglab.core.errors import ConfigError
 from seglab.core.files import atomic_path
 
 # Okabe and Ito (2008), "Color universal design": told apart with every kind of colour blindness.
@@ -21,6 +24,8 @@ BLUE, ORANGE, GREEN, PINK, SKY, YELLOW = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00",
 )  # fmt: skip
 INK, MUTED, PALE = "#222222", "#6b6b6b", "#dddddd"
+
+_KINDS = ("png", "pdf", "svg", "jpg")
 
 Layout = Literal["constrained", "compressed"] | None
 
@@ -32,6 +37,8 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False,
     "lines.linewidth": 1.6, "legend.frameon": False, "figure.facecolor": "white",
     "hatch.linewidth": 0.6, "svg.fonttype": "none", "pdf.fonttype": 42,
+    # Names of classes and values of parameters are no formulas, whatever stands between dollars.
+    "text.parse_math": False,
 }  # fmt: skip
 
 
@@ -52,10 +59,28 @@ def styled() -> Any:
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = 150) -> Path:
-    """Write a figure in one step; the suffix (.png, .pdf, .svg) says as what. Returns the path."""
+    """Write a figure in one step; the suffix says as what. Returns the path.
+
+    Raises:
+        ConfigError: There is no such kind of figure.
+    """
+    if path.suffix.lstrip(".").lower() not in _KINDS:
+        raise ConfigError(f"expected a figure ending in .{', .'.join(_KINDS)}, got '{path}'")
     with styled(), atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=dpi, format=path.suffix.lstrip("."))
+        figure.savefig(temporary, dpi=dpi, format=path.suffix.lstrip(".").lower())
     return path
+
+
+def log_scale(axis: Axis) -> None:
+    """Make an axis logarithmic, its numbers written without a formula: 0.001 rather than 10^-3."""
+    (axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale)("log")
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def legend_label(name: str) -> str:
+    """Return a name for a legend: matplotlib leaves out what begins with an underscore."""
+    return f" {name}" if name.startswith("_") else name
 
 
 def bare(axes: Axes) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
-from rich.table import Table
+
+from seglab.core.escape import csv_text, markdown, one_line
+from seglab.core.sample_size import TOO_FEW_IMAGES
+from seglab.core.terminal import PlainTable
 
 Cell = str | int | float
 Row = dict[str, Cell]
@@ -22,17 +26,28 @@ def format_cell(value: Cell | None, digits: int = 3) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def rich_table(rows: Sequence[Mapping[str, Cell]], title: str = "", footer: bool = True) -> Table:
+def interval_cell(low: float, high: float, digits: int = 3, too_few: str = TOO_FEW_IMAGES) -> str:
+    """Return an interval as `LOW to HIGH`; NaN, of a score that has one: what is too few to tell."""
+    if math.isnan(low) or math.isnan(high):
+        return too_few
+    return f"{low:.{digits}f} to {high:.{digits}f}"
+
+
+def rich_table(
+    rows: Sequence[Mapping[str, Cell]], title: str = "", footer: bool = True
+) -> PlainTable:
     """Return rows as a table for the terminal; with `footer` a line sets the last row apart."""
-    table = Table(title=title or None, title_justify="left", header_style="bold", pad_edge=False)
+    table = PlainTable(
+        title=one_line(title), title_justify="left", header_style="bold", pad_edge=False
+    )
     columns = _columns(rows)
     for column in columns:
         numeric = any(not isinstance(row.get(column, ""), str) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", no_wrap=numeric)
+        table.add_column(one_line(column), justify="right" if numeric else "left", no_wrap=numeric)
     for number, row in enumerate(rows, start=1):
         before_last = footer and number == len(rows) - 1
         table.add_row(
-            *(format_cell(row.get(column)) for column in columns), end_section=before_last
+            *(one_line(format_cell(row.get(column))) for column in columns), end_section=before_last
         )
     return table
 
@@ -43,15 +58,25 @@ def frame_rows(frame: pd.DataFrame) -> list[Row]:
 
 
 def markdown_table(rows: Sequence[Mapping[str, Cell]]) -> str:
-    """Return rows as a GitHub table, numbers to the right; `|` in names is escaped."""
+    """Return rows as a GitHub table, numbers to the right; text is shown as it is."""
     columns = _columns(rows)
     numeric = [any(not isinstance(row.get(name, ""), str) for row in rows) for name in columns]
     lines = [
-        _line(columns),
+        _line([markdown(name) for name in columns]),
         _line(["---:" if right else "---" for right in numeric]),
-        *(_line([format_cell(row.get(column)) for column in columns]) for row in rows),
+        *(_line([markdown(format_cell(row.get(name))) for name in columns]) for row in rows),
     ]
     return "\n".join(lines) + "\n"
+
+
+def csv_table(frame: pd.DataFrame) -> str:
+    """Return a data frame as CSV; no spreadsheet calculates its text, see `csv_text`."""
+    safe = frame.apply(lambda cells: cells.map(_csv_cell) if cells.dtype.kind == "O" else cells)
+    return safe.rename(columns=lambda name: csv_text(str(name))).to_csv(index=False)
+
+
+def _csv_cell(cell: Any) -> Any:
+    return csv_text(cell) if isinstance(cell, str) else cell
 
 
 def _columns(rows: Sequence[Mapping[str, Cell]]) -> list[str]:
@@ -59,4 +84,4 @@ def _columns(rows: Sequence[Mapping[str, Cell]]) -> list[str]:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(cells) + " |"

@@ -1,4 +1,4 @@
-"""Augmentation: drawn once in NumPy, applied to uint8 arrays or to batches on a device.
+"""Augmentation: drawn once in NumPy, applied to arrays as they are stored or to batches on a device.
 
 Names load on first use, so that reading a configuration imports neither torch nor OpenCV.
 """
@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from seglab.augment.band_effects import require_band_steps
     from seglab.augment.device import DeviceAugment
     from seglab.augment.mixing import BatchMixer
     from seglab.augment.params import AugmentParams, ColourParams, sample_params
@@ -26,6 +27,7 @@ __all__ = [
     "PreviewSample",
     "Uint8Augment",
     "preview_grid",
+    "require_band_steps",
     "sample_params",
 ]
 
@@ -39,6 +41,7 @@ _MODULES = {
     "PreviewSample": "preview",
     "Uint8Augment": "uint8",
     "preview_grid": "preview",
+    "require_band_steps": "band_effects",
     "sample_params": "params",
 }
 

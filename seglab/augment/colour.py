@@ -84,6 +84,27 @@ def noise_indices(
     return rows, columns
 
 
+def noise_planes(
+    offset: tuple[int, int], crop_hw: tuple[int, int], channels: int
+) -> NDArray[np.float32]:
+    """Return the noise of a crop, `(h, w, channels)`."""
+    groups = [
+        noise_bank()[rows[:, None], columns]
+        for rows, columns in noise_groups(offset, crop_hw, channels)
+    ]
+    return np.concatenate(groups, axis=2)[..., :channels]
+
+
+def noise_groups(
+    offset: tuple[int, int], crop_hw: tuple[int, int], channels: int
+) -> list[tuple[NDArray[np.int64], ...]]:
+    """Return rows and columns of the bank for each three channels, from another place each time."""
+    return [
+        noise_indices((offset[0] + 193 * group, offset[1] + 71 * group), crop_hw)
+        for group in range(-(-channels // noise_bank().shape[2]))
+    ]
+
+
 def blur_kernel_size(sigma: float, crop_hw: tuple[int, int]) -> int:
     """Return the odd width of a Gaussian kernel: three deviations each way, within the crop."""
     radius = min(int(np.ceil(3.0 * sigma)), min(crop_hw) - 1)

@@ -24,6 +24,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from seglab.augment.weather import Fog, Rain, fog, rain
+from seglab.core.bands import Bands, describe_numbers
 from seglab.core.errors import ConfigError, ShapeError, nearest
 from seglab.core.seeding import generator
 
@@ -40,38 +41,45 @@ class Corruption:
         levels: What `apply` gets at severities 1 to 5.
         apply: float32 `(C, H, W)` in 0..1, level, generator -> the same; may leave 0..1.
         description: What it stands for, and where the levels come from.
+        any_bands: Whether it means something on bands that are no colours.
     """
 
     name: str
     levels: tuple[Any, ...]
     apply: Callable[[Tensor, Any, np.random.Generator], Tensor]
     description: str
+    any_bands: bool = False
 
 
 @torch.no_grad()
 def corrupt(
-    images: Tensor, name: str, severity: int, seed: int, sample_ids: Sequence[str]
-) -> Tensor:
+    images: Tensor, name: str, severity: int, seed: int, sample_ids: Sequence[str],
+    bands: Bands | None = None,
+) -> Tensor:  # fmt: skip
     """Corrupt a batch; the result of an image depends on nothing but the arguments that name it.
 
     The draws of an image are the same at all severities (the same noise, louder; the same cloud,
     denser), so that severities compare pairwise. They come from NumPy, so that all devices agree.
 
     Args:
-        images: uint8 `(B, C, H, W)`, C 1 or 3 (RGB), on any device; not changed.
+        images: uint8 `(B, C, H, W)`, C 1 or 3 (RGB), or bands as stored, on any device; not changed.
         name: Key of `CORRUPTIONS`.
         severity: 1 (slight) to 5.
         seed: Seed of the suite.
         sample_ids: One a image.
+        bands: Their ranges, which stand for 0..255 of RGB; None for RGB and grey of 8 bits.
 
     Returns:
-        uint8 `(B, C, H, W)` on the same device, with memory of its own.
+        uint8 `(B, C, H, W)` on the same device, with memory of its own; bands as float32 in stored
+        units.
 
     Raises:
-        ConfigError: Unknown name, or a severity outside 1..5.
+        ConfigError: Unknown name, a severity outside 1..5, or one that is defined for colours only.
         ShapeError: Images of another dtype or shape, or another number of ids.
     """
     corruption = _find(name, severity)
+    if bands is not None and not bands.like_rgb:
+        return _corrupt_bands(images, corruption, severity, seed, sample_ids, bands)
     _check(images, sample_ids)
     level = corruption.levels[severity - 1]
     result = torch.empty_like(images)
@@ -80,6 +88,44 @@ def corrupt(
         changed = corruption.apply(image.float().div_(255.0), level, rng)
         target.copy_(changed.mul(255.0).round_().clamp_(0.0, 255.0))
     return result
+
+
+def _corrupt_bands(
+    images: Tensor, corruption: Corruption, severity: int, seed: int, sample_ids: Sequence[str],
+    bands: Bands,
+) -> Tensor:  # fmt: skip
+    require_corruptions([corruption.name], bands)
+    low = torch.tensor(bands.low, device=images.device)[:, None, None]
+    reach = torch.tensor(bands.high, device=images.device)[:, None, None] - low
+    result = []
+    for image, sample_id in zip(images, sample_ids, strict=True):
+        rng = generator(seed, "corruption", corruption.name, sample_id)
+        level = corruption.levels[severity - 1]
+        result.append(low + corruption.apply((image.float() - low) / reach, level, rng) * reach)
+    return torch.stack(result)
+
+
+def require_corruptions(names: Sequence[str], bands: Bands | None) -> None:
+    """Refuse corruptions that are defined for RGB or grey of 8 bits, where there are other bands.
+
+    Args:
+        names: Keys of `CORRUPTIONS`; `all` stands for all of them.
+        bands: What the images hold.
+
+    Raises:
+        ConfigError: There are such; those that can be used are named.
+    """
+    if bands is None or bands.like_rgb:
+        return
+    able = [name for name, item in CORRUPTIONS.items() if item.any_bands]
+    wanted = list(CORRUPTIONS) if "all" in names else names
+    wrong = [name for name in wanted if name in CORRUPTIONS and name not in able]
+    if wrong:
+        raise ConfigError(
+            f"suite.corruptions: {', '.join(wrong)} are defined for RGB or grey of 8 bits, and the "
+            f"images are {describe_numbers(bands.numbers)} of {bands.dtype}; "
+            f"set suite.corruptions=[{','.join(able)}]"
+        )
 
 
 def _find(name: str, severity: int) -> Corruption:
@@ -163,12 +209,14 @@ CORRUPTIONS: dict[str, Corruption] = {
             (0.08, 0.12, 0.18, 0.26, 0.38),
             _gaussian_noise,
             "sensor noise in low light; standard deviation as in ImageNet-C",
+            any_bands=True,
         ),
         Corruption(
             "gaussian_blur",
             (1.0, 2.0, 3.0, 4.0, 6.0),
             _gaussian_blur,
             "a lens out of focus; deviation in pixels of 224, ImageNet-C's extra set",
+            any_bands=True,
         ),
         Corruption(
             "jpeg", (25, 18, 15, 10, 7), _jpeg, "compression; JPEG quality as in ImageNet-C"
@@ -186,6 +234,7 @@ CORRUPTIONS: dict[str, Corruption] = {
             (0.4, 0.3, 0.2, 0.1, 0.05),
             _contrast,
             "flat light; factor about the mean colour as in ImageNet-C",
+            any_bands=True,
         ),
     )
 }

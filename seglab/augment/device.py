@@ -22,6 +22,7 @@ from seglab.augment.geometry import Size
 from seglab.augment.params import AugmentParams
 from seglab.augment.spec import AugmentSpec
 from seglab.augment.uint8 import FILL_STRIDE
+from seglab.core.bands import Bands
 from seglab.core.errors import ShapeError, list_problems
 from seglab.core.labels import DEFAULT_IGNORE_INDEX
 
@@ -42,19 +43,22 @@ class DeviceAugment:
         spec: Kept for reference; what is applied comes with the call.
         crop_hw: (H, W) of the result.
         ignore_index: Void value of the masks.
+        bands: What is known of the bands; None for RGB and grey of 8 bits.
 
     Raises:
         ShapeError: `crop_hw` is not positive.
     """
 
     def __init__(
-        self, spec: AugmentSpec, crop_hw: Size, ignore_index: int = DEFAULT_IGNORE_INDEX
-    ) -> None:
+        self, spec: AugmentSpec, crop_hw: Size, ignore_index: int = DEFAULT_IGNORE_INDEX,
+        bands: Bands | None = None,
+    ) -> None:  # fmt: skip
         if len(crop_hw) != 2 or min(crop_hw) < 1:
             raise ShapeError(f"crop_hw must be a positive (H, W), got {crop_hw}")
         self.spec = spec
         self.crop_hw = (int(crop_hw[0]), int(crop_hw[1]))
         self.ignore_index = ignore_index
+        self.bands = None if bands is None or bands.like_rgb else bands
 
     @torch.no_grad()
     def __call__(
@@ -67,15 +71,16 @@ class DeviceAugment:
         """Apply `params[i]` to sample i.
 
         Args:
-            images: uint8 or float `(B, C, H, W)`, C 1 or 3, values 0..255; not changed. Sample i
-                uses the upper left `params[i].image_hw` of the plane.
+            images: uint8 or float `(B, C, H, W)`, C 1 or 3, values 0..255, or the bands as they are
+                stored; not changed. Sample i uses the upper left `params[i].image_hw` of the plane.
             masks: Integers `(B, Hm, Wm)`, class indices or `ignore_index`; not changed.
             params: One a sample, drawn by `sample_params`.
             mask_hw: True (H, W) of each mask. Default: the whole plane where images are not padded,
                 and that of the image where planes of images and masks have one size.
 
         Returns:
-            Images uint8 `(B, C, h, w)`, and masks `(B, h, w)` of the dtype that came.
+            Images `(B, C, h, w)`, uint8, or float32 in stored units for bands of more bits; masks
+            `(B, h, w)` of the dtype that came.
 
         Raises:
             ShapeError: Shapes, dtypes or sizes contradict each other; all problems are listed.
@@ -90,11 +95,19 @@ class DeviceAugment:
             for index, item in enumerate(params):
                 for top, left, bottom, right in item.erase:
                     invented[index, top:bottom, left:right] = True
-            means = mean_colours(images, params)
+            means = mean_colours(images, params, self.bands)
             crops = torch.where(invented[:, None], means, crops)
             labels.masked_fill_(invented, self.ignore_index)
-            crops = device_effects.apply_effects(crops, params, means)
-            return crops.round_().clamp_(0, 255).to(torch.uint8), labels
+            crops = device_effects.apply_effects(crops, params, means, self.bands)
+            return self._as_stored(crops), labels
+
+    def _as_stored(self, crops: Tensor) -> Tensor:
+        if self.bands is not None and self.bands.dtype == "float32":
+            return crops
+        limit = 255.0 if self.bands is None else self.bands.full_scale
+        rounded = crops.round_().clamp_(0, limit)
+        # Of 16 bits torch can do little on a device.
+        return rounded.to(torch.uint8) if limit == 255.0 else rounded
 
     def _check(
         self,
@@ -104,8 +117,10 @@ class DeviceAugment:
         mask_hw: Sequence[Size],
     ) -> None:
         problems = []
-        if images.ndim != 4 or images.shape[1] not in (1, 3):
-            problems.append(f"expected images (B, 1 or 3, H, W), got {tuple(images.shape)}")
+        channels = (1, 3) if self.bands is None else (len(self.bands.numbers),)
+        if images.ndim != 4 or images.shape[1] not in channels:
+            wanted = " or ".join(str(count) for count in channels)
+            problems.append(f"expected images (B, {wanted}, H, W), got {tuple(images.shape)}")
         if masks.ndim != 3 or masks.is_floating_point():
             problems.append(
                 f"expected integer masks (B, H, W), got {masks.dtype} {tuple(masks.shape)}"
@@ -147,13 +162,16 @@ def _fits(size: Size, plane: Size) -> bool:
     return 1 <= size[0] <= plane[0] and 1 <= size[1] <= plane[1]
 
 
-def mean_colours(images: Tensor, params: Sequence[AugmentParams]) -> Tensor:
-    """Return the mean of every eighth row and column of each source, rounded: `(B, C, 1, 1)`."""
+def mean_colours(
+    images: Tensor, params: Sequence[AugmentParams], bands: Bands | None = None
+) -> Tensor:
+    """Return the mean of every eighth row and column of each source, `(B, C, 1, 1)`; of integers rounded."""
     parts = [
         image[:, : item.image_hw[0] : FILL_STRIDE, : item.image_hw[1] : FILL_STRIDE]
         for image, item in zip(images, params, strict=True)
     ]
-    return torch.stack([part.float().mean(dim=(1, 2)).round() for part in parts])[..., None, None]
+    means = torch.stack([part.float().mean(dim=(1, 2)) for part in parts])[..., None, None]
+    return means if bands is not None and bands.dtype == "float32" else means.round()
 
 
 def warp_images(images: Tensor, params: Sequence[AugmentParams], crop_hw: Size) -> Tensor:

@@ -16,30 +16,41 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from seglab.augment import colour as colours
+from seglab.augment.band_effects import GREY_LEVELS
 from seglab.augment.params import AugmentParams, ColourParams
+from seglab.core.bands import Bands
 
 _IDENTITY = ColourParams()
 
 
-def apply_effects(images: Tensor, params: Sequence[AugmentParams], means: Tensor) -> Tensor:
+def apply_effects(
+    images: Tensor, params: Sequence[AugmentParams], means: Tensor, bands: Bands | None = None
+) -> Tensor:
     """Apply colour, blur, noise and JPEG, in this order.
 
     Args:
-        images: float32 `(B, C, h, w)`, C 1 or 3, values 0..255; may be overwritten.
+        images: float32 `(B, C, h, w)`, C 1 or 3, values 0..255, or bands in stored units; may be
+            overwritten.
         params: One a sample.
-        means: Mean colour of each source `(B, C, 1, 1)`, 0..255; the contrast turns about its luma.
+        means: Mean colour of each source `(B, C, 1, 1)`, 0..255; the contrast turns about its luma,
+            or about the mean of each band.
+        bands: Ranges of the bands; None for RGB and grey of 8 bits.
 
     Returns:
         float32 `(B, C, h, w)`; noise may leave values a little outside 0..255.
     """
     if any(item.colour is not None for item in params):
-        images = apply_colour(images, [item.colour or _IDENTITY for item in params], means)
+        changes = [item.colour or _IDENTITY for item in params]
+        if bands is None:
+            images = apply_colour(images, changes, means)
+        else:
+            images = apply_band_tones(images, changes, means, bands)
     blurred = [index for index, item in enumerate(params) if item.blur_sigma > 0]
     if blurred:
         images[blurred] = _blur(images[blurred], [params[index] for index in blurred])
     for index, item in enumerate(params):
         if item.noise_std > 0:
-            images[index] += item.noise_std * _noise(item, images)
+            images[index] += item.noise_std * _noise(item, images) * _grey_level(images, bands)
     compressed = [index for index, item in enumerate(params) if item.jpeg_quality > 0]
     if compressed:
         qualities = [params[index].jpeg_quality for index in compressed]
@@ -76,6 +87,36 @@ def apply_colour(images: Tensor, changes: Sequence[ColourParams], means: Tensor)
     return mixed.clamp_(0.0, 255.0)
 
 
+def apply_band_tones(
+    images: Tensor, changes: Sequence[ColourParams], means: Tensor, bands: Bands
+) -> Tensor:
+    """Apply the tone curve of each sample to each band, as `seglab.augment.band_effects` does.
+
+    Args:
+        images: float32 `(B, C, h, w)` in stored units.
+        changes: One a sample.
+        means: Mean of each source and band `(B, C, 1, 1)`.
+        bands: Ranges of the bands.
+
+    Returns:
+        float32 `(B, C, h, w)`.
+    """
+    low = images.new_tensor(bands.low)[:, None, None]
+    reach = images.new_tensor(bands.high)[:, None, None] - low
+    tones = [(*colours.tone_line(c, GREY_LEVELS), c.gamma) for c in changes]
+    slope, offset, gamma = images.new_tensor(tones).T[:, :, None, None, None]
+    level = (images - low) / reach * slope + offset * ((means - low) / reach)
+    return low + level.sign() * level.abs().pow(gamma) * reach
+
+
+def _grey_level(images: Tensor, bands: Bands | None) -> Tensor | float:
+    """Return what one grey level of 0..255 is in each band, `(C, 1, 1)`."""
+    if bands is None:
+        return 1.0
+    reach = images.new_tensor(bands.high) - images.new_tensor(bands.low)
+    return (reach / GREY_LEVELS)[:, None, None]
+
+
 def _blur(images: Tensor, params: Sequence[AugmentParams]) -> Tensor:
     # One kernel width for all: three deviations of the widest are more than that for the others.
     sigmas = [item.blur_sigma for item in params]
@@ -91,11 +132,11 @@ def _bank(device: torch.device) -> Tensor:
 
 
 def _noise(item: AugmentParams, images: Tensor) -> Tensor:
-    rows, columns = (
-        torch.from_numpy(index).to(images.device, non_blocking=True)
-        for index in colours.noise_indices(item.noise_offset, item.crop_hw)
-    )
-    return _bank(images.device)[: images.shape[1], rows[:, None], columns]
+    bank, channels, planes = _bank(images.device), images.shape[1], []
+    for group in colours.noise_groups(item.noise_offset, item.crop_hw, channels):
+        rows, columns = (torch.from_numpy(i).to(images.device, non_blocking=True) for i in group)
+        planes.append(bank[:, rows[:, None], columns])
+    return torch.cat(planes)[:channels]
 
 
 def _compress(images: Tensor, qualities: Sequence[int]) -> Tensor:

@@ -88,6 +88,10 @@ class BatchMixer:
                 f"expected images (B, C, H, W) and integer masks (B, H, W), got "
                 f"{tuple(images.shape)} and {masks.dtype} {tuple(masks.shape)}"
             )
+        if images.dtype == torch.uint16:
+            # Pixels are only moved, which torch does for any 16 bits but not for unsigned ones.
+            mixed_bits, mixed_masks = self(images.view(torch.int16), masks, rng)
+            return mixed_bits.view(torch.uint16), mixed_masks
         plan = _draw_plan(self.spec, images.shape[0], self.num_classes, rng)
         if not any(plan.methods):
             return images, masks

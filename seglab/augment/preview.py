@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,11 +20,12 @@ from seglab.augment.mixing import BatchMixer
 from seglab.augment.params import sample_params
 from seglab.augment.spec import AugmentSpec
 from seglab.augment.uint8 import Uint8Augment
+from seglab.core.bands import Bands
 from seglab.core.errors import ShapeError
 from seglab.core.labels import LabelSpace
 from seglab.core.seeding import generator
 
-Image = NDArray[np.uint8]
+Image = NDArray[Any]
 _CAPTION_PX, _GAP_PX, _LEGEND_ROW_PX = 18, 4, 20
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 _OPACITY = 0.55
@@ -34,7 +36,7 @@ _HATCH_PX = 4
 
 @dataclass(frozen=True, eq=False)
 class PreviewSample:
-    """One sample to show: image uint8 `(H, W, 3)` or `(H, W)`, mask uint8 `(Hm, Wm)`."""
+    """One sample to show: image uint8 `(H, W, 3)` or `(H, W)`, or bands; mask uint8 `(Hm, Wm)`."""
 
     sample_id: str
     image: Image
@@ -50,12 +52,14 @@ class PreviewOptions:
         num_versions: Augmented versions a sample.
         seed: First part of the seed of every version.
         device_type: Where training would run; decides what `backend: auto` means.
+        bands: What the images hold, and which of it to show; None for RGB and grey of 8 bits.
     """
 
     crop_hw: tuple[int, int]
     num_versions: int = 4
     seed: int = 0
     device_type: str = "cpu"
+    bands: Bands | None = None
 
 
 def preview_grid(
@@ -90,7 +94,8 @@ def preview_grid(
     ]
     rows = []
     for index, sample in enumerate(samples):
-        cells = [_draw_cell(sample.sample_id, sample.image, sample.mask, labels, options)]
+        original = options.bands.picture(sample.image) if options.bands else sample.image
+        cells = [_draw_cell(sample.sample_id, original, sample.mask, labels, options)]
         for version, column in enumerate(columns):
             caption = f"{sample.sample_id} #{version + 1}"
             cells.append(_draw_cell(caption, *column[index], labels, options))
@@ -106,17 +111,19 @@ def augment_batch(
     options: PreviewOptions,
     version: int,
 ) -> list[tuple[Image, Image]]:
-    """Return one augmented (image `(h, w, 3)`, mask `(h, w)`) a sample, mixed as a batch."""
+    """Return one augmented (picture `(h, w, 3)`, mask `(h, w)`) a sample, mixed as a batch."""
     images, masks = [], []
     for index, sample in enumerate(samples):
         rng = generator(options.seed, "augment", version, index, sample.sample_id)
         image, mask = _augment_one(sample, spec, options, labels.ignore_index, rng)
-        images.append(_to_rgb(image))
+        images.append(image if options.bands else _to_rgb(image))
         masks.append(mask)
     batch = _to_tensor(np.stack(images)), torch.from_numpy(np.stack(masks))
     mixer = BatchMixer(spec.mixing, labels.ignore_index, labels.num_classes)
     mixed = mixer(*batch, generator(options.seed, "mix", version))
     pictures, answers = mixed[0].permute(0, 2, 3, 1).numpy(), mixed[1].numpy()
+    if options.bands is not None:
+        pictures = np.stack([options.bands.picture(image) for image in pictures])
     return list(zip(pictures, answers, strict=True))
 
 
@@ -128,11 +135,15 @@ def _augment_one(
     rng: np.random.Generator,
 ) -> tuple[Image, Image]:
     if spec.resolve_backend(options.device_type) == "uint8":
-        return Uint8Augment(spec, options.crop_hw, ignore_index)(sample.image, sample.mask, rng)
+        one_band = options.bands is not None and sample.image.shape[-1] == 1
+        augment = Uint8Augment(spec, options.crop_hw, ignore_index, options.bands)
+        image = sample.image[..., 0] if one_band else sample.image
+        image, mask = augment(image, sample.mask, rng)
+        return image[..., None] if one_band else image, mask
     image_hw = sample.image.shape[0], sample.image.shape[1]
     params = sample_params(spec, rng, image_hw, options.crop_hw, sample.mask, ignore_index)
     planes = sample.image if sample.image.ndim == 3 else sample.image[..., None]
-    images, masks = DeviceAugment(spec, options.crop_hw, ignore_index)(
+    images, masks = DeviceAugment(spec, options.crop_hw, ignore_index, options.bands)(
         _to_tensor(planes[None]), torch.from_numpy(sample.mask[None].copy()), [params]
     )
     return images[0].permute(1, 2, 0).numpy(), masks[0].numpy()

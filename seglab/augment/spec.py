@@ -93,7 +93,10 @@ class BlurSpec:
 
 @dataclass(frozen=True)
 class NoiseSpec:
-    """Additive Gaussian noise: probability, and range of the deviation in grey levels of 0..255."""
+    """Additive Gaussian noise: probability, and range of the deviation in grey levels of 0..255.
+
+    Of bands, 0..255 stands for percentiles 2 to 98 of the training part.
+    """
 
     p: float = number(0.0, 0.0, 1.0)
     std: tuple[float, float] = pair((2.0, 10.0), 0.0, 100.0)

@@ -1,11 +1,13 @@
-"""The back end for CPU training: one OpenCV warp on uint8 arrays, in the workers.
+"""The back end for CPU training: one OpenCV warp on arrays as they are stored, in the workers.
 
 kornia computes in float on whole batches, which a CPU pays for with many times the time an image.
-Here the crop is sampled once, straight from the cached source, colours go through tables, and a
-crop that only moves or mirrors pixels is a plain copy.
+Here the crop is sampled once, straight from the cached source, colours of 8 bits go through tables,
+and a crop that only moves or mirrors pixels is a plain copy.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,19 +15,22 @@ from numpy.typing import NDArray
 
 from seglab.augment import colour as colours
 from seglab.augment import geometry
+from seglab.augment.band_effects import apply_band_effects
 from seglab.augment.geometry import Matrix, PixelCopy, Size
 from seglab.augment.params import AugmentParams, ColourParams, sample_params
 from seglab.augment.spec import AugmentSpec
+from seglab.core.bands import Bands
 from seglab.core.errors import ShapeError
 from seglab.core.labels import DEFAULT_IGNORE_INDEX
 
-Image = NDArray[np.uint8]
+Image = NDArray[Any]
 # The mean colour only fills what nobody learns from: every eighth pixel tells it well enough.
 FILL_STRIDE = 8
+_WARPED_AT_ONCE = 4
 
 
 class Uint8Augment:
-    """Augment one sample held in uint8 arrays.
+    """Augment one sample held in arrays: uint8 RGB or grey, or bands of the type they are stored in.
 
     Convention:
         Image bilinear (boxes are averaged first where the crop shrinks by 2 or more), mask nearest,
@@ -36,14 +41,16 @@ class Uint8Augment:
         spec: Limits and probabilities; `spec.mixing` is left to `BatchMixer`.
         crop_hw: (H, W) of the result.
         ignore_index: Void value of the masks, 0..255.
+        bands: What is known of the bands; None for RGB and grey of 8 bits.
 
     Raises:
         ShapeError: `crop_hw` or `ignore_index` is out of range.
     """
 
     def __init__(
-        self, spec: AugmentSpec, crop_hw: Size, ignore_index: int = DEFAULT_IGNORE_INDEX
-    ) -> None:
+        self, spec: AugmentSpec, crop_hw: Size, ignore_index: int = DEFAULT_IGNORE_INDEX,
+        bands: Bands | None = None,
+    ) -> None:  # fmt: skip
         if len(crop_hw) != 2 or min(crop_hw) < 1:
             raise ShapeError(f"crop_hw must be a positive (H, W), got {crop_hw}")
         if not 0 <= ignore_index <= 255:
@@ -51,23 +58,25 @@ class Uint8Augment:
         self.spec = spec
         self.crop_hw = (int(crop_hw[0]), int(crop_hw[1]))
         self.ignore_index = ignore_index
+        self.bands = None if bands is None or bands.like_rgb else bands
 
     def __call__(self, image: Image, mask: Image, rng: np.random.Generator) -> tuple[Image, Image]:
         """Draw an augmentation and apply it.
 
         Args:
-            image: uint8 `(H, W, 3)` RGB or `(H, W)` grey; not changed.
+            image: uint8 `(H, W, 3)` RGB or `(H, W)` grey, or `(H, W, C)` of the type of the bands
+                (one band as `(H, W)`); not changed.
             mask: uint8 `(Hm, Wm)` class indices or `ignore_index`, at any size; not changed.
             rng: Source of all randomness.
 
         Returns:
-            Image uint8 `(h, w, 3)` or `(h, w)` and mask uint8 `(h, w)`, both with memory of their
-            own.
+            Image `(h, w, C)` or `(h, w)` of the same type and mask uint8 `(h, w)`, both with memory
+            of their own.
 
         Raises:
             ShapeError: An array has another dtype or number of dimensions.
         """
-        _check_arrays(image, mask)
+        _check_arrays(image, mask, self.bands)
         height, width = image.shape[:2]
         params = sample_params(
             self.spec, rng, (height, width), self.crop_hw, mask, self.ignore_index
@@ -80,7 +89,7 @@ class Uint8Augment:
         Raises:
             ShapeError: Wrong arrays, or an image of another size than the one drawn for.
         """
-        _check_arrays(image, mask)
+        _check_arrays(image, mask, self.bands)
         if image.shape[:2] != params.image_hw:
             raise ShapeError(
                 f"parameters were drawn for an image of {params.image_hw}, got {image.shape[:2]}"
@@ -95,13 +104,16 @@ class Uint8Augment:
             # Also where the mask, rounding at another size, would still show a label at the rim.
             labels[invented] = self.ignore_index
             crop[invented] = mean
+        if self.bands is not None:
+            return apply_band_effects(crop, params, mean, self.bands), labels
         return apply_effects(crop, params, colours.mean_luma(mean)), labels
 
 
 def mean_colour(image: Image) -> tuple[float, ...]:
-    """Return the mean of every eighth row and column, rounded: one value a channel."""
-    mean = np.atleast_1d(image[::FILL_STRIDE, ::FILL_STRIDE].mean(axis=(0, 1)))
-    return tuple(np.rint(mean).tolist())
+    """Return the mean of every eighth row and column, one value a channel; of integers rounded."""
+    part = image[::FILL_STRIDE, ::FILL_STRIDE]
+    mean = np.atleast_1d(part.mean(axis=(0, 1), dtype=np.float64))
+    return tuple((mean if image.dtype.kind == "f" else np.rint(mean)).tolist())
 
 
 def find_invented(params: AugmentParams) -> NDArray[np.bool_] | None:
@@ -126,12 +138,12 @@ def warp_image(image: Image, matrix: Matrix, crop_hw: Size) -> Image:
     """Sample a crop of an image bilinearly; outside the image its edge goes on.
 
     Args:
-        image: uint8 `(H, W, 3)` or `(H, W)`.
+        image: `(H, W, C)` or `(H, W)`, uint8, uint16 or float32.
         matrix: crop -> image, see `seglab.augment.geometry`.
         crop_hw: (h, w) of the result.
 
     Returns:
-        uint8 `(h, w, 3)` or `(h, w)`.
+        `(h, w, C)` or `(h, w)` of the same type.
     """
     copy = geometry.find_pixel_copy(matrix, crop_hw)
     if copy is not None:
@@ -186,11 +198,14 @@ def apply_effects(image: Image, params: AugmentParams, luma: float) -> Image:
     return image
 
 
-def _check_arrays(image: Image, mask: Image) -> None:
-    grey_or_rgb = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
-    if image.dtype != np.uint8 or not grey_or_rgb or image.size == 0:
+def _check_arrays(image: Image, mask: Image, bands: Bands | None) -> None:
+    dtype, channels = ("uint8", 3) if bands is None else (bands.dtype, len(bands.numbers))
+    planes = image.ndim == 2 if bands is None or channels == 1 else False
+    fits = planes or (image.ndim == 3 and image.shape[2] == channels)
+    if image.dtype != dtype or not fits or image.size == 0:
+        flat = " or (H, W)" if bands is None or channels == 1 else ""
         raise ShapeError(
-            f"expected a uint8 image (H, W, 3) or (H, W), got {image.dtype} {image.shape}"
+            f"expected a {dtype} image (H, W, {channels}){flat}, got {image.dtype} {image.shape}"
         )
     if mask.dtype != np.uint8 or mask.ndim != 2 or mask.size == 0:
         raise ShapeError(f"expected a uint8 mask (H, W), got {mask.dtype} {mask.shape}")
@@ -204,7 +219,7 @@ def _copy_pixels(source: Image, copy: PixelCopy, crop_hw: Size, outside: int) ->
     if (bottom - top, right - left) == crop_hw:
         crop = source[top:bottom, left:right].copy()
     else:
-        crop = np.full((height, width, *source.shape[2:]), outside, dtype=np.uint8)
+        crop = np.full((height, width, *source.shape[2:]), outside, dtype=source.dtype)
         if bottom > top and right > left:
             inside = np.s_[top - copy.top : bottom - copy.top, left - copy.left : right - copy.left]
             crop[inside] = source[top:bottom, left:right]
@@ -216,6 +231,11 @@ def _copy_pixels(source: Image, copy: PixelCopy, crop_hw: Size, outside: int) ->
 
 def _warp(source: Image, matrix: Matrix, crop_hw: Size, flags: int, outside: int | None) -> Image:
     """Warp with OpenCV; `outside` None repeats the edge."""
+    if source.ndim == 3 and source.shape[2] > _WARPED_AT_ONCE:
+        # Of more channels OpenCV rounds positions to 1/32 of a pixel.
+        starts = range(0, source.shape[2], _WARPED_AT_ONCE)
+        parts = [np.ascontiguousarray(source[..., i : i + _WARPED_AT_ONCE]) for i in starts]
+        return np.dstack([_warp(part, matrix, crop_hw, flags, outside) for part in parts])
     border = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
     value = (float(outside or 0),)
     size = (crop_hw[1], crop_hw[0])

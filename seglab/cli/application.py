@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+from hydra._internal import utils as hydra_internals
 from hydra._internal.utils import get_args_parser  # the only way to know Hydra's own flags
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -28,6 +30,7 @@ from seglab.config.overrides import check_overrides
 from seglab.config.resolvers import register_resolvers
 from seglab.config.validate import App, require_valid
 from seglab.core.errors import ConfigError, nearest
+from seglab.core.places import place_error
 from seglab.core.trial import TrialPrunedError, current_trial
 
 
@@ -126,7 +129,7 @@ def run_hydra(app: Application, folder: Path, words: Sequence[str]) -> None:
             code = report(_job_name(app, error), error, Path(HydraConfig.get().runtime.output_dir))
             raise SystemExit(code) from error
 
-    with _words_as_typed([program, *words]):
+    with _words_as_typed([program, *words]), _failures_raised():
         decorate = hydra.main(
             config_path=str(folder), config_name=app.name, version_base=HYDRA_VERSION_BASE
         )
@@ -152,6 +155,27 @@ def _how_it_ended(error: Exception) -> str:
     if isinstance(ours, TrialPrunedError):
         return "was pruned"
     return "was stopped" if ours is not None and ours.exit_code == INTERRUPTED else "failed"
+
+
+@contextmanager
+def _failures_raised() -> Iterator[None]:
+    """Let errors out that Hydra would print with their traceback, such as of a folder it cannot make.
+
+    Raises:
+        ConfigError: Hydra does not understand the words or what they ask for.
+    """
+    former = hydra_internals.run_and_report
+    hydra_internals.run_and_report = lambda func: func()
+    try:
+        yield
+    except HydraException as error:
+        # The cause says which value it was.
+        said = [str(one) for one in (error, error.__cause__) if one is not None]
+        if find_seglab_error(error) is not None or place_error(error) is not None:
+            raise
+        raise ConfigError("\n".join(said)) from error
+    finally:
+        hydra_internals.run_and_report = former
 
 
 @contextmanager

@@ -40,9 +40,10 @@ def run(argv: Sequence[str]) -> int:
     if args.json:
         write_comparison(args.json, comparison)
     if args.csv:
+        from seglab.analysis.tables import csv_table
         from seglab.core.files import write_text
 
-        write_text(args.csv, comparison.table.drop(columns="run_ids").to_csv(index=False))
+        write_text(args.csv, csv_table(comparison.table.drop(columns="run_ids")))
     print_table(comparison)
     print_objectives(args)
     # Not through rich: run ids may hold brackets, and lines are for grep.
@@ -78,36 +79,32 @@ def print_table(comparison: Comparison) -> None:
 
     A narrow terminal leaves out models and costs and folds names and intervals.
     """
-    from rich.console import Console
-
     from seglab.analysis.tables import rich_table
+    from seglab.core.terminal import open_console, show
 
-    console = Console(highlight=False)
+    console = open_console(_WIDE)
     rows = table_rows(comparison)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDE)
-    elif console.width < _ROOMY:
+    if console.is_terminal and console.width < _ROOMY:
         rows = [{key: row[key] for key in row if key not in _ONLY_WHERE_ROOMY} for row in rows]
     table = rich_table(rows, f"{comparison.split}, reference {comparison.reference}", footer=False)
     for column in table.columns:
         least = _FOLDED.get(str(column.header))
         column.no_wrap, column.min_width = least is None, least
         column.overflow = "fold"
-    console.print(table)
+    show(console, table)
 
 
 def print_objectives(args: argparse.Namespace) -> None:
     """Print which targets the runs meet: those of the flags, else those they were trained for."""
-    from rich.console import Console
-
     from seglab.analysis.contenders import choose_runs
     from seglab.analysis.objectives import judge_runs
     from seglab.analysis.tables import rich_table
+    from seglab.core.terminal import open_console, show
 
     words = args.runs if args.baseline is None else [*args.runs, args.baseline]
     rows = judge_runs(choose_runs(words, args.runs_dir)[0], args.target)
     if rows:
-        Console(highlight=False).print(rich_table(rows, "objective", footer=False))
+        show(open_console(), rich_table(rows, "objective", footer=False))
 
 
 def table_rows(comparison: Comparison) -> list[dict[str, str | int | float]]:
@@ -161,4 +158,4 @@ def _p(p: float) -> str | float:
 
 
 def _interval(low: float, high: float) -> str:
-    return "-" if math.isnan(low) or math.isnan(high) else f"[{low:.3f}, {high:.3f}]"
+    return "too few to tell" if math.isnan(low) or math.isnan(high) else f"[{low:.3f}, {high:.3f}]"

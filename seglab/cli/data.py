@@ -19,6 +19,7 @@ from seglab.config.grammar import literal_word
 from seglab.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from seglab.core.bands import Bands
     from seglab.data.manifest import Manifest
 
 COMMANDS = ("describe", "import", "preview", "synth")
@@ -101,6 +102,10 @@ def _add_preview(commands: Any) -> None:
     one.add_argument("--versions", type=int, default=4, help="augmented versions a sample")
     one.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), default=(192, 256))
     one.add_argument("--seed", type=int, default=0)
+    one.add_argument("--bands", type=int, nargs="+", metavar="N",
+                     help="numbers of the bands to read, from 1; all by default")  # fmt: skip
+    one.add_argument("--display-bands", type=int, nargs=3, metavar=("R", "G", "B"),
+                     help="the bands to show; the first three by default")  # fmt: skip
     one.add_argument("-o", "--output", type=Path, default=Path("preview.png"))
     one.set_defaults(work=_preview)
 
@@ -189,16 +194,31 @@ def _import_into(
 def _preview(args: argparse.Namespace) -> int:
     from PIL import Image
 
+    from seglab.augment.band_effects import require_band_steps
     from seglab.augment.preview import PreviewOptions, PreviewSample, preview_grid
     from seglab.augment.spec import AugmentSpec
+    from seglab.core.files import atomic_path
 
+    kind = Image.registered_extensions().get(args.output.suffix.lower())
+    if kind not in Image.SAVE:
+        raise ConfigError(f"--output: expected a picture, such as preview.png, got '{args.output}'")
     spec = AugmentSpec.from_dict(_augmentation(args.augment, args.changes))
     manifest = _open(args.data, args.root)
-    samples = [PreviewSample(*sample) for sample in _read_samples(manifest, args)]
-    options = PreviewOptions(crop_hw=tuple(args.crop), num_versions=args.versions, seed=args.seed)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(preview_grid(samples, manifest.labels, spec, options)).save(args.output)
-    sys.stdout.write(f"{args.output}\n")
+    read, bands = _read_samples(manifest, args)
+    if bands is not None:
+        require_band_steps(spec, bands)
+    samples = [PreviewSample(*sample) for sample in read]
+    options = PreviewOptions(
+        crop_hw=tuple(args.crop), num_versions=args.versions, seed=args.seed, bands=bands
+    )
+    grid = Image.fromarray(preview_grid(samples, manifest.labels, spec, options))
+    with atomic_path(args.output) as temporary:
+        grid.save(temporary, format=kind)
+    shown = "" if bands is None else (
+        f": bands {', '.join(map(str, bands.display))} as red, green, blue, stretched over the "
+        f"{len(samples)} images shown (a training stretches over its whole training part)"
+    )  # fmt: skip
+    sys.stdout.write(f"{args.output}{shown}\n")
     return 0
 
 
@@ -291,12 +311,16 @@ def _compose(words: Sequence[str]) -> dict[str, Any]:
     return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
 
 
-def _read_samples(manifest: Manifest, args: argparse.Namespace) -> list[tuple[str, Any, Any]]:
-    """Return (sample_id, image, mask) of the first labelled samples of a split.
+def _read_samples(
+    manifest: Manifest, args: argparse.Namespace
+) -> tuple[list[tuple[str, Any, Any]], Bands | None]:
+    """Return (sample_id, image, mask) of the first labelled samples of a split, and their bands.
 
     Raises:
-        ConfigError: The split has none.
+        ConfigError: The split has none, or there are no such bands.
     """
+    from seglab.data.bands.preview import read_bands
+    from seglab.data.bands.statistics import choose_bands
     from seglab.data.images import read_image, read_mask
 
     rows = manifest.split(args.split).to_dict(orient="records")
@@ -304,11 +328,15 @@ def _read_samples(manifest: Manifest, args: argparse.Namespace) -> list[tuple[st
     if not labelled:
         counts = ", ".join(f"{split} {count}" for split, count in manifest.splits().items())
         raise ConfigError(f"--split: '{args.split}' has no labelled samples; there are {counts}")
-    return [
-        (
-            row["sample_id"],
-            read_image(manifest.root / row["image"]),
-            read_mask(manifest.root / row["mask"], manifest.labels, manifest.mask_encoding),
-        )
+    numbers, bands = choose_bands(args.bands, manifest), None
+    paths = [manifest.root / row["image"] for row in labelled]
+    if numbers is None:
+        images = [read_image(path) for path in paths]
+    else:
+        images, bands = read_bands(paths, numbers, args.display_bands)
+    masks = [
+        read_mask(manifest.root / row["mask"], manifest.labels, manifest.mask_encoding)
         for row in labelled
     ]
+    names = [row["sample_id"] for row in labelled]
+    return list(zip(names, images, masks, strict=True)), bands

@@ -18,7 +18,7 @@ from seglab.cli.diagnosis.packages import (
 )
 from seglab.cli.diagnosis.places import check_places, check_tracking
 
-_MARKS: dict[Status, str] = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "bad": "[red]bad[/]"}
+_STYLES: dict[Status, str] = {"ok": "green", "note": "yellow", "bad": "red"}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -57,22 +57,22 @@ def diagnose() -> list[Finding]:
 
 def print_findings(findings: Sequence[Finding]) -> None:
     """Print a table, and below it what to do."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from seglab.core.terminal import PlainTable, literal, open_console, say, show
 
-    console = Console()
-    table = Table(box=None, pad_edge=False, show_header=False)
+    console = open_console()
+    table = PlainTable(box=None, pad_edge=False, show_header=False)
     for column in ("area", "name", "status", "text"):
         table.add_column(column, overflow="fold")
     area = ""
     for finding in findings:
         shown = finding.area if finding.area != area else ""
         area = finding.area
-        table.add_row(shown, escape(finding.name), _MARKS[finding.status], escape(finding.text))
-    console.print(table)
+        status = literal(finding.status, _STYLES[finding.status])
+        table.add_row(shown, finding.name, status, finding.text)
+    show(console, table)
     advised = [finding for finding in findings if finding.advice]
     for finding in advised:
-        console.print(f"{_MARKS[finding.status]} {escape(finding.name)}: {escape(finding.advice)}")
+        mark = (finding.status, _STYLES[finding.status])
+        say(console, mark, f" {finding.name}: {finding.advice}")
     if not advised:
-        console.print("nothing to mend")
+        say(console, "nothing to mend")

@@ -48,8 +48,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _learning_curve(args: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from seglab.analysis.learning_curve import (
         fit_curve,
         learning_curve,
@@ -58,17 +56,16 @@ def _learning_curve(args: argparse.Namespace) -> int:
     )
     from seglab.analysis.style import save_figure
     from seglab.analysis.tables import frame_rows, rich_table
+    from seglab.core.terminal import open_console, say, show
 
     curve = learning_curve(args.runs, args.metric)
-    console = Console()
-    console.print(rich_table(frame_rows(curve), args.metric, footer=False))
+    console = open_console()
+    show(console, rich_table(frame_rows(curve), args.metric, footer=False))
     verdict = learning_curve_verdict(curve, law=fit_curve(curve))
-    console.print(verdict.sentence, highlight=False, soft_wrap=True)
+    say(console, verdict.sentence)
     if args.output is not None:
         figure = learning_curve_figure(curve, verdict.sentence.partition(".")[0], args.metric)
-        console.print(
-            f"figure  {save_figure(figure, args.output)}", highlight=False, soft_wrap=True
-        )
+        say(console, f"figure  {save_figure(figure, args.output)}")
     return 0
 
 
@@ -123,14 +120,11 @@ def _plain(row: Convention) -> dict[str, Any]:
 
 def print_conventions(conventions: Sequence[Convention], title: str, advice: str) -> None:
     """Print a table, and below it the advice."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
+    from seglab.core.terminal import PlainTable, open_console, say, show
     from seglab.metrics.explain import OURS, VOID_NOTE
 
     ours = {row.kind: row.score for row in conventions if row.name in OURS.values()}
-    table = Table(title=escape(title), title_justify="left", show_lines=True)
+    table = PlainTable(title=title, title_justify="left", show_lines=True)
     for heading, justify in (("score", "right"), ("points", "right")):
         table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     table.add_column("of", no_wrap=True)
@@ -140,10 +134,10 @@ def print_conventions(conventions: Sequence[Convention], title: str, advice: str
         own = row.name in OURS.values()
         table.add_row(
             f"{row.score:.4f}", "" if own else f"{100 * (row.score - ours[row.kind]):+.1f}",
-            row.kind, escape(f"{row.library}\n{row.name}"), escape(row.why),
+            row.kind, f"{row.library}\n{row.name}", row.why,
             style="bold" if own else None,
         )  # fmt: skip
-    console = Console()
-    console.print(table)
-    console.print(VOID_NOTE, highlight=False, soft_wrap=True)
-    console.print(advice, highlight=False, soft_wrap=True)
+    console = open_console()
+    show(console, table)
+    say(console, VOID_NOTE)
+    say(console, advice)

@@ -21,9 +21,11 @@ EXAMPLES = (
     ("seglab train data=camvid data.root=DIR model=unet", "your data, another model"),
     ("seglab train -m seed=0,1,2 model=unet,segnet", "every combination, one after the other"),
     ("seglab train resume=runs/demo/RUN_ID", "take a run up where it stopped"),
+    ("seglab train resume=RUN_DIR trainer.max_epochs=40", "go on with a finished run"),
     ("seglab train debug=fdr", "two batches, to see that it runs"),
     ("seglab train --cfg job", "print the configuration, do nothing"),
 )
+_LENGTH = "trainer.max_epochs="
 _NONE = ("null", "none", "None", "")
 
 
@@ -41,30 +43,46 @@ def run(argv: Sequence[str]) -> int:
         from seglab.cli import completion
 
         return completion.run(args.overrides)
-    run_dir = resumed_run(args)
-    if run_dir is not None:
-        from seglab.experiment.cross_validate import take_up
-
-        take_up(run_dir)
+    resumed = resumed_run(args)
+    if resumed is not None:
+        _take_up(*resumed)
         return 0
     return run_application(Application("train", _train), args, argv)
 
 
-def resumed_run(args: argparse.Namespace) -> Path | None:
+def _take_up(run_dir: Path, max_epochs: int | None) -> None:
+    if max_epochs is None:
+        from seglab.experiment.cross_validate import take_up
+
+        take_up(run_dir)
+    else:
+        from seglab.experiment.train import resume
+
+        resume(run_dir, max_epochs=max_epochs)
+
+
+def resumed_run(args: argparse.Namespace) -> tuple[Path, int | None] | None:
     """Return the run directory behind `resume=`, or None where a new run is asked for.
 
+    Beside it stands the new length of the run, where `trainer.max_epochs=` gives one.
+
     Raises:
-        ConfigError: Other words stand beside it, or there is no run.
+        ConfigError: Other words stand beside them, or there is no run.
     """
     words = [word for word in args.overrides if word.lstrip("+").startswith("resume=")]
     values = [_path_of(word.partition("=")[2]) for word in words]
     if not words or values[-1] in _NONE:
         return None
-    others = [word for word in args.overrides if word not in words]
+    lengths = [word for word in args.overrides if word.startswith(_LENGTH)]
+    others = [word for word in args.overrides if word not in (*words, *lengths)]
     others += [f"--{flag}" for flag in ("multirun", "cfg", "info") if getattr(args, flag)]
     problems = [
-        f"resume: a resumed run keeps its own configuration; remove {word}" for word in others
+        f"resume: a resumed run keeps its own configuration, but for {_LENGTH}N; remove {word}"
+        for word in others
     ]
+    max_epochs = lengths[-1].removeprefix(_LENGTH) if lengths else None
+    if max_epochs is not None and not (max_epochs.isdecimal() and int(max_epochs)):
+        problems.append(f"{_LENGTH[:-1]}: expected a whole number of epochs, got '{max_epochs}'")
     if len(values) > 1:
         problems.append(f"resume: expected one run directory, got {', '.join(values)}")
     run_dir = Path(values[-1]).expanduser()
@@ -72,7 +90,7 @@ def resumed_run(args: argparse.Namespace) -> Path | None:
         problems.append(f"resume: expected a run directory (it holds a run.json), got '{run_dir}'")
     if problems:
         raise ConfigError(problems)
-    return run_dir
+    return run_dir, int(max_epochs) if max_epochs else None
 
 
 def _path_of(text: str) -> str:

@@ -16,7 +16,7 @@ Corruption = Literal[
 class Suite:
     """What is measured beside the scores."""
 
-    bootstrap: NotNegative
+    intervals: bool
     boundary: bool
     calibration: bool
     slices: bool

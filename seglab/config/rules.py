@@ -13,6 +13,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from seglab.config.band_rules import BAND_RULES
 from seglab.config.installed_names import optimizer_names
 from seglab.config.model_rules import MODEL_RULES, architecture
 from seglab.config.problems import Problem, did_you_mean, nearest_keys, show
@@ -63,9 +64,9 @@ def _data_is_somewhere(value: Sound) -> Iterator[Problem]:
     if root is None:
         yield Problem("data.root", f"missing; give the folder that holds {holds}", "missing")
     elif not Path(root).expanduser().is_dir():
+        there = "that is a file" if Path(root).expanduser().exists() else "nothing is there"
         yield Problem(
-            "data.root",
-            f"expected the folder that holds {holds}, got {show(root)}: nothing is there",
+            "data.root", f"expected the folder that holds {holds}, got {show(root)}: {there}"
         )
 
 
@@ -236,6 +237,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _names_make_folders,
         _optimizer_is_known,
         *MODEL_RULES,
+        *BAND_RULES,
         _batch_fits_devices,
         _micro_batch_fits,
         _monitor_is_a_score,
@@ -253,6 +255,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _accelerator_can,
         _ignore_index_is_no_class,
         _evaluates_a_run,
+        *BAND_RULES,
         _corruptions_have_severities,
         *TARGET_RULES,
     ),

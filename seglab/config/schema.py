@@ -59,6 +59,9 @@ class Data:
     eval_batch_size: Positive
     drop_last: bool
     train_fraction: Share = 1.0
+    # Numbers of bands, counted from 1 as in GDAL; null reads RGB, or all bands where there are others.
+    bands: list[Positive] | None = None
+    display_bands: tuple[Positive, Positive, Positive] | None = None
 
 
 @dataclass(kw_only=True)

@@ -49,7 +49,7 @@ class SmpModel(Network):
     arch: Arch
     encoder_name: str
     encoder_weights: EncoderWeights = None
-    in_channels: Literal[1, 3] = 3
+    in_channels: Literal[1, 3] | None = 3
     encoder_depth: Positive | None = None
     dropout: ProperFraction = 0.0
     freeze_encoder: bool = False
@@ -60,7 +60,7 @@ class SmpModel(Network):
 class SegNet(Network):
     """SegNet over VGG16."""
 
-    in_channels: Literal[1, 3] = 3
+    in_channels: Literal[1, 3] | None = 3
     encoder_weights: EncoderWeights = None
     dropout: ProperFraction = 0.0
     freeze_encoder: bool = False
@@ -70,7 +70,7 @@ class SegNet(Network):
 class SegNetBasic(Network):
     """The paper's small SegNet."""
 
-    in_channels: Literal[1, 3] = 3
+    in_channels: Literal[1, 3] | None = 3
     width: Positive = 64
     kernel_size: Positive = 7
     dropout: ProperFraction = 0.0

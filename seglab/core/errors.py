@@ -1,14 +1,15 @@
 """Errors that seglab raises on purpose.
 
 Every one inherits the builtin a caller would expect to catch, and says what was expected, what came
-and what to do. `exit_code` is what the command line ends with: 2 where the user's words were wrong,
-1 where the work failed.
+and what to do. `exit_code` is what the command line ends with: 2 where the user's words or data were
+wrong, 1 where the work failed.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 MAX_LISTED = 20
 
@@ -31,14 +32,30 @@ class ConfigError(SeglabError, ValueError):
         super().__init__(list_problems(title, self.problems, limit=count))
 
 
+class PlaceError(SeglabError, OSError):
+    """A file or folder cannot be used, or not be made, where it was asked for; `path` names it."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, path: Path | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class DiskFullError(PlaceError):
+    """There is no room left for a file."""
+
+    exit_code = 1
+
+
 class DataError(SeglabError, ValueError):
-    """Images, masks or a manifest break their contract."""
+    """Images, masks, a manifest or a record break their contract."""
+
+    exit_code = 2
 
 
 class DataNotFoundError(DataError, FileNotFoundError):
     """A data set, image, mask or manifest is not where it was said to be."""
-
-    exit_code = 2
 
 
 class LabelError(DataError):

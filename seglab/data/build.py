@@ -6,6 +6,7 @@ for all. Faults are collected over the whole data set first, so that one pass ca
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import functools
 import logging
@@ -25,7 +26,9 @@ import seglab
 from seglab.core.errors import DataError, DataNotFoundError, LabelError, list_problems
 from seglab.core.files import sha256_bytes
 from seglab.core.labels import LabelSpace
-from seglab.data.images import decode_image, decode_mask, orientation
+from seglab.data.bands.decode import BandLayout, decode_bands, own_picture
+from seglab.data.bands.statistics import LAYOUT
+from seglab.data.images import bands_in, decode_image, decode_mask, orientation
 from seglab.data.manifest import COLUMNS, Manifest
 
 log = logging.getLogger(__name__)
@@ -38,6 +41,7 @@ MISSING_MASK = "missing_mask"
 CORRUPT_MASK = "corrupt_mask"
 UNKNOWN_LABELS = "unknown_labels"
 SIZE_MISMATCH = "size_mismatch"
+BAND_MISMATCH = "band_mismatch"
 # Not a fault: only the image or only the mask is turned by EXIF, and their sizes fit either way.
 EXIF_AMBIGUOUS = "exif_ambiguous"
 _ALL_LISTED = 1000
@@ -94,6 +98,7 @@ class ImportedFiles:
 class _Inspected:
     row: dict[str, Any]
     faults: tuple[tuple[str, str], ...]
+    layout: BandLayout | None = None
 
 
 def build_manifest(
@@ -126,6 +131,7 @@ def build_manifest(
     _check_list(imported.samples, root, name)
     inspect = functools.partial(_inspect, root=root, imported=imported)
     inspected = _map_threads(inspect, imported.samples, num_threads)
+    inspected, layout = _require_one_layout(inspected)
     quarantined = _handle_faults(inspected, name, on_error)
     _warn_ambiguous(inspected, name)
     table = pd.DataFrame([one.row for one in inspected], columns=list(COLUMNS))
@@ -137,6 +143,9 @@ def build_manifest(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seglab_version": seglab.__version__,
     }
+    if layout is not None:
+        complete[LAYOUT] = dataclasses.asdict(layout)
+        log.info("%s: images hold %s", name, layout)
     return Manifest(table, imported.labels, root, name, imported.mask_encoding, complete)
 
 
@@ -191,35 +200,63 @@ def _inspect(sample: SampleFiles, root: Path, imported: ImportedFiles) -> _Inspe
         "flags": [],
         "keep": True,
     }
-    turned = _inspect_image(root / row["image"], row, faults)
+    turned, layout = _inspect_image(root / row["image"], row, faults)
     if row["mask"] is not None:
         _inspect_mask(root / row["mask"], row, faults, imported, turned)
     if faults:
         row["flags"] += [kind for kind, _ in faults]
         row["keep"] = False
-    return _Inspected(row, tuple(faults))
+    return _Inspected(row, tuple(faults), layout)
+
+
+def _require_one_layout(inspected: list[_Inspected]) -> tuple[list[_Inspected], BandLayout | None]:
+    """Return the samples, those of other bands than most marked as faulty, and what most hold."""
+    layouts = Counter(one.layout for one in inspected if one.row["height"])
+    if not layouts:
+        return inspected, None
+    usual = layouts.most_common(1)[0][0]
+    checked = []
+    for one in inspected:
+        if one.row["height"] and one.layout != usual:
+            text = f"{one.row['image']}: {_in_words(one.layout)}, most images {_in_words(usual)}"
+            row = {**one.row, "flags": [*one.row["flags"], BAND_MISMATCH], "keep": False}
+            one = _Inspected(row, (*one.faults, (BAND_MISMATCH, text)), one.layout)
+        checked.append(one)
+    return checked, usual
+
+
+def _in_words(layout: BandLayout | None) -> str:
+    return "RGB or grey" if layout is None else str(layout)
 
 
 def _relative(path: Path, root: Path) -> str:
     return (path.relative_to(root) if path.is_absolute() else path).as_posix()
 
 
-def _inspect_image(path: Path, row: dict[str, Any], faults: list[tuple[str, str]]) -> int:
-    """Fill hashes and size into `row`; return the EXIF orientation, 1 where it is not known."""
+def _inspect_image(
+    path: Path, row: dict[str, Any], faults: list[tuple[str, str]]
+) -> tuple[int, BandLayout | None]:
+    """Fill hashes and size into `row`; return the EXIF orientation (1 if unknown) and the bands."""
+    layout = None
     if not path.is_file():
         faults.append((MISSING_IMAGE, f"{path}: no such file"))
-        return 1
+        return 1, layout
     try:
         content = path.read_bytes()
         row["sha256"] = sha256_bytes(content)
-        image = decode_image(content, path)
+        if bands_in(content, path):
+            pixels = decode_bands(content, path)
+            layout = BandLayout(pixels.shape[2], pixels.dtype.name)
+            image = own_picture(pixels)
+        else:
+            image = decode_image(content, path)
         turned = orientation(content, path)
     except (DataError, OSError) as error:
         faults.append((CORRUPT_IMAGE, str(error)))
-        return 1
+        return 1, layout
     row["height"], row["width"] = image.shape[:2]
     row["phash"] = _perceptual_hash(image)
-    return turned
+    return turned, layout
 
 
 def _perceptual_hash(image: np.ndarray) -> str:

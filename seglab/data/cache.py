@@ -1,5 +1,8 @@
 """Decode once: all images and masks of a manifest as raw bytes in two memory-mapped files.
 
+Images are uint8 RGB or grey, or the bands that were asked for in the type they are stored in, so that
+16 bits stay 16 bits. Masks are uint8.
+
 Every loader worker, fold, trial and process on a machine reads the same pages; the operating system
 keeps them in memory as long as there is room. The name of a cache is a hash of all that its content
 depends on, so a changed manifest or working size gets a cache of its own. Older ones stay on disk,
@@ -30,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class PackedCache:
-    """All kept samples of a manifest as uint8, sorted by `sample_id`; rows are integers from 0.
+    """All kept samples of a manifest, sorted by `sample_id`; rows are integers from 0.
 
     Images have the working size, masks the native one, so that scores are always taken on the mask
     as it was drawn. Pickling passes on only the folder; each process maps the files when it first
@@ -48,11 +51,13 @@ class PackedCache:
         self.folder = folder
         index = _read_index(folder)
         self.channels: int = index["channels"]
+        self.dtype = np.dtype(index.get("dtype", "uint8"))
+        self.bands: tuple[int, ...] | None = tuple(index.get("bands") or ()) or None
         self.fingerprint: str = index["fingerprint"]
         self.sample_ids: list[str] = index["sample_ids"]
         self._image_hw: list[tuple[int, int]] = [(h, w) for h, w in index["image_hw"]]
         self._mask_hw = [None if hw is None else (hw[0], hw[1]) for hw in index["mask_hw"]]
-        self._image_offsets = _offsets(self._image_hw, self.channels)
+        self._image_offsets = _offsets(self._image_hw, self.channels * self.dtype.itemsize)
         self._mask_offsets = _offsets(self._mask_hw, 1)
         sizes = {IMAGES: self._image_offsets[-1], MASKS: self._mask_offsets[-1]}
         for name, size in sizes.items():
@@ -69,6 +74,7 @@ class PackedCache:
         channels: int = 3,
         num_threads: int | None = None,
         on_progress: Progress | None = None,
+        bands: tuple[int, ...] | None = None,
     ) -> PackedCache:
         """Return the cache of a manifest; build it first where it is missing or damaged.
 
@@ -80,9 +86,11 @@ class PackedCache:
             cache_dir: Folder for all caches.
             image_size: Working size (H, W) in pixels of images, or None for each one's own. Images
                 shrink by area averaging and grow bilinearly; masks keep their size.
-            channels: 3 for RGB, 1 for grey.
+            channels: 3 for RGB, 1 for grey; without effect beside `bands`.
             num_threads: Threads that decode; None for one a processor.
             on_progress: Called as `on_progress(done, total)` after each sample while building.
+            bands: Numbers of the bands to keep as they are stored, counted from 1, in the order of
+                the channels; None for 8-bit RGB or grey.
 
         Raises:
             DataNotFoundError: Files are missing, and nothing else is wrong.
@@ -91,6 +99,7 @@ class PackedCache:
         """
         _check_arguments(image_size, channels)
         parts = [FORMAT_VERSION, manifest.fingerprint, image_size, channels]
+        parts += [list(bands)] if bands else []
         parts += _statuses(manifest)
         cache_dir = cache_dir.expanduser().absolute()
         safe_name = re.sub(r"[^\w.-]+", "_", manifest.name)
@@ -104,7 +113,8 @@ class PackedCache:
             found = cls._open_if_whole(folder)
             if found is not None:
                 return found
-            CacheBuilder(manifest, folder, image_size, channels).build(num_threads, on_progress)
+            builder = CacheBuilder(manifest, folder, image_size, channels, bands)
+            builder.build(num_threads, on_progress)
         return cls(folder)
 
     @classmethod
@@ -134,10 +144,10 @@ class PackedCache:
         return self._mask_hw[row]
 
     def image(self, row: int) -> np.ndarray:
-        """Return the image, uint8 `(H, W, channels)`, a read-only view of the mapped file."""
+        """Return the image, `(H, W, channels)` of `dtype`, a read-only view of the mapped file."""
         height, width = self._image_hw[row]
         start, stop = self._image_offsets[row : row + 2]
-        return self._images[start:stop].reshape(height, width, self.channels)
+        return self._images[start:stop].view(self.dtype).reshape(height, width, self.channels)
 
     def mask(self, row: int) -> np.ndarray | None:
         """Return the mask, uint8 `(H, W)`, a read-only view; None for a sample without one.
@@ -229,11 +239,11 @@ def _read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def _offsets(sizes: Sequence[tuple[int, int] | None], channels: int) -> list[int]:
+def _offsets(sizes: Sequence[tuple[int, int] | None], pixel_bytes: int) -> list[int]:
     """Return where each sample starts in its file, and as last entry where the file ends."""
     offsets = [0]
     for size in sizes:
-        offsets.append(offsets[-1] + (0 if size is None else size[0] * size[1] * channels))
+        offsets.append(offsets[-1] + (0 if size is None else size[0] * size[1] * pixel_bytes))
     return offsets
 
 

@@ -19,6 +19,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from seglab.core.bands import Bands
 from seglab.core.errors import DataError, list_problems, nearest
 from seglab.data.cache import PackedCache
 from seglab.data.dataset import (
@@ -103,6 +104,7 @@ class SegDataModule(pl.LightningDataModule):
         sample_params: Draws parameters of augmentation on the device, instead of `transform`.
         split_ids: Split name -> sample ids, in place of the manifest's splits as a whole (a split
             not named here does not exist, so that nothing of a fold leaks through another split).
+        bands: What is known of the bands of the images; None for RGB and grey of 8 bits.
 
     Raises:
         DataError: `split_ids` names samples that are not in the cache or are in more than one
@@ -118,6 +120,7 @@ class SegDataModule(pl.LightningDataModule):
         mixer: Mixer | None = None,
         sample_params: ParamSampler | None = None,
         split_ids: Mapping[str, Sequence[str]] | None = None,
+        bands: Bands | None = None,
     ) -> None:
         super().__init__()
         if cache.fingerprint not in (manifest.fingerprint, whole_fingerprint(manifest)):
@@ -131,6 +134,7 @@ class SegDataModule(pl.LightningDataModule):
         self.transform = transform
         self.mixer = mixer
         self.sample_params = sample_params
+        self.bands = bands
         if split_ids is None:
             names = manifest.splits()
             split_ids = {name: manifest.split(name)["sample_id"].tolist() for name in names}

@@ -1,8 +1,8 @@
 """Samples from the packed cache as tensors, and how they become batches.
 
-Everything stays uint8 until it is on the device: a quarter of the bytes of float32 pass through
-worker queues and over the bus. Random choices come from the `SampleKey` alone, so a sample is the
-same in whichever worker, and after whatever history, it is made.
+Everything stays as it is stored until it is on the device: of uint8 a quarter of the bytes of float32
+pass through worker queues and over the bus. Random choices come from the `SampleKey` alone, so a
+sample is the same in whichever worker, and after whatever history, it is made.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from seglab.core.seeding import generator
 from seglab.data.cache import PackedCache
 from seglab.data.sampler import SampleKey
 
-# image uint8 (H, W, C), mask uint8 (H, W), rng -> the same, of the crop
+# image (H, W, C) as stored, uint8 but for bands of more bits, mask uint8 (H, W), rng -> the same, of the crop
 Transform = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 # rng, (H, W) of the image -> parameters of one augmentation, carried out on the device
 ParamSampler = Callable[[np.random.Generator, tuple[int, int], np.ndarray | None], Any]
-# images uint8 (B, C, H, W), masks uint8 (B, H, W), rng -> the same
+# images (B, C, H, W) as stored, masks uint8 (B, H, W), rng -> the same
 Mixer = Callable[
     [torch.Tensor, torch.Tensor, np.random.Generator], tuple[torch.Tensor, torch.Tensor]
 ]
@@ -34,7 +34,8 @@ Mixer = Callable[
 class SegmentationDataset(Dataset[dict[str, Any]]):
     """Samples of some rows of a cache.
 
-    An item is a dict: `image` uint8 tensor `(C, H, W)`, `mask` uint8 tensor `(H, W)` with class
+    An item is a dict: `image` tensor `(C, H, W)` of the cache's type (uint8 but for bands of more
+    bits), `mask` uint8 tensor `(H, W)` with class
     indices or `ignore_index` (no such entry for a sample without a mask), `sample_id`, `index` (the
     place in this data set); asked for by a `SampleKey` also `epoch` and `position`, and with
     `sample_params` also `params`. Image and mask can differ in size: the cache resizes only images.
@@ -42,7 +43,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
     Args:
         cache: Where images and masks are.
         rows: Rows of the cache; the place in this list is the index of the data set.
-        transform: `(image, mask, rng) -> (image, mask)`, NumPy uint8 `(H, W, C)` and `(H, W)`. Must
+        transform: `(image, mask, rng) -> (image, mask)`, NumPy `(H, W, C)` and uint8 `(H, W)`. Must
             not change its inputs, which are the cache itself. None leaves samples as they are.
         seed: Seed of the augmentation.
         sample_params: `(rng, (H, W), mask) -> params`, for augmentation on the device: the sample is left
@@ -112,7 +113,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         grey = image.shape[2] == 1
         image, mask = self.transform(image[..., 0] if grey else image, mask, rng)  # type: ignore[misc]
         image = image[..., None] if grey and image.ndim == 2 else image
-        _check_transformed(image, mask, sample_id)
+        _check_transformed(image, mask, sample_id, self.cache.dtype)
         return image, mask
 
 
@@ -196,17 +197,19 @@ def _names(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _channels_first(image: np.ndarray) -> torch.Tensor:
     """Copy `(H, W, C)` into a contiguous `(C, H, W)` tensor."""
     height, width, channels = image.shape
-    planes = np.empty((channels, height, width), dtype=np.uint8)
+    planes = np.empty((channels, height, width), dtype=image.dtype)
     # Ten times as fast as a transposed copy.
     cv2.split(np.ascontiguousarray(image), list(planes))
     return torch.from_numpy(planes)
 
 
-def _check_transformed(image: np.ndarray, mask: np.ndarray, sample_id: str) -> None:
+def _check_transformed(
+    image: np.ndarray, mask: np.ndarray, sample_id: str, dtype: np.dtype
+) -> None:
     found = [(array.dtype.name, array.ndim) for array in (image, mask)]
-    if found != [("uint8", 3), ("uint8", 2)]:
+    if found != [(dtype.name, 3), ("uint8", 2)]:
         raise ShapeError(
-            f"the transform must return uint8 image (H, W, C) and mask (H, W); for {sample_id} it "
+            f"the transform must return {dtype} image (H, W, C) and uint8 mask (H, W); for {sample_id} it "
             f"returned {image.dtype} {image.shape} and {mask.dtype} {mask.shape}"
         )
 

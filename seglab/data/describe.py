@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seglab.data.bands.statistics import layout_of
 from seglab.data.manifest import SPLITS, Manifest
 
 _LISTED = 10
@@ -38,6 +39,7 @@ class Description:
         flags: Flag -> number of rows, kept or not.
         left_out: `sample_id` of rows with `keep=False`.
         warnings: What should worry the user, one sentence each.
+        bands: What the images hold where that is not RGB or grey, such as `5 bands of uint16`.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Description:
     flags: dict[str, int]
     left_out: list[str]
     warnings: list[str] = field(default_factory=list)
+    bands: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts and lists, for JSON."""
@@ -68,12 +71,13 @@ class Description:
             "flags": self.flags,
             "left_out": self.left_out,
             "warnings": self.warnings,
+            "bands": self.bands,
         }
 
 
 def describe(manifest: Manifest) -> Description:
     """Return what a manifest says about its data set."""
-    table = manifest.table
+    table, layout = manifest.table, layout_of(manifest)
     kept = table[table["keep"]]
     present = [split for split in SPLITS if (kept["split"] == split).any()]
     counts = {split: _class_counts(manifest, split) for split in present}
@@ -106,6 +110,7 @@ def describe(manifest: Manifest) -> Description:
         flags={str(flag): int(count) for flag, count in flags.items()},
         left_out=left_out,
         warnings=_warnings(manifest, absent, straddling, left_out),
+        bands=None if layout is None else str(layout),
     )
 
 
@@ -215,6 +220,7 @@ def format_description(description: Description) -> str:
     sizes = description.sizes
     text = sizes.head(_LISTED).to_string(index=False)
     more = f"\n... and {len(sizes) - _LISTED} more" if len(sizes) > _LISTED else ""
+    more += f"\n{description.bands}, numbered from 1" if description.bands else ""
     parts.append(f"Image sizes\n{text}{more}")
     if len(description.pixel_share.columns):
         parts.append(f"Classes\n{_class_table(description)}")

@@ -8,7 +8,8 @@ returns the readable half of a truncated file.
 Convention: all sizes are (H, W); the EXIF orientation of a file is applied to its own pixels, for
 images and masks alike. Alpha is dropped, not composited: transparent pixels keep the colour stored
 under them. 16-bit values are divided by 257 (65535 becomes 255) and rounded; data that fills only
-12 of 16 bits therefore looks dark, scale it before. Of a JPEG with several pictures (MPO, as phones
+12 of 16 bits therefore looks dark: scale it before, or read it as a band (`seglab.data.bands`), which
+keeps stored values. Of a JPEG with several pictures (MPO, as phones
 write) the first one counts; any other file with more than one frame or page is refused.
 """
 
@@ -28,8 +29,12 @@ from PIL import Image, UnidentifiedImageError
 
 from seglab.core.errors import DataError, DataNotFoundError, LabelError, SeglabError, ShapeError
 from seglab.core.labels import LabelSpace
+from seglab.data.bands import tiff
+from seglab.data.bands.npy import NPY_START, read_array
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm")
+IMAGE_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".npy",
+)  # fmt: skip
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 _UNREADABLE = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error,
@@ -66,6 +71,14 @@ def decode_image(content: bytes, path: Path, channels: int = 3) -> np.ndarray:
     """Decode the bytes of an image file as `read_image` does; `path` only names it in errors."""
     if channels not in (1, 3):
         raise ShapeError(f"channels must be 1 or 3, got {channels}")
+    bands = bands_in(content, path)
+    if bands:
+        raise DataError(
+            f"{path}: holds {bands}, where RGB or grey of 8 or 16 bits was expected; bands are read "
+            "where data.bands names them, counted from 1"
+        )
+    if content.startswith(NPY_START):
+        return _in_channels(np.squeeze(read_array(content)), channels)
     with _faults_named(path), Image.open(io.BytesIO(content)) as image:
         _refuse_frames(image, path)
         deep = _is_deep_colour(image)
@@ -83,6 +96,64 @@ def decode_image(content: bytes, path: Path, channels: int = 3) -> np.ndarray:
                 "16-bit grey or RGB"
             )
         return _in_channels(_oriented(pixels, _pending_orientation(image)), channels)
+
+
+def bands_in(content: bytes, path: Path) -> str | None:
+    """Return in words what bands a file holds; None for RGB or grey of up to 16 bits.
+
+    Bands are a TIFF of other numbers or types of samples, and an array (`.npy`) that is not uint8 of
+    one or three channels.
+
+    Raises:
+        DataError: The file is damaged, or of a layout that cannot be read.
+    """
+    with _faults_named(path):
+        if content.startswith(NPY_START):
+            array = read_array(content)
+            count, dtype = array.shape[2], array.dtype
+            like_rgb = dtype == np.uint8 and count in (1, 3)
+        else:
+            layout = tiff.read_layout(content)
+            if layout is None:
+                return None
+            count, dtype, like_rgb = layout.count, layout.dtype, layout.like_rgb
+    return None if like_rgb else f"{count} band{'s' * (count > 1)} of {dtype.name}"
+
+
+def decode_stored(content: bytes, path: Path) -> np.ndarray:
+    """Decode all channels of an image file with the values as stored, alpha included.
+
+    Args:
+        content: The file.
+        path: Only names it in errors.
+
+    Returns:
+        `(H, W, channels)`, upright: red, green, blue of colours, bands in their order; of the type
+        the file has. Palette colours become RGB.
+
+    Raises:
+        DataError: As for `read_image`.
+    """
+    with _faults_named(path):
+        if content.startswith(NPY_START):
+            return read_array(content)
+        layout = tiff.read_layout(content)
+        if layout is not None and not layout.like_rgb:
+            return np.ascontiguousarray(_oriented(tiff.decode(content, layout), layout.orientation))
+    with _faults_named(path), Image.open(io.BytesIO(content)) as image:
+        _refuse_frames(image, path)
+        deep = _is_deep_colour(image)
+        image.load()
+        if deep:
+            pixels = _decode_deep_colour(content, with_alpha=True)
+        elif _is_deep_grey(image):
+            pixels = np.asarray(image).astype(np.uint16)
+        elif image.mode in ("L", "LA", "RGB", "RGBA"):
+            pixels = np.asarray(image)
+        else:
+            pixels = np.asarray(image.convert("L" if image.mode == "1" else "RGB"))
+        pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+        return np.ascontiguousarray(_oriented(pixels, _pending_orientation(image)))
 
 
 def read_mask(path: Path, labels: LabelSpace, encoding: str = "index") -> np.ndarray:
@@ -149,7 +220,7 @@ def decode_raw_mask(content: bytes, path: Path) -> np.ndarray:
 def image_size(path: Path) -> tuple[int, int]:
     """Return (H, W) as `read_image` would give it, EXIF orientation applied.
 
-    Reads only the header, except for PNG, whose orientation may follow the pixels.
+    Reads only the header, except for PNG, whose orientation may follow the pixels, and for bands.
 
     Raises:
         DataNotFoundError: There is no such file.
@@ -157,6 +228,11 @@ def image_size(path: Path) -> tuple[int, int]:
     """
     if not path.is_file():
         raise DataNotFoundError(f"{path}: no such file")
+    if path.suffix.lower() in (".npy", ".tif", ".tiff"):
+        content = path.read_bytes()
+        if bands_in(content, path):
+            height, width = decode_stored(content, path).shape[:2]
+            return height, width
     with _faults_named(path), Image.open(path) as image:
         width, height = _stored_size(image)
         return (width, height) if _orientation(image) >= 5 else (height, width)
@@ -164,11 +240,17 @@ def image_size(path: Path) -> tuple[int, int]:
 
 def orientation(content: bytes, path: Path) -> int:
     """Return the EXIF orientation of an image file, 1 (upright) to 8; 1 when it has none."""
+    if content.startswith(NPY_START):
+        return 1
     # Pillow decodes a whole PNG to find its tags; almost no PNG has any, which is quick to see.
     if content.startswith(_PNG_START) and not any(mark in content for mark in _PNG_TAGS):
         return 1
-    with _faults_named(path), Image.open(io.BytesIO(content)) as image:
-        return _orientation(image)
+    with _faults_named(path):
+        layout = tiff.read_layout(content)
+        if layout is not None:
+            return layout.orientation
+        with Image.open(io.BytesIO(content)) as image:
+            return _orientation(image)
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -185,6 +267,10 @@ def _faults_named(path: Path) -> Iterator[None]:
     """Turn what Pillow and OpenCV raise on bad files into a `DataError` that names the file."""
     try:
         yield
+    except DataError as error:
+        if type(error) is not DataError or str(path) in str(error):
+            raise
+        raise DataError(f"{path}: {error}") from error
     except SeglabError:
         raise
     except Image.DecompressionBombError as error:
@@ -203,9 +289,10 @@ def _faults_named(path: Path) -> Iterator[None]:
 def _refuse_frames(image: Image.Image, path: Path) -> None:
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":
+        hint = "; pages that are bands go into one image of many samples a pixel, or into .npy"
         raise DataError(
             f"{path}: {image.format} with {frames} frames or pages; save the one you mean as "
-            "its own file"
+            f"its own file{hint if image.format == 'TIFF' else ''}"
         )
 
 
@@ -227,11 +314,15 @@ def _is_deep_grey(image: Image.Image) -> bool:
     return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
 
 
-def _decode_deep_colour(content: bytes) -> np.ndarray:
+def _decode_deep_colour(content: bytes, with_alpha: bool = False) -> np.ndarray:
     pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16:
         raise OSError("OpenCV could not decode its 16-bit pixels")
-    return pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., 2::-1])
+    if pixels.ndim == 2:
+        return pixels
+    if with_alpha and pixels.shape[2] == 4:
+        return np.ascontiguousarray(pixels[..., [2, 1, 0, 3]])
+    return np.ascontiguousarray(pixels[..., 2::-1])
 
 
 def _to_eight_bits(pixels: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -15,8 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from seglab.core.errors import DataError, DataNotFoundError, list_problems
+from seglab.core.errors import DataError, DataNotFoundError, DiskFullError, list_problems
 from seglab.core.files import sha256_bytes, write_text
+from seglab.core.places import place_error
+from seglab.data.bands.decode import decode_bands, select_bands
 from seglab.data.images import decode_image, decode_mask
 from seglab.data.manifest import Manifest
 
@@ -45,6 +46,15 @@ class _Decoded:
     problems: list[str] = field(default_factory=list)
     missing: bool = True
 
+    def require_type(self, dtype: str, source: _Source) -> None:
+        """Note as a problem that the image is not of the type of the others."""
+        if self.image is not None and self.image.dtype != dtype:
+            self.problems.append(
+                f"{source.sample_id}: {source.image}: holds {self.image.dtype}, the images before "
+                f"it {dtype}; bands must be of one type"
+            )
+            self.missing = False
+
 
 class CacheBuilder:
     """Builds one cache in a temporary folder and moves it to its place when it is whole.
@@ -54,15 +64,18 @@ class CacheBuilder:
         folder: Where the finished cache goes; its lock is held by the caller.
         image_size: Working size (H, W) of images, or None for each one's own.
         channels: 3 for RGB, 1 for grey.
+        bands: Numbers of the bands to keep as stored, instead of RGB or grey.
     """
 
     def __init__(
-        self, manifest: Manifest, folder: Path, image_size: tuple[int, int] | None, channels: int
-    ) -> None:
+        self, manifest: Manifest, folder: Path, image_size: tuple[int, int] | None, channels: int,
+        bands: tuple[int, ...] | None = None,
+    ) -> None:  # fmt: skip
         self.manifest = manifest
         self.folder = folder
         self.image_size = image_size
-        self.channels = channels
+        self.bands = bands
+        self.channels = len(bands) if bands else channels
         self.table = manifest.table[manifest.table["keep"]].sort_values("sample_id")
 
     def build(self, num_threads: int | None, on_progress: Progress | None) -> None:
@@ -70,8 +83,8 @@ class CacheBuilder:
 
         Raises:
             DataNotFoundError: Files are missing, and nothing else is wrong.
-            DataError: Files are corrupt or changed since the import (all are named), or the disk is
-                too small.
+            DataError: Files are corrupt or changed since the import; all are named.
+            DiskFullError: The disk is too small.
         """
         self._check_space()
         # The lock is held, so a folder of this name is what a killed process left.
@@ -83,18 +96,24 @@ class CacheBuilder:
             shutil.rmtree(self.folder, ignore_errors=True)
             partial.rename(self.folder)
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if not isinstance(place_error(error, self.folder), DiskFullError):
                 raise
-            raise DataError(self._no_space("the disk became full while building")) from error
+            full = self._no_space("the disk became full while building")
+            raise DiskFullError(full, self.folder.parent) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
     def _write(self, partial: Path, num_threads: int, on_progress: Progress | None) -> None:
         sources = list(self._sources())
-        image_hw, mask_hw = [], []
+        image_hw: list[tuple[int, ...]] = []
+        mask_hw: list[tuple[int, ...] | None] = []
+        dtype = "uint8"
         faulty: list[_Decoded] = []
         with (partial / IMAGES).open("wb") as images, (partial / MASKS).open("wb") as masks:
             for done, decoded in enumerate(self._decode_all(sources, num_threads), start=1):
+                if decoded.image is not None:
+                    dtype = decoded.image.dtype.name if not image_hw else dtype
+                    decoded.require_type(dtype, sources[done - 1])
                 if decoded.problems:
                     faulty.append(decoded)
                 elif decoded.image is not None and not faulty:
@@ -115,6 +134,8 @@ class CacheBuilder:
             "fingerprint": self.manifest.fingerprint,
             "image_size": self.image_size,
             "channels": self.channels,
+            "dtype": dtype,
+            "bands": self.bands,
             "sample_ids": [source.sample_id for source in sources],
             "image_hw": image_hw,
             "mask_hw": mask_hw,
@@ -153,7 +174,10 @@ class CacheBuilder:
     def _decode_image(self, source: _Source, decoded: _Decoded) -> None:
         content = source.image.read_bytes()
         _require_imported(content, source.sha256, source.image)
-        image = decode_image(content, source.image, self.channels)
+        if self.bands:
+            image = select_bands(decode_bands(content, source.image), self.bands, source.image)
+        else:
+            image = decode_image(content, source.image, self.channels)
         resized = _resize(image, self.image_size) if self.image_size else image
         decoded.image = np.ascontiguousarray(resized.reshape(*resized.shape[:2], self.channels))
 
@@ -176,10 +200,13 @@ class CacheBuilder:
         pixels = (self.table["height"] * self.table["width"]).astype("int64")
         size = self.image_size
         images = int(pixels.sum()) if size is None else len(pixels) * size[0] * size[1]
-        needed = images * self.channels + int(pixels[self.table["mask"].notna()].sum())
+        # Not known before the files are read; most bands have 16 bits.
+        pixel_bytes = self.channels * (2 if self.bands else 1)
+        needed = images * pixel_bytes + int(pixels[self.table["mask"].notna()].sum())
         free = shutil.disk_usage(self.folder.parent).free
         if needed > free:
-            raise DataError(self._no_space(f"it needs {_gib(needed)}, free are {_gib(free)}"))
+            full = self._no_space(f"it needs {_gib(needed)}, free are {_gib(free)}")
+            raise DiskFullError(full, self.folder.parent)
 
     def _no_space(self, reason: str) -> str:
         return (
@@ -195,7 +222,7 @@ def _require_imported(content: bytes, sha256: str | None, path: Path) -> None:
 
 
 def _resize(image: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    """Resize `(H, W)` or `(H, W, 3)`: by area along axes that shrink, then bilinearly."""
+    """Resize `(H, W)` or `(H, W, C)` of any type: by area along axes that shrink, then bilinearly."""
     height, width = image_size
     smaller = (min(height, image.shape[0]), min(width, image.shape[1]))
     if smaller != image.shape[:2]:
@@ -223,4 +250,4 @@ def _num_processors() -> int:
 
 
 def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"
+    return f"{size / 2**30:.2f} GiB" if size > 2**28 else f"{size / 2**20:.1f} MiB"

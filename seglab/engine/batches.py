@@ -13,7 +13,7 @@ DeviceAugmentFn = Callable[[Batch], Batch]
 
 
 class BatchPreparer(nn.Module):
-    """Turns uint8 images into normalised floats on the device, masks into int64.
+    """Turns images as they are stored into normalised floats on the device, masks into int64.
 
     Bytes cross to the device, not floats: a quarter of the traffic.
 
@@ -21,15 +21,17 @@ class BatchPreparer(nn.Module):
         mean: Channel means of the encoder's pretraining, for images in [0, 1].
         std: Channel deviations likewise.
         memory_format: Layout of the float image.
+        full_scale: The stored value that counts as 1: 255 of uint8.
     """
 
     def __init__(
-        self, mean: Sequence[float], std: Sequence[float], memory_format: torch.memory_format
-    ) -> None:
+        self, mean: Sequence[float], std: Sequence[float], memory_format: torch.memory_format,
+        full_scale: float = 255.0,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.memory_format = memory_format
         deviation = torch.tensor(std, dtype=torch.float32)
-        scale = 1.0 / (255.0 * deviation)
+        scale = 1.0 / (full_scale * deviation)
         shift = -torch.tensor(mean, dtype=torch.float32) / deviation
         self.scale: Tensor
         self.shift: Tensor

@@ -37,8 +37,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Write the checkpoint; a kill at any moment leaves the former file whole."""
-        with atomic_path(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+        # Into a stream of Python's: torch's own says nothing of a full disk.
+        with atomic_path(Path(path)) as temporary, temporary.open("wb") as stream:
+            torch.save(checkpoint, stream)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None

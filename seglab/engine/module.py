@@ -55,7 +55,7 @@ class SegmentationModule(pl.LightningModule):
 
     Args:
         model: Maps float images `(B, C, H, W)` to logits `(B, num_classes, H, W)`; has `mean`,
-            `std` and `size_divisor`.
+            `std`, `full_scale` and `size_divisor`.
         loss: Maps logits and int64 mask `(B, H, W)` to the losses of its terms.
         labels: The label space that every score is named after.
         factories: Build the optimizer from the model, and the schedule from the optimizer.
@@ -78,7 +78,9 @@ class SegmentationModule(pl.LightningModule):
         self.automatic_optimization = False
         self.model = model.to(memory_format=settings.memory_format)
         self.loss = loss
-        self.prepare = BatchPreparer(model.mean, model.std, settings.memory_format)
+        self.prepare = BatchPreparer(
+            model.mean, model.std, settings.memory_format, model.full_scale
+        )
         self.settings = settings
         self.micro_batcher = micro_batcher
         self.evaluator = Evaluator(labels, loss.num_terms)

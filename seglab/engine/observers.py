@@ -16,7 +16,8 @@ from seglab.core.labels import LabelSpace
 from seglab.engine.batches import Batch
 from seglab.metrics.boundary import BoundaryCounts, boundary_counts, boundary_f1, boundary_iou
 from seglab.metrics.calibration import CalibrationCounts, PixelSample, fit_temperature
-from seglab.metrics.scores import mean_defined
+from seglab.metrics.names import HD95, HD95_MISSED, HD95_PENALTY
+from seglab.metrics.scores import mean_defined, mean_of_images
 from seglab.metrics.selective import RiskCoverage, RiskCoverageCurve
 from seglab.metrics.slices import pixel_slices
 from seglab.metrics.surface import SurfaceScores, summarise_surfaces, surface_scores
@@ -44,23 +45,33 @@ class BoundaryObserver:
             self._surfaces.append(surface_scores(pred, mask, *size))
 
     def scores(self, split: str) -> dict[str, float]:
-        """Return boundary IoU and F1 of pooled counts, Hausdorff-95 and surface Dice of images."""
-        pooled = BoundaryCounts.stack(self._counts).pool()
+        """Return boundary IoU and F1, Hausdorff-95 and surface Dice: means over images, then classes.
+
+        A class that only target or prediction has counts `hd95_penalty` pixels, the image's
+        diagonal, and 0 in the other scores; `hd95_missed` is how many (image, class) pairs did.
+        """
+        iou = mean_of_images([boundary_iou(counts) for counts in self._counts])
+        f1 = mean_of_images([boundary_f1(counts) for counts in self._counts])
         surfaces = summarise_surfaces(self._surfaces)
         return {
-            f"{split}/boundary_iou": mean_defined(boundary_iou(pooled)),
-            f"{split}/boundary_f1": mean_defined(boundary_f1(pooled)),
-            f"{split}/hd95": surfaces.hd95,
-            f"{split}/hd95_missed": float(surfaces.missed),
+            f"{split}/boundary_iou": mean_defined(iou),
+            f"{split}/boundary_f1": mean_defined(f1),
+            f"{split}/{HD95}": surfaces.hd95,
+            f"{split}/{HD95_MISSED}": float(surfaces.missed),
+            f"{split}/{HD95_PENALTY}": surfaces.penalty,
             f"{split}/surface_dice": surfaces.surface_dice,
         }
 
     def per_image(self) -> pd.DataFrame:
-        """Return sample_id with boundary_iou, boundary_f1 and hd95, means over classes; NaN if none."""
+        """Return sample_id with boundary_iou, boundary_f1 and hd95, means over classes; NaN if none.
+
+        Besides hd95_missed, the number of classes that got the penalty of `scores`.
+        """
         rows = [
             {
                 "sample_id": sample_id, "boundary_iou": mean_defined(boundary_iou(counts)),
-                "boundary_f1": mean_defined(boundary_f1(counts)), "hd95": mean_defined(surface.hd95),
+                "boundary_f1": mean_defined(boundary_f1(counts)), HD95: mean_defined(surface.hd95),
+                HD95_MISSED: int(surface.missed.sum()),
             }
             for sample_id, counts, surface in zip(
                 self.sample_ids, self._counts, self._surfaces, strict=True

@@ -21,20 +21,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from seglab.core.terminal import say
 from seglab.engine.module import as_module
 
 ProgressMode = Literal["auto", "rich", "plain", "off"]
 
 
-_PIPE_WIDTH = 120
 # Longest silence in plain lines, less the length of a step: 20 s are promised.
 _SILENCE_S = 15.0
-
-
-def open_console() -> Console:
-    """Return a console on standard output; wide where nobody's window sets the width."""
-    console = Console()
-    return console if console.is_terminal else Console(width=_PIPE_WIDTH)
 
 
 class RunProgress(Callback):
@@ -65,8 +59,8 @@ class RunProgress(Callback):
         if self.mode != "rich" or not trainer.is_global_zero:
             return
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+            TimeElapsedColumn(), TextColumn("left", markup=False), TimeRemainingColumn(),
             console=self.console, transient=True, speed_estimate_period=600,
         )  # fmt: skip
         self._progress.start()
@@ -104,7 +98,7 @@ class RunProgress(Callback):
         epoch = (
             f"epoch {trainer.current_epoch:>3} ({trainer.current_epoch + 1}/{trainer.max_epochs})"
         )
-        self.console.print(f"{epoch}  {what} {done} of {total:.0f}", highlight=False)
+        say(self.console, f"{epoch}  {what} {done} of {total:.0f}")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the epoch's line with the time left."""
@@ -118,11 +112,11 @@ class RunProgress(Callback):
             for key in ("val/loss", self.monitor)
             if key in metrics
         )
-        self.console.print(
+        say(
+            self.console,
             f"epoch {trainer.current_epoch:>3} ({trainer.current_epoch + 1}/{trainer.max_epochs})"
             f"  train/loss {loss:.4f}{scores}"
             f"  left {self._time_left(trainer)}",
-            highlight=False,
         )
 
     def _time_left(self, trainer: pl.Trainer) -> str:

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from seglab.core.bands import describe_numbers, picture_of
 from seglab.data.datamodule import SegDataModule
 from seglab.data.dataset import SegmentationDataset
 from seglab.engine.module import SegmentationModule, as_module
@@ -62,9 +63,10 @@ def predict_samples(
             prediction = argmax_mask(logits)[0].cpu().numpy()
             confidence = logits[0].float().softmax(0).amax(0).cpu().numpy()
             picture = sample["image"].permute(1, 2, 0).numpy()
-            picture = np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
+            picture = picture_of(picture, datamodule.bands)
+            shows = "" if datamodule.bands is None else describe_numbers(datamodule.bands.display)
             predictions.append(
-                SamplePrediction(sample["sample_id"], picture, mask, prediction, confidence)
+                SamplePrediction(sample["sample_id"], picture, mask, prediction, confidence, shows)
             )
     finally:
         module.train(was_training)

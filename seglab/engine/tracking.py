@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,8 @@ _SPLITS = ("train/", "val/", "test/")
 _BEST_IS_MAX = ("miou", "miou_present", "dice", "iou", "pixel_acc", "class_acc", "fwiou",
                 "miou_per_image", "dice_per_image")  # fmt: skip
 _MAX_FAILURES = 5
+# W&B refuses an artifact with more, so one key too many would cost the checkpoint.
+_MAX_METADATA = 100
 
 
 class WandbView:
@@ -145,11 +148,19 @@ class WandbView:
         numbers = {key: value for key, value in _finite(row).items() if key != STEP}
         self._log("epoch row", numbers, step)
 
-    def log_summary(self, metrics: Mapping[str, float | None]) -> None:
-        """Set final scores (of the best checkpoint) as `final/<key>`, but undefined ones."""
+    def log_summary(
+        self, metrics: Mapping[str, float | None], words: Mapping[str, str] | None = None
+    ) -> None:
+        """Set final scores (of the best checkpoint) as `final/<key>`, but undefined ones.
+
+        Args:
+            metrics: Scores by key.
+            words: What is said instead of a number, by key.
+        """
         if self._run is not None:
             with self._guarded("summary"):
-                self._run.summary.update({f"final/{k}": v for k, v in _finite(metrics).items()})
+                shown = {**_finite(metrics), **(words or {})}
+                self._run.summary.update({f"final/{key}": value for key, value in shown.items()})
 
     def log_overlays(
         self,
@@ -207,15 +218,18 @@ class WandbView:
             name: Of the artifact; characters that W&B refuses become `-`.
             paths: Files, put side by side under their own names.
             aliases: Such as best.
-            metadata: Plain values shown with it.
+            metadata: Plain values shown with it, numbers that are not finite left out. All scores are
+                in the run's summary; W&B takes no more than 100 keys here.
+
+        A failure is told each time: a run without its checkpoint looks like any other.
         """
         if self._run is None or (kind == "model" and not self.config.log_model):
             return
-        with self._guarded(f"artifact {name}"):
+        with self._guarded(f"artifact {name}", always_told=True):
             import wandb
 
-            clean = "".join(char if char.isalnum() or char in "-_." else "-" for char in name)
-            artifact = wandb.Artifact(clean[:128], kind, metadata=dict(metadata or {}))
+            clean = re.sub(r"[^a-zA-Z0-9_.-]", "-", name)[:128]
+            artifact = wandb.Artifact(clean, kind, metadata=_small(name, metadata or {}))
             for path in paths:
                 artifact.add_file(str(path), name=path.name, policy="immutable")
             self._run.log_artifact(artifact, aliases=list(aliases) or None)
@@ -265,17 +279,19 @@ class WandbView:
         name = key.split("/")[1] if is_score else ""
         best = "min" if name == "loss" else "max" if name in _BEST_IS_MAX else None
         axis = EPOCH if is_score and key != EPOCH else GLOBAL_STEP
-        self._run.define_metric(key, step_metric=axis, summary=best if is_score else None)
+        # W&B reads a star as a pattern, and takes one only at the end.
+        pattern = key[: key.index("*") + 1] if "*" in key else key
+        self._run.define_metric(pattern, step_metric=axis, summary=best if is_score else None)
         self._defined.add(key)
 
     @contextmanager
-    def _guarded(self, what: str) -> Iterator[None]:
-        """Let no error of W&B out: warn at the first, give up after some in a row."""
+    def _guarded(self, what: str, always_told: bool = False) -> Iterator[None]:
+        """Let no error of W&B out: warn at the first, give up after some."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 - a view must never stop the run
             self._failures += 1
-            if self._failures == 1:
+            if self._failures == 1 or always_told:
                 log.warning(
                     "W&B failed (%s): %s; the record goes on without it", what, short_error(error)
                 )
@@ -291,6 +307,18 @@ def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, int | float | np.number) and math.isfinite(value):
             numbers[key] = value.item() if isinstance(value, np.number) else value
     return numbers
+
+
+def _small(name: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    known = {k: v for k, v in metadata.items() if not isinstance(v, float) or math.isfinite(v)}
+    if len(known) > _MAX_METADATA:
+        log.warning(
+            "artifact %s: the first %d of %d metadata keys are shown",
+            name,
+            _MAX_METADATA,
+            len(known),
+        )
+    return dict(list(known.items())[:_MAX_METADATA])
 
 
 def _step_key(key: str) -> str:

@@ -42,24 +42,25 @@ def overlay(sample: SamplePrediction, class_names: Sequence[str], ignore_index: 
         }
         for name, mask in (("ground_truth", sample.mask), ("prediction", sample.prediction))
     }
-    return wandb.Image(image, caption=sample.sample_id, masks=masks, file_type="jpg")
+    caption = f"{sample.sample_id} ({sample.shows})" if sample.shows else sample.sample_id
+    return wandb.Image(image, caption=caption, masks=masks, file_type="jpg")
 
 
 def table(rows: Sequence[Mapping[str, Any]], folder: Path) -> wandb.Table:
     """Return rows as a table; columns are the union of keys, undefined numbers are empty.
 
-    Text that ends in .png is the picture of that name in `folder`.
+    Text that names a .png file in `folder` is that picture.
     """
     import wandb
 
     def cell(value: Any) -> Any:
-        if isinstance(value, str) and value.endswith(".png"):
+        if isinstance(value, str) and value.endswith(".png") and (folder / value).is_file():
             return wandb.Image(str(folder / value))
         return str(value) if isinstance(value, list | np.ndarray) else _cell(value)
 
     columns = list(dict.fromkeys(key for row in rows for key in row))
     data = [[cell(row.get(column)) for column in columns] for row in rows]
-    return wandb.Table(columns=columns, data=data)
+    return _whole_table(columns, data)
 
 
 def confusion_objects(confusion: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def confusion_objects(confusion: np.ndarray, class_names: Sequence[str]) -> dict
         for i, j in np.argwhere(confusion > 0)
     ]
     columns = ["target", "prediction", "pixels", "share_of_target"]
-    objects: dict[str, Any] = {"table": wandb.Table(columns=columns, data=rows)}
+    objects: dict[str, Any] = {"table": _whole_table(columns, rows)}
     if len(class_names) <= _MAX_CHART_CLASSES:
         cells = [
             [target, prediction, int(confusion[i, j])]
@@ -95,6 +96,15 @@ def confusion_objects(confusion: np.ndarray, class_names: Sequence[str]) -> dict
             {"title": "Confusion matrix (pixels)"},
         )
     return objects
+
+
+def _whole_table(columns: list[str], rows: list[list[Any]]) -> wandb.Table:
+    """Return a table that is logged with all its rows: W&B cuts off what is beyond 10000."""
+    import wandb
+
+    # The one way there is: the limit belongs to the class, and is looked up when the table is logged.
+    wandb.Table.MAX_ROWS = max(wandb.Table.MAX_ROWS, len(rows))
+    return wandb.Table(columns=columns, data=rows)
 
 
 def _cell(value: Any) -> Any:

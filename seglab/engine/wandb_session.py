@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 _INIT_TIMEOUT_S = 20.0
 # finish() waits for uploads without end by default; what is late can be synchronised afterwards.
 _FINISH_TIMEOUT_S = 120.0
+_LONGEST_TAG = 64
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,28 @@ def _init_arguments(config: WandbConfig, online: bool) -> dict[str, Any]:
         "mode": "online" if online else "offline", "dir": str(config.run_dir),
         "id": config.wandb_id, "resume": "allow" if online else None,
         # The default hands out the run that is still open in this process, if there is one.
-        "reinit": "create_new", "project": config.project, "entity": config.entity,
-        "group": config.group, "name": config.name or config.run_id, "tags": list(config.tags),
+        "reinit": "create_new", "project": _project(config.project), "entity": config.entity,
+        "group": config.group, "name": config.name or config.run_id, "tags": _tags(config.tags),
         "job_type": config.job_type, "notes": config.notes or None,
         "settings": wandb.Settings(**known),
     }  # fmt: skip
+
+
+def _tags(tags: Sequence[str]) -> list[str]:
+    """Return tags as W&B takes them; one that is empty or too long would keep the run from starting."""
+    kept = [tag[:_LONGEST_TAG] for tag in tags if tag]
+    if kept != list(tags):
+        log.warning(
+            "W&B takes tags of 1 to %d characters; the run is tagged %s", _LONGEST_TAG, kept
+        )
+    return list(dict.fromkeys(kept))
+
+
+def _project(name: str) -> str:
+    clean = re.sub(r"[/\\#?%:]", "-", name)[:128]
+    if clean != name:
+        log.warning("W&B takes no project named %r; the run goes to %r", name, clean)
+    return clean
 
 
 def short_error(error: BaseException) -> str:

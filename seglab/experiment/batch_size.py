@@ -23,6 +23,7 @@ from seglab.engine.micro_batch import MicroBatcher
 from seglab.engine.micro_batch_memory import MicroBatchMemory
 from seglab.engine.micro_batch_probe import MicroBatchKeeper, WorstCase
 from seglab.engine.plan import ExecutionPlan, inspect_device
+from seglab.experiment.bands import bands_to_read, num_channels
 from seglab.experiment.initial_weights import SOURCES
 from seglab.experiment.plain import plain
 from seglab.optim.lr_scaling import LearningRates, LrScaling
@@ -42,6 +43,8 @@ def micro_batch_memory(
     if isinstance(cfg.trainer.micro_batch_size, int):
         return None
     facts = memory_facts(cfg, manifest.labels.num_classes, plan)
+    if bands_to_read(cfg, manifest):
+        facts["channels"] = num_channels(cfg, manifest)
     return MicroBatchMemory(Path(cfg.paths.cache_dir).expanduser(), facts)
 
 

@@ -24,6 +24,7 @@ from seglab.data.manifest import Manifest
 from seglab.engine.micro_batch import is_out_of_memory
 from seglab.engine.plan import ExecutionPlan
 from seglab.engine.trainer import apply_threads
+from seglab.experiment.bands import num_channels
 from seglab.experiment.parts import build_model, make_plan
 from seglab.inference import pad_to_multiple
 from seglab.inference.cost import Cost, measure_cost, measure_step
@@ -163,6 +164,8 @@ def measure_budget(manifest: Manifest, configurations: Mapping[str, DictConfig])
     rows = []
     for name, one in configurations.items():
         log.info("measuring %s", name)
+        one = one.copy()
+        one.model.in_channels = num_channels(one, manifest)
         rows.append(_measure(name, one, manifest, image_hw, plan))
     return Budget(
         rows, image_hw, crop_hw, cfg.data.batch_size, cfg.trainer.max_epochs, counts["train"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,12 @@ from rich.console import Console
 from seglab.analysis.figures import confusion_figure
 from seglab.analysis.folds import fold_boxplot, fold_table, summarise_folds
 from seglab.analysis.style import save_figure
-from seglab.analysis.tables import frame_rows, markdown_table, rich_table
+from seglab.analysis.tables import frame_rows, interval_cell, markdown_table, rich_table
 from seglab.core.errors import DataError, list_problems
 from seglab.core.files import atomic_path, write_text
 from seglab.core.labels import LabelSpace
+from seglab.core.sample_size import TOO_FEW_REPEATS
+from seglab.core.terminal import say, show
 from seglab.data.folds import Fold, FoldPlan
 from seglab.data.manifest import Manifest
 from seglab.experiment.out_of_fold import calibrate_out_of_fold
@@ -185,7 +187,8 @@ def _show(
     status = "failed"
     try:
         start_view(view, cfg, record, None)
-        view.log_summary(record.metrics)
+        words = {f"{metric_key(split, MIOU)}_interval": _interval(record.metrics, split)}
+        view.log_summary(record.metrics, words)
         view.log_table("tables/folds", frame_rows(scores.drop(columns="run_dir")), record.run_dir)
         view.log_confusion(split, pooled, labels.class_names)
         pictures = {f"figures/{path.stem}": path for path in record.figures_dir.glob("*.png")}
@@ -233,17 +236,21 @@ def _tell(
     console: Console, record: RunRecord, rows: list[dict[str, str | int | float]], split: str,
     metrics: dict[str, float],
 ) -> None:  # fmt: skip
-    console.print(rich_table(rows, f"{record.run_id}: {split}, best weights of each fold"))
+    show(console, rich_table(rows, f"{record.run_id}: {split}, best weights of each fold"))
     key = metric_key(split, MIOU)
-    console.print(
+    say(
+        console,
         f"{key} {metrics[key]:.4f} +- {metrics[f'{key}_std']:.4f} between folds, 95 % interval of the "
-        f"mean {metrics[f'{key}_low']:.4f} to {metrics[f'{key}_high']:.4f}, pooled out of fold "
-        f"{metrics[f'{key}_pooled']:.4f}",
-        highlight=False,
+        f"mean {_interval(metrics, split)}, pooled out of fold {metrics[f'{key}_pooled']:.4f}",
     )
-    console.print(
+    say(
+        console,
         f"calibration error {metrics[f'{split}/ece']:.4f}, {metrics[f'{split}/ece_calibrated']:.4f} with "
         f"temperatures fitted out of fold (about {metrics[f'{split}/temperature']:.2f})",
-        highlight=False,
     )
-    console.print(f"record  {record.run_dir}", highlight=False, soft_wrap=True)
+    say(console, f"record  {record.run_dir}")
+
+
+def _interval(metrics: Mapping[str, float], split: str) -> str:
+    low, high = (metrics[f"{metric_key(split, MIOU)}_{end}"] for end in ("low", "high"))
+    return interval_cell(low, high, 4, too_few=f"unknown ({TOO_FEW_REPEATS})")

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError, DataError
+from seglab.core.terminal import open_console, say, say_heading
 from seglab.core.trial import TrialChannel, current_trial
 from seglab.data.folds import FoldPlan, fold_warnings
-from seglab.engine.progress import open_console
 from seglab.engine.slots import Slot, make_slots
 from seglab.experiment.collect import FoldRun, conclude_folds, shown_if_cut_short
 from seglab.experiment.fold_processes import train_side_by_side
@@ -146,13 +146,13 @@ def _plan(cfg: DictConfig, record: RunRecord, console: Console) -> FoldPlan:
     record.update(dataset_fingerprint=manifest.fingerprint)
     # Before any process of a fold does, so that they find it.
     open_dataset_of(cfg)
-    console.print(f"cv  {record.run_dir}", highlight=False, soft_wrap=True)
-    console.print(
+    say(console, f"cv  {record.run_dir}")
+    say(
+        console,
         f"{len(plan.folds)} folds ({cfg.cv.scheme}, plan {plan.hash}) of {manifest.name}",
-        highlight=False,
     )
     for warning in fold_warnings(plan, manifest):
-        console.print(f"warning: {warning}", highlight=False, soft_wrap=True)
+        say(console, f"warning: {warning}")
     return plan
 
 
@@ -211,7 +211,7 @@ def _train_folds(
 ) -> None:  # fmt: skip
     waiting = [fold for fold in folds if not fold.is_finished()]
     if len(waiting) < len(folds):
-        console.print(f"{len(folds) - len(waiting)} folds are finished already", highlight=False)
+        say(console, f"{len(folds) - len(waiting)} folds are finished already")
     if reports is not None:
         # Those of a former process too: it may have died before it told.
         for fold in folds:
@@ -222,7 +222,7 @@ def _train_folds(
         train_side_by_side(record.run_dir, waiting, slots, console, finished)
         return
     for fold in waiting:
-        console.rule(f"fold {fold.name}")
+        say_heading(console, f"fold {fold.name}")
         channel = reports.channel(fold) if reports is not None else None
         train_fold(cfg, record, fold, console, channel)
         if reports is not None:

@@ -9,16 +9,18 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from torch import nn
 
-from seglab.analysis.tables import format_cell, frame_rows, rich_table
+from seglab.analysis.tables import format_cell, frame_rows, interval_cell, rich_table
+from seglab.augment.corruptions import require_corruptions
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError
 from seglab.core.targets import parse_targets, require_classes
+from seglab.core.terminal import open_console, say, show
 from seglab.data.manifest import Manifest
 from seglab.engine.plan import inspect_device
 from seglab.engine.prediction_files import PredictionFiles
-from seglab.engine.progress import open_console
 from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import LoopSettings, apply_threads, build_trainer
+from seglab.experiment.bands import recorded_bands, require_same_bands
 from seglab.experiment.gallery import write_gallery
 from seglab.experiment.initial_weights import forget_sources
 from seglab.experiment.intervals import cost_of, score_sentence
@@ -55,6 +57,7 @@ from seglab.experiment.summary import (
 )
 from seglab.experiment.train import recorded
 from seglab.experiment.views import show_evaluation
+from seglab.metrics.names import HD95_MISSED, HD95_PENALTY
 from seglab.runs import RunRecord, new_run_dir
 from seglab.runs.predictions import PREDICTIONS
 
@@ -125,8 +128,11 @@ def _configuration(cfg: DictConfig, source: RunRecord, members: list[Member]) ->
         run_cfg.data = OmegaConf.merge(run_cfg.data, changes)
     else:
         own = plain(run_cfg.data)
-        # The size a run works at belongs to the model, not to the data it is scored on.
+        # The size a run works at belongs to the model, not to the data it is scored on; bands do too.
         kept = {} if content.get("image_size") else {"image_size": own["image_size"]}
+        bands = recorded_bands(members[0].record.read())
+        if bands is not None and not content.get("bands"):
+            kept["bands"] = list(bands.numbers)
         run_cfg.data = OmegaConf.create({**own, **content, **kept})
         # The folds are of the run's own data.
         run_cfg.cv = {"scheme": "none"}
@@ -156,10 +162,13 @@ def _score(
     opened = open_dataset_of(run_cfg)
     _require_comparable(cfg, source, trained_on, opened)
     require_unseen(members, opened.manifest, cfg.data.split)
+    bands = recorded_bands(members[0].record.read())
+    require_same_bands(bands, opened.cache, opened.manifest.name)
+    require_corruptions(list(cfg.suite.corruptions), bands)
     known = training_images_in(trained_on, opened.manifest, cfg.data.split)
     if known is not None:
-        console.print(f"warning: {known}", markup=False, highlight=False, soft_wrap=True)
-    dataset = replace(opened, trained_on=trained_on)
+        say(console, f"warning: {known}")
+    dataset = replace(opened, trained_on=trained_on, bands=bands)
     module = build_module(run_cfg, dataset, plan, steps_per_epoch=1)
     models = [load_model(member, dataset.labels.num_classes, plan) for member in members]
     module.model.load_state_dict(models[0].state_dict())
@@ -174,7 +183,7 @@ def _score(
     found = run_suite(cfg, trainer, module, datamodule, cfg.data.split, keep)
     record.update(
         dataset_fingerprint=dataset.manifest.fingerprint, execution_plan=plan.to_dict(),
-        device=device.name,
+        device=device.name, bands=bands.to_dict() if bands else None,
     )  # fmt: skip
     metrics = dict(found.result.scores)
     if list(cfg.suite.corruptions):
@@ -199,13 +208,12 @@ def _score(
         )
     show_evaluation(view, record, dataset.labels, found, rows, figures)
     names = " + ".join(member.name for member in members)
-    console.print(rich_table(rows, f"{names}, {dataset.manifest.name}"))
+    show(console, rich_table(rows, f"{names}, {dataset.manifest.name}"))
     _tell(cfg, found, metrics, console)
     tell_objective(targets_of(cfg) or targets_of(run_cfg), record, metrics, console)
     if cfg.save_predictions:
-        kept = record.run_dir / PREDICTIONS
-        console.print(f"predictions {kept}", highlight=False, soft_wrap=True, markup=False)
-    console.print(f"record  {record.run_dir}", highlight=False, soft_wrap=True)
+        say(console, f"predictions {record.run_dir / PREDICTIONS}")
+    say(console, f"record  {record.run_dir}")
     return metrics
 
 
@@ -213,7 +221,7 @@ def _tell(
     cfg: DictConfig, found: SuiteResult, metrics: dict[str, float], console: Console
 ) -> None:  # fmt: skip
     split = cfg.data.split
-    console.print(score_sentence(metrics, split), highlight=False)
+    say(console, score_sentence(metrics, split))
     lines = (
         ("boundary", ("boundary_iou", "boundary_f1", "hd95", "surface_dice")),
         ("confidence", ("ece", "ece_classwise", "ece_calibrated", "temperature", "aurc")),
@@ -222,15 +230,30 @@ def _tell(
         parts = [f"{name} {format_cell(metrics[f'{split}/{name}'], 4)}" for name in names
                  if f"{split}/{name}" in metrics]  # fmt: skip
         if parts:
-            console.print(f"{label}: {', '.join(parts)}", highlight=False)
+            say(console, f"{label}: {', '.join(parts)}")
+    missed = metrics.get(f"{split}/{HD95_MISSED}")
+    if missed:
+        say(
+            console,
+            f"hd95: {missed:.0f} times only target or prediction had a class; each counts the "
+            f"diagonal of the image, {metrics[f'{split}/{HD95_PENALTY}']:.1f} pixels",
+        )
     costs = [f"{name.partition('/')[2]} {metrics[name]:.4g}" for name in
              ("cost/params_m", "cost/gflops", "cost/latency_ms") if name in metrics]  # fmt: skip
     if costs:
-        console.print(f"cost: {', '.join(costs)}", highlight=False)
+        say(console, f"cost: {', '.join(costs)}")
     if "slices" in found.tables:
-        columns = ["slice_kind", "slice", "images", "miou", "miou_low", "miou_high"]
-        shown = frame_rows(found.tables["slices"][columns])
-        console.print(rich_table(shown, "slices", footer=False))
+        rows = frame_rows(found.tables["slices"])
+        shown = [
+            {name: row[name] for name in ("slice_kind", "slice", "images", "miou")} for row in rows
+        ]
+        if cfg.suite.intervals:
+            ends = [(float(row["miou_low"]), float(row["miou_high"])) for row in rows]
+            shown = [
+                {**row, "95 % interval": interval_cell(*pair)}
+                for row, pair in zip(shown, ends, strict=True)
+            ]
+        show(console, rich_table(shown, "slices", footer=False))
 
 
 def _require_comparable(

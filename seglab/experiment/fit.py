@@ -13,6 +13,7 @@ from rich.console import Console
 
 from seglab.core.errors import ConfigError, DataError
 from seglab.core.targets import parse_targets, require_classes
+from seglab.core.terminal import say
 from seglab.core.trial import TrialChannel
 from seglab.data.datamodule import SegDataModule
 from seglab.engine.callbacks import (
@@ -119,7 +120,7 @@ def prepare_fit(
     limit_val = cfg.trainer.limit_val_batches
     scored = scored_ids(datamodule, limit_val and limit_val * plan.num_devices)
     for note in require_defined(cfg, dataset.manifest, scored):
-        console.print(note, highlight=False, soft_wrap=True, markup=False)
+        say(console, note)
     if cfg.get("objective") is not None:
         targets = parse_targets(plain(cfg.objective.targets))
         require_classes(targets, dataset.labels.class_names)
@@ -127,9 +128,9 @@ def prepare_fit(
     steps_per_epoch = min(datamodule.steps_per_epoch, limit or datamodule.steps_per_epoch)
     module = build_module(cfg, dataset, plan, steps_per_epoch)
     if cfg.model.get(INIT_FROM):
-        report = initialise(module.model, cfg.model[INIT_FROM], dataset.manifest)
+        loaded = initialise(module.model, cfg.model[INIT_FROM], dataset.manifest)
         if is_rank_zero():
-            record.update(initial_weights=as_record(report))
+            record.update(initial_weights=as_record(loaded))
     _check_last_batch(datamodule, module.model.min_train_batch, plan.num_devices)
     writing = record if is_rank_zero() else None
     guard = FiniteLossGuard(writing)

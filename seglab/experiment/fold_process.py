@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+from seglab.core.terminal import open_console
 from seglab.engine.slots import take_slot
 
 # A training that is asked to stop saves a checkpoint first.
@@ -25,7 +26,6 @@ def main() -> int:
     watch.start()
     # Only now: torch looks at the cores and devices it may use when it is first imported.
     from seglab.core.errors import SeglabError
-    from seglab.engine.progress import open_console
     from seglab.experiment.collect import FoldRun
     from seglab.experiment.cross_validate import train_fold
     from seglab.experiment.train import saved_config

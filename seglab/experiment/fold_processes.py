@@ -17,6 +17,7 @@ from rich.console import Console
 
 from seglab.core.errors import TrainingError, list_problems
 from seglab.core.shell import shell_command
+from seglab.core.terminal import say
 from seglab.engine.slots import Slot
 from seglab.experiment.collect import FoldRun
 
@@ -95,18 +96,18 @@ def _start(cv_dir: Path, fold: FoldRun, slot: Slot, console: Console) -> _Runnin
             command, env={**os.environ, **slot.variables}, stdout=stream, stderr=stream,
             start_new_session=True,
         )  # fmt: skip
-    console.print(f"fold {fold.name} starts on {slot.name}", highlight=False)
+    say(console, f"fold {fold.name} starts on {slot.name}")
     return _Running(fold, slot, process)
 
 
 def _report(one: _Running, console: Console) -> list[str]:
     if one.process.returncode == 0 and one.fold.is_finished():
-        console.print(f"fold {one.fold.name} {one.fold.sentence()}", highlight=False)
+        say(console, f"fold {one.fold.name} {one.fold.sentence()}")
         return []
     log = _log_path(one.fold)
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     reason = lines[-1] if lines else f"exit code {one.process.returncode}"
-    console.print(f"fold {one.fold.name} failed: {reason}", highlight=False)
+    say(console, f"fold {one.fold.name} failed: {reason}")
     return [f"{one.fold.name}: {reason} (see {log})"]
 
 

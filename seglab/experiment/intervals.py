@@ -4,84 +4,107 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 import pandas as pd
 from torch import Tensor, nn
 
+from seglab.analysis.gap import counts_of
+from seglab.analysis.tables import interval_cell
 from seglab.core.labels import LabelSpace
+from seglab.core.sample_size import MIN_UNITS, TOO_FEW_IMAGES
 from seglab.data.datamodule import SegDataModule
 from seglab.data.manifest import Manifest
 from seglab.engine.evaluation import EvalResult
 from seglab.engine.micro_batch import is_out_of_memory
 from seglab.engine.module import SegmentationModule
 from seglab.inference.cost import Cost, measure_cost
-from seglab.metrics.bootstrap import bootstrap_dice, bootstrap_iou, bootstrap_miou
-from seglab.metrics.names import DICE, IOU, MIOU, metric_key, safe_class_names
+from seglab.metrics.jackknife import independent_groups, score_interval
+from seglab.metrics.names import (
+    DICE,
+    INTERVAL_GROUPS,
+    INTERVAL_UNITS,
+    IOU,
+    MIOU,
+    metric_key,
+    safe_class_names,
+)
+from seglab.metrics.pooled import PooledClassIou, Statistic, pooled_dice, pooled_miou
 
 log = logging.getLogger(__name__)
 
-# One seed for all runs, so that they are compared on the same draws.
-_SEED = 0
-RESAMPLES = 2000
-# With fewer groups an interval over them says more about their number than about the model.
-MIN_GROUPS = 10
-
 
 def units_of(manifest: Manifest, per_image: pd.DataFrame) -> list[str] | None:
-    """Return what is drawn as a whole with each scored image; None draws images.
+    """Return the group of each scored image where groups are the units; None: images are.
 
-    Frames of one video are not independent, so whole videos should be drawn. With fewer than
-    `MIN_GROUPS` of them an interval over groups says more about their number than about the model.
+    See `independent_groups`.
     """
     groups = manifest.groups_of(per_image["sample_id"].tolist())
-    return groups if groups is not None and len(set(groups)) >= MIN_GROUPS else None
+    return groups if independent_groups(groups) is not None else None
 
 
 def intervals_of(result: EvalResult, manifest: Manifest, labels: LabelSpace) -> dict[str, float]:
-    """Return the ends of the intervals of a result's scores; see `score_intervals`."""
-    groups = units_of(manifest, result.per_image)
-    names = safe_class_names(labels.class_names)
-    return score_intervals(result.per_image, result.split, names, RESAMPLES, groups)
+    """Return the ends of the 95 % intervals of a result's mIoU, Dice and IoU, as metrics.
+
+    Over images, or over groups of them where there are enough; `score_interval` makes them all.
+
+    Returns:
+        `{split}/miou_low`, `{split}/miou_high` and so on, `{split}/iou_low/{class}`; NaN with too few
+        images to tell. `{split}/interval_units` says of how many images or groups they are, and
+        `{split}/interval_groups`, only where groups were too few to be the units, of how many groups
+        the images come.
+    """
+    split, per_image = result.split, result.per_image
+    counts, units = counts_of(per_image), units_of(manifest, per_image)
+    statistics: list[tuple[str, str | None, Statistic]] = [
+        (MIOU, None, pooled_miou), (DICE, None, pooled_dice),
+        *((IOU, name, PooledClassIou(index))
+          for index, name in enumerate(safe_class_names(labels.class_names))),
+    ]  # fmt: skip
+    ends: dict[str, float] = {}
+    for metric, class_name, statistic in statistics:
+        one = score_interval(counts, statistic, groups=units)
+        ends[metric_key(split, f"{metric}_low", class_name)] = one.low
+        ends[metric_key(split, f"{metric}_high", class_name)] = one.high
+        ends.setdefault(metric_key(split, INTERVAL_UNITS), one.units)
+    groups = manifest.groups_of(per_image["sample_id"].tolist())
+    if groups is not None and units is None:
+        ends[metric_key(split, INTERVAL_GROUPS)] = len(set(groups))
+    return ends
 
 
-def score_sentence(metrics: dict[str, float], split: str) -> str:
-    """Return the mIoU of a split, with its interval where there is one; why, where it has none."""
+def score_sentence(metrics: Mapping[str, float], split: str) -> str:
+    """Return the mIoU of a split with its interval, or why there is none."""
     key = metric_key(split, MIOU)
     if math.isnan(metrics[key]):
         return (
             f"{key} undefined: no pixel of {split} has a class, so none of its scores has a value"
         )
-    low, high = metrics.get(f"{key}_low", math.nan), metrics.get(f"{key}_high", math.nan)
-    interval = "" if math.isnan(low) else f", 95 % interval {low:.4f} to {high:.4f}"
-    return f"{key} {metrics[key]:.4f}{interval}"
+    sentence = f"{key} {metrics[key]:.4f}"
+    if f"{key}_low" not in metrics:
+        return sentence
+    units = metrics.get(metric_key(split, INTERVAL_UNITS), math.nan)
+    if math.isnan(metrics[f"{key}_low"]):
+        return f"{sentence}, {TOO_FEW_IMAGES} an interval ({units:.0f}; it takes {MIN_UNITS})"
+    sentence += f", 95 % interval {interval_cell(metrics[f'{key}_low'], metrics[f'{key}_high'], 4)}"
+    groups = metrics.get(metric_key(split, INTERVAL_GROUPS))
+    if groups is not None:
+        sentence += (
+            f", which may be too narrow: the {units:.0f} images come from {groups:.0f} "
+            f"group{'s' if groups > 1 else ''} (videos, patients)"
+        )
+    return sentence
 
 
-def score_intervals(
-    per_image: pd.DataFrame, split: str, names: tuple[str, ...], resamples: int,
-    groups: list[str] | None,
-) -> dict[str, float]:  # fmt: skip
-    """Return the ends of 95 % bootstrap intervals over images (or groups) of mIoU, Dice and IoU.
-
-    Args:
-        per_image: tp, fp and fn a image.
-        split: First part of the keys.
-        names: Of the classes, as in keys.
-        resamples: How many.
-        groups: Drawn as wholes; None draws images.
-    """
-    counts = tuple(per_image[name].tolist() for name in ("tp", "fp", "fn"))
-    options = {"resamples": resamples, "seed": _SEED, "groups": groups}
-    ends: dict[str, float] = {}
-    for name, function in ((MIOU, bootstrap_miou), (DICE, bootstrap_dice)):
-        interval = function(*counts, **options)  # type: ignore[arg-type]
-        key = metric_key(split, name)
-        ends |= {f"{key}_low": float(interval.low), f"{key}_high": float(interval.high)}
-    classes = bootstrap_iou(*counts, **options)  # type: ignore[arg-type]
-    for index, name in enumerate(names):
-        ends[metric_key(split, f"{IOU}_low", name)] = float(classes.low[index])  # type: ignore[index]
-        ends[metric_key(split, f"{IOU}_high", name)] = float(classes.high[index])  # type: ignore[index]
-    return ends
+def interval_words(metrics: Mapping[str, float], splits: Iterable[str]) -> dict[str, str]:
+    """Return `{split}/miou_interval` -> the interval in words, of the splits that have one."""
+    keys = {split: metric_key(split, MIOU) for split in splits}
+    return {
+        f"{key}_interval": score_sentence(metrics, split).partition(", ")[2]
+        for split, key in keys.items()
+        if f"{key}_low" in metrics and not math.isnan(metrics[key])
+    }
 
 
 class _AsScored(nn.Module):

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from seglab.core.errors import ConfigError, DataError, list_problems
 from seglab.core.files import hash_json, write_text
+from seglab.core.terminal import open_console, say
 from seglab.data.manifest import Manifest
-from seglab.engine.progress import open_console
 from seglab.experiment.collect import FoldRun, conclude_folds, require_all_folds
 from seglab.experiment.folds import plan_folds
 from seglab.experiment.parts import open_manifest_of, part_of
@@ -57,8 +57,9 @@ def collect(run_dirs: Sequence[Path], console: Console | None = None) -> TrainRe
         console = console or open_console()
         metrics = conclude_folds(cfg, record, plan, runs, console)
         if cfg.cv.get("leak_report"):
-            console.print(
-                "leak report: left out, for it trains random folds; give it to seglab train"
+            say(
+                console,
+                "leak report: left out, for it trains random folds; give it to seglab train",
             )
     return TrainResult(record.run_dir, "finished", metrics)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from seglab.core.terminal import say, say_heading
 from seglab.experiment.plain import plain
 from seglab.metrics.names import MIOU, metric_key
 from seglab.runs import RunRecord
@@ -50,7 +51,7 @@ def report_leak(
     Returns:
         `leak/random_miou` and `leak/gap` (random minus grouped), also written to the record.
     """
-    console.rule("leak report: random folds")
+    say_heading(console, "leak report: random folds")
     folder = record.run_dir / "leak_report" / f"{record.run_id}-random"
     if not (folder / RECORD_FILE).is_file():
         cross_validate(random_config(cfg), folder, console, record.run_id)
@@ -61,9 +62,9 @@ def report_leak(
     gap = random[key] - ours[key]
     metrics = {"leak/random_miou": random[key], "leak/gap": gap}
     record.set_metrics(metrics)
-    console.print(
+    say(
+        console,
         f"{key} {random[key]:.4f} +- {random[f'{key}_std']:.4f} on random folds, {ours[key]:.4f} +- "
         f"{ours[f'{key}_std']:.4f} on {cfg.cv.scheme} folds: random folds flatter by {gap:+.4f}",
-        highlight=False,
     )
     return metrics

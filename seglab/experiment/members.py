@@ -12,6 +12,7 @@ from seglab.core.errors import ConfigError, DataError, RunNotFoundError
 from seglab.data.manifest import Manifest
 from seglab.engine.checkpoint import BEST, LAST, read_checkpoint
 from seglab.engine.plan import ExecutionPlan
+from seglab.experiment.bands import recorded_bands
 from seglab.experiment.initial_weights import forget_sources
 from seglab.experiment.parts import build_model
 from seglab.experiment.train import saved_config
@@ -131,7 +132,7 @@ def load_model(member: Member, num_classes: int, plan: ExecutionPlan) -> Segment
     """
     cfg = saved_config(member.record)
     forget_sources(cfg)
-    model = build_model(cfg, num_classes)
+    model = build_model(cfg, num_classes, recorded_bands(member.record.read()))
     state = read_checkpoint(member.weights, ["state_dict"])["state_dict"]
     own = {
         name.removeprefix(_MODEL): value for name, value in state.items() if name.startswith(_MODEL)

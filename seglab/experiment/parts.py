@@ -21,6 +21,7 @@ from seglab.augment import (
     Uint8Augment,
     sample_params,
 )
+from seglab.core.bands import Bands
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
 from seglab.core.seeding import derive_seed, generator
@@ -32,6 +33,7 @@ from seglab.data.subset import subset_train
 from seglab.engine.batches import Batch, DeviceAugmentFn
 from seglab.engine.module import SegmentationModule, StepSettings
 from seglab.engine.plan import Device, ExecutionPlan, PlanSettings, choose_plan, inspect_device
+from seglab.experiment.bands import open_cache_of
 from seglab.experiment.batch_size import build_micro_batcher, learning_rates
 from seglab.experiment.folds import as_the_fold_sees_it
 from seglab.experiment.initial_weights import INIT_FROM
@@ -52,11 +54,13 @@ class Dataset:
         cache: Their pixels.
         trained_on: Manifest that anything fitted comes from; None: `manifest` itself. Another one
             where a run is scored on data it was not trained on.
+        bands: What is known of the bands; None for RGB and grey of 8 bits.
     """
 
     manifest: Manifest
     cache: PackedCache
     trained_on: Manifest | None = None
+    bands: Bands | None = None
 
     @property
     def labels(self) -> LabelSpace:
@@ -72,12 +76,8 @@ class Dataset:
 def open_dataset_of(cfg: DictConfig) -> Dataset:
     """Open, import on first use, and cache the data set that `cfg.data` names, as its fold sees it."""
     manifest = open_manifest_of(cfg)
-    size = tuple(cfg.data.image_size) if cfg.data.image_size else None
     # One cache for all folds.
-    cache = PackedCache.open(
-        manifest, Path(cfg.paths.cache_dir).expanduser(), size, channels=cfg.model.in_channels
-    )
-    return Dataset(part_of(cfg, manifest), cache)
+    return Dataset(part_of(cfg, manifest), open_cache_of(cfg, manifest))
 
 
 def part_of(cfg: DictConfig, manifest: Manifest) -> Manifest:
@@ -121,9 +121,10 @@ def build_datamodule(cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan) -> 
     )  # fmt: skip
     return SegDataModule(
         dataset.manifest, dataset.cache, config,
-        transform=None if on_device else Uint8Augment(spec, crop, labels.ignore_index),
+        transform=None if on_device else Uint8Augment(spec, crop, labels.ignore_index, dataset.bands),
         mixer=None if on_device else build_mixer(spec, dataset.fitted_on),
         sample_params=functools.partial(_draw, spec, crop, labels.ignore_index) if on_device else None,
+        bands=dataset.bands,
     )  # fmt: skip
 
 
@@ -143,11 +144,18 @@ def class_pixels(manifest: Manifest, split: str = "train") -> np.ndarray:
     return np.array(counts, dtype=np.int64)[:, : manifest.labels.num_classes]
 
 
-def build_model(cfg: DictConfig, num_classes: int) -> Segmenter:
-    """Build the network; its random weights depend on `cfg.seed` alone."""
+def build_model(cfg: DictConfig, num_classes: int, bands: Bands | None = None) -> Segmenter:
+    """Build the network; its random weights depend on `cfg.seed` alone.
+
+    Its channels and what images are normalised by follow the bands of the data, where there are any.
+    """
     torch.manual_seed(derive_seed(cfg.seed, "init"))
     node = {key: value for key, value in plain(cfg.model).items() if key != INIT_FROM}
-    return instantiate(node, num_classes=num_classes, _convert_="all")
+    node["in_channels"] = len(bands.numbers) if bands else node.get("in_channels") or 3
+    model: Segmenter = instantiate(node, num_classes=num_classes, _convert_="all")
+    if bands is not None:
+        model.normalise_by(bands)
+    return model
 
 
 def build_loss(cfg: DictConfig, dataset: Dataset) -> WeightedSum:
@@ -174,7 +182,7 @@ def build_module(
     cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan, steps_per_epoch: int
 ) -> SegmentationModule:
     """Build the LightningModule with everything a step needs."""
-    model = build_model(cfg, dataset.labels.num_classes)
+    model = build_model(cfg, dataset.labels.num_classes, dataset.bands)
     if plan.compile:
         model.compile()
     loss = build_loss(cfg, dataset)
@@ -209,7 +217,7 @@ def _device_augment(
     if spec.resolve_backend(plan.accelerator) != "kornia":
         return None
     labels = dataset.labels
-    augment = DeviceAugment(spec, tuple(cfg.data.crop_size), labels.ignore_index)
+    augment = DeviceAugment(spec, tuple(cfg.data.crop_size), labels.ignore_index, dataset.bands)
     mixer = build_mixer(spec, dataset.fitted_on)
 
     def apply(batch: Batch) -> Batch:

@@ -50,6 +50,12 @@ def take_same_images(models: Sequence[Segmenter]) -> list[Net]:
         ConfigError: They take images of different channels.
     """
     first = models[0]
+    seen = {(model.band_numbers, model.full_scale) for model in models}
+    if len(seen) > 1:
+        listed = " and ".join(str(list(numbers or ())) for numbers, _ in sorted(seen, key=str))
+        raise ConfigError(
+            f"predict.ensemble: expected models of the same bands and type of values, got {listed}"
+        )
     if any(len(model.mean) != len(first.mean) for model in models):
         channels = ", ".join(str(len(model.mean)) for model in models)
         raise ConfigError(

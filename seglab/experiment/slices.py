@@ -11,8 +11,9 @@ import pandas as pd
 from seglab.core.labels import LabelSpace
 from seglab.data.manifest import Manifest
 from seglab.engine.observers import SliceObserver
-from seglab.experiment.intervals import MIN_GROUPS, units_of
-from seglab.metrics.bootstrap import bootstrap_miou, pooled_dice, pooled_iou
+from seglab.experiment.intervals import units_of
+from seglab.metrics.jackknife import independent_groups, score_interval
+from seglab.metrics.pooled import ImageCounts, pooled_dice, pooled_iou
 from seglab.metrics.scores import mean_defined
 from seglab.metrics.slices import BOUNDARY
 
@@ -37,7 +38,7 @@ def score_slices(
     observer: SliceObserver,
     manifest: Manifest,
     labels: LabelSpace,
-    resamples: int,
+    intervals: bool,
 ) -> pd.DataFrame:
     """Score every slice of a split.
 
@@ -46,18 +47,19 @@ def score_slices(
         observer: Counts of parts of the images.
         manifest: Tags and groups of the samples.
         labels: Classes.
-        resamples: Of the bootstrap over images (over groups where `units_of` says so and a slice has
-            enough of them); 0 leaves the intervals undefined.
+        intervals: Whether to give the 95 % intervals over images (over groups where a slice has enough
+            of them).
 
     Returns:
         One row a slice: slice_kind (all, tag, group, rare_class, boundary, size), slice, images
-        with pixels of it, pixels, miou with miou_low and miou_high, dice, num_classes_averaged and
-        iou, a list of C. A slice of pixels is scored with all other pixels ignored. Slices without a
-        labelled pixel are left out, but for `all`, whose scores then are NaN.
+        with pixels of it, pixels, miou with miou_low and miou_high (NaN with too few images to
+        tell), dice, num_classes_averaged and iou, a list of C. A slice of pixels is scored with all
+        other pixels ignored. Slices without a labelled pixel are left out, but for `all`, whose
+        scores then are NaN.
     """
     rows = []
     units = units_of(manifest, per_image)
-    unit_of = dict(zip(per_image["sample_id"], units, strict=True)) if units else None
+    unit_of = dict(zip(per_image["sample_id"], units, strict=True)) if units else {}
     for one in [*_of_images(per_image, manifest, labels), *_of_pixels(observer)]:
         counted = (one.tp + one.fn).sum(axis=1) > 0
         if not counted.any() and one.kind != "all":
@@ -66,11 +68,11 @@ def score_slices(
         total, union = tp.sum(axis=0), (tp + fp + fn).sum(axis=0)
         iou = pooled_iou(total.astype(float), union.astype(float))
         low = high = float("nan")
-        if resamples and counted.sum() > 1:
+        if intervals:
             own = [unit_of[name] for name in np.array(one.sample_ids)[counted]] if unit_of else None
-            enough = own is not None and len(set(own)) >= MIN_GROUPS
-            interval = bootstrap_miou(tp, fp, fn, resamples, groups=own if enough else None)
-            low, high = float(interval.low), float(interval.high)
+            groups = independent_groups(own)
+            interval = score_interval(ImageCounts(tp, fp, fn), groups=groups)
+            low, high = interval.low, interval.high
         rows.append(
             {
                 "slice_kind": one.kind, "slice": one.name, "images": int(counted.sum()),

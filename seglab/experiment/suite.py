@@ -18,18 +18,20 @@ from rich.console import Console
 from seglab.analysis.evaluations import corruptions_figure, reliability, slices_figure
 from seglab.analysis.style import save_figure
 from seglab.augment.corruptions import CORRUPTIONS, corrupt
+from seglab.core.bands import Bands
 from seglab.core.files import atomic_path
+from seglab.core.terminal import say
 from seglab.data.datamodule import SegDataModule
 from seglab.engine.evaluation import EvalResult, Observer
 from seglab.engine.module import SegmentationModule
 from seglab.engine.observers import BoundaryObserver, ConfidenceObserver, SliceObserver
-from seglab.experiment.intervals import score_intervals, units_of
+from seglab.experiment.intervals import intervals_of
 from seglab.experiment.slices import score_slices
 from seglab.experiment.summary import evaluate_split
-from seglab.metrics.names import DICE, MIOU, metric_key, safe_class_names
+from seglab.metrics.names import DICE, MIOU, metric_key
 from seglab.runs import RunRecord
 
-# One seed for all runs, so that they are compared on the same draws.
+# One seed for all runs, so that they are compared on the same corruptions.
 _SEED = 0
 
 
@@ -71,10 +73,8 @@ def run_suite(
     own: list[Observer] = [one for one in (boundary, confidence, slices) if one is not None]
     result = evaluate_split(trainer, module, datamodule, split, [*own, *observers])
     scores, tables, per_image = dict(result.scores), {}, result.per_image
-    units = units_of(datamodule.manifest, per_image)
-    if suite.bootstrap:
-        names = safe_class_names(labels.class_names)
-        scores |= score_intervals(per_image, split, names, suite.bootstrap, units)
+    if suite.intervals:
+        scores |= intervals_of(result, datamodule.manifest, labels)
     if boundary is not None:
         scores |= boundary.scores(split)
         per_image = per_image.merge(boundary.per_image(), on="sample_id", how="left")
@@ -85,7 +85,7 @@ def run_suite(
         )  # fmt: skip
     if slices is not None:
         manifest = datamodule.manifest
-        tables["slices"] = score_slices(per_image, slices, manifest, labels, suite.bootstrap)
+        tables["slices"] = score_slices(per_image, slices, manifest, labels, suite.intervals)
     return SuiteResult(replace(result, scores=scores, per_image=per_image), tables)
 
 
@@ -105,7 +105,7 @@ def run_corruptions(
     rows = [_row("none", 0, clean, base)]
     for name in names:
         for severity in cfg.suite.severities:
-            module.corrupt = functools.partial(_apply, name, severity, _SEED)
+            module.corrupt = functools.partial(_apply, name, severity, _SEED, datamodule.bands)
             try:
                 result = evaluate_split(trainer, module, datamodule, split)
             finally:
@@ -113,14 +113,15 @@ def run_corruptions(
             rows.append(_row(name, severity, result, base))
         kept = float(rows[-1]["relative"])  # type: ignore[arg-type]
         share = "- (undefined)" if math.isnan(kept) else f"{kept:.0%}"
-        console.print(f"{name}: severity {severity} keeps {share} of the mIoU", highlight=False)
+        say(console, f"{name}: severity {severity} keeps {share} of the mIoU")
     return pd.DataFrame(rows)
 
 
 def _apply(
-    name: str, severity: int, seed: int, images: torch.Tensor, sample_ids: list[str]
-) -> torch.Tensor:
-    return corrupt(images, name, severity, seed, sample_ids)
+    name: str, severity: int, seed: int, bands: Bands | None, images: torch.Tensor,
+    sample_ids: list[str],
+) -> torch.Tensor:  # fmt: skip
+    return corrupt(images, name, severity, seed, sample_ids, bands)
 
 
 def _row(name: str, severity: int, result: EvalResult, base: float) -> dict[str, object]:

@@ -25,9 +25,11 @@ from seglab.analysis.overlays import fit_image
 from seglab.analysis.style import save_figure
 from seglab.analysis.tables import Row, format_cell, markdown_table, rich_table
 from seglab.analysis.verdict import fit_verdict
+from seglab.core.bands import Bands, picture_of
 from seglab.core.errors import DataError, TrainingError
 from seglab.core.files import write_json, write_text
 from seglab.core.labels import LabelSpace
+from seglab.core.terminal import say, show
 from seglab.data.datamodule import SegDataModule
 from seglab.engine.checkpoint import CheckpointWriter, read_checkpoint
 from seglab.engine.evaluation import EvalResult, Observer
@@ -35,12 +37,12 @@ from seglab.engine.module import SegmentationModule
 from seglab.engine.samples import predict_samples, spread_ids
 from seglab.engine.tracking import WandbView
 from seglab.experiment.fit import Fit
-from seglab.experiment.intervals import cost_of, intervals_of, score_sentence
+from seglab.experiment.intervals import cost_of, interval_words, intervals_of, score_sentence
 from seglab.experiment.monitor import chosen_by
 from seglab.experiment.out_of_fold import OutOfFold
 from seglab.experiment.parts import Dataset
 from seglab.experiment.plain import plain
-from seglab.metrics.names import MIOU, metric_key
+from seglab.metrics.names import MIOU, SPLIT_SCORES, metric_key
 from seglab.runs import RunRecord
 
 _NUM_FIGURE_SAMPLES = 4
@@ -173,18 +175,21 @@ def write_tables(
     return rows
 
 
-def _at_mask_size(image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _at_mask_size(
+    image: np.ndarray, mask: np.ndarray | None, bands: Bands | None
+) -> tuple[np.ndarray, np.ndarray]:
     if mask is None:
         raise DataError("a baseline needs masks; a sample without one came")
-    colour = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-    return fit_image(colour, mask.shape), mask
+    # Colour is what pictures show: of many bands those of data.display_bands, stretched.
+    return fit_image(picture_of(image, bands), mask.shape), mask
 
 
 def _baselines(dataset: Dataset, datamodule: SegDataModule) -> dict[str, float]:
     def pairs(split: str, limit: int | None) -> list[tuple[np.ndarray, np.ndarray]]:
         ids = datamodule.sample_ids(split)
         rows = dataset.cache.rows(ids if limit is None else spread_ids(ids, limit))
-        return [_at_mask_size(dataset.cache.image(row), dataset.cache.mask(row)) for row in rows]
+        cache, bands = dataset.cache, dataset.bands
+        return [_at_mask_size(cache.image(row), cache.mask(row), bands) for row in rows]
 
     scores = baseline_scores(
         pairs("train", _MAX_BASELINE_IMAGES), pairs("val", None), dataset.labels
@@ -224,7 +229,7 @@ def _show(
     view: WandbView, record: RunRecord, dataset: Dataset, results: dict[str, EvalResult],
     rows: list[Row], figures: dict[str, Path], metrics: dict[str, float],
 ) -> None:  # fmt: skip
-    view.log_summary(metrics)
+    view.log_summary(metrics, interval_words(metrics, results))
     view.log_table("tables/classes", rows, record.run_dir)
     for split, result in results.items():
         view.log_confusion(split, result.confusion, dataset.labels.class_names)
@@ -237,9 +242,13 @@ def _show(
     name = f"{dataset.manifest.name}-{fold}" if fold else dataset.manifest.name
     view.log_artifact_files("dataset", name, files, metadata={"fingerprint": fingerprint})
     best = record.checkpoints_dir / "best.ckpt"
+    # Headlines: the number of keys must not grow with that of the classes.
+    shown = [metric_key(split, score) for split in results for score in SPLIT_SCORES]
+    headlines = {key: metrics[key] for key in ["best_epoch", *shown] if key in metrics}
     view.log_artifact_files(
-        "model", f"{record.run_id}-best", [best, record.config_path], ["best"], metrics
-    )
+        "model", f"{record.run_id}-best", [best, record.config_path], ["best"],
+        {"fingerprint": fingerprint, **headlines},
+    )  # fmt: skip
     record.update(wandb=view.facts())
 
 
@@ -256,8 +265,8 @@ def tell_objective(
     if not outcomes:
         return
     write_text(record.run_dir / "objective.md", objective_markdown(outcomes))
-    console.print(objective_table(outcomes))
-    console.print(objective_summary(outcomes), highlight=False, soft_wrap=True)
+    show(console, objective_table(outcomes))
+    say(console, objective_summary(outcomes))
 
 
 def _tell(
@@ -266,18 +275,18 @@ def _tell(
 ) -> None:  # fmt: skip
     limit = plain(record.read()["config"])["trainer"]["limit_val_batches"]
     part = f", only {limit} batches a split (trainer.limit_val_batches)" if limit else ""
-    console.print(rich_table(rows, f"best weights, epoch {writer.best_epoch}{part}"))
+    show(console, rich_table(rows, f"best weights, epoch {writer.best_epoch}{part}"))
     kind = record.read()["kind"]
     if kind == "trial":
-        console.print("test: not scored, for a study chooses among its trials by val alone")
+        say(console, "test: not scored, for a study chooses among its trials by val alone")
     elif "test" not in splits and kind != "fold":
-        console.print("test: this data set has no test split, so nothing was scored on it")
+        say(console, "test: this data set has no test split, so nothing was scored on it")
     for name in ("constant", "colour"):
         key = f"baseline/{name}/val/miou"
         if key in metrics:
-            console.print(f"baseline {name}: val/miou {metrics[key]:.4f}", highlight=False)
+            say(console, f"baseline {name}: val/miou {metrics[key]:.4f}")
     for split in splits:
-        console.print(score_sentence(metrics, split), highlight=False)
-    console.print(verdicts, highlight=False, soft_wrap=True)
-    console.print(f"figures {record.figures_dir}", highlight=False, soft_wrap=True)
-    console.print(f"record  {record.run_dir}", highlight=False, soft_wrap=True)
+        say(console, score_sentence(metrics, split))
+    say(console, verdicts)
+    say(console, f"figures {record.figures_dir}")
+    say(console, f"record  {record.run_dir}")

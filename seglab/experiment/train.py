@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -14,14 +14,15 @@ from rich.console import Console
 
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError
+from seglab.core.terminal import open_console, say
 from seglab.core.trial import TrialChannel, TrialPrunedError
 from seglab.data.describe import repeated_images
 from seglab.engine.checkpoint import LAST, read_checkpoint
 from seglab.engine.plan import Device, ExecutionPlan
-from seglab.engine.progress import open_console
 from seglab.engine.ranks import other_ranks
 from seglab.engine.tracking import WandbView
 from seglab.engine.trainer import apply_threads
+from seglab.experiment.bands import fit_bands_of, recorded_bands
 from seglab.experiment.batch_size import begin_with_what_fits, learning_rates
 from seglab.experiment.fit import Fit, prepare_fit
 from seglab.experiment.folds import fold_name, is_fold
@@ -149,9 +150,9 @@ def resume(
         # Epochs after the checkpoint are trained again; within the first epoch there is none yet.
         record.truncate_history(0 if history.empty else int((history["step"] <= step).sum()))
         if max_epochs is not None:
-            console.print(extend(record, cfg, max_epochs, step), highlight=False, soft_wrap=True)
+            say(console, extend(record, cfg, max_epochs, step))
         record.resume()
-        console.print(f"going on from step {step}", highlight=False)
+        say(console, f"going on from step {step}")
         if not step:
             return _run(cfg, record, console, resume_step=0, trial=trial)
         forget_sources(cfg)
@@ -164,7 +165,8 @@ def fit_rank(run_dir: Path) -> None:
     cfg = saved_config(record)
     plan, _ = _plan(cfg, record)
     apply_threads(plan)
-    dataset = open_dataset_of(cfg)
+    # Rank 0 has recorded the bands.
+    dataset = replace(open_dataset_of(cfg), bands=recorded_bands(record.read()))
     require_same_data(record, dataset.manifest, "start a new run")
     checkpoint = record.checkpoints_dir / LAST if record.read()["resumed"] else None
     resume_from = checkpoint if checkpoint and checkpoint.is_file() else None
@@ -187,7 +189,7 @@ def _run(
     with recorded(cfg, record, resume_step) as view:
         plan, device = _plan(cfg, record)
         apply_threads(plan)
-        dataset = open_dataset_of(cfg)
+        dataset = _with_bands(open_dataset_of(cfg), cfg, record)
         if checkpoint is None:
             plan = begin_with_what_fits(cfg, dataset.manifest, plan)
         _announce(record, dataset, plan, device, console)
@@ -195,6 +197,7 @@ def _run(
             {
                 "fingerprint": dataset.manifest.fingerprint, "device": device.name,
                 "precision": plan.precision, "num_devices": plan.num_devices,
+                "bands": dataset.bands.to_dict() if dataset.bands else None,
             }
         )  # fmt: skip
         _note_learning_rates(cfg, record, view, console)
@@ -256,6 +259,15 @@ def _plan(cfg: DictConfig, record: RunRecord) -> tuple[ExecutionPlan, Device]:
     return plan, device
 
 
+def _with_bands(dataset: Dataset, cfg: DictConfig, record: RunRecord) -> Dataset:
+    """Add what is known of the bands: from the training part, or as a resumed run has it recorded."""
+    bands = recorded_bands(record.read())
+    if bands is None:
+        bands = fit_bands_of(cfg, dataset.manifest, dataset.cache)
+        record.update(bands=bands.to_dict() if bands else None)
+    return replace(dataset, bands=bands)
+
+
 def _announce(
     record: RunRecord, dataset: Dataset, plan: ExecutionPlan, device: Device,
     console: Console,
@@ -269,15 +281,17 @@ def _announce(
         device=device.name,
     )
     counts = ", ".join(f"{count} {split}" for split, count in dataset.manifest.splits().items())
-    console.print(f"run {record.run_dir}", highlight=False, soft_wrap=True)
-    console.print(
+    say(console, f"run {record.run_dir}")
+    say(
+        console,
         f"data {dataset.manifest.name} ({counts}; {dataset.labels.num_classes} classes)",
-        highlight=False,
     )
+    if dataset.bands is not None:
+        say(console, dataset.bands.sentence())
     repeated = repeated_images(dataset.manifest)
     if repeated is not None:
-        console.print(f"warning: {repeated}", markup=False, highlight=False, soft_wrap=True)
-    console.print(plan.sentence(), highlight=False, soft_wrap=True)
+        say(console, f"warning: {repeated}")
+    say(console, plan.sentence())
 
 
 def _note_learning_rates(
@@ -287,7 +301,7 @@ def _note_learning_rates(
     record.set_metrics(rates.metrics())
     view.describe({"effective_lr": rates.lr, "lr_factor": rates.factor})
     if rates.said:
-        console.print(rates.said, highlight=False, soft_wrap=True)
+        say(console, rates.said)
 
 
 def _note_micro_batch(record: RunRecord, fit: Fit) -> None:

@@ -12,6 +12,7 @@ from seglab.analysis.tables import Row, frame_rows
 from seglab.core.labels import LabelSpace
 from seglab.engine.tracking import WandbView
 from seglab.engine.wandb_session import WandbConfig
+from seglab.experiment.intervals import interval_words
 from seglab.experiment.plain import plain
 from seglab.experiment.suite import SuiteResult
 from seglab.runs import RunRecord
@@ -87,7 +88,7 @@ def show_evaluation(
         figures: Files by name.
     """
     split = found.result.split
-    view.log_summary(record.metrics)
+    view.log_summary(record.metrics, interval_words(record.metrics, [split]))
     view.log_table("tables/classes", rows, record.run_dir)
     view.log_confusion(split, found.result.confusion, labels.class_names)
     view.log_images({f"figures/{name}": path for name, path in figures.items()})

@@ -26,6 +26,14 @@ IOU = "iou"
 MIOU_PER_IMAGE = "miou_per_image"
 DICE_PER_IMAGE = "dice_per_image"
 NUM_IMAGES_AVERAGED = "num_images_averaged"
+# Of how many images, or groups of them, the intervals are; from how many groups where groups are
+# too few to be the units.
+INTERVAL_UNITS = "interval_units"
+INTERVAL_GROUPS = "interval_groups"
+HD95 = "hd95"
+# How many (image, class) pairs had no distance, and how many pixels each of them counted.
+HD95_MISSED = "hd95_missed"
+HD95_PENALTY = "hd95_penalty"
 
 # Scores of one split that are single numbers, in the order in which tables show them.
 SPLIT_SCORES = (

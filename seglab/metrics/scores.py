@@ -151,6 +151,11 @@ def mean_defined(values: npt.ArrayLike) -> float:
     return float(defined.mean()) if defined.size else float("nan")
 
 
+def mean_of_images(rows: Sequence[Floats]) -> Floats:
+    """Return the mean over images of a score a class, N rows `(C,)` to `(C,)`; NaN is left out."""
+    return np.array([mean_defined(column) for column in np.stack(rows).T])
+
+
 def score_dict(confusion: CountsLike, class_names: Sequence[str], split: str) -> dict[str, float]:
     """Return every score of one split under its key (see `seglab.metrics.names`).
 

@@ -1,5 +1,11 @@
 """Distances between contours an image: Hausdorff-95 and surface Dice, as medical imaging has them.
 
+A class that only one of the maps has, missed or hallucinated, has no distance. Left out, the mean
+would fall as the model finds less. So it gets the worst value there is, the rule of the BraTS
+challenges (374 mm, the diagonal of their volumes, and a Dice of 0) and of Metrics Reloaded
+(Maier-Hein et al., 2024): the image's diagonal as its distance, 0 as its surface Dice. How many there
+were is a number of its own.
+
 SciPy's k-d tree measures the distances. torchmetrics 1.9 was tried first and is not used: its
 `hausdorff_distance` is right on square images only (its distance transform indexes rows by height:
 31.1 instead of 3 px on 12 x 40, IndexError on 40 x 14), raises for an absent class, needs memory
@@ -9,6 +15,7 @@ that grows with the square of the pixels, and has no 95th percentile and no surf
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +25,7 @@ from scipy.spatial import cKDTree
 
 from seglab.core.errors import DataError
 from seglab.metrics.boundary import boundary_tolerance, find_contours
-from seglab.metrics.scores import Counts, Floats, mean_defined
+from seglab.metrics.scores import Counts, Floats, mean_defined, mean_of_images
 
 _PERCENTILE = 95
 Points = npt.NDArray[np.int64]
@@ -29,15 +36,17 @@ class SurfaceScores:
     """Scores of one image, each `(C,)`.
 
     Args:
-        hd95: Hausdorff-95 in pixels; NaN where a side has no contour of the class.
-        surface_dice: In [0, 1]; NaN where neither side has a contour, 0 where one has none.
-        missed: bool; whether the class has a contour on one side only. No distance exists then, so
-            these images are missing from the mean of `hd95`: read it with their number.
+        hd95: Hausdorff-95 in pixels, at most the image's diagonal, which is that of a class that is
+            `missed`; NaN where neither side has a contour of the class.
+        surface_dice: In [0, 1], 0 for a class that is `missed`; NaN where neither has a contour.
+        missed: bool; whether target or prediction alone has the class, or a contour of it.
+        penalty: The image's diagonal in pixels.
     """
 
     hd95: Floats
     surface_dice: Floats
     missed: npt.NDArray[np.bool_]
+    penalty: float
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,8 @@ class SurfaceSummary:
     Args:
         hd95: Mean over classes of `hd95_per_class`, in pixels.
         surface_dice: Mean over classes of `surface_dice_per_class`.
-        missed: Number of (image, class) pairs with a contour on one side only.
+        missed: Number of (image, class) pairs that got the penalty instead of a distance.
+        penalty: Mean of the penalties of the images, their diagonals, in pixels.
         hd95_per_class: `(C,)`, mean over the images where it is defined; NaN where none is.
         surface_dice_per_class: `(C,)`, likewise.
         missed_per_class: int64 `(C,)`.
@@ -56,6 +66,7 @@ class SurfaceSummary:
     hd95: float
     surface_dice: float
     missed: int
+    penalty: float
     hd95_per_class: Floats
     surface_dice_per_class: Floats
     missed_per_class: Counts
@@ -69,6 +80,8 @@ def surface_scores(
     tolerance_px: float | None = None,
 ) -> SurfaceScores:
     """Return Hausdorff-95 and surface Dice of each class of one image.
+
+    Taking a class out of the prediction of an image whose target has it never improves its scores.
 
     The surface of a class is its contour as in `seglab.metrics.boundary`: pixels beside another
     class; the image's edge and void are none. Contours in or near void are not measured but may be
@@ -88,8 +101,9 @@ def surface_scores(
         ShapeError: As `boundary_counts`.
         LabelError: As `boundary_counts`.
     """
+    height, width = (*np.asarray(mask).shape, 0, 0)[:2]
     if tolerance_px is None:
-        tolerance_px = boundary_tolerance(*np.asarray(mask).shape[:2])
+        tolerance_px = boundary_tolerance(height, width)
     contours = find_contours(pred_mask, mask, num_classes, ignore_index, tolerance_px)
     pred = _points_of_classes(contours.pred, num_classes)
     target = _points_of_classes(contours.target, num_classes)
@@ -97,8 +111,12 @@ def surface_scores(
         _class_scores(one, other, contours.counted, tolerance_px)
         for one, other in zip(pred, target, strict=True)
     ]
-    hd95, dice, missed = zip(*scores, strict=True)
-    return SurfaceScores(np.array(hd95), np.array(dice), np.array(missed))
+    hd95, dice, no_distance = (np.array(column) for column in zip(*scores, strict=True))
+    missed = contours.one_sided | no_distance
+    penalty = math.hypot(height, width)
+    return SurfaceScores(
+        np.where(missed, penalty, hd95), np.where(missed, 0.0, dice), missed, penalty
+    )
 
 
 def summarise_surfaces(images: Sequence[SurfaceScores]) -> SurfaceSummary:
@@ -109,16 +127,13 @@ def summarise_surfaces(images: Sequence[SurfaceScores]) -> SurfaceSummary:
     """
     if not images:
         raise DataError("expected the surface scores of at least one image, got none")
-    hd95 = _mean_of_images([image.hd95 for image in images])
-    dice = _mean_of_images([image.surface_dice for image in images])
+    hd95 = mean_of_images([image.hd95 for image in images])
+    dice = mean_of_images([image.surface_dice for image in images])
     missed = np.stack([image.missed for image in images]).sum(axis=0, dtype=np.int64)
+    penalty = mean_defined([image.penalty for image in images])
     return SurfaceSummary(
-        mean_defined(hd95), mean_defined(dice), int(missed.sum()), hd95, dice, missed
+        mean_defined(hd95), mean_defined(dice), int(missed.sum()), penalty, hd95, dice, missed
     )
-
-
-def _mean_of_images(rows: Sequence[Floats]) -> Floats:
-    return np.array([mean_defined(column) for column in np.stack(rows).T])
 
 
 def _points_of_classes(contours: npt.NDArray[np.integer], num_classes: int) -> list[Points]:
@@ -137,7 +152,7 @@ def _class_scores(
     if not any(map(len, measured)):
         return float("nan"), float("nan"), False
     if not len(pred) or not len(target):
-        return float("nan"), 0.0, True
+        return float("nan"), float("nan"), True
     distances = [_distances(measured[0], target), _distances(measured[1], pred)]
     within = sum(int(np.count_nonzero(one <= tolerance)) for one in distances)
     # A side may have all of its contour near void; the other direction can still be measured.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from seglab.core.architectures import min_size, min_train_batch, size_divisor
+from seglab.core.bands import Bands
 from seglab.core.errors import ConfigError, ShapeError
 from seglab.models.encoder_weights import LoadReport
 from seglab.models.freezing import freeze, unfreeze
@@ -31,8 +32,10 @@ class Segmenter(nn.Module):
         normalization: Mean and standard deviation the encoder was trained with.
 
     Attributes:
-        mean: One value an image channel, for images in [0, 1].
+        mean: One value an image channel, for images in [0, 1]: stored values over `full_scale`.
         std: One value an image channel.
+        full_scale: The stored value that counts as 1; 255 for images of 8 bits.
+        band_numbers: Which bands of the files its channels are; None for RGB or grey.
         size_divisor: H and W must be multiples of it.
         min_size: H and W must be at least this many pixels.
         min_train_batch: Smallest batch in training mode.
@@ -66,12 +69,28 @@ class Segmenter(nn.Module):
         self.in_channels = in_channels
         self.mean = normalization.mean
         self.std = normalization.std
+        self.full_scale = 255.0
+        self.band_numbers: tuple[int, ...] | None = None
         self.size_divisor = size_divisor(arch)
         self.min_size = min_size(arch)
         self.min_train_batch = min_train_batch(arch)
         self.load_report: LoadReport | None = None
         self.unused_parameters: tuple[str, ...] = ()
         self._encoder_frozen = False
+
+    def normalise_by(self, bands: Bands) -> None:
+        """Take images of these bands, normalised by their own mean and deviation.
+
+        Raises:
+            ConfigError: The model has another number of channels.
+        """
+        if len(bands.numbers) != self.in_channels:
+            raise ConfigError(
+                f"model: has {self.in_channels} channels, got {len(bands.numbers)} bands"
+            )
+        self.full_scale, self.band_numbers = bands.full_scale, bands.numbers
+        self.mean = tuple(value / bands.full_scale for value in bands.mean)
+        self.std = tuple(value / bands.full_scale for value in bands.std)
 
     def freeze_encoder(self) -> None:
         """Keep the encoder as it is: no gradients, and eval mode even after `train()`."""

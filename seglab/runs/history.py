@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from seglab.core.errors import DataError
 from seglab.core.files import write_text
+from seglab.core.places import placing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +77,7 @@ class HistoryFile:
             rows = [*_parse(_whole_lines(self.path)), _cells(row)]
             self._rewrite([*columns, *new], rows)
             return
-        with self.path.open("a", encoding="utf-8", newline="") as stream:
+        with placing(self.path), self.path.open("a", encoding="utf-8", newline="") as stream:
             stream.write(_format(columns, [_cells(row)]))
             stream.flush()
             os.fsync(stream.fileno())

@@ -38,6 +38,7 @@ class SamplePrediction:
         mask: Integer `(Hm, Wm)`, class indices or the ignored index.
         prediction: Integer `(Hm, Wm)`, class indices. Ignored pixels carry a prediction too.
         confidence: Float `(Hm, Wm)` in [0, 1], probability of the predicted class; None: not kept.
+        shows: What `image` shows where that is not the image itself, such as `bands 4, 3, 2`.
 
     Raises:
         ShapeError: An array has another shape or dtype.
@@ -48,6 +49,7 @@ class SamplePrediction:
     mask: np.ndarray
     prediction: np.ndarray
     confidence: np.ndarray | None = None
+    shows: str = ""
 
     def __post_init__(self) -> None:
         problems = []

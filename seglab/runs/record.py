@@ -19,6 +19,7 @@ import numpy as np
 
 from seglab.core.errors import DataError, RunNotFoundError, list_problems
 from seglab.core.files import atomic_path, hash_json, write_json, write_text
+from seglab.core.places import placing
 from seglab.core.provenance import git_state, package_versions, utc_now
 from seglab.runs.history import HistoryFile, Value, read_history
 from seglab.runs.locate import RECORD_FILE, describe_missing, find_runs
@@ -94,7 +95,8 @@ class RunRecord:
         content["git"] = content["git"] or git_state()
         content["packages"] = content["packages"] or package_versions()
         for folder in (record.checkpoints_dir, record.figures_dir):
-            folder.mkdir(parents=True, exist_ok=True)
+            with placing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
         write_text(record.config_path, config_yaml)
         write_json(record.json_path, content)
         return record

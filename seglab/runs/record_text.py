@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seglab.runs.schema import DEFAULTS, SCHEMA_VERSION, read_record
+from seglab.runs.schema import SCHEMA_VERSION, complete, read_record
 
 _OPEN, _CLOSE = b"{\n", b"\n}"
 # How `write_json` separates the fields of a record, and those of its configuration.
@@ -57,7 +57,7 @@ class RecordText:
             config: dict[str, Any] = {}
             flatten("config", content["config"], config)
             return {**content, "config": config}
-        return DEFAULTS | content
+        return complete(content)
 
     def _by_blocks(self, text: bytes) -> dict[str, Any]:
         """Return the fields as far as the text is laid out as `write_json` does.

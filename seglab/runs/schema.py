@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seglab.core.errors import DataError, nearest
+from seglab.core.sample_size import MIN_REPEATS, MIN_UNITS
 
 SCHEMA_VERSION = 1
 KINDS = ("train", "fold", "cv", "trial", "eval")
@@ -21,8 +22,9 @@ DEFAULTS: dict[str, Any] = {
     "wall_time_s": 0.0, "wall_time_before_s": 0.0, "segment_started": None,
     "resumed": 0, "config_hash": None, "dataset_fingerprint": None,
     "fold": None, "seed": None, "tags": [], "notes": "", "main_split": "val", "device": None,
-    "execution_plan": None, "initial_weights": None, "extended": [], "git": None, "packages": None,
-    "pid": None, "host": None, "pid_started": None, "error": None, "wandb": None, "metrics": {}, "config": {},
+    "execution_plan": None, "bands": None, "initial_weights": None, "extended": [], "git": None,
+    "packages": None, "pid": None, "host": None, "pid_started": None, "error": None, "wandb": None,
+    "metrics": {}, "config": {},
 }  # fmt: skip
 
 
@@ -43,7 +45,41 @@ def read_record(path: Path) -> dict[str, Any]:
             f"{path} has schema {content['schema_version']}, this seglab reads up to "
             f"{SCHEMA_VERSION}; install a newer seglab"
         )
-    return DEFAULTS | content
+    return complete(content)
+
+
+def complete(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record with defaults for those it lacks, scores as defined today."""
+    whole = DEFAULTS | dict(content)
+    if isinstance(whole["metrics"], dict):
+        whole["metrics"] = _as_defined_today(whole["metrics"])
+    return whole
+
+
+def _as_defined_today(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return scores with those left out, or renamed, that meant something else when written.
+
+    - `hd95` was the mean over what was found, and fell as more was missed; it is `hd95_found`.
+    - Intervals were given of any number of images and folds.
+    """
+    found: dict[str, Any] = {}
+    for key, value in metrics.items():
+        split, _, name = key.partition("/")
+        if name == "hd95" and metrics.get(f"{key}_missed") and f"{key}_penalty" not in metrics:
+            found |= {key: None, f"{key}_found": value}
+        elif name.partition("/")[0].endswith(("_low", "_high")):
+            found[key] = value if _enough(metrics, split) else None
+        else:
+            found[key] = value
+    return found
+
+
+def _enough(metrics: Mapping[str, Any], split: str) -> bool:
+    for key, least in (("num_folds", MIN_REPEATS), (f"{split}/num_images_averaged", MIN_UNITS)):
+        count = metrics.get(key)
+        if isinstance(count, int | float):
+            return count >= least
+    return True
 
 
 def unknown_fields(fields: Mapping[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from seglab.core.errors import TrainingError, list_problems
+from seglab.core.terminal import say
 from seglab.sweep.follow import Follower
 from seglab.sweep.serve import LocalWorkers, open_watch
 from seglab.sweep.submit import SUBMIT, Handle, Worker
@@ -46,7 +47,7 @@ def run_on_cluster(
     worker = Worker(sweep, dict(options))
     handles = [submit(worker) for _ in range(int(options["jobs"]))]
     for handle in handles:
-        console.print(f"worker {handle.name} submitted", highlight=False)
+        say(console, f"worker {handle.name} submitted")
     try:
         with open_watch(sweep, [handle.name for handle in handles], console) as watch:
             _follow(Follower(sweep, watch), handles, lambda: submit(worker))

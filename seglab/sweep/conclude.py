@@ -18,6 +18,7 @@ from rich.console import Console
 from seglab.config.grammar import literal_word
 from seglab.core.errors import ConfigError, TrainingError
 from seglab.core.files import hash_json, write_text
+from seglab.core.terminal import say, say_heading
 from seglab.runs.locate import RECORD_FILE
 from seglab.runs.study import (
     EXHAUSTED,
@@ -113,7 +114,7 @@ def _tell_exhausted(one: _Concluding) -> None:
     exhausted = one.study.user_attrs.get(EXHAUSTED) == hash_json(plan.space)
     if exhausted and settings_in(plan) is None and ended < plan.n_trials:
         said = all_there_are(ended, plan.n_trials, plan.space)
-        one.console.print(said, highlight=False, soft_wrap=True)
+        say(one.console, said)
 
 
 def _winners(one: _Concluding) -> list[_Winner]:
@@ -153,8 +154,7 @@ def _leave_configuration(one: _Concluding, winner: _Winner) -> None:
     except ConfigError as error:
         log.warning("the configuration of trial %d is not left as a file: %s", trial.number, error)
         return
-    again = repeat_command(one.folder.best_dir, path.stem)
-    one.console.print(f"best    {again}", markup=False, highlight=False, soft_wrap=True)
+    say(one.console, f"best    {repeat_command(one.folder.best_dir, path.stem)}")
 
 
 def _considered(one: _Concluding) -> int:
@@ -189,7 +189,7 @@ def _confirm(one: _Concluding, winner: _Winner) -> None:
     elif plan.test:
         tested = _test_once(one, trial)
     content = write_protocol(one.folder, plan.objectives[0].metric, facts, runs, tested)
-    one.console.print(sentence(content), highlight=False)
+    say(one.console, sentence(content))
 
 
 def _train_anew(one: _Concluding, trial: FrozenTrial) -> dict[int, Path]:
@@ -198,7 +198,7 @@ def _train_anew(one: _Concluding, trial: FrozenTrial) -> dict[int, Path]:
     folders = confirm_dirs(one.folder, trial.number, _last_seed(one), sweep.plan.confirm)
     missing = [seed for seed, path in folders.items() if finished_metrics(path) is None]
     if missing:
-        one.console.rule(f"trial {trial.number} anew with {len(missing)} seeds")
+        say_heading(one.console, f"trial {trial.number} anew with {len(missing)} seeds")
         place = StudyFolder(one.folder.path / "confirm" / f"{trial.number:04d}-{min(missing)}")
         setting = [word for word in trial.user_attrs[WORDS] if _seed_of(word) is None]
         jobs = [[*setting, f"{SEED}={seed}", *places(folders[seed])] for seed in missing]
@@ -254,7 +254,7 @@ def _write(one: _Concluding) -> None:
     write_trials_csv(one.folder)
     write_figures(one.folder)
     write_text(report, study_report(one.folder, one.folder.read_protocol()))
-    one.console.print(f"report  {report}", markup=False, highlight=False, soft_wrap=True)
+    say(one.console, f"report  {report}")
 
 
 def import_ahead() -> None:

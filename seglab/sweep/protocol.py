@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from seglab.config.scores import reported_test_score
 from seglab.core.files import write_json
 from seglab.core.provenance import utc_now
+from seglab.core.sample_size import TOO_FEW_REPEATS
+from seglab.core.targets import METRICS
 from seglab.runs import RunRecord
 from seglab.runs.locate import RECORD_FILE
 from seglab.runs.study import StudyFolder
@@ -49,27 +49,23 @@ def finished_metrics(run_dir: Path) -> dict[str, float] | None:
     return dict(record.metrics) if record.status == "finished" else None
 
 
-def mean_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float, float]:
-    """Return mean and Student's t interval of the mean (Student 1908).
+def mean_interval(values: Sequence[float], metric: str) -> tuple[float, float, float]:
+    """Return mean and 95 % interval of the scores of independent trainings.
 
     Args:
-        values: Scores of independent trainings; NaN counts as a training without a score.
-        level: Share of such intervals that hold the true mean.
+        values: NaN counts as a training without a score.
+        metric: Key of the score, such as `val/miou`; the interval does not leave its values.
 
     Returns:
-        Mean, lower and upper bound; the bounds are NaN for fewer than two values.
+        Mean, lower and upper bound; the bounds are NaN for fewer than `MIN_REPEATS` scores.
     """
-    known = np.array([value for value in values if not math.isnan(value)])
-    if len(known) == 0:
-        return math.nan, math.nan, math.nan
-    mean = float(known.mean())
-    if len(known) < 2:
-        return mean, math.nan, math.nan
-    from scipy import stats  # half a second that the start of a study need not wait
+    # Imports SciPy: half a second that the start of a study need not wait.
+    from seglab.analysis.statistics.repeats import mean_interval as interval_over_repeats
 
-    half = float(stats.t.ppf((1 + level) / 2, len(known) - 1) * known.std(ddof=1))
-    half /= math.sqrt(len(known))
-    return mean, mean - half, mean + half
+    name = metric.split("/")[1] if "/" in metric else metric
+    limits = METRICS[name][1] if name in METRICS else (-math.inf, math.inf)
+    one = interval_over_repeats(values, LEVEL, limits)
+    return one.value, one.low, one.high
 
 
 def has_test(run_dir: Path) -> bool:
@@ -101,12 +97,12 @@ def write_protocol(
         The content of `protocol.json`.
     """
     confirm = [_confirmed(folder, metric, seed, run_dir) for seed, run_dir in runs.items()]
-    mean, low, high = mean_interval([one["value"] for one in confirm])
+    mean, low, high = mean_interval([one["value"] for one in confirm], metric)
     test_metric = reported_test_score(metric)
     values = [one["test"][test_metric] for one in confirm if test_metric in one["test"]]
     if tested is not None:
         values = [tested[test_metric]]
-    bounds = dict(zip(("mean", "low", "high"), mean_interval(values), strict=True))
+    bounds = dict(zip(("mean", "low", "high"), mean_interval(values, test_metric), strict=True))
     before = folder.read_protocol() or {}
     touched_for = before.get("touched_for", [])
     if values and winner["winner"] not in touched_for:
@@ -140,16 +136,13 @@ def sentence(content: dict[str, Any]) -> str:
     )
     count = len(content["confirm"])
     if count:
-        bounds = (
-            f" [{content['confirm_low']:.4f}, {content['confirm_high']:.4f}]" if count > 1 else ""
-        )
+        bounds = _bounds(content["confirm_low"], content["confirm_high"])
         said += f"; trained anew with {count} seeds {content['confirm_mean']:.4f}{bounds}"
     if content["test"]:
-        low, high = content["test"]["low"], content["test"]["high"]
-        bounds = "" if math.isnan(low) else f" [{low:.4f}, {high:.4f}]"
+        bounds = _bounds(content["test"]["low"], content["test"]["high"])
         mean = content["test"]["mean"]
-        value = "is undefined" if math.isnan(mean) else f"{mean:.4f}"
-        said += f"; {content['test_metric']} {value}{bounds}, "
+        value = "is undefined" if math.isnan(mean) else f"{mean:.4f}{bounds}"
+        said += f"; {content['test_metric']} {value}, "
         others = [str(one) for one in content["touched_for"] if one != content["winner"]]
         said += (
             f"but test was scored for trial {', '.join(others)} too, when the study was smaller"
@@ -157,3 +150,7 @@ def sentence(content: dict[str, Any]) -> str:
             else "touched this once"
         )
     return said
+
+
+def _bounds(low: float, high: float) -> str:
+    return f" ({TOO_FEW_REPEATS})" if math.isnan(low) else f" [{low:.4f}, {high:.4f}]"

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
-from rich.console import Console
 
 from seglab.core.errors import ConfigError, TrainingError, list_problems
+from seglab.core.terminal import open_console, say
 from seglab.experiment.trial import trial_problems
 from seglab.runs.study import ERROR, WORDS, StudyFolder, all_there_are, open_study
 from seglab.sweep.application import Application, study_node
@@ -22,7 +22,6 @@ from seglab.sweep.space import settings_in
 from seglab.sweep.start import start_study
 from seglab.sweep.sweep import Sweep
 
-_PIPE_WIDTH = 120
 _OF_THE_STUDY = re.compile(r"^[+~]*study([=.@]|$)")
 
 
@@ -54,7 +53,7 @@ def run_sweep(launcher: Launcher, arguments: Sequence[str]) -> list[list[JobRetu
     node = study_node(application.config)
     if node is None or node.get("name") is None:
         return [run_jobs(launcher, grid(arguments))]
-    console = _console()
+    console = open_console()
     fixed, swept = split_words(arguments)
     folder = StudyFolder(application.sweep_dir / str(node["name"]))
     plan = study_plan(application.config, swept, folder, fixed)
@@ -64,14 +63,10 @@ def run_sweep(launcher: Launcher, arguments: Sequence[str]) -> list[list[JobRetu
     words = [word for word in fixed if not _OF_THE_STUDY.match(word)]
     sweep = Sweep(application, plan, folder.path, words)
     there = start_study(sweep, arguments)
-    console.print(
-        f"study   {folder.path}{' (taken up again)' if there else ''}", markup=False,
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    say(console, f"study   {folder.path}{' (taken up again)' if there else ''}")
     settings = settings_in(plan)
     if settings is not None and settings < (node["n_trials"] or 0):
-        said = all_there_are(settings, node["n_trials"], plan.space)
-        console.print(said, highlight=False, soft_wrap=True)
+        say(console, all_there_are(settings, node["n_trials"], plan.space))
     with open_workers(launcher.place, application.config, launcher.options) as workers:
         import_ahead()
         workers.run(sweep, console)
@@ -101,7 +96,7 @@ def run_jobs(
     sweep = Sweep(application, plan, folder.path, same, own)
     start_study(sweep, [])
     with open_workers(launcher.place, application.config, launcher.options) as workers:
-        workers.run(sweep, _console())
+        workers.run(sweep, open_console())
     done = _returns(sweep)
     failed = [
         f"job {number + initial_job_idx} ({' '.join(one.overrides or [])}): {one._return_value}"
@@ -127,8 +122,3 @@ def _returns(sweep: Sweep) -> list[JobReturn]:
             )
         )
     return found
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=_PIPE_WIDTH)

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from hydra.core.singleton import Singleton
 from hydra.core.utils import setup_globals
-from rich.console import Console
 
 from seglab.core.errors import ConfigError
+from seglab.core.terminal import open_console
 from seglab.sweep.serve import LocalWorkers
 from seglab.sweep.sweep import Sweep
 
@@ -50,7 +50,7 @@ class Worker:
         Singleton.set_state(self.singletons)
         setup_globals()
         with LocalWorkers(self.sweep.application.config, self.options) as workers:
-            workers.run(self.sweep, Console(width=120), stays=False)
+            workers.run(self.sweep, open_console(), stays=False)
 
     def checkpoint(self, *args: Any, **kwargs: Any) -> Any:
         """Go on in a new job when SLURM takes the node away; trainings saved, trials are adopted."""

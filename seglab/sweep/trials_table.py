@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
 from rich.text import Text
 
+from seglab.core.terminal import PlainTable
 from seglab.sweep.tally import Best, RunningTrial
 from seglab.sweep.wording import score, short_words, span
 
 
 def trials_table(
     trials: Sequence[RunningTrial], metric: str | None, width: int, now: float
-) -> Table:
+) -> PlainTable:
     """Return the trials that run, one a row.
 
     Args:
@@ -25,19 +25,19 @@ def trials_table(
     metrics = {trial.metric for trial in trials if trial.metric}
     if metrics:
         metric = metrics.pop() if len(metrics) == 1 else "score"
-    table = Table(box=None, pad_edge=False, width=width, header_style="dim")
+    table = PlainTable(box=None, pad_edge=False, width=width, header_style="dim")
     table.add_column("trial", justify="right", no_wrap=True)
     table.add_column("on", no_wrap=True, max_width=max(12, width // 6))
     table.add_column("parameters", no_wrap=True, ratio=1)
     is_folds = any(trial.is_folds for trial in trials)
     table.add_column("fold" if is_folds else "epoch", justify="right", no_wrap=True)
-    table.add_column(Text(metric or "score"), justify="right", no_wrap=True, max_width=14)
+    table.add_column(metric or "score", justify="right", no_wrap=True, max_width=14)
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("left", justify="right", no_wrap=True)
     for trial in trials:
         left = trial.seconds_left(now)
         table.add_row(
-            str(trial.number), Text(trial.worker), Text(short_words(trial.words)),
+            str(trial.number), trial.worker, short_words(trial.words),
             trial.where or ("starting" if trial.attempt == 1 else "resuming"), score(trial.value),
             span(now - trial.started), "" if left is None else span(left),
         )  # fmt: skip

@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from seglab.core.provenance import utc_now
+from seglab.core.terminal import say
 from seglab.sweep.plan import StudyPlan
 from seglab.sweep.tally import CountsLike, RunningTrial, Scored, Tally
 from seglab.sweep.trials_table import best_line, trials_table
@@ -188,8 +189,7 @@ class StudyWatch:
 
     def _write(self, line: str, shown: bool = True) -> None:
         if shown and self.mode != "off":
-            # As text: square brackets are no markup here, and a line stays one line in a file.
-            self.console.print(Text(line), soft_wrap=True, highlight=False)
+            say(self.console, line)
         if self._log_path is not None:
             # A full disk is told by those who write what matters.
             with contextlib.suppress(OSError), _appended(self._log_path) as stream:

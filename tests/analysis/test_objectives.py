@@ -64,7 +64,26 @@ def test_given_intervals_count_instead_of_those_among_the_scores() -> None:
 
 def test_intervals_are_found_beside_their_scores() -> None:
     assert intervals_in(SCORES) == {"val/miou": (0.68, 0.76), "val/ece": (0.03, 0.06)}
-    assert intervals_in({"val/miou": 0.5, "val/miou_low": 0.4, "val/miou_high": None}) == {}
+    assert intervals_in({"val/miou": 0.5, "val/miou_low": 0.4}) == {}
+
+
+def test_a_target_met_on_too_few_images_is_in_doubt() -> None:
+    few = {"val/miou": 0.72, "val/miou_low": None, "val/miou_high": math.nan}
+    met, missed = judge(["miou >= 0.7", "miou >= 0.8"], few)
+    assert met.verdict == "met, but too few images to tell"
+    assert missed.verdict == "missed"
+    assert "| 0.720 | too few images to tell |" in markdown_table([met])
+    assert summary([met]) == (
+        "objective: 1 of 1 targets met; in doubt miou >= 0.7 (too few images to tell)"
+    )
+
+
+def test_a_distance_is_judged_with_what_was_missed() -> None:
+    scores = {"val/hd95": 26.0, "val/hd95_missed": 5.0, "val/hd95_penalty": 50.0}
+    met, missed = judge(["hd95 <= 30", "hd95 <= 20"], scores)
+    assert (met.verdict, met.missed) == ("met", 5)
+    assert "| 26.000, 5 missed |" in markdown_table([met])
+    assert "hd95 <= 20 (26.000, 5 missed)" in summary([missed])
 
 
 def test_read_targets_keep_their_limit_and_place() -> None:

@@ -14,15 +14,14 @@ from seglab.analysis.statistics import (
     holm,
     mean_interval,
     minimum_detectable,
-    paired_bootstrap,
-    score_interval,
+    score_bounds,
     simulated_power,
     swap_test,
     welch_test,
     wilcoxon_test,
 )
 from seglab.core.errors import ShapeError
-from seglab.metrics.bootstrap import ImageCounts, pooled_class_iou
+from seglab.metrics.pooled import ImageCounts, PooledClassIou
 
 
 def _flat(tp: list[int] | np.ndarray, union: int = 100) -> ImageCounts:
@@ -36,13 +35,8 @@ def _draw(seed: int, images: int = 25) -> tuple[np.ndarray, np.ndarray]:
     return first, (first + second) // 2 + 3
 
 
-def test_where_the_score_is_a_mean_the_jackknife_is_the_t_interval() -> None:
+def test_where_the_score_is_a_mean_the_difference_is_the_paired_t_interval() -> None:
     first, second = _draw(0)
-    one = score_interval(_flat(first))
-    expected = stats.ttest_1samp(first / 100, 0).confidence_interval(0.95)
-    assert (one.low, one.high) == pytest.approx((expected.low, expected.high))
-    assert one.standard_error == pytest.approx(stats.sem(first / 100))
-    assert (one.df, one.units) == (24, 25)
     other = difference_interval(_flat(second), _flat(first), level=0.9)
     paired = stats.ttest_rel(second / 100, first / 100)
     bounds = paired.confidence_interval(0.9)
@@ -51,24 +45,13 @@ def test_where_the_score_is_a_mean_the_jackknife_is_the_t_interval() -> None:
     assert other.p == pytest.approx(paired.pvalue)
 
 
-def test_jackknife_by_hand() -> None:
-    # IoU of both 4/10; without the first 3/5, without the second 1/5.
-    counts = ImageCounts(*(np.array(a) for a in ([[1], [3]], [[4], [0]], [[0], [2]])))
-    one = score_interval(counts)
-    assert one.value == pytest.approx(0.4)
-    assert one.standard_error == pytest.approx(math.sqrt(1 / 2 * (0.2**2 + 0.2**2)))
-    assert (one.low, one.high) == (0.0, 1.0), "clipped to what a score can be"
-    assert np.isnan(score_interval(_flat([50])).low)
-
-
 def test_groups_are_left_out_and_swapped_as_a_whole() -> None:
-    first, second = _draw(1, 12)
-    summed = _flat(first.reshape(4, 3).sum(1), 300), _flat(second.reshape(4, 3).sum(1), 300)
-    groups = np.repeat(["a", "b", "c", "d"], 3)
+    first, second = _draw(1, 15)
+    summed = _flat(first.reshape(5, 3).sum(1), 300), _flat(second.reshape(5, 3).sum(1), 300)
+    groups = np.repeat(list("abcde"), 3)
     pair = _flat(first), _flat(second)
     assert difference_interval(*pair, groups=groups) == difference_interval(*summed)
     assert swap_test(*pair, groups=groups) == swap_test(*summed)
-    assert paired_bootstrap(*pair, groups=groups) == paired_bootstrap(*summed)
 
 
 def test_swap_test_by_hand() -> None:
@@ -99,20 +82,8 @@ def test_swap_test_has_a_smallest_p_and_knows_the_undefined() -> None:
     with pytest.raises(ShapeError, match=r"same images and classes for both models"):
         swap_test(good, _flat([1, 2]))
     absent = ImageCounts(*(np.pad(array, ((0, 0), (0, 1))) for array in good))
-    assert np.isnan(swap_test(absent, absent, pooled_class_iou(1)))
-    assert swap_test(absent, absent, pooled_class_iou(0)) == 1.0
-
-
-def test_paired_bootstrap_inverts_its_interval() -> None:
-    first, second = _draw(3, 15)
-    pair = _flat(second), _flat(first)
-    whole = paired_bootstrap(*pair, resamples=4000)
-    assert 0.0 < whole.p < 1.0
-    edge = paired_bootstrap(*pair, resamples=4000, level=1.0 - whole.p)
-    assert min(abs(edge.low), abs(edge.high)) < 0.005, "at level 1 - p the interval ends at 0"
-    same = paired_bootstrap(_flat(first), _flat(first))
-    assert (same.value, same.low, same.high, same.p) == (0.0, 0.0, 0.0, 1.0)
-    assert np.isnan(paired_bootstrap(_flat([1]), _flat([2])).p)
+    assert np.isnan(swap_test(absent, absent, PooledClassIou(1)))
+    assert swap_test(absent, absent, PooledClassIou(0)) == 1.0
 
 
 def test_wilcoxon_is_scipys_without_undefined_images() -> None:
@@ -138,7 +109,17 @@ def test_corrected_t_test_without_correction_is_scipys() -> None:
     values = [0.01, -0.02, 0.03, np.nan, 0.05]
     plain = corrected_t_test(values, 0.0)
     assert plain.p == pytest.approx(stats.ttest_1samp(values, 0, nan_policy="omit").pvalue)
-    assert mean_interval(values) == plain
+    assert mean_interval(values, limits=(-1.0, 1.0)) == plain
+
+
+def test_intervals_of_mean_scores_are_of_enough_repeats_and_of_what_scores_can_be() -> None:
+    two, three = mean_interval([0.31, 0.32]), mean_interval([0.5, 0.7, 0.99])
+    assert two.value == pytest.approx(0.315)
+    assert np.isnan([two.low, two.high]).all()
+    assert 0.0 < three.low < three.value < three.high == 1.0
+    plain = corrected_t_test([0.6, 0.7, 0.8], 1 / 2)
+    assert score_bounds(plain).low == pytest.approx(max(0.0, plain.low))
+    assert np.isnan(score_bounds(corrected_t_test([0.6, 0.7], 1.0)).low)
 
 
 def test_corrected_t_test_at_its_limits() -> None:

@@ -99,7 +99,7 @@ def test_wrong_words_are_explained(seglab: Run, run_dir: Path) -> None:
 def test_run_without_counts_is_told(seglab: Run, run_dir: Path) -> None:
     (run_dir / "per_image.parquet").unlink()
     answer = seglab("metrics", "explain", str(run_dir))
-    assert answer.code == 1
+    assert answer.code == 2
     assert "has no per_image.parquet" in answer.err
 
 
@@ -111,7 +111,7 @@ def test_run_without_class_scores_is_told(seglab: Run, tmp_path: Path) -> None:
         pd.DataFrame({"sample_id": ["a"], "split": ["val"], "tp": [[1]], "fp": [[0]], "fn": [[0]]})
     )
     answer = seglab("metrics", "explain", str(tmp_path / "r"))
-    assert answer.code == 1
+    assert answer.code == 2
     assert "only finished runs" in answer.err
 
 

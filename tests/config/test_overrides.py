@@ -14,8 +14,8 @@ from seglab.config.overrides import check_overrides
 Problems = Callable[..., list[str]]
 
 DATA_KEYS = (
-    "batch_size, crop_size, drop_last, eval_batch_size, image_size, importer, manifest, name, "
-    "options, root, train_fraction"
+    "bands, batch_size, crop_size, display_bands, drop_last, eval_batch_size, image_size, importer, "
+    "manifest, name, options, root, train_fraction"
 )
 MATRIX = [
     (
@@ -70,7 +70,7 @@ MATRIX = [
         ["trainer.num_workers=many"],
         "trainer.num_workers: expected a whole number (0 or more) or 'auto', got 'many'",
     ),
-    (["model.in_channels=4"], "model.in_channels: expected one of 1, 3, got 4"),
+    (["model.in_channels=4"], "model.in_channels: expected one of 1, 3 or null, got 4"),
     (
         ["data.crop_size=256"],
         "data.crop_size: expected [height, width], two whole numbers (1 or more), got 256",

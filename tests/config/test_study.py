@@ -137,8 +137,8 @@ MATRIX = [
     (
         ["study=default", "data.batchsize=4,8"],
         "data.batchsize: no such key (did you mean 'data.batch_size'?), got 4; 'data' takes "
-        "batch_size, crop_size, drop_last, eval_batch_size, image_size, importer, manifest, name, "
-        "options, root, train_fraction",
+        "bands, batch_size, crop_size, display_bands, drop_last, eval_batch_size, image_size, "
+        "importer, manifest, name, options, root, train_fraction",
     ),
     (
         ["study=default", "model.dropout=interval(0,1)"],

@@ -95,19 +95,17 @@ def test_images_the_run_was_trained_on_are_told(
 
 def test_what_cannot_be_a_source_is_refused(run: Path, tmp_path: Path) -> None:
     data = manifest(a="train", c="val")
-    with pytest.raises(ConfigError, match="model.init_from: expected the folder of a run"):
+    with pytest.raises(ConfigError, match=r"model\.init_from: expected the folder of a run"):
         initialise(model(), str(tmp_path / "none"), data)
     with pytest.raises(ConfigError, match="not the weights of such a model"):
         initialise(model(width=8), str(run), data)
-    with pytest.raises(ConfigError, match=r"model.init_from: .* holds no model of seglab"):
-        torch.save({"state_dict": {"x": torch.ones(1)}}, tmp_path / "x.ckpt")
+    torch.save({"state_dict": {"x": torch.ones(1)}}, tmp_path / "x.ckpt")
+    with pytest.raises(ConfigError, match=r"model\.init_from: .* holds no model of seglab"):
         initialise(model(), str(tmp_path / "x.ckpt"), data)
     (run / "checkpoints" / "best.ckpt").unlink()
     with pytest.raises(RunNotFoundError, match="stopped before its first validation"):
         initialise(model(), str(run), data)
-    whole = RunRecord.create(
-        tmp_path / "cv", experiment="x", kind="cv", config={}, config_yaml=""
-    )
+    whole = RunRecord.create(tmp_path / "cv", experiment="x", kind="cv", config={}, config_yaml="")
     with pytest.raises(ConfigError, match="it is 'cv'"):
         initialise(model(), str(whole.run_dir), data)
 

@@ -119,3 +119,28 @@ def test_running_elsewhere_is_refused(tiny: list[str], tmp_path: Path) -> None:
 def test_wrong_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunNotFoundError):
         resume(tmp_path)
+
+
+def test_a_finished_run_goes_on_as_one_that_was_planned_longer(
+    tiny: list[str], tmp_path: Path
+) -> None:
+    words = [*tiny, "scheduler=constant", "trainer.max_epochs=1"]
+    run_dir = train(compose(words), tmp_path / "short", Console(quiet=True)).run_dir
+    with pytest.raises(ConfigError, match=r"is finished.*trainer\.max_epochs=N it goes on"):
+        resume(run_dir)
+    with pytest.raises(ConfigError, match="expected more than the 1 epochs"):
+        resume(run_dir, max_epochs=1)
+
+    assert resume(run_dir, Console(quiet=True), max_epochs=2).status == "finished"
+
+    longer = compose([*tiny, "scheduler=constant", "trainer.max_epochs=2"])
+    whole = train(longer, tmp_path / "long", Console(quiet=True)).run_dir
+    checkpoints = [
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for folder in (run_dir, whole)
+    ]
+    assert all(torch.equal(checkpoints[0][name], checkpoints[1][name]) for name in checkpoints[1])
+    content = RunRecord.open(run_dir).read()
+    assert content["extended"] == [{"step": 4, "from_epochs": 1, "to_epochs": 2}]
+    assert content["config"]["trainer"]["max_epochs"] == 2
+    assert len(RunRecord.open(run_dir).history()) == 2

@@ -13,7 +13,9 @@ from rich.console import Console
 
 from seglab.config.compose import compose
 from seglab.core.errors import DataError
+from seglab.core.sample_size import MIN_UNITS
 from seglab.experiment.evaluate import EvaluateResult, evaluate
+from seglab.experiment.intervals import score_sentence
 from seglab.experiment.predictors import Renormalised
 from seglab.experiment.train import TrainResult, train
 from seglab.runs import RunRecord
@@ -46,12 +48,33 @@ def evaluated(trained: TrainResult, folder: Path, *words: str) -> dict[str, floa
     return evaluate(compose([*base, *words], "evaluate"), folder, QUIET).metrics
 
 
-def test_interval_holds_the_score(measured: EvaluateResult, trained: TrainResult) -> None:
-    scores = measured.metrics
-    assert scores["val/miou_low"] <= scores["val/miou"] <= scores["val/miou_high"]
-    # The training recorded the same ones.
-    assert scores["val/miou_low"] == pytest.approx(trained.metrics["val/miou_low"])
-    assert trained.metrics["cost/params_m"] == scores["cost/params_m"]
+def test_interval_of_few_images_is_too_few_to_tell_everywhere(
+    measured: EvaluateResult, trained: TrainResult
+) -> None:
+    for run in (measured, trained):
+        record = RunRecord(run.run_dir)
+        stored = record.read()["metrics"]
+        images = stored["val/interval_units"]
+        assert images < MIN_UNITS
+        assert (
+            stored["val/miou_low"] is stored["val/miou_high"] is stored["val/iou_low/sky"] is None
+        )
+        assert score_sentence(record.metrics, "val").endswith(
+            f", too few images to tell an interval ({images}; it takes {MIN_UNITS})"
+        )
+    slices = table(measured, "slices")
+    assert slices.loc[slices["images"] < MIN_UNITS, "miou_low"].isna().all()
+    assert trained.metrics["cost/params_m"] == measured.metrics["cost/params_m"]
+    facts = RunRecord(measured.run_dir).read()["wandb"]
+    (shown,) = (measured.run_dir / facts["dirs"][0]).glob("*.wandb")
+    assert b"too few images to tell an interval" in shown.read_bytes()
+
+
+def test_interval_of_enough_images_holds_the_score(trained: TrainResult, tmp_path: Path) -> None:
+    scores = evaluated(trained, tmp_path / "train", "data.split=train", "suite.cost=false")
+    assert scores["train/interval_units"] >= MIN_UNITS
+    assert 0 < scores["train/miou_low"] < scores["train/miou"] < scores["train/miou_high"] < 1
+    assert "95 % interval 0." in score_sentence(scores, "train")
 
 
 def test_slices_of_pixels_add_up_to_the_whole(measured: EvaluateResult) -> None:
@@ -68,7 +91,10 @@ def test_boundaries_are_scored_in_total_and_an_image(measured: EvaluateResult) -
     for name in ("boundary_iou", "boundary_f1", "surface_dice"):
         assert 0 <= measured.metrics[f"val/{name}"] <= 1
     per_image = RunRecord(measured.run_dir).per_image()
-    assert {"boundary_iou", "boundary_f1", "hd95"} <= set(per_image)
+    assert {"boundary_iou", "boundary_f1", "hd95", "hd95_missed"} <= set(per_image)
+    missed, penalty = (measured.metrics[f"val/hd95_{end}"] for end in ("missed", "penalty"))
+    assert missed == per_image["hd95_missed"].sum()
+    assert measured.metrics["val/hd95"] <= penalty
 
 
 @pytest.mark.parametrize("name", ["reliability", "slices", "corruptions", "samples"])

@@ -18,6 +18,7 @@ from seglab.metrics.boundary import (
     boundary_iou,
     boundary_tolerance,
 )
+from seglab.metrics.scores import mean_of_images
 
 
 def square(left: int, size: int = 6, shape: tuple[int, int] = (20, 30)) -> np.ndarray:
@@ -98,6 +99,9 @@ def plain_reference(pred: np.ndarray, mask: np.ndarray, classes: int, tolerance:
     def matched(own: list, other: list) -> int:
         return sum(any(np.hypot(a[0] - b[0], a[1] - b[1]) <= tolerance for b in other) for a in own)
 
+    def one_sided(one: np.ndarray, other: np.ndarray, index: int) -> bool:
+        return any(one[a] == index for a in counted) and not (other == index).any()
+
     rows = []
     for index in range(classes):
         bands = band(pred, index), band(mask, index)
@@ -106,6 +110,7 @@ def plain_reference(pred: np.ndarray, mask: np.ndarray, classes: int, tolerance:
         rows.append((
             len(bands[0] & bands[1]), len(bands[0] | bands[1]),
             len(own[0]), matched(own[0], all_of[1]), len(own[1]), matched(own[1], all_of[0]),
+            int(one_sided(pred, mask, index) or one_sided(mask, pred, index)),
         ))  # fmt: skip
     names = BoundaryCounts.__dataclass_fields__
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
@@ -163,14 +168,34 @@ def test_class_in_one_map_only_is_zero() -> None:
     assert boundary_iou(counts).tolist() == [0, 0]
 
 
-def test_images_are_pooled_before_dividing() -> None:
-    good = boundary_counts(square(10), square(10), 2, tolerance_px=1)
-    bad = boundary_counts(np.zeros((20, 30), np.uint8), square(10), 2, tolerance_px=1)
-    stacked = BoundaryCounts.stack([good, bad])
-    assert boundary_iou(stacked).shape == (2, 2)
-    pooled = stacked.pool()
-    assert boundary_iou(pooled)[1] == pytest.approx(20 / 40)
-    assert boundary_f1(pooled)[1] == pytest.approx(2 * 1 * 0.5 / 1.5)
+def test_a_class_that_fills_one_map_is_zero_though_it_has_no_boundary() -> None:
+    counts = boundary_counts(np.ones((9, 12), int), np.zeros((9, 12), int), 3)
+    assert counts.one_sided.tolist() == [1, 1, 0]
+    for score in (boundary_f1, boundary_iou):
+        assert score(counts) == pytest.approx([0, 0, np.nan], nan_ok=True)
+
+
+def test_void_hides_whether_a_class_is_there() -> None:
+    mask = np.zeros((20, 30), dtype=np.uint8)
+    mask[:, :3] = 1
+    mask[:, 3:9] = 255
+    # All pixels of class 1 are nearer to void than the tolerance.
+    counts = boundary_counts(np.zeros_like(mask), mask, 2, tolerance_px=4)
+    assert counts.one_sided.tolist() == [0, 0]
+    assert boundary_counts(np.zeros_like(mask), mask, 2, tolerance_px=2).one_sided[1] == 1
+
+
+def test_the_mean_of_images_does_not_rise_as_objects_are_missed() -> None:
+    target, far = square(4), square(16)
+    counts = {
+        name: boundary_counts(pred, target, 2, tolerance_px=1)
+        for name, pred in (("well", target), ("badly", far), ("not", np.zeros_like(target)))
+    }
+    for score in (boundary_f1, boundary_iou):
+        rows = {name: score(one) for name, one in counts.items()}
+        found, missed = (mean_of_images([rows["well"], rows[other]]) for other in ("badly", "not"))
+        assert found.tolist() == missed.tolist()
+        assert found[1] == 0.5
 
 
 @pytest.mark.parametrize(("classes", "ignore"), [(300, 65535), (255, 255), (3, -1)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,12 @@ from torchmetrics.functional.segmentation import hausdorff_distance
 
 from seglab.core.errors import DataError, ShapeError
 from seglab.metrics.boundary import boundary_counts
-from seglab.metrics.surface import SurfaceScores, summarise_surfaces, surface_scores
+from seglab.metrics.surface import (
+    SurfaceScores,
+    SurfaceSummary,
+    summarise_surfaces,
+    surface_scores,
+)
 
 
 def square(left: int, size: int = 6, shape: tuple[int, int] = (20, 30)) -> np.ndarray:
@@ -61,10 +68,37 @@ def test_percentile_between_two_values() -> None:
 
 
 def test_a_class_on_one_side_only_is_missed() -> None:
-    scores = surface_scores(np.zeros((20, 30), np.uint8), square(10), 2, tolerance_px=2)
-    assert np.isnan(scores.hd95).all()
-    assert scores.surface_dice.tolist() == [0, 0]
-    assert scores.missed.tolist() == [True, True]
+    nothing = np.zeros((20, 30), np.uint8)
+    for pred, target in ((nothing, square(10)), (square(10), nothing)):
+        scores = surface_scores(pred, target, 2, tolerance_px=2)
+        assert scores.hd95.tolist() == [math.hypot(20, 30)] * 2
+        assert scores.surface_dice.tolist() == [0, 0]
+        assert scores.missed.tolist() == [True, True]
+
+
+def test_a_class_that_fills_one_map_is_missed_though_it_has_no_contour() -> None:
+    scores = surface_scores(np.ones((20, 30), np.uint8), np.zeros((20, 30), np.uint8), 3)
+    assert scores.hd95 == pytest.approx([math.hypot(20, 30)] * 2 + [np.nan], nan_ok=True)
+    assert scores.surface_dice == pytest.approx([0, 0, np.nan], nan_ok=True)
+    # Both maps have the class: without a contour there is nothing to measure.
+    assert np.isnan(surface_scores(np.ones((9, 9), int), np.ones((9, 9), int), 2).hd95).all()
+
+
+def test_the_mean_does_not_fall_as_objects_are_missed() -> None:
+    """Ten images of one object; the five found badly (12 px off, the others 2) are missed or not."""
+
+    def mean_of(pred_masks: list[np.ndarray]) -> SurfaceSummary:
+        target = square(4, shape=(30, 40))
+        return summarise_surfaces([surface_scores(pred, target, 2) for pred in pred_masks])
+
+    well, badly = square(6, shape=(30, 40)), square(16, shape=(30, 40))
+    found = mean_of([well] * 5 + [badly] * 5)
+    missed = mean_of([well] * 5 + [np.zeros_like(well)] * 5)
+    assert (found.hd95_per_class[1], found.missed) == (7.0, 0)
+    # Over the objects that were found it would be 2; a missed one counts the diagonal, 50.
+    assert (missed.hd95_per_class[1], missed.missed_per_class[1]) == (26.0, 5)
+    assert missed.penalty == 50.0
+    assert missed.surface_dice_per_class[1] <= found.surface_dice_per_class[1]
 
 
 def test_void_hides_contours_but_lets_them_match() -> None:
@@ -97,7 +131,8 @@ def test_agrees_with_distance_transforms(seed: int) -> None:
         edges = [(labels == index) & ~ndimage.binary_erosion(labels == index, cross, border_value=1)
                  for labels in (pred, mask)]  # fmt: skip
         if not all(edge.any() for edge in edges):
-            assert np.isnan(scores.hd95[index])
+            assert scores.hd95[index] == pytest.approx(math.hypot(20, 18))
+            assert scores.missed[index]
             continue
         distances = [ndimage.distance_transform_edt(~edges[1 - side])[edges[side]]
                      for side in (0, 1)]  # fmt: skip
@@ -120,16 +155,16 @@ def test_is_symmetric(seed: int) -> None:
 def test_summary_leaves_out_the_undefined_and_counts_the_missed() -> None:
     nan = float("nan")
     images = [
-        SurfaceScores(np.array([2.0, nan, nan]), np.array([0.5, 0.0, nan]),
-                      np.array([False, True, False])),
+        SurfaceScores(np.array([2.0, 10.0, nan]), np.array([0.5, 0.0, nan]),
+                      np.array([False, True, False]), 10.0),
         SurfaceScores(np.array([4.0, 6.0, nan]), np.array([1.0, 0.5, nan]),
-                      np.array([False, False, False])),
+                      np.array([False, False, False]), 20.0),
     ]  # fmt: skip
     summary = summarise_surfaces(images)
-    assert summary.hd95_per_class == pytest.approx([3, 6, nan], nan_ok=True)
+    assert summary.hd95_per_class == pytest.approx([3, 8, nan], nan_ok=True)
     assert summary.surface_dice_per_class == pytest.approx([0.75, 0.25, nan], nan_ok=True)
-    assert (summary.hd95, summary.surface_dice) == (4.5, 0.5)
-    assert summary.missed == 1
+    assert (summary.hd95, summary.surface_dice) == (5.5, 0.5)
+    assert (summary.missed, summary.penalty) == (1, 15.0)
     assert summary.missed_per_class.tolist() == [0, 1, 0]
     with pytest.raises(DataError, match="at least one image"):
         summarise_surfaces([])

@@ -47,6 +47,19 @@ class TestRealWeights:
             if name in file or not name.endswith("num_batches_tracked"):
                 assert torch.equal(value, file[name]), name
 
+    @pytest.mark.parametrize("in_channels", [1, 2, 5, 16])
+    def test_first_layer_of_other_bands_is_that_of_timm(self, in_channels):
+        ours = build_smp(
+            2, "unet", "tf_efficientnet_lite0", encoder_weights=str(LITE0), in_channels=in_channels
+        )
+        theirs = timm.create_model(
+            "tf_efficientnet_lite0", pretrained=True, in_chans=in_channels,
+            pretrained_cfg_overlay={"file": str(LITE0)},
+        )  # fmt: skip
+        assert ours.encoder.model.conv_stem.weight.shape[1] == in_channels
+        assert torch.equal(ours.encoder.model.conv_stem.weight, theirs.conv_stem.weight)
+        assert ours.load_report.missing == ours.load_report.mismatched == ()
+
     def test_features_equal_those_of_timm(self):
         model = build_smp(11, "fpn", "tf_efficientnet_lite0", encoder_weights=str(LITE0)).eval()
         reference = timm.create_model(

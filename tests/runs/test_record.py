@@ -18,6 +18,8 @@ import pytest
 from seglab.core.errors import DataError, RunNotFoundError
 from seglab.core.files import hash_json
 from seglab.runs import RunRecord, find_runs, new_run_dir
+from seglab.runs.record_text import RecordText
+from seglab.runs.schema import read_record
 
 CONFIG = {"seed": 3, "model": {"arch": "unet"}}
 
@@ -243,3 +245,26 @@ def test_record_imports_no_torch_and_no_lightning() -> None:
         [sys.executable, "-c", code], cwd=checkout, capture_output=True, text=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_scores_that_meant_something_else_when_written_are_not_read_as_todays(
+    tmp_path: Path,
+) -> None:
+    def read(metrics: dict[str, float]) -> dict[str, float | None]:
+        path = tmp_path / "run.json"
+        path.write_text(json.dumps({"schema_version": 1, "metrics": metrics}, indent=2))
+        content = RecordText().parse(path.read_bytes(), path)["metrics"]
+        assert content == read_record(path)["metrics"]
+        return content
+
+    # A mean over what was found; today a missed object counts the image's diagonal.
+    gated = {"val/hd95": 2.0, "val/hd95_missed": 5.0, "test/hd95": 3.0, "test/hd95_missed": 0.0}
+    assert read(gated) == {**gated, "val/hd95": None, "val/hd95_found": 2.0}
+    today = {"val/hd95": 26.0, "val/hd95_missed": 5.0, "val/hd95_penalty": 50.0}
+    assert read(today) == today
+    # Intervals of two images, of two folds.
+    ends = {"val/miou_low": 0.3134, "val/miou_high": 0.3153, "val/iou_low/car": 0.1}
+    for few in ({"val/num_images_averaged": 2}, {"num_folds": 2.0}):
+        assert read({**ends, **few}) == {**dict.fromkeys(ends), **few}
+    for enough in ({"val/num_images_averaged": 50}, {"num_folds": 5.0}, {}):
+        assert read({**ends, **enough}) == {**ends, **enough}

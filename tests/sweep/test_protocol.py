@@ -42,18 +42,24 @@ def finished(run_dir: Path, **metrics: float) -> Path:
 
 def test_interval_is_that_of_student() -> None:
     values = [0.58, 0.61, 0.60, 0.59, 0.62]
-    mean, low, high = mean_interval(values)
+    mean, low, high = mean_interval(values, "val/miou")
     expected = stats.t.interval(0.95, 4, loc=np.mean(values), scale=stats.sem(values))
     assert (mean, low, high) == pytest.approx((0.60, *expected))
 
 
-def test_one_training_has_no_interval_and_none_no_mean() -> None:
-    mean, low, high = mean_interval([0.5])
-    assert mean == 0.5
-    assert math.isnan(low)
-    assert math.isnan(high)
-    assert all(math.isnan(one) for one in mean_interval([]))
-    assert mean_interval([0.5, math.nan])[0] == 0.5
+def test_few_trainings_have_no_interval_and_none_no_mean() -> None:
+    for few in ([0.5], [0.4, 0.6], [0.5, math.nan]):
+        mean, low, high = mean_interval(few, "val/miou")
+        assert mean == pytest.approx(0.5)
+        assert math.isnan(low)
+        assert math.isnan(high)
+    assert all(math.isnan(one) for one in mean_interval([], "val/miou"))
+
+
+def test_interval_does_not_leave_what_the_score_can_be() -> None:
+    assert mean_interval([0.7, 0.9, 1.0], "val/miou")[2] == 1.0
+    assert mean_interval([0.7, 0.9, 1.0], "val/loss")[2] > 1.0
+    assert mean_interval([-0.1, 0.2, 0.1], "val/own")[1] < 0.0
 
 
 def test_confirming_seeds_are_none_of_the_studys(folder: StudyFolder) -> None:
@@ -70,7 +76,7 @@ def test_the_optimistic_best_stands_beside_what_was_confirmed(folder: StudyFolde
         seed: finished(
             folder.path / "confirm" / f"seed{seed}", val_miou=value, test_miou=value - 0.1
         )
-        for seed, value in ((1, 0.58), (2, 0.60))
+        for seed, value in ((1, 0.58), (2, 0.59), (3, 0.60))
     }
     content = write_protocol(folder, "val/miou", WINNER, runs, None)
     assert content["confirm_mean"] == pytest.approx(0.59)
@@ -78,7 +84,7 @@ def test_the_optimistic_best_stands_beside_what_was_confirmed(folder: StudyFolde
     assert content["test_touched"] is not None
     said = sentence(content)
     assert "val/miou 0.6200 of trial 7 is the best of 40 trials, so it is optimistic" in said
-    assert "trained anew with 2 seeds 0.5900 [" in said
+    assert "trained anew with 3 seeds 0.5900 [" in said
     assert "test/miou 0.4900 [" in said
     assert folder.read_protocol()["confirm"][0]["run_dir"] == "confirm/seed1"
 

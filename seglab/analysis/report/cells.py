@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from seglab.analysis.tables import UNDEFINED, format_cell
+from seglab.core.sample_size import TOO_FEW_IMAGES
 
 Better = Literal["high", "low", ""]
 
@@ -98,15 +99,21 @@ def whole_cell(value: object) -> Cell:
     return number_cell(int(number) if math.isfinite(number) else None)
 
 
-def interval_text(low: float, high: float, digits: int = 3) -> str:
-    """Return `[low, high]`, empty where one of them is undefined."""
-    if not (math.isfinite(low) and math.isfinite(high)):
+def interval_text(
+    low: float | None, high: float | None, too_few: str = TOO_FEW_IMAGES, digits: int = 3
+) -> str:
+    """Return `[low, high]`; where they are NaN what is too few to tell; empty where None: not given."""
+    if low is None or high is None:
         return ""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return too_few
     return f"[{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def band(low: float, middle: float, high: float) -> tuple[float, float, float] | None:
+def band(low: float | None, middle: float, high: float | None) -> tuple[float, float, float] | None:
     """Return an interval for `scale_bands`; None where undefined."""
+    if low is None or high is None:
+        return None
     values = (low, middle, high)
     return values if all(math.isfinite(value) for value in values) else None
 

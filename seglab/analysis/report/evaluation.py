@@ -27,6 +27,7 @@ from seglab.analysis.report.curves import Chart, legend_of
 from seglab.analysis.report.model import RunView
 from seglab.analysis.report.plots import Bins, Line, line_chart, reliability_chart
 from seglab.analysis.report.svg import Axis
+from seglab.core.sample_size import MIN_UNITS, TOO_FEW_IMAGES
 from seglab.metrics.names import metric_key
 
 _CLEAN = "none"
@@ -108,8 +109,11 @@ def slices_of_one(run: RunView) -> Table:
 
 
 def _score(row: Mapping[str, object]) -> Cell:
-    value, low, high = (as_number(row.get(name)) for name in ("miou", "miou_low", "miou_high"))
-    return number_cell(value, sub=interval_text(low, high), band=band(low, value, high))
+    value = as_number(row.get("miou"))
+    low, high = (as_number(row.get(name)) for name in ("miou_low", "miou_high"))
+    if as_number(row.get("images")) < MIN_UNITS:
+        return number_cell(value, sub=TOO_FEW_IMAGES)
+    return number_cell(value, sub=interval_text(low, high, too_few=""), band=band(low, value, high))
 
 
 def corruption_block(runs: Sequence[RunView], slots: Mapping[str, int]) -> Block:

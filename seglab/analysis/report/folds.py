@@ -22,6 +22,8 @@ from seglab.analysis.report.curves import Chart, score_chart
 from seglab.analysis.report.model import RunView
 from seglab.analysis.report.plots import Spread, spread_chart
 from seglab.analysis.report.svg import Axis
+from seglab.analysis.tables import interval_cell
+from seglab.core.sample_size import TOO_FEW_REPEATS
 from seglab.metrics.names import DICE, IOU, MIOU, metric_key
 
 
@@ -67,7 +69,8 @@ def _facts(run: RunView, scores: pd.DataFrame | None) -> tuple[tuple[str, str, s
         )
         if math.isfinite(mean):
             spread = f" ± {std:.3f}" if math.isfinite(std) else ""
-            interval = f"95 % interval {low:.3f} to {high:.3f}" if math.isfinite(low) else ""
+            ends = interval_cell(low, high, too_few=TOO_FEW_REPEATS)
+            interval = ends if math.isnan(low) else f"95 % interval {ends}"
             facts.append((f"{title}, mean of folds", f"{mean:.3f}{spread}", interval))
         if math.isfinite(pooled):
             facts.append((f"{title}, pooled out of fold", f"{pooled:.3f}", "one matrix, all folds"))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from seglab.analysis.verdict import Verdict
+from seglab.metrics.names import metric_key
 
 Palette = tuple[tuple[int, int, int], ...]
 
@@ -137,6 +138,13 @@ class RunView:
     def metric(self, key: str) -> float:
         """Return a score; NaN where the run has none of that name."""
         return self.metrics.get(key, float("nan"))
+
+    def interval(
+        self, split: str, metric: str, class_name: str | None = None
+    ) -> tuple[float | None, float | None]:
+        """Return the ends of a score's interval: NaN with too few images to tell, None without one."""
+        low, high = (metric_key(split, f"{metric}_{end}", class_name) for end in ("low", "high"))
+        return self.metrics.get(low), self.metrics.get(high)
 
 
 def by_data(runs: Sequence[RunView]) -> list[tuple[str, list[RunView]]]:

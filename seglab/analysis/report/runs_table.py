@@ -19,7 +19,8 @@ from seglab.analysis.report.cells import (
     text_cell,
 )
 from seglab.analysis.report.model import RunView
-from seglab.metrics.names import DICE, IOU, MIOU, metric_key
+from seglab.core.sample_size import TOO_FEW_IMAGES, TOO_FEW_REPEATS
+from seglab.metrics.names import DICE, HD95, IOU, MIOU, metric_key
 
 _SPLIT_ORDER = {"val": 0, "test": 1, "train": 2}
 _INTERVAL_NOTE = (
@@ -28,7 +29,7 @@ _INTERVAL_NOTE = (
 # key within the split, heading, which end is good, digits
 _MORE = (
     ("boundary_iou", "boundary IoU", "high", 3), ("boundary_f1", "boundary F1", "high", 3),
-    ("surface_dice", "surface Dice", "high", 3), ("hd95", "HD95 (px)", "low", 1),
+    ("surface_dice", "surface Dice", "high", 3), (HD95, "HD95 (px)", "low", 1),
     ("relative_miou", "robustness", "high", 3), ("ece", "ECE", "low", 4),
     ("aurc", "AURC", "low", 4),
 )  # fmt: skip
@@ -36,7 +37,8 @@ _NOTES = {
     "relative_miou": "Mean mIoU under corruptions, as a share of the clean mIoU",
     "ece": "Expected calibration error: distance between confidence and accuracy",
     "aurc": "Area under the risk-coverage curve",
-    "hd95": "95th percentile of the distance between the boundaries",
+    HD95: "95th percentile of the distance between the boundaries. Where only target or prediction "
+    "has a class of an image it counts the image's diagonal; below, how often that was",
 }
 _COST = (
     ("cost/params_m", "params (M)", 2), ("cost/gflops", "GFLOPs", 2),
@@ -119,8 +121,9 @@ def score_cell(run: RunView, split: str, metric: str) -> Cell:
     """Return a score with its standard deviation over folds and its interval, where they are."""
     key = metric_key(split, metric)
     value, std = run.metric(key), run.metric(f"{key}_std")
-    low, high = run.metric(f"{key}_low"), run.metric(f"{key}_high")
-    parts = [f"± {std:.3f}" if math.isfinite(std) else "", interval_text(low, high)]
+    low, high = run.interval(split, metric)
+    few = TOO_FEW_REPEATS if run.kind == "cv" else TOO_FEW_IMAGES
+    parts = [f"± {std:.3f}" if math.isfinite(std) else "", interval_text(low, high, few)]
     return number_cell(
         value, sub=" ".join(part for part in parts if part), band=band(low, value, high)
     )
@@ -159,10 +162,8 @@ def _classes(runs: Sequence[RunView]) -> list[_Source]:
 
 
 def _class_cell(run: RunView, name: str) -> Cell:
-    value, std, low, high = (
-        run.metric(metric_key(run.split, f"{IOU}{end}", name))
-        for end in ("", "_std", "_low", "_high")
-    )
+    value, std = (run.metric(metric_key(run.split, f"{IOU}{end}", name)) for end in ("", "_std"))
+    low, high = run.interval(run.split, IOU, name) if math.isfinite(value) else (None, None)
     spread = f"± {std:.3f}" if math.isfinite(std) else ""
     return number_cell(value, sub=f"{spread} {interval_text(low, high)}".strip())
 
@@ -196,7 +197,13 @@ def _status(run: RunView) -> Cell:
 
 
 def _metric(key: str, column: Column, digits: int) -> _Source:
-    return _Source(column, lambda run: number_cell(run.metric(key), digits))
+    def cell(run: RunView) -> Cell:
+        missed = run.metric(f"{key}_missed")
+        return number_cell(
+            run.metric(key), digits, sub=f"{missed:.0f} missed" if missed > 0 else ""
+        )
+
+    return _Source(column, cell)
 
 
 def _settings(runs: Sequence[RunView]) -> list[_Source]:

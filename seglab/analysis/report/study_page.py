@@ -31,6 +31,7 @@ from seglab.analysis.style import save_figure
 from seglab.analysis.times import format_moment, format_runtime
 from seglab.core.files import write_text
 from seglab.core.provenance import utc_now
+from seglab.core.sample_size import MIN_REPEATS, TOO_FEW_REPEATS
 from seglab.runs.study import ERROR, REASON, TRACEBACK
 
 log = logging.getLogger(__name__)
@@ -162,11 +163,9 @@ def big_numbers(page: StudyPage) -> list[tuple[str, str, str]]:
         numbers.append(("trials on the Pareto front", str(len(summary.front)), ""))
     if isinstance(protocol.get("confirm_mean"), float):
         low, high = protocol.get("confirm_low"), protocol.get("confirm_high")
-        ends = (
-            f"95 %: {low:.3f} to {high:.3f}"
-            if isinstance(low, float) and isinstance(high, float)
-            else ""
-        )
+        known = isinstance(low, float) and isinstance(high, float)
+        told = known and len(protocol.get("confirm") or []) >= MIN_REPEATS
+        ends = f"95 %: {low:.3f} to {high:.3f}" if told else TOO_FEW_REPEATS
         numbers.append(("with other seeds, mean", f"{protocol['confirm_mean']:.3f}", ends))
     test = protocol.get("test") or {}
     if isinstance(test.get("mean"), float):

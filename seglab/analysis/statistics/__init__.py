@@ -1,15 +1,14 @@
 """Statistics of comparisons: paired by image, by fold, over seeds; pure functions of numbers."""
 
-from seglab.analysis.statistics.images import (
-    Estimate,
-    difference_interval,
-    paired_bootstrap,
-    score_interval,
-    swap_test,
-    wilcoxon_test,
-)
+from seglab.analysis.statistics.images import swap_test, wilcoxon_test
 from seglab.analysis.statistics.power import Power, holm, minimum_detectable, simulated_power
-from seglab.analysis.statistics.repeats import corrected_t_test, mean_interval, welch_test
+from seglab.analysis.statistics.repeats import (
+    corrected_t_test,
+    mean_interval,
+    score_bounds,
+    welch_test,
+)
+from seglab.metrics.jackknife import Estimate, difference_interval, score_interval
 
 __all__ = [
     "Estimate",
@@ -19,7 +18,7 @@ __all__ = [
     "holm",
     "mean_interval",
     "minimum_detectable",
-    "paired_bootstrap",
+    "score_bounds",
     "score_interval",
     "simulated_power",
     "swap_test",

@@ -6,12 +6,17 @@ on other data or from another seed, would give.
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from seglab.analysis.statistics.images import Estimate, t_test_p
 from seglab.core.errors import ShapeError
+from seglab.core.sample_size import MIN_REPEATS
+from seglab.core.targets import UNIT
+from seglab.metrics.jackknife import Estimate, t_test_p
 
 
 def corrected_t_test(
@@ -42,10 +47,32 @@ def corrected_t_test(
     return _t_estimate(scores, 1.0 / max(1, len(scores)) + test_train_ratio, level)
 
 
-def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> Estimate:
-    """Return the mean of independent scores (seeds) with its t interval; NaN are left out."""
+def mean_interval(
+    values: npt.ArrayLike, level: float = 0.95, limits: tuple[float, float] = UNIT
+) -> Estimate:
+    """Return the mean of independent scores (seeds) with its t interval (Student, 1908).
+
+    Args:
+        values: One score a training. NaN are left out.
+        level: Confidence, between 0 and 1.
+        limits: What scores can be; the interval does not go beyond.
+
+    Returns:
+        The estimate; its bounds are NaN with fewer than `MIN_REPEATS` scores.
+    """
     scores = _finite(values)
-    return _t_estimate(scores, 1.0 / max(1, len(scores)), level)
+    return score_bounds(_t_estimate(scores, 1.0 / max(1, len(scores)), level), limits)
+
+
+def score_bounds(estimate: Estimate, limits: tuple[float, float] = UNIT) -> Estimate:
+    """Return the estimate of a mean score with an interval that may be shown.
+
+    Within what scores can be, and none from fewer than `MIN_REPEATS` repeats.
+    """
+    if estimate.units < MIN_REPEATS:
+        return replace(estimate, low=math.nan, high=math.nan)
+    low, high = np.clip([estimate.low, estimate.high], *limits)
+    return replace(estimate, low=float(low), high=float(high))
 
 
 def welch_test(candidate: npt.ArrayLike, baseline: npt.ArrayLike, level: float = 0.95) -> Estimate:

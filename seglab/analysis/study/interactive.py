@@ -7,7 +7,6 @@ draw contours between categories that have no order. The axes are those of the p
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from html import escape
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from seglab.analysis.study.summary import pareto_trials
 from seglab.analysis.study.timeline import natural_order
 from seglab.analysis.study.wording import number
 from seglab.analysis.style import BLUE, INK, PALE, SKY
+from seglab.core.escape import plotly_text
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -53,7 +53,7 @@ def blank(title: str, **layout: Any) -> go.Figure:
         "automargin": True,
     }
     look = {
-        "title": {"text": escape(title), "x": 0.01, "font": {"size": 17}},
+        "title": {"text": plotly_text(title), "x": 0.01, "font": {"size": 17}},
         "font": {"family": "DejaVu Sans, Verdana, sans-serif", "size": 13, "color": INK},
         "plot_bgcolor": "white", "paper_bgcolor": "white", "hoverlabel": {"align": "left"},
         "legend": {"orientation": "h", "y": -0.14, "x": 0}, "margin": {"t": 60, "r": 30, "b": 90, "l": 80},
@@ -74,11 +74,11 @@ def _describe(view: StudyView, row: Mapping[Hashable, Any]) -> str:
     for name, value in shown.items():
         if not (isinstance(value, float) and np.isnan(value)):
             text = number(value, 5) if isinstance(value, float) else str(value)
-            lines.append(f"{escape(name)}: {escape(text)}")
+            lines.append(f"{plotly_text(name)}: {plotly_text(text)}")
     if isinstance(row["error"], str):
-        lines.append(f"{escape(str(row['reason']))}: {escape(row['error'][:120])}")
+        lines.append(f"{plotly_text(str(row['reason']))}: {plotly_text(row['error'][:120])}")
     if isinstance(row["worker"], str):
-        lines.append(f"{escape(row['worker'])}, {row['duration_s']:.0f} s of work")
+        lines.append(f"{plotly_text(row['worker'])}, {row['duration_s']:.0f} s of work")
     return "<br>".join(lines)
 
 
@@ -94,7 +94,9 @@ def history_page(view: StudyView, objective: int = 0) -> go.Figure:
         rows["shown"].clip(low, high).where(~rows["state"].isin(["failed", "running"]), low)
     )
     figure = blank(
-        heading(view, "every trial"), xaxis_title="trial", yaxis_title=metric_label(goal)
+        heading(view, "every trial"),
+        xaxis_title="trial",
+        yaxis_title=plotly_text(metric_label(goal)),
     )
     for state, mine in rows.groupby("state", sort=False):
         if state in _SYMBOLS:
@@ -121,7 +123,9 @@ def intermediate_page(view: StudyView) -> go.Figure:
     curves = reported_curves(view)
     goal, told, winner = view.objectives[0], describe(view), best_number(view, 0)
     figure = blank(
-        heading(view, "on the way"), xaxis_title=step_name(view), yaxis_title=metric_label(goal)
+        heading(view, "on the way"),
+        xaxis_title=plotly_text(step_name(view)),
+        yaxis_title=plotly_text(metric_label(goal)),
     )
     named: set[str] = set()
     for trial, state in curves:
@@ -161,8 +165,8 @@ def pareto_page(view: StudyView) -> go.Figure:
                 marker={"color": colour, "size": size}, showlegend=column == 1, legendgroup=name,
                 hoverinfo="text", hovertext=[told[trial] for trial in rows["number"]],
             )  # fmt: skip
-        figure.update_xaxes(title_text=metric_label(first), row=1, col=column)
-        figure.update_yaxes(title_text=metric_label(second), row=1, col=column)
+        figure.update_xaxes(title_text=plotly_text(metric_label(first)), row=1, col=column)
+        figure.update_yaxes(title_text=plotly_text(metric_label(second)), row=1, col=column)
     return figure
 
 
@@ -178,8 +182,9 @@ def importance_page(view: StudyView, objective: int = 0) -> go.Figure:
         rows = table[table["method"] == method]
         error = {"array": rows["high"] - rows["importance"], "arrayminus": rows["importance"] - rows["low"],
                  "type": "data", "symmetric": False, "color": INK, "thickness": 1.2}  # fmt: skip
-        figure.add_bar(x=rows["importance"], y=rows["label"], orientation="h", name=method, error_x=error,
-                       marker_color=colour, hovertext=rows["param"], hoverinfo="text+x")  # fmt: skip
+        figure.add_bar(x=rows["importance"], y=rows["label"].map(plotly_text), orientation="h",
+                       name=method, error_x=error, marker_color=colour,
+                       hovertext=rows["param"].map(plotly_text), hoverinfo="text+x")  # fmt: skip
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(range=[0, 1])
     return figure
@@ -195,16 +200,17 @@ def timeline_page(view: StudyView) -> go.Figure:
     for outcome, rows in attempts.groupby("outcome", sort=False):
         start = pd.to_datetime(rows["started"], unit="s").dt.round("ms")
         figure.add_bar(
-            base=start, x=((rows["ended"] - rows["started"]) * 1000).clip(lower=1.0), y=rows["lane"],
+            base=start, x=((rows["ended"] - rows["started"]) * 1000).clip(lower=1.0),
+            y=rows["lane"].map(plotly_text),
             orientation="h", name="broken off, taken up again" if outcome == LOST else outcome,
             marker={"color": COLOURS.get(str(outcome), SKY), "line": {"color": "white", "width": 1}},
             hoverinfo="text", hovertext=_attempt_texts(rows, told), text=rows["number"].astype(str),
             textposition="inside", insidetextanchor="middle",
         )  # fmt: skip
     figure.update_xaxes(type="date")
-    lanes = sorted(attempts["lane"].unique(), key=natural_order)
+    lanes = map(plotly_text, sorted(attempts["lane"].unique(), key=natural_order))
     figure.update_yaxes(
-        autorange="reversed", type="category", categoryorder="array", categoryarray=lanes
+        autorange="reversed", type="category", categoryorder="array", categoryarray=list(lanes)
     )
     return figure
 

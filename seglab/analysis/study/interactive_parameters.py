@@ -26,6 +26,7 @@ from seglab.analysis.study.marks import (
 from seglab.analysis.study.parallel import line_places, line_ticks
 from seglab.analysis.study.parameters import ParamScale
 from seglab.analysis.study.surface import score_surface
+from seglab.core.escape import plotly_text
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -60,7 +61,7 @@ def slice_page(
         figure.update_xaxes(**axis_of(scale), **where)
         figure.update_yaxes(range=limits, **where)
         if place % columns == 0:
-            figure.update_yaxes(title_text=metric_label(goal), **where)
+            figure.update_yaxes(title_text=plotly_text(metric_label(goal)), **where)
     return figure
 
 
@@ -102,7 +103,7 @@ def contour_page(
                                showscale=False, opacity=0.55, hoverinfo="skip", row=1, col=column,
                                line_width=0)  # fmt: skip
         marker = _marks(view, objective, np.clip(values, low, high), shades, column == 1)
-        marker |= {"cmin": low, "cmax": high, "colorbar": _bar(metric_label(goal))}
+        marker |= {"cmin": low, "cmax": high, "colorbar": _bar(plotly_text(metric_label(goal)))}
         figure.add_scatter(
             x=spread(x, across), y=spread(y, up, 1), mode="markers", marker=marker, showlegend=False,
             hoverinfo="text", hovertext=[told[trial] for trial in done["number"]], row=1, col=column,
@@ -140,15 +141,21 @@ def parallel_page(
     for scale, column in zip(scales, places.T, strict=True):
         ticks = line_ticks(scale, bool((column < 0).any()))
         dimensions.append(
-            {"label": scale.label, "values": column, "range": [min(0.0, *(at for at, _ in ticks)), 1.0],
+            {"label": plotly_text(scale.label), "values": column,
+             "range": [min(0.0, *(at for at, _ in ticks)), 1.0],
+             # The ticks of these axes alone are shown as they are, tags or not.
              "tickvals": [at for at, _ in ticks], "ticktext": [text for _, text in ticks]}
         )  # fmt: skip
     dimensions.append(
-        {"label": goal.metric, "values": np.clip(values, low, high), "range": [low, high]}
+        {
+            "label": plotly_text(goal.metric),
+            "values": np.clip(values, low, high),
+            "range": [low, high],
+        }
     )
     line = {"color": np.clip(values, low, high), "cmin": low, "cmax": high, "showscale": True,
             "colorscale": "Viridis_r" if goal.maximises else "Viridis",
-            "colorbar": _bar(metric_label(goal))}  # fmt: skip
+            "colorbar": _bar(plotly_text(metric_label(goal)))}  # fmt: skip
     figure = blank(heading(view, f"{len(values)} finished trials; drag along an axis to choose some"),
                    margin={"t": 110, "r": 40, "b": 50, "l": 110})  # fmt: skip
     return figure.add_parcoords(dimensions=dimensions, line=line)
@@ -159,9 +166,9 @@ def axis_of(scale: ParamScale) -> dict[str, Any]:
     ticks = scale.ticks()
     log = scale.kind == "log"
     return {
-        "title_text": scale.title, "type": "log" if log else "linear",
+        "title_text": plotly_text(scale.title), "type": "log" if log else "linear",
         "range": [math.log10(end) if log else end for end in scale.ends()],
-        "tickvals": [value for value, _ in ticks], "ticktext": [text for _, text in ticks],
+        "tickvals": [value for value, _ in ticks], "ticktext": [plotly_text(text) for _, text in ticks],
     }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from seglab.analysis.study.attempts import (
     listed,
 )
 from seglab.analysis.study.parameters import ParamScale, param_scales
+from seglab.analysis.tables import csv_table
 from seglab.core.errors import DataError
 from seglab.core.files import atomic_path, hash_json
 from seglab.runs.study import (
@@ -235,10 +236,13 @@ def load_trials(folder: StudyFolder | str | Path, warm: bool = False) -> pd.Data
 
 
 def write_trials_csv(folder: StudyFolder | str | Path) -> Path:
-    """Write the table of trials, those of other studies marked, beside the study; return the path."""
+    """Write the table of trials, those of other studies marked, beside the study; return the path.
+
+    For text that a spreadsheet would calculate see `seglab.core.escape.csv_text`.
+    """
     folder = as_folder(folder)
     with atomic_path(folder.trials_csv) as temporary:
-        load_trials(folder, warm=True).to_csv(temporary, index=False)
+        temporary.write_text(csv_table(load_trials(folder, warm=True)), encoding="utf-8")
     return folder.trials_csv
 
 

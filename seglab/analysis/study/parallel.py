@@ -24,7 +24,7 @@ from seglab.analysis.study.marks import (
     value_limits,
 )
 from seglab.analysis.study.parameters import ParamScale
-from seglab.analysis.study.wording import plain, plural
+from seglab.analysis.study.wording import plural
 from seglab.analysis.style import INK, MUTED, PALE, new_figure, styled
 
 _MAX_AXES = 9
@@ -131,7 +131,7 @@ def line_ticks(scale: ParamScale, absent: bool = False) -> list[tuple[float, str
 
 def _axis(axes: Axes, place: int, name: str, ticks: Sequence[tuple[float, str]]) -> None:
     axes.plot([place, place], [0, 1], color=INK, linewidth=1.0, zorder=3)
-    axes.annotate(plain(name), (place, 1), xytext=(0, 10), textcoords="offset points", ha="center",
+    axes.annotate(name, (place, 1), xytext=(0, 10), textcoords="offset points", ha="center",
                   va="bottom", fontsize=9, fontweight="bold", annotation_clip=False)  # fmt: skip
     for height, text in ticks:
         if text != _NOT_SET:
@@ -142,7 +142,7 @@ def _axis(axes: Axes, place: int, name: str, ticks: Sequence[tuple[float, str]])
 
 
 def _write(axes: Axes, place: int, height: float, text: str) -> None:
-    axes.annotate(plain(text), (place, height), xytext=(5, 0), textcoords="offset points", va="center",
+    axes.annotate(text, (place, height), xytext=(5, 0), textcoords="offset points", va="center",
                   fontsize=7.5, color=INK if text != _NOT_SET else MUTED, zorder=4,
                   annotation_clip=False,
                   bbox={"facecolor": "white", "edgecolor": PALE, "linewidth": 0.4, "alpha": 0.85,

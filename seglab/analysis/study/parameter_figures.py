@@ -31,7 +31,7 @@ from seglab.analysis.study.marks import (
 )
 from seglab.analysis.study.parameters import ParamScale
 from seglab.analysis.study.surface import score_surface
-from seglab.analysis.study.wording import joined, plain
+from seglab.analysis.study.wording import joined
 from seglab.analysis.style import BLUE, MUTED, SKY, new_figure, styled
 
 # The pale half of the blues is no colour on white.
@@ -63,7 +63,7 @@ def importance_figure(view: StudyView, objective: int = 0) -> Figure:
         for place, (method, (colour, label)) in enumerate(_METHODS.items()):
             rows = table[table["method"] == method].set_index("param").reindex(names)
             _bars(axes, rows, place, colour, label)
-        axes.set_yticks(range(len(names)), [plain(view.scales[name].label) for name in names])
+        axes.set_yticks(range(len(names)), [view.scales[name].label for name in names])
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         remarks = [
@@ -99,7 +99,7 @@ def _warnings(view: StudyView, table: pd.DataFrame, count: int) -> list[str]:
     conditional = [label for name, label in zip(table["param"], table["label"], strict=True)
                    if name not in known]  # fmt: skip
     if conditional:
-        said.append(f"Not in every trial, so PED-ANOVA only: {plain(joined(conditional))}.")
+        said.append(f"Not in every trial, so PED-ANOVA only: {joined(conditional)}.")
     return said
 
 

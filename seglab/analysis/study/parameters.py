@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatt
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
-from seglab.analysis.study.wording import number, plain, short
+from seglab.analysis.study.wording import number, short
 
 Kind = Literal["linear", "log", "category"]
 Floats = npt.NDArray[np.float64]
@@ -109,9 +109,9 @@ class ParamScale:
             axis.set_minor_formatter(NullFormatter())
         ticks = self.ticks()
         axis.set_major_locator(FixedLocator([value for value, _ in ticks]))
-        axis.set_ticklabels([plain(text) for _, text in ticks])
+        axis.set_ticklabels([text for _, text in ticks])
         (axes.set_xlim if is_x else axes.set_ylim)(*self.ends())
-        axis.set_label_text(plain(self.title))
+        axis.set_label_text(self.title)
 
     @property
     def title(self) -> str:

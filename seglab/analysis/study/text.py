@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from seglab.analysis.study.wording import joined, number, plural
 from seglab.analysis.study.write import drawings
 from seglab.analysis.tables import Cell, Row, markdown_table
 from seglab.analysis.times import format_runtime
+from seglab.core.escape import markdown, markdown_code
+from seglab.core.sample_size import MIN_REPEATS, TOO_FEW_REPEATS
 from seglab.core.shell import shell_command
 from seglab.runs.study import StudyFolder, all_there_are
 
@@ -39,20 +41,24 @@ def study_report(folder: StudyFolder | str | Path, protocol: Protocol | None = N
     view = read_study(folder)
     protocol = protocol if protocol is not None else folder.read_protocol()
     summary = study_summary(view)
-    parts = [f"# Study {view.name}\n"]
+    parts = [f"# Study {markdown(view.name)}\n"]
     notes = str((view.asked.get("base_config") or {}).get("notes") or "").strip()
     if notes:
         parts.append("\n".join(f"> {line}" for line in notes.splitlines()) + "\n")
-    parts += ["## What was asked\n", *(f"{line}\n" for line in asked_sentences(view))]
+    asked = asked_sentences(view, markdown, markdown_code)
+    parts += ["## What was asked\n", *(f"{line}\n" for line in asked)]
     space = [
         {"parameter": name, "values": text}
         for name, text in (view.asked.get("space") or {}).items()
     ]
     parts += [markdown_table(space)] if space else []
-    parts += ["## What happened\n", *(f"{line}\n" for line in happened_sentences(view, summary))]
+    parts += [
+        "## What happened\n",
+        *(f"{markdown(line)}\n" for line in happened_sentences(view, summary)),
+    ]
     parts += [
         "## What came out\n",
-        *(f"{line}\n" for line in result_sentences(view, summary, protocol)),
+        *(f"{markdown(line)}\n" for line in result_sentences(view, summary, protocol)),
     ]
     rows = trial_rows(
         pareto_trials(view) if len(view.objectives) > 1 else best_trials(view, _BEST), view
@@ -63,8 +69,16 @@ def study_report(folder: StudyFolder | str | Path, protocol: Protocol | None = N
     return "\n".join(parts)
 
 
-def asked_sentences(view: StudyView) -> list[str]:
-    """Say what the study was to find, by what means, and with which words."""
+def asked_sentences(
+    view: StudyView, text: Callable[[str], str] = str, code: Callable[[str], str] = str
+) -> list[str]:
+    """Say what the study was to find, by what means, and with which words.
+
+    Args:
+        view: The study.
+        text: Escapes prose for where it is shown.
+        code: Marks a command there.
+    """
     goals = " and ".join(
         f"{goal.metric} as {'high' if goal.maximises else 'low'} as possible"
         for goal in view.objectives
@@ -73,14 +87,11 @@ def asked_sentences(view: StudyView) -> list[str]:
     means = ", ".join([*(tool for tool in tools if tool), f"seed {view.asked.get('seed')}"])
     asked = view.asked.get("n_trials")
     budget = "" if asked is None else f", within {asked} trials"
-    sentences = [f"To find: {goals}{budget} ({means})."]
+    sentences = [text(f"To find: {goals}{budget} ({means}).")]
     words = view.asked.get("words") or []
     if words:
-        typed = shell_command("seglab", "train", "-m", *words)
-        # A fence of two, as a word may hold the sign.
-        sentences.append(
-            f"Asked for with `` {typed} ``." if "`" in typed else f"Asked for with `{typed}`."
-        )
+        typed = shell_command("seglab", "train", "-m", *map(str, words))
+        sentences.append(f"Asked for with {code(typed)}.")
     if view.warm:
         sentences.append(
             f"The sampler was told of {view.warm} trials of other studies; they count nowhere below."
@@ -191,9 +202,14 @@ def _confirmation(protocol: Protocol, goal: StudyObjective) -> Iterator[str]:
     if len(values) == 1:
         yield f"Trained anew with another seed it reached {listed}; one seed gives no interval."
         return
+    ends = _interval(protocol, "confirm_low", "confirm_high")
+    told = bool(ends) and len(values) >= MIN_REPEATS
+    how = (
+        f"{ends} (95 %, Student's t over seeds; " if told else f" ({TOO_FEW_REPEATS} an interval; "
+    )
     yield (
         f"Trained anew with {len(values)} other seeds, which chose nothing: mean {mean:.4f}"
-        f"{_interval(protocol, 'confirm_low', 'confirm_high')} (95 %, Student's t over seeds; {listed})."
+        f"{how}{listed})."
     )
     gap = goal.sign * (protocol["best_value"] - mean)
     verdict = (
@@ -210,9 +226,11 @@ def _test(protocol: Protocol) -> Iterator[str]:
         yield "The test split was not touched."
         return
     if "mean" in test:
+        few = len(protocol.get("confirm") or []) < MIN_REPEATS
+        ends = "" if few else _interval(test, "low", "high")
         # Undefined where no pixel of test has a class; a file holds null then.
         mean = f"{test['mean']:.4f}" if _is_number(test["mean"]) else "undefined"
-        scores = f"{protocol.get('test_metric', 'test')} {mean}{_interval(test, 'low', 'high')}"
+        scores = f"{protocol.get('test_metric', 'test')} {mean}{ends}"
     else:
         scores = ", ".join(
             f"{name} {value:.4f}" for name, value in test.items() if _is_number(value)
@@ -271,4 +289,5 @@ def _figures(view: StudyView) -> Iterator[str]:
         if png.is_file():
             name = folder.name
             link = f" ([to point at]({name}/{html.name}))" if html.is_file() else ""
-            yield f"{drawing.title}{link}\n\n![{drawing.title}]({name}/{png.name})\n"
+            title = markdown(drawing.title)
+            yield f"{title}{link}\n\n![{title}]({name}/{png.name})\n"

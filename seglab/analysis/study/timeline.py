@@ -17,7 +17,7 @@ from seglab.analysis.study.attempts import LOST, listed
 from seglab.analysis.study.idle import IdleShare, idle_share
 from seglab.analysis.study.load import StudyView
 from seglab.analysis.study.marks import COLOURS, Floats, NotDrawableError, heading
-from seglab.analysis.study.wording import plain, plural
+from seglab.analysis.study.wording import plural
 from seglab.analysis.style import INK, MUTED, new_figure, styled
 
 _NAMES = {
@@ -98,7 +98,7 @@ def timeline_figure(view: StudyView) -> Figure:
         _marks(axes, clock, last_start, unit)
         axes.set_yticks(
             range(len(lanes)),
-            [plain(lane) for lane in lanes],
+            lanes,
             fontsize=8 if len(lanes) <= 24 else 5,
         )
         axes.set_ylim(len(lanes) - 0.4, -0.6)

@@ -31,14 +31,6 @@ def short(value: object, chars: int = _LABEL_CHARS) -> str:
     return f"{text[:half]}…{text[-half:]}"
 
 
-def plain(text: str) -> str:
-    """Return a text as matplotlib takes it literally: it reads what stands between two `$` as a formula.
-
-    Values may be interpolations such as `${data.classes}`.
-    """
-    return text.replace("$", r"\$")
-
-
 def plural(count: int, noun: str) -> str:
     """Return a count with its noun: 1 trial, 2 trials."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -6,6 +6,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -142,7 +143,7 @@ def _write_html(drawing: Drawing, view: StudyView, path: Path) -> None:
     config = {"displaylogo": False, "responsive": True}
     html = page.to_html(include_plotlyjs=PLOTLY_JS, config=config, default_height="100vh")
     head = '<head><meta name="viewport" content="width=device-width"><style>body{margin:0}</style>'
-    write_text(path, html.replace("<head>", f"{head}<title>{drawing.title}</title>", 1))
+    write_text(path, html.replace("<head>", f"{head}<title>{escape(drawing.title)}</title>", 1))
 
 
 def _write_script(folder: Path) -> None:

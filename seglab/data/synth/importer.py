@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from seglab.core.errors import DataError, list_problems
 from seglab.core.files import write_json
+from seglab.core.places import filling
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.importers.listing import Listing
 from seglab.data.synth.classes import LABELS
@@ -165,7 +166,8 @@ def _folder_in_one_step(root: Path) -> Iterator[Path]:
     os.umask(umask)
     folder.chmod(0o777 & ~umask)
     try:
-        yield folder
+        with filling(root):
+            yield folder
         folder.replace(root)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -100,6 +100,8 @@ def test_one_seed_has_no_interval_and_none_is_told() -> None:
     assert protocol_sentences(protocol([0.69]), UP)[0] == (
         "Trained anew with another seed it reached 0.6900; one seed gives no interval."
     )
+    two = protocol_sentences(protocol([0.69, 0.70]), UP)[0]
+    assert two.endswith("mean 0.6950 (too few repeats to tell an interval; 0.6900, 0.7000).")
     none, test = protocol_sentences(protocol([]), UP)
     assert none.startswith("It was not trained anew with other seeds (study.confirm)")
     assert test == "The test split was not touched."
@@ -116,15 +118,17 @@ def test_seed_whose_training_failed_does_not_count() -> None:
     [
         (
             {"mean": 0.66, "low": 0.64, "high": 0.68},
-            "test/miou 0.6600 [0.6400, 0.6800], mean of 2 seeds.",
+            "test/miou 0.6600 [0.6400, 0.6800], mean of 3 seeds.",
         ),
-        ({"mean": 0.66, "low": None, "high": None}, "test/miou 0.6600, mean of 2 seeds."),
+        ({"mean": 0.66, "low": None, "high": None}, "test/miou 0.6600, mean of 3 seeds."),
         ({"test/miou": 0.66, "test/dice": 0.75}, "test/miou 0.6600, test/dice 0.7500"),
     ],
 )
 def test_test_split_is_told_once_with_its_moment(test: dict[str, Any], words: str) -> None:
     touched = "2026-11-22T22:00:11+00:00"
-    (said,) = protocol_sentences(protocol([0.69, 0.70], test=test, test_touched=touched), UP)[2:]
+    (said,) = protocol_sentences(protocol([0.69, 0.70, 0.71], test=test, test_touched=touched), UP)[
+        2:
+    ]
     assert said.startswith(
         "On the test split, touched for the winner alone (2026-11-22 22:00 UTC): "
     )

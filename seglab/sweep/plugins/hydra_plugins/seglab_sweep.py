@@ -98,14 +98,17 @@ class SeglabSweeper(Sweeper):
 
         Raises:
             SystemExit: It failed for a reason that is told in a message; Hydra would print a traceback.
+            PlaceError: A folder cannot be used.
         """
-        from seglab.core.errors import SeglabError
+        from seglab.core.errors import PlaceError, SeglabError
         from seglab.sweep.run import run_sweep
 
         typed = {word.partition("=")[0].lstrip("+") for word in arguments}
         further = [f"{key}={text}" for key, text in self.params.items() if key not in typed]
         try:
             return run_sweep(self.workers, [*further, *arguments])
+        except PlaceError:
+            raise  # told by who knows the words, and so the setting
         except SeglabError as error:
             sys.stderr.write(f"{error}\n")
             raise SystemExit(error.exit_code) from error

@@ -1,0 +1,1 @@
+"""Images of many bands: reading them, and the statistics of their training part."""
