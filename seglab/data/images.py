@@ -18,7 +18,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from seglab.core.errors import DataError, DataNotFoundError, LabelError, SeglabE
 from seglab.core.labels import LabelSpace
 from seglab.data.bands import tiff
 from seglab.data.bands.npy import NPY_START, read_array
+from seglab.data.lossy import lossy_format
 
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".npy",
@@ -45,8 +46,6 @@ _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_TAGS = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 # Pillow stretches 2- and 4-bit grey to 0..255; for masks the stored value counts.
 _STRETCH = {"L;2": 85, "L;4": 17}
-_LOSSY_FORMATS = frozenset({"JPEG", "MPO"})
-_LOSSY_TIFF = frozenset({"jpeg", "tiff_jpeg", "webp", "jpeg2000"})
 
 
 def read_image(path: Path, channels: int = 3) -> np.ndarray:
@@ -374,32 +373,6 @@ def _look_up_colours(colours: np.ndarray, labels: LabelSpace) -> np.ndarray:
 
 def _code(colour: tuple[int, int, int]) -> int:
     return colour[0] << 16 | colour[1] << 8 | colour[2]
-
-
-def lossy_format(image: Image.Image, read: Callable[[], bytes]) -> str:
-    """Return the format of an opened image if its compression changes pixels, else nothing.
-
-    Args:
-        image: The image; its header is enough.
-        read: Returns the file's bytes; asked of WebP, which comes in both kinds.
-    """
-    if image.format == "WEBP":
-        return "" if _is_lossless_webp(read()) else "lossy WebP"
-    if image.format == "TIFF" and image.info.get("compression") in _LOSSY_TIFF:
-        return "TIFF with JPEG compression"
-    return image.format or "" if image.format in _LOSSY_FORMATS else ""
-
-
-def _is_lossless_webp(content: bytes) -> bool:
-    """Return whether the first chunk with pixels is of the lossless kind."""
-    place = 12
-    while place + 8 <= len(content):
-        name = content[place : place + 4]
-        if name in (b"VP8 ", b"VP8L"):
-            return name == b"VP8L"
-        size = int.from_bytes(content[place + 4 : place + 8], "little")
-        place += 8 + size + size % 2
-    return False
 
 
 def _lossy_hint(content: bytes) -> str:

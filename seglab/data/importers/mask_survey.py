@@ -17,7 +17,8 @@ import numpy as np
 from PIL import Image
 
 from seglab.core.errors import DataError
-from seglab.data.images import decode_image, decode_raw_mask, lossy_format
+from seglab.data.images import decode_image, decode_raw_mask
+from seglab.data.lossy import lossy_format
 
 Colour = tuple[int, int, int]
 _ONE_CHANNEL = frozenset({"1", "L", "P", "I", "I;16", "I;16B", "I;16L", "F"})
