@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from seglab.cli.subcommands import parse_subcommand
 from seglab.config.grammar import literal_word
@@ -153,7 +155,7 @@ def _budget_words(args: argparse.Namespace, image_hw: tuple[int, int]) -> list[s
 
 
 def _import(args: argparse.Namespace) -> int:
-    options = parse_options(args.options)
+    options = parse_options(args.options, args.importer)
     name = args.name or args.importer
     out = args.out or Path(os.environ.get("SEGLAB_DATA", "data")) / "manifests" / name
     return _import_into(args, args.importer, args.root, out, name, options)
@@ -164,7 +166,7 @@ def _synth(args: argparse.Namespace) -> int:
         "num_images": args.num_images,
         "image_size": list(args.image_size),
         "seed": args.seed,
-        **parse_options(args.options),
+        **parse_options(args.options, "synth"),
     }
     return _import_into(args, "synth", args.out / "data", args.out / "manifest", "synth", options)
 
@@ -220,8 +222,8 @@ def _preview(args: argparse.Namespace) -> int:
     return 0
 
 
-def parse_options(words: Sequence[str]) -> dict[str, Any]:
-    """Return `KEY=VALUE` words as a dict, values read as YAML.
+def parse_options(words: Sequence[str], importer: str) -> dict[str, Any]:
+    """Return `KEY=VALUE` words as a dict, values read as YAML, names as they are typed.
 
     Raises:
         ConfigError: A word has no `=` or its value is no YAML; all are listed.
@@ -233,12 +235,28 @@ def parse_options(words: Sequence[str]) -> dict[str, Any]:
             problems.append(f"--option: expected KEY=VALUE, got '{word}'")
             continue
         try:
-            options[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
+            options[key] = _read_option(key, text, importer)
+        except (yaml.YAMLError, OmegaConfBaseException):
             problems.append(f"--option {key}: expected a value in YAML, got '{text}'")
     if problems:
         raise ConfigError(problems)
     return options
+
+
+def _read_option(key: str, text: str, importer: str) -> Any:
+    """Return the value of an option, read as in the files of the configuration."""
+    from seglab.config.importers import IMPORTER_OPTIONS
+    from seglab.config.typed_text import keys_of_names, mended
+    from seglab.config.walk import plain
+
+    cfg = OmegaConf.create({key: OmegaConf.create(f"value:\n  {text}").value})
+    value = plain(cfg)[key]
+    schema = IMPORTER_OPTIONS.get(importer)
+    if schema is None:
+        return value  # the importer itself is refused then
+    wrong = keys_of_names(cfg, schema)
+    words = yaml.load(text, yaml.BaseLoader)  # noqa: S506  makes text, lists and mappings alone
+    return mended(value, words, key, set().union(*wrong.values()))
 
 
 def _open(data: str, root: Path | None) -> Manifest:
@@ -282,8 +300,6 @@ def _augmentation(choice: str, changes: Sequence[str]) -> dict[str, Any]:
 
 
 def _compose(words: Sequence[str]) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
     from seglab.config.compose import open_composer
     from seglab.config.overrides import check_overrides
 

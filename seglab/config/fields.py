@@ -89,6 +89,15 @@ class ChosenBy:
     other: type | None = None
 
 
+@dataclass(frozen=True)
+class AsTyped:
+    """Text that is what was typed, also where YAML or the grammar reads `no` or `1e3` otherwise.
+
+    It is in Unicode's composed form (NFC).
+    """
+
+
+Name = Annotated[str, AsTyped()]
 Positive = Annotated[int, Bounds(1)]
 NotNegative = Annotated[int, Bounds(0)]
 PositiveFloat = Annotated[float, Bounds(0, low_open=True)]

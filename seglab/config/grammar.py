@@ -11,9 +11,16 @@ from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
+from hydra.core.override_parser.overrides_visitor import HydraOverrideVisitor
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
+from hydra.grammar.gen.OverrideLexer import (  # type: ignore[attr-defined]
+    CommonTokenStream,
+    InputStream,
+    OverrideLexer,
+)
+from hydra.grammar.gen.OverrideParser import OverrideParser
 
 from seglab.config.problems import show
 from seglab.core.errors import ConfigError
@@ -76,6 +83,23 @@ def read_value(text: str) -> Any:
     if override.is_sweep_override():
         raise ConfigError(f"expected one value, got several: {text}")
     return override.value()
+
+
+def read_as_typed(text: str) -> Any:
+    """Return the value that a text after `=` stands for, each of its words as text as it was typed.
+
+    `[no,1e3,null]` is three words here, where `read_value` returns text, a number and nothing.
+    """
+    lexer = OverrideLexer(InputStream(text))
+    lexer.mode(OverrideLexer.VALUE_MODE)
+    tree = OverrideParser(CommonTokenStream(lexer)).value()
+    return _unquoted(_WordsAsTyped(create_functions()).visit(tree))
+
+
+class _WordsAsTyped(HydraOverrideVisitor):
+    def visitPrimitive(self, ctx: Any) -> Any:  # noqa: N802  the name that Hydra calls
+        value = super().visitPrimitive(ctx)
+        return value if isinstance(value, str | QuotedString) else ctx.getText().strip()
 
 
 def scalar_of(value: Any) -> Scalar:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from seglab.config.fields import Bounds, Fraction, NotNegative, Positive, ProperFraction
+from seglab.config.fields import Bounds, Fraction, Name, NotNegative, Positive, ProperFraction
 
 Byte = Annotated[int, Bounds(0, 255)]
 Side = Annotated[int, Bounds(48, 1024)]
@@ -20,12 +20,13 @@ class Folder:
 
     images: str = "images"
     masks: str | None = "masks"
-    class_names: list[str] | None = None
+    class_names: list[Name] | None = None
     palette: list[tuple[Byte, Byte, Byte]] | None = None
     mask_encoding: Literal["index", "colour"] = "index"
     binary: bool = False
-    raw_ids: dict[Any, Byte] | None = None
-    ignore_index: Byte = 255
+    raw_ids: dict[Any, Byte | Name] | Literal["identity"] | None = None
+    ignore_index: Byte | None = None
+    ignore_colour: tuple[Byte, Byte, Byte] | None = None
     split: Literal["auto", "lists", "folders", "fractions"] = "auto"
     lists: str = "{split}.txt"
     val_fraction: ProperFraction = 0.2
@@ -46,7 +47,7 @@ class CamVid:
 class Voc:
     """PASCAL VOC."""
 
-    year: str = "2012"
+    year: Name = "2012"
     train_list: str = "train"
     mask_folder: str = "SegmentationClass"
 

@@ -22,9 +22,11 @@ from seglab.config import sources
 from seglab.config.compose import Composer, open_composer
 from seglab.config.locate import conf_dir
 from seglab.config.problems import Problem, did_you_mean, show, show_names
+from seglab.config.schema import SCHEMA_OF
 from seglab.config.study_rules import SPACE
 from seglab.config.study_words import search_too, word_problems, words_of_space
 from seglab.config.trees import delete_key, has_key, is_related
+from seglab.config.typed_text import name_overrides
 from seglab.config.validate import App, find_problems
 from seglab.config.words import Word, WordReader, first_of, split_choice
 
@@ -136,6 +138,7 @@ class _Check:
         self.base = self.compose(typed, first_of(typed))
         if self.base is None:
             return []
+        self.names_as_typed(typed, self.base)
         searched = self.searched(typed, self.base, multirun, allow_missing)
         words, first = [*typed, *searched], first_of([*typed, *searched])
         if any(word.is_group for word in searched):
@@ -161,12 +164,24 @@ class _Check:
         self.problems += word_problems(cfg, typed, multirun, only_shown)
         words = words_of_space(cfg, typed, self.reader, self.composer.options)
         for word in words:
-            path = sources.file_with_key(
-                f"{SPACE}.{word.key}", self.chosen_files, self.folders, self.composer.config_name
-            )
+            path = self.file_with(f"{SPACE}.{word.key}")
             word.where = f" [{_short(path) if path else SPACE}]"
         self.choices(words)
         return words
+
+    def names_as_typed(self, words: list[Word], groups: DictConfig) -> None:
+        """Set names that were not read as text by words of their own, at the end of the list."""
+        cfg = copy.deepcopy(groups)
+        self.put_all(cfg, words, first_of(words))
+        # Of several files each would need words of its own.
+        varies = any(word.is_group and len(word.alternatives) > 1 for word in words)
+        find = (lambda key: None) if varies else self.file_with
+        words += self.reader.read(name_overrides(cfg, SCHEMA_OF[self.app], words, find), False)[0]
+
+    def file_with(self, key: str) -> Path | None:
+        """Return the file that set a key."""
+        name = self.composer.config_name
+        return sources.file_with_key(key, self.chosen_files, self.folders, name)
 
     def compose(self, words: list[Word], chosen: dict[str, str]) -> DictConfig | None:
         """Compose with the group choices alone, and with what is meant for Hydra itself."""
@@ -242,9 +257,7 @@ class _Check:
                 return str(problem) if note else f"{problem}{word.where}"
         if problem.kind in ("missing", "rule"):
             return str(problem)
-        path = sources.file_with_key(
-            problem.key, self.chosen_files, self.folders, self.composer.config_name
-        )
+        path = self.file_with(problem.key)
         return f"{problem} [{_short(path)}]" if path else str(problem)
 
     def put_all(self, cfg: DictConfig, words: Sequence[Word], chosen: dict[str, str]) -> None:

@@ -18,8 +18,9 @@ class Problem:
     Attributes:
         key: Full dotted key, such as `optimizer.lr`.
         text: What was expected, what came, what to do.
-        kind: `unknown` (no such key), `missing` (no value), `value` (a wrong one), `disk` (a path
-            to nothing) or `rule` (values that do not go together).
+        kind: `unknown` (no such key), `missing` (no value), `value` (a wrong one), `text` (a wrong
+            one, where what was typed may be right), `disk` (a path to nothing) or `rule` (values
+            that do not go together).
     """
 
     key: str

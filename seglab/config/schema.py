@@ -18,6 +18,7 @@ from seglab.config.evaluation import Predict, Suite
 from seglab.config.fields import (
     Bounds,
     ChosenBy,
+    Name,
     NotNegative,
     NotNegativeFloat,
     OnDisk,
@@ -39,7 +40,7 @@ Importer = Literal["folder", "camvid", "voc", "cityscapes", "ade20k", "oxford_pe
 class Monitor:
     """The one score that decides: best checkpoint, early stopping, plateau, sweeps."""
 
-    metric: str
+    metric: Name
     mode: Literal["min", "max"]
 
 
@@ -206,7 +207,7 @@ class TrainConfig:
     experiment_name: str
     run_name: str | None
     seed: NotNegative
-    tags: list[str]
+    tags: list[Name]
     notes: str
     monitor: Monitor
     resume: None
@@ -236,7 +237,7 @@ class EvaluateConfig:
 
     experiment_name: str
     run_name: str | None
-    tags: list[str]
+    tags: list[Name]
     notes: str
     run: Annotated[str, OnDisk("folder")]
     checkpoint: str

@@ -61,6 +61,25 @@ def file_with_key(
     return found[0] if found else None
 
 
+def words_in_file(path: Path, key: str) -> Any:
+    """Return what a file that sets a key says there, every word as the text that is written.
+
+    Args:
+        path: A file of `file_with_key`, so one of a group leaves out the group's own name.
+        key: Dotted key.
+    """
+    text = path.read_text(encoding="utf-8")
+    whole = yaml.load(text, yaml.BaseLoader)  # noqa: S506  makes text, lists and mappings alone
+    parts = key.split(".")
+    for start in range(len(parts)):
+        content = whole
+        for part in parts[start:]:
+            content = content.get(part) if isinstance(content, dict) else None
+        if content is not None:
+            return content
+    return None
+
+
 def _below(parts: list[str], group: str) -> list[str]:
     head = group.split("/")
     return parts[len(head) :] if parts[: len(head)] == head else []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -17,7 +18,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from seglab.config.describe import describe
-from seglab.config.fields import Bounds, ChosenBy, OnDisk, Span, Targets
+from seglab.config.fields import AsTyped, Bounds, ChosenBy, OnDisk, Span, Targets
 from seglab.config.problems import Problem, did_you_mean, nearest_keys, show, show_names
 from seglab.config.targets import SCHEMAS, target_problem
 from seglab.core.errors import nearest
@@ -130,7 +131,8 @@ class _Walker:
         elif get_origin(base) in (list, tuple, dict):
             self.container(value, hint, path, parent)
         elif not _fits(value, base, extras):
-            self.add(path, _expected(value, hint, path))
+            kind = "text" if _is_name(extras) else "value"
+            self.add(path, _expected(value, hint, path), kind)
         else:
             self.on_disk(value, extras, path)
 
@@ -150,7 +152,8 @@ class _Walker:
             self.problems += deeper[0]
         else:
             why = "; there is no such path" if on_disk else ""
-            self.add(path, _expected(value, hint, path) + why)
+            as_typed = any(found[0].kind == "text" for found in attempts)
+            self.add(path, _expected(value, hint, path) + why, "text" if as_typed else "value")
 
     def container(self, value: Any, hint: Any, path: str, parent: DictConfig) -> None:
         base = _unwrap(hint)[0]
@@ -263,6 +266,10 @@ def _unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     return hint, ()
 
 
+def _is_name(extras: tuple[Any, ...]) -> bool:
+    return any(isinstance(extra, AsTyped) for extra in extras)
+
+
 def _fits(value: Any, base: Any, extras: tuple[Any, ...]) -> bool:
     bounds: Iterator[Bounds] = (extra for extra in extras if isinstance(extra, Bounds))
     if base is Any:
@@ -271,6 +278,8 @@ def _fits(value: Any, base: Any, extras: tuple[Any, ...]) -> bool:
         return any(type(value) is type(one) and value == one for one in get_args(base))
     if base in (None, types.NoneType):
         return value is None
+    if base is str and _is_name(extras):
+        return isinstance(value, str) and unicodedata.is_normalized("NFC", value)
     if base is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return number and all(bound.holds(value) for bound in bounds)

@@ -72,6 +72,12 @@ class RunNotFoundError(SeglabError, FileNotFoundError):
     exit_code = 2
 
 
+class CheckpointError(SeglabError, ValueError):
+    """A file of weights is damaged, of another kind, or lacks what is needed of it."""
+
+    exit_code = 2
+
+
 class TrainingError(SeglabError, RuntimeError):
     """Training cannot go on, for example because the loss is not finite."""
 

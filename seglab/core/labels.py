@@ -7,6 +7,7 @@ ignored index; every number that depends on classes derives from it.
 from __future__ import annotations
 
 import colorsys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,9 +18,21 @@ import numpy as np
 from seglab.core.errors import LabelError
 
 DEFAULT_IGNORE_INDEX = 255
+BLACK = (0, 0, 0)
 _MAX_RAW_ID = 65535
 # Marks raw ids that no rule covers; outside every uint8 class index and ignore_index.
 _UNKNOWN = -1
+
+
+def normal_name(name: str) -> str:
+    """Return a class name in Unicode's composed form (NFC), so that one name is one text.
+
+    Raises:
+        LabelError: It is not text, such as the `False` that YAML makes of an unquoted `no`.
+    """
+    if not isinstance(name, str):
+        raise LabelError(f"class names are text, got {name!r}; write it in quotes")
+    return unicodedata.normalize("NFC", name)
 
 
 def default_palette(num_classes: int) -> tuple[tuple[int, int, int], ...]:
@@ -48,6 +61,8 @@ class LabelSpace:
             indices already, and `ignore_index` for ignored pixels.
         ignore_index: Value of pixels that count neither in losses nor in metrics. In 0..255 and
             outside `0..num_classes-1`.
+        ignore_colour: RGB of ignored pixels in masks that hold colours; a class of the same colour
+            comes first.
 
     Raises:
         LabelError: Names are empty or repeated, the palette has another length, `ignore_index` is a
@@ -58,9 +73,10 @@ class LabelSpace:
     palette: tuple[tuple[int, int, int], ...] = ()
     raw_ids: Mapping[int, int] = field(default_factory=dict)
     ignore_index: int = DEFAULT_IGNORE_INDEX
+    ignore_colour: tuple[int, int, int] = BLACK
 
     def __post_init__(self) -> None:
-        names = tuple(str(name) for name in self.class_names)
+        names = tuple(map(normal_name, self.class_names))
         palette = tuple((int(r), int(g), int(b)) for r, g, b in self.palette)
         object.__setattr__(self, "class_names", names)
         object.__setattr__(self, "palette", palette or default_palette(len(names)))
@@ -143,12 +159,15 @@ class LabelSpace:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and dicts, as written to YAML and JSON."""
-        return {
+        content = {
             "class_names": list(self.class_names),
             "palette": [list(colour) for colour in self.palette],
             "raw_ids": dict(self.raw_ids),
             "ignore_index": self.ignore_index,
         }
+        if self.ignore_colour != BLACK:
+            content["ignore_colour"] = list(self.ignore_colour)
+        return content
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> LabelSpace:
@@ -158,4 +177,5 @@ class LabelSpace:
             palette=tuple(tuple(colour) for colour in content.get("palette", ())),
             raw_ids={int(raw): int(index) for raw, index in content.get("raw_ids", {}).items()},
             ignore_index=int(content.get("ignore_index", DEFAULT_IGNORE_INDEX)),
+            ignore_colour=tuple(content.get("ignore_colour", BLACK)),
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -166,7 +167,7 @@ def _name(name: str, text: str) -> tuple[str | None, str, str | None]:
 
 
 def _as_in_keys(class_name: str) -> str:
-    return class_name.strip().replace("/", "_")
+    return unicodedata.normalize("NFC", class_name).strip().replace("/", "_")
 
 
 def _require_sensible(target: Target, text: str) -> None:

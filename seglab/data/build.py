@@ -82,6 +82,8 @@ class ImportedFiles:
         mask_encoding: `"index"` or `"colour"`, see `seglab.data.images.read_mask`.
         notes: Sentences the user should read: what was inferred, chosen or left out.
         sources: What was looked at to find the samples (`seglab.data.importers.listing`).
+        mask_values: What the values in the masks were taken to mean and why, in one sentence; empty
+            where the published format of the data set says it.
     """
 
     samples: list[SampleFiles]
@@ -89,6 +91,7 @@ class ImportedFiles:
     mask_encoding: str = "index"
     notes: list[str] = field(default_factory=list)
     sources: dict[str, Any] = field(default_factory=lambda: {"files": {}, "lists": {}})
+    mask_values: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from seglab.core.errors import DataError, DataNotFoundError, LabelError, SeglabE
 from seglab.core.labels import LabelSpace
 from seglab.data.bands import tiff
 from seglab.data.bands.npy import NPY_START, read_array
+from seglab.data.lossy import lossy_format
 
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".npy",
@@ -45,7 +46,6 @@ _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_TAGS = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 # Pillow stretches 2- and 4-bit grey to 0..255; for masks the stored value counts.
 _STRETCH = {"L;2": 85, "L;4": 17}
-_LOSSY_FORMATS = frozenset({"JPEG", "MPO", "WEBP"})
 
 
 def read_image(path: Path, channels: int = 3) -> np.ndarray:
@@ -163,7 +163,8 @@ def read_mask(path: Path, labels: LabelSpace, encoding: str = "index") -> np.nda
         labels: Says what the stored values or colours mean.
         encoding: `"index"`: the file holds raw ids, as 1/2/4/8/16-bit grey, as palette indices (the
             palette itself is ignored), or as RGB with three equal channels. `"colour"`: it holds
-            the RGB colours of `labels.palette`; black is ignored unless a class is black.
+            the RGB colours of `labels.palette`, and `labels.ignore_colour` for ignored pixels
+            unless a class has that colour.
 
     Returns:
         uint8 array `(H, W)` with values `0..num_classes-1` or `ignore_index`.
@@ -352,7 +353,7 @@ def _look_up_colours(colours: np.ndarray, labels: LabelSpace) -> np.ndarray:
     codes = {_code(colour): index for index, colour in enumerate(labels.palette)}
     if len(codes) < labels.num_classes:
         raise LabelError("the palette repeats a colour, so colours do not tell the classes apart")
-    codes.setdefault(0, labels.ignore_index)
+    ignored = codes.setdefault(_code(labels.ignore_colour), labels.ignore_index)
     known = np.array(sorted(codes), dtype=np.uint32)
     indices = np.array([codes[int(code)] for code in known], dtype=np.uint8)
     wide = colours.astype(np.uint32)
@@ -365,7 +366,7 @@ def _look_up_colours(colours: np.ndarray, labels: LabelSpace) -> np.ndarray:
         more = f" and {len(values) - 10} more" if len(values) > 10 else ""
         raise LabelError(
             f"unknown mask colours {shown}{more}; known are the {labels.num_classes} of the palette"
-            f"{' and black for ignored pixels' if codes[0] == labels.ignore_index else ''}"
+            f"{f' and {labels.ignore_colour} for ignored pixels' if ignored == labels.ignore_index else ''}"
         )
     return indices[place]
 
@@ -376,9 +377,8 @@ def _code(colour: tuple[int, int, int]) -> int:
 
 def _lossy_hint(content: bytes) -> str:
     with Image.open(io.BytesIO(content)) as image:
-        if image.format not in _LOSSY_FORMATS:
-            return ""
-        return f" ({image.format} compression invents values; save masks as PNG)"
+        lossy = lossy_format(image, lambda: content)
+    return f" ({lossy} compression invents values; save masks as PNG)" if lossy else ""
 
 
 def _orientation(image: Image.Image) -> int:

@@ -11,7 +11,7 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from seglab.core.errors import RunNotFoundError, TrainingError
+from seglab.core.errors import CheckpointError, RunNotFoundError
 from seglab.core.files import atomic_path
+from seglab.models.weight_files import read_torch_file
 
 log = logging.getLogger(__name__)
 
 BEST, LAST = "best.ckpt", "last.ckpt"
+_MAX_KEYS = 8
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -46,21 +48,32 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return read_checkpoint(Path(path))
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
     """Return the content of a checkpoint file.
+
+    Args:
+        path: The file.
+        needed: Keys it must have.
 
     Raises:
         RunNotFoundError: There is no such file.
-        TrainingError: The file is not a readable checkpoint.
+        CheckpointError: The file is not a readable checkpoint, or lacks a key; it says why.
     """
-    if not path.is_file():
+    if not path.exists():
         raise RunNotFoundError(
             f"no checkpoint at {path}; the run was stopped before its first save"
         )
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise TrainingError(f"{path} is not a readable checkpoint: {error}") from error
+    content = read_torch_file(path)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is not a checkpoint: it holds a {type(content).__name__}")
+    missing = [key for key in needed if key not in content]
+    if missing:
+        held = ", ".join(str(key) for key in list(content)[:_MAX_KEYS]) or "nothing"
+        raise CheckpointError(
+            f"{path} is not a checkpoint of a training: it has no {' and no '.join(missing)}; it "
+            f"holds {held}{', ...' if len(content) > _MAX_KEYS else ''}"
+        )
+    return content
 
 
 class CheckpointWriter(Checkpoint):

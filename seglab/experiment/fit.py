@@ -40,6 +40,9 @@ from seglab.experiment.plain import plain
 from seglab.models import Segmenter
 from seglab.runs import RunRecord
 
+# What a training is taken up from.
+_RESUMED = ("state_dict", "optimizer_states", "loops", "global_step")
+
 
 @dataclass
 class Fit:
@@ -64,7 +67,7 @@ class Fit:
     def run(self, checkpoint: Path | None) -> None:
         """Train until done; the loader starts where the checkpoint left off."""
         if checkpoint is not None:
-            step = int(read_checkpoint(checkpoint)["global_step"])
+            step = int(read_checkpoint(checkpoint, _RESUMED)["global_step"])
             self.datamodule.set_position(*divmod(step, self.steps_per_epoch))
         path = str(checkpoint) if checkpoint else None
         self.trainer.fit(self.module, datamodule=self.datamodule, ckpt_path=path)

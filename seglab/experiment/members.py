@@ -133,7 +133,7 @@ def load_model(member: Member, num_classes: int, plan: ExecutionPlan) -> Segment
     cfg = saved_config(member.record)
     forget_sources(cfg)
     model = build_model(cfg, num_classes, recorded_bands(member.record.read()))
-    state = read_checkpoint(member.weights)["state_dict"]
+    state = read_checkpoint(member.weights, ["state_dict"])["state_dict"]
     own = {
         name.removeprefix(_MODEL): value for name, value in state.items() if name.startswith(_MODEL)
     }

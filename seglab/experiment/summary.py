@@ -135,7 +135,7 @@ def load_best(module: SegmentationModule, writer: CheckpointWriter) -> None:
             f"no epoch gave a defined {writer.monitor}, so there is no best checkpoint; "
             "train for at least trainer.val_every epochs on data whose val split has labels"
         )
-    module.load_state_dict(read_checkpoint(writer.best_path)["state_dict"])
+    module.load_state_dict(read_checkpoint(writer.best_path, ["state_dict"])["state_dict"])
 
 
 def evaluate_split(

@@ -145,7 +145,9 @@ def resume(
         if max_epochs is not None:
             require_longer(record, cfg, max_epochs)
         checkpoint = record.checkpoints_dir / LAST
-        step = int(read_checkpoint(checkpoint)["global_step"]) if checkpoint.is_file() else 0
+        step = 0
+        if checkpoint.exists():
+            step = int(read_checkpoint(checkpoint, ["global_step"])["global_step"])
         history = record.history()
         # Epochs after the checkpoint are trained again; within the first epoch there is none yet.
         record.truncate_history(0 if history.empty else int((history["step"] <= step).sum()))

@@ -7,7 +7,6 @@ from noise. Here every tensor is accounted for, and a file that fits less than h
 from __future__ import annotations
 
 import logging
-import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ from safetensors.torch import load_file
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
-from seglab.core.errors import ConfigError
+from seglab.core.errors import CheckpointError, ConfigError
+from seglab.models.weight_files import read_torch_file, why_unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -79,20 +79,27 @@ def read_state_dict(path: Path, key: str = "model.encoder_weights") -> dict[str,
             f"model.encoder_weights: expected '{IMAGENET}', null or a file ending in "
             f"{', '.join(_SUFFIXES)}; got '{path}'"
         )
-    if not path.is_file():
+    if not path.exists():
         raise ConfigError(f"model.encoder_weights: there is no file '{path}'")
     try:
         if path.suffix == ".safetensors":
             content = load_file(path)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            content = read_torch_file(path)
+    except CheckpointError as error:
+        raise ConfigError(f"model.encoder_weights: {error}") from error
+    except (safetensors.SafetensorError, OSError) as error:
         raise ConfigError(
-            f"model.encoder_weights: '{path}' cannot be read as weights: {error}"
+            f"model.encoder_weights: {path} is not a readable checkpoint: "
+            f"{why_unreadable(path, error)}"
         ) from error
     state = _unwrap(content)
     if not state:
-        raise ConfigError(f"model.encoder_weights: '{path}' holds no tensors by name")
+        held = f"keys {', '.join(map(str, list(content)[:8]))}" if isinstance(content, dict) else ""
+        raise ConfigError(
+            f"model.encoder_weights: '{path}' holds no tensors by name but "
+            f"{held or type(content).__name__}"
+        )
     return state
 
 

@@ -113,10 +113,22 @@ def test_missing_data_is_the_users_words(seglab: Run) -> None:
     assert seglab("data", "import", "camvid", "nowhere").code == 2
 
 
-def test_options_are_read_as_yaml() -> None:
-    assert parse_options(["a=1", "b=[x, y]", "c=true", "d=", "e=x=y"]) == {
+def test_options_are_read_as_yaml_and_names_as_typed() -> None:
+    words = ["a=1", "b=[x, y]", "c=true", "d=", "e=x=y"]
+    assert parse_options(words, "synth") == {
         "a": 1, "b": ["x", "y"], "c": True, "d": None, "e": "x=y",
     }  # fmt: skip
+    names = [
+        "class_names=[no, 1e3, null, 2024-01-01, 'x: y']",
+        "raw_ids={0: off, 1-2: 3}",
+        "seed=3",
+    ]
+    assert parse_options(names, "folder") == {
+        "class_names": ["no", "1e3", "null", "2024-01-01", "x: y"],
+        "raw_ids": {0: "off", "1-2": 3},
+        "seed": 3,
+    }
+    assert parse_options(["year=2007"], "voc") == {"year": "2007"}
     with pytest.raises(ConfigError) as caught:
-        parse_options(["a", "=1", "b=[1"])
+        parse_options(["a", "=1", "b=[1"], "folder")
     assert len(caught.value.problems) == 3

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
-from seglab.config.compose import compose
+from seglab.config.compose import compose, open_composer
 from seglab.config.overrides import check_overrides
 
 Problems = Callable[..., list[str]]
@@ -333,3 +334,44 @@ def test_mapping_sets_the_keys_it_brings() -> None:
     cfg = compose(words)
     assert cfg.model.options.decoder_channels == [64, 32, 16, 8, 4]
     assert cfg.data.options.num_images == 12
+
+
+def test_names_stay_the_words_that_were_typed(tmp_path: Path) -> None:
+    names = ["no", "yes", "on", "off", "1e3", "null", "01", "1_000", "true", "1.50"]
+    words = [f"data.options.class_names=[{', '.join(names)}]", "data=folder", "data.root=."]
+    assert compose(words).data.options.class_names == names
+    experiment = tmp_path / "experiment" / "mine.yaml"
+    experiment.parent.mkdir()
+    listed = "".join(f"      - {name}  # a comment\n" for name in names)
+    experiment.write_text(
+        "# @package _global_\ndefaults:\n  - override /data: folder\ndata:\n  root: .\n  options:\n"
+        f"    class_names:\n{listed}    raw_ids: {{0: {names[1]}, 7: 1}}\ntags: [{names[1]}]\n"
+    )
+    checked = check_overrides("train", ["experiment=mine"], search=[tmp_path])
+    assert checked.problems == []
+    with open_composer("train", search=[tmp_path]) as composer:
+        cfg, _ = composer.compose(checked.overrides)
+    saved = OmegaConf.create(OmegaConf.to_yaml(cfg))
+    assert saved.data.options == {
+        "class_names": names, "raw_ids": {0: names[1], 7: 1},
+    }  # fmt: skip
+    assert saved.tags == [names[1]]
+    # The command line has the last word.
+    words = ["experiment=mine", "data.options.class_names=[a,2]"]
+    checked = check_overrides("train", words, search=[tmp_path])
+    with open_composer("train", search=[tmp_path]) as composer:
+        cfg, _ = composer.compose(checked.overrides)
+    assert cfg.data.options.class_names == ["a", "2"]
+
+
+def test_names_are_held_against_the_data_set_they_belong_to() -> None:
+    # The year of VOC is a name too, and no list.
+    cfg = compose(["data=voc", "data.root=.", "data.options.year=2007", "tags=[1.0, on]"])
+    assert (cfg.data.options.year, cfg.tags) == ("2007", ["1.0", "on"])
+
+
+def test_names_in_composed_and_decomposed_form_are_one() -> None:
+    names = "data.options.class_names=['e\u0301','b']"
+    cfg = compose(["data=folder", "data.root=.", names, "monitor.metric='val/iou/e\u0301'"])
+    assert cfg.data.options.class_names == ["\u00e9", "b"]
+    assert cfg.monitor.metric == "val/iou/\u00e9"

@@ -97,3 +97,9 @@ def test_every_score_of_a_split_can_be_a_target() -> None:
     counts = {names.NUM_CLASSES_AVERAGED, names.NUM_CLASSES_PRESENT, names.NUM_IMAGES_AVERAGED}
     assert scores - counts <= set(METRICS)
     assert not set(METRICS) & set(COSTS)
+
+
+def test_classes_in_composed_and_decomposed_form_are_one() -> None:
+    target = parse_target("iou/e\u0301 >= 0.5")
+    assert target.class_name == "\u00e9"
+    require_classes([target], ["e\u0301"])

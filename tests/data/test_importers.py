@@ -421,7 +421,8 @@ def test_unknown_importer_and_options_are_named() -> None:
         )
     assert caught.value.problems == [
         "importer 'folder' has no option 'class_name' (did you mean 'class_names'?); options are "
-        "images, masks, class_names, palette, mask_encoding, binary, raw_ids, ignore_index, split, "
+        "images, masks, class_names, palette, mask_encoding, binary, raw_ids, ignore_index, "
+        "ignore_colour, split, "
         "lists, val_fraction, test_fraction, seed, group_pattern, allow_unlabeled",
         "option 'binary' of importer 'folder' must be bool, got 'yes'",
         "option 'seed' of importer 'folder' must be int, got 1.5",

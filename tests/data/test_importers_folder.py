@@ -65,65 +65,6 @@ def test_fractions_are_met_and_follow_the_seed(root: Path) -> None:
     assert manifest.table["group"].tolist() == manifest.table["sample_id"].tolist()
 
 
-def test_names_are_inferred_and_noted(root: Path) -> None:
-    make_flat(root, ["a", "b", "c", "d", "e"])
-    manifest = run(root)
-    assert manifest.labels.class_names == ("class_0", "class_1", "class_2")
-    assert manifest.table["class_pixels"][0] == [1, 2, 2, 1]
-    assert manifest.provenance["notes"] == [
-        "splits taken from fractions",
-        "class_names not given: class_0 to class_2",
-    ]
-
-
-def test_gaps_in_inferred_classes_are_noted(root: Path) -> None:
-    make_flat(root, ["a", "b", "c"], np.array([[0, 4, 4], [0, 0, 0]], np.uint8))
-    manifest = run(root)
-    assert manifest.labels.num_classes == 5
-    assert "no mask holds class 1, 2, 3" in manifest.provenance["notes"]
-
-
-def test_values_that_are_no_indices_ask_for_raw_ids(root: Path) -> None:
-    make_flat(root, ["a", "b"], np.array([[0, 1000]] * 2, np.uint16).repeat(2, 1)[:, :3])
-    with pytest.raises(DataError, match=r"values up to 1000.*give raw_ids .* for 0, 1000"):
-        run(root)
-    manifest = run(root, raw_ids={"0": 0, "1000": 1}, val_fraction=0.5)
-    assert manifest.labels.class_names == ("class_0", "class_1")
-
-
-@pytest.mark.parametrize("options", [{}, {"binary": True}])
-def test_binary_masks_are_known_or_recognised(root: Path, options: dict[str, Any]) -> None:
-    make_flat(root, ["a", "b", "c"], np.array([[0, 255, 255], [0, 0, 0]], np.uint8))
-    manifest = run(root, **options)
-    assert manifest.labels.class_names == ("background", "foreground")
-    assert manifest.table["class_pixels"][0] == [4, 2, 0]
-
-
-def test_one_bit_binary_masks(root: Path) -> None:
-    make_flat(root, ["a", "b", "c"])
-    for path in (root / "masks").iterdir():
-        Image.fromarray(np.array([[0, 255, 255], [0, 0, 0]], np.uint8)).convert("1").save(path)
-    manifest = run(root, binary=True, class_names=["skin", "lesion"])
-    assert manifest.labels.class_names == ("skin", "lesion")
-    assert manifest.table["class_pixels"][0] == [4, 2, 0]
-
-
-def test_colour_masks_need_and_use_the_palette(root: Path) -> None:
-    colours = np.zeros((2, 3, 3), np.uint8)
-    colours[0] = (255, 0, 0)
-    colours[1, 0] = (0, 255, 0)
-    make_flat(root, ["a", "b", "c"], colours)
-    with pytest.raises(ConfigError, match="mask_encoding=colour needs a palette"):
-        run(root, mask_encoding="colour")
-    with pytest.raises(DataError, match="no readable mask tells them: 0 of 3 masks are not there"):
-        run(root)
-    with pytest.raises(DataError, match="give the palette and mask encoding 'colour'"):
-        run(root, class_names=["red", "green"])
-    palette = [[255, 0, 0], [0, 255, 0]]
-    manifest = run(root, mask_encoding="colour", palette=palette, class_names=["red", "green"])
-    assert manifest.table["class_pixels"][0] == [3, 1, 2]
-
-
 def test_contradicting_options_are_all_named(root: Path) -> None:
     make_flat(root, ["a"])
     with pytest.raises(ConfigError) as caught:
@@ -211,6 +152,14 @@ def test_masks_are_found_by_stem_in_a_flat_folder(root: Path) -> None:
     manifest = run(root)
     assert masks_by_id(manifest) == {"train/a": "masks/a.png", "val/b": "masks/b.png"}
     assert "1 masks in masks belong to no image and are left out" in manifest.provenance["notes"]
+
+
+def test_names_in_composed_and_decomposed_form_are_one(root: Path) -> None:
+    write_pair(root / "images" / "e\u0301.png", root / "masks" / "\u00e9.png")
+    write_pair(root / "images" / "\u00fc.png", root / "masks" / "u\u0308.png")
+    (root / "train.txt").write_text("\u00e9\n", encoding="utf-8")
+    (root / "val.txt").write_text("u\u0308\n", encoding="utf-8")
+    assert splits_by_id(run(root)) == {"\u00e9": "train", "\u00fc": "val"}
 
 
 def test_ambiguous_masks_are_refused(root: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import nn
 
-from seglab.core.errors import RunNotFoundError, TrainingError
+from seglab.core.errors import CheckpointError, RunNotFoundError
 from seglab.engine.callbacks import ResumableEarlyStopping
 from seglab.engine.checkpoint import AtomicCheckpointIO, CheckpointWriter, read_checkpoint
 from seglab.engine.ema import WarmEma
@@ -38,18 +38,23 @@ class TestAtomicCheckpoints:
         assert read_checkpoint(path) == {"step": 1}
         assert [entry.name for entry in tmp_path.iterdir()] == ["last.ckpt"]
 
-    def test_no_pickled_code_is_read(self, tmp_path: Path) -> None:
-        path = tmp_path / "evil.ckpt"
-        torch.save({"model": nn.Linear(1, 1)}, path)
-        with pytest.raises(TrainingError, match="is not a readable checkpoint"):
-            read_checkpoint(path)
-
-    def test_missing_and_broken_files_are_named(self, tmp_path: Path) -> None:
+    def test_what_is_no_checkpoint_says_why(self, tmp_path: Path) -> None:
+        path = tmp_path / "last.ckpt"
         with pytest.raises(RunNotFoundError, match="stopped before its first save"):
-            read_checkpoint(tmp_path / "last.ckpt")
-        (tmp_path / "last.ckpt").write_bytes(b"not a checkpoint")
-        with pytest.raises(TrainingError, match=r"last\.ckpt is not a readable checkpoint"):
-            read_checkpoint(tmp_path / "last.ckpt")
+            read_checkpoint(path)
+        torch.save({"model": nn.Linear(1, 1)}, path)
+        pickled = (
+            r"last\.ckpt is not a readable.*holds a pickled torch\.nn\.modules\.linear\.Linear"
+        )
+        with pytest.raises(CheckpointError, match=pickled):
+            read_checkpoint(path)
+        torch.save({"epoch": 1, "weights": torch.ones(2)}, path)
+        missing = "has no state_dict and no global_step; it holds epoch, weights"
+        with pytest.raises(CheckpointError, match=missing):
+            read_checkpoint(path, ["state_dict", "global_step", "epoch"])
+        torch.save([1, 2], path)
+        with pytest.raises(CheckpointError, match="it holds a list"):
+            read_checkpoint(path)
 
 
 class _Trainer:

@@ -1,4 +1,6 @@
+import io
 import logging
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -118,15 +120,57 @@ def test_files_that_are_not_weights(tmp_path):
         read_state_dict(tmp_path / "absent.pth")
     with pytest.raises(ConfigError, match=r"expected 'imagenet', null or a file .* got 'imagenot'"):
         read_state_dict(Path("imagenot"))
-    (tmp_path / "text.safetensors").write_text("not weights")
-    with pytest.raises(ConfigError, match="cannot be read as weights"):
-        read_state_dict(tmp_path / "text.safetensors")
-    (tmp_path / "text.pth").write_text("not weights")
-    with pytest.raises(ConfigError, match="cannot be read as weights"):
-        read_state_dict(tmp_path / "text.pth")
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(ConfigError, match="holds no tensors by name"):
+    with pytest.raises(ConfigError, match="holds no tensors by name but list"):
         read_state_dict(tmp_path / "list.pth")
+    torch.save({"epoch": 1}, tmp_path / "keys.pth")
+    with pytest.raises(ConfigError, match="holds no tensors by name but keys epoch"):
+        read_state_dict(tmp_path / "keys.pth")
+
+
+def zip_of(name: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(name, "x")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", r"it is empty \(0 bytes\)"),
+        (b"not weights\n", "it is a text file, which begins 'not weights'"),
+        ("Gewichte f\u00fcr U-Net".encode(), "it is a text file, which begins 'Gewichte f\u00fcr"),
+        (b"<!DOCTYPE html><html>", "it is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "it is a pointer of Git LFS"),
+        (zip_of("a.txt"), "it is a zip archive of a.txt"),
+        (None, "it is a folder; give a file in it"),
+    ],
+)
+def test_why_a_file_is_unreadable(tmp_path, content, why, suffix):
+    path = tmp_path / f"weights{suffix}"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"{path} is not a readable checkpoint: {why}"):
+        read_state_dict(path)
+
+
+def test_files_that_were_cut_off_say_so(tmp_path):
+    whole = tmp_path / "whole.pth"
+    torch.save({"w": torch.ones(1000)}, whole)
+    content = whole.read_bytes()
+    for kept in (100, len(content) // 2, len(content) - 30):
+        (tmp_path / "part.pth").write_bytes(content[:kept])
+        with pytest.raises(ConfigError, match=f"it is cut off after {kept:,} bytes"):
+            read_state_dict(tmp_path / "part.pth")
+    save_file({"w": torch.ones(1000)}, tmp_path / "whole.safetensors")
+    content = (tmp_path / "whole.safetensors").read_bytes()
+    (tmp_path / "part.safetensors").write_bytes(content[:2000])
+    with pytest.raises(ConfigError, match=r"part\.safetensors is not a readable checkpoint"):
+        read_state_dict(tmp_path / "part.safetensors")
+    (tmp_path / "other.pth").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"give it the suffix \.safetensors"):
+        read_state_dict(tmp_path / "other.pth")
 
 
 def test_pickled_code_is_not_run(tmp_path):
@@ -137,7 +181,7 @@ def test_pickled_code_is_not_run(tmp_path):
             return Path.touch, (marker,)
 
     torch.save({"state_dict": Bomb()}, tmp_path / "bomb.pth")
-    with pytest.raises(ConfigError, match="cannot be read as weights"):
+    with pytest.raises(ConfigError, match="it holds a pickled"):
         read_state_dict(tmp_path / "bomb.pth")
     assert not marker.exists()
 

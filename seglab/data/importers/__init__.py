@@ -22,6 +22,7 @@ from seglab.core.errors import ConfigError, DataNotFoundError, nearest
 from seglab.core.files import hash_json
 from seglab.data.build import ImportedFiles, SampleFiles, build_manifest
 from seglab.data.freshness import FileHashes, require_files, with_mask_hashes
+from seglab.data.importers.inference import require_published_form
 from seglab.data.importers.renewal import is_current, read_former, tell_changes
 from seglab.data.manifest import Manifest
 
@@ -94,14 +95,23 @@ def import_dataset(
     Raises:
         ConfigError: Unknown importer or options, or options of the wrong type; all are listed.
         DataNotFoundError: The raw data is not there or files of it are missing.
+        LabelError: What the values in the masks mean is not certain; the message names the options
+            that state it.
         DataError: Files are faulty and `on_error` is `"raise"`.
     """
     complete = resolve_options(importer, options or {})
     root = _tidy(root)
     imported = IMPORTERS[importer](root, **complete)
-    for note in imported.notes:
+    if not imported.mask_values:
+        require_published_form(
+            [root / one.mask for one in imported.samples if one.mask is not None]
+        )
+        imported.mask_values = f"mask values as published with {importer}"
+    for note in [*imported.notes, imported.mask_values]:
         log.info("%s: %s", name, note)
-    provenance = {"importer": importer, "options": complete}
+    provenance = {
+        "importer": importer, "options": complete, "mask_values": imported.mask_values,
+    }  # fmt: skip
     # Taken before the files are read: what changes meanwhile is read again the next time.
     statuses = {} if hashes is None else hashes.statuses(_file_names(imported.samples, root))
     manifest = build_manifest(imported, root, name, provenance, on_error=on_error)
@@ -247,9 +257,9 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return lists and dicts for any sequence or mapping (as OmegaConf's), to hash alike."""
+    """Return lists and dicts for any sequence or mapping, keys as text, to hash alike."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(item) for item in value]
     return value

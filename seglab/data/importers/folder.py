@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import string
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Any
 
 from seglab.core.errors import ConfigError, DataError, DataNotFoundError, list_problems, nearest
 from seglab.data.build import ImportedFiles, SampleFiles
-from seglab.data.importers.inference import LabelOptions, label_space
+from seglab.data.importers.inference import label_space
+from seglab.data.importers.label_options import LabelOptions
 from seglab.data.importers.layout import check_choice, find_base, locate
 from seglab.data.importers.listing import Listing, is_pattern
 from seglab.data.importers.splitting import group_by_pattern, split_groups
@@ -49,8 +51,9 @@ def import_folder(  # noqa: PLR0913  each one is an option of the configuration
     palette: Sequence[Sequence[int]] | None = None,
     mask_encoding: str = "index",
     binary: bool = False,
-    raw_ids: Mapping[Any, int] | None = None,
-    ignore_index: int = 255,
+    raw_ids: Mapping[Any, int | str] | str | None = None,
+    ignore_index: int | None = None,
+    ignore_colour: Sequence[int] | None = None,
     split: str = "auto",
     lists: str = "{split}.txt",
     val_fraction: float = 0.2,
@@ -70,11 +73,14 @@ def import_folder(  # noqa: PLR0913  each one is an option of the configuration
             (the image's folder below the root) and `{split}`; None: nothing is labelled.
         class_names: Class names in index order; None: `class_0`, ... as far as the masks go.
         palette: One RGB triple a class.
-        mask_encoding: `"index"` or `"colour"` (then `palette` says which colour is which class, and
-            black is ignored unless a class is black).
+        mask_encoding: `"index"` or `"colour"` (then `palette` says which colour is which class).
         binary: Masks hold 0 and 255 (or 0 and 1): background and foreground.
-        raw_ids: Raw mask value -> class index or `ignore_index`, where they differ.
-        ignore_index: Value of pixels that do not count.
+        raw_ids: What each raw mask value, or range as `0-127`, means: a class index or name, or
+            `ignore`; names make up `class_names` in the order given. `"identity"`: values are class
+            indices, and `ignore_index` is ignored. None: inferred, where only one reading fits.
+        ignore_index: Value of pixels that do not count; None: 255, if the masks leave no doubt.
+        ignore_colour: RGB of pixels that do not count, for `mask_encoding="colour"`; None: none,
+            and black that is not in the palette is refused.
         split: `"lists"`, `"folders"`, `"fractions"`, or `"auto"`: the first of these that the data
             allows.
         lists: Name of the list files below the root; a line is `image mask`, or one name, stem, key
@@ -88,12 +94,13 @@ def import_folder(  # noqa: PLR0913  each one is an option of the configuration
     Raises:
         ConfigError: Options contradict each other.
         DataNotFoundError: No images, no mask folder, or listed names that match no image.
-        DataError: Names or groups are ambiguous; the label space cannot be inferred.
+        LabelError: What the values in the masks mean is not certain.
+        DataError: Names or groups are ambiguous; no mask tells the classes.
     """
     check_choice(split, _SPLIT_RULES, "split")
     check_choice(mask_encoding, MASK_ENCODINGS, "mask_encoding")
     label_options = LabelOptions.parse(
-        class_names, palette, raw_ids, mask_encoding, binary, ignore_index
+        class_names, palette, raw_ids, mask_encoding, binary, ignore_index, ignore_colour
     )
     root = find_base(root, [] if is_pattern(images) else [images])
     listing = Listing(root)
@@ -119,9 +126,9 @@ def import_folder(  # noqa: PLR0913  each one is an option of the configuration
         for entry, group in zip(entries, groups, strict=True)
     ]
     mask_files = [sample.mask for sample in samples if sample.mask is not None]
-    labels, inferred = label_space(mask_files, label_options)
+    labels, mask_values, inferred = label_space(mask_files, label_options)
     notes += listing.notes() + inferred
-    return ImportedFiles(samples, labels, mask_encoding, notes, listing.sources)
+    return ImportedFiles(samples, labels, mask_encoding, notes, listing.sources, mask_values)
 
 
 def _find_images(listing: Listing, images: str) -> list[_Entry]:
@@ -139,7 +146,12 @@ def _find_images(listing: Listing, images: str) -> list[_Entry]:
 
 
 def _key(path: Path, anchor: Path) -> str:
-    return path.relative_to(anchor).with_suffix("").as_posix()
+    return _composed(path.relative_to(anchor).with_suffix("").as_posix())
+
+
+def _composed(name: str) -> str:
+    """Return a file name in the form (NFC) in which one name is one text on every system."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _choose_rule(listing: Listing, entries: Sequence[_Entry], rule: str, lists: str) -> str:
@@ -183,10 +195,10 @@ def _apply_lists(
     problems = []
     for split, file in files.items():
         for listed, mask in listing.pairs(file):
-            matches = by_name.get(listed.removeprefix("/"), [])
+            matches = by_name.get(_composed(listed.removeprefix("/")), [])
             if not matches and mask is not None:
                 image = root / locate(root, listed)
-                matches = by_name.get(image.relative_to(root).as_posix(), [])
+                matches = by_name.get(_composed(image.relative_to(root).as_posix()), [])
                 matches = matches or [_Entry(_key(image, root), image)]
             if len(matches) != 1:
                 what = "no image" if not matches else f"{len(matches)} images"
@@ -207,10 +219,11 @@ def _names(root: Path, entries: Sequence[_Entry]) -> dict[str, list[_Entry]]:
     by_name: dict[str, list[_Entry]] = {}
     for entry in entries:
         relative = entry.image.relative_to(root)
-        for name in {
+        names = (
             entry.key, entry.image.name, entry.image.stem, relative.as_posix(),
             relative.with_suffix("").as_posix(),
-        }:  # fmt: skip
+        )  # fmt: skip
+        for name in set(map(_composed, names)):
             by_name.setdefault(name, []).append(entry)
     return by_name
 
@@ -235,12 +248,12 @@ def _pair_masks(
     folder = find_base(root, [masks]) / masks
     by_key: dict[str, list[Path]] = {}
     for path in listing.images(masks):
-        for key in {_key(path, folder), path.stem}:
+        for key in {_key(path, folder), _composed(path.stem)}:
             by_key.setdefault(key, []).append(path)
     paired: list[_Entry] = []
     problems = []
     for entry in entries:
-        found = by_key.get(entry.key) or by_key.get(entry.image.stem) or []
+        found = by_key.get(entry.key) or by_key.get(_composed(entry.image.stem)) or []
         if len(found) > 1:
             problems.append(f"{entry.key}: {', '.join(path.name for path in found)}")
         mask = entry.mask or (found[0] if found else folder / f"{entry.key}.png")

@@ -1,159 +1,265 @@
-"""The label space of a folder: from the options where given, else from the masks themselves."""
+"""What the values in masks mean: as the options state, else inferred where only one reading fits.
+
+A wrong guess trains without a word and scores well (ignored objects leave one class to predict), so
+whatever can be read in two ways is refused, with what was found and the options that settle it.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from seglab.core.errors import ConfigError, DataError
-from seglab.core.labels import LabelSpace
-from seglab.data.images import decode_raw_mask
+from seglab.core.errors import DataError, LabelError
+from seglab.core.labels import BLACK, LabelSpace
+from seglab.data.importers.label_options import LabelOptions
+from seglab.data.importers.mask_survey import (
+    Storage,
+    ValueSurvey,
+    survey_colours,
+    survey_storage,
+    survey_values,
+)
+from seglab.data.importers.remedies import (
+    colour_remedies,
+    lossy_remedies,
+    refusal,
+    value_remedies,
+)
 
 _BINARY_NAMES = ("background", "foreground")
 # 1-bit and 0/1 masks are binary too, so both 1 and 255 are foreground.
 _BINARY_RAW_IDS = {0: 0, 1: 1, 255: 1}
 _MAX_CLASSES = 255
+# Beside fewer values the ignored index may as well be a class.
+_FEWEST_IDS = 3
+# More values than this are compression or smoothing as likely as classes, unless said.
+_MOST_IDS = 32
+_MOST_LISTED = 12
 
 
-@dataclass(frozen=True)
-class LabelOptions:
-    """What the user says about the labels of a folder.
-
-    Args:
-        class_names: Class names in index order; None: inferred.
-        palette: One RGB triple a class; empty: made.
-        raw_ids: Raw mask value -> class index or `ignore_index`; empty: they are the same.
-        mask_encoding: `"index"` or `"colour"`.
-        binary: Masks hold 0 and 255, or 0 and 1.
-        ignore_index: Value of pixels that do not count.
-    """
-
-    class_names: tuple[str, ...] | None
-    palette: tuple[tuple[int, int, int], ...]
-    raw_ids: Mapping[int, int]
-    mask_encoding: str
-    binary: bool
-    ignore_index: int
-
-    @classmethod
-    def parse(
-        cls,
-        class_names: Sequence[str] | None,
-        palette: Sequence[Sequence[int]] | None,
-        raw_ids: Mapping[Any, int] | None,
-        mask_encoding: str,
-        binary: bool,
-        ignore_index: int,
-    ) -> LabelOptions:
-        """Return the options as given in a configuration.
-
-        Raises:
-            ConfigError: They contradict each other or cannot be read; every mistake is listed.
-        """
-        colours, problems = _parse_palette(palette or ())
-        try:
-            raw = {int(value): int(index) for value, index in (raw_ids or {}).items()}
-        except (TypeError, ValueError):
-            raw = {}
-            problems.append(f"raw_ids maps numbers to numbers, got {dict(raw_ids or {})}")
-        if mask_encoding == "colour" and not palette:
-            problems.append("mask_encoding=colour needs a palette, one [r, g, b] a class")
-        if mask_encoding == "colour" and (binary or raw_ids):
-            problems.append("mask_encoding=colour goes with a palette, not with binary or raw_ids")
-        if binary and raw_ids:
-            problems.append("binary=true sets raw_ids itself; give one of the two")
-        if problems:
-            raise ConfigError(problems)
-        names = None if class_names is None else tuple(str(name) for name in class_names)
-        return cls(names, colours, raw, mask_encoding, binary, ignore_index)
-
-
-def _parse_palette(
-    given: Sequence[Sequence[int]],
-) -> tuple[tuple[tuple[int, int, int], ...], list[str]]:
-    colours, problems = [], []
-    for colour in given:
-        values = list(colour) if isinstance(colour, Sequence) else [colour]
-        if len(values) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in values):
-            problems.append(f"a palette colour is three numbers in 0..255, got {colour!r}")
-        else:
-            colours.append((values[0], values[1], values[2]))
-    return tuple(colours), problems
-
-
-def label_space(masks: Sequence[Path], options: LabelOptions) -> tuple[LabelSpace, list[str]]:
-    """Return the label space and notes on what was inferred.
+def label_space(masks: Sequence[Path], options: LabelOptions) -> tuple[LabelSpace, str, list[str]]:
+    """Return the label space, one sentence on what the values mean and why, and further notes.
 
     Args:
-        masks: Mask files, read only when nothing else tells the number of classes.
+        masks: Mask files. Their headers are read; their pixels only where the options leave the
+            meaning of values open.
         options: What the user says.
 
     Raises:
-        DataError: The masks do not tell how many classes there are.
-        LabelError: The label space is not valid.
+        LabelError: The values can be read in several ways, or the label space is not valid.
+        DataError: No mask can be read, and no option tells the classes.
     """
-    names, raw_ids, binary = options.class_names, options.raw_ids, options.binary
-    notes: list[str] = []
-    if names is None and not binary:
-        count = _count_known(options)
-        if count is None:
-            count, binary = _count_in_masks(masks, options.ignore_index, notes)
-        if not binary:
-            names = tuple(f"class_{index}" for index in range(count))
-            notes.append(f"class_names not given: {names[0]} to {names[-1]}")
-    if binary:
-        raw_ids, names = _BINARY_RAW_IDS, names or _BINARY_NAMES
-    return LabelSpace(names or (), options.palette, raw_ids, options.ignore_index), notes
+    if options.mask_encoding == "colour":
+        return _space(options, options.num_classes), _judge_colours(masks, options), []
+    storage = survey_storage(masks)
+    if options.identity or options.raw_ids is not None:
+        return _stated(masks, options, storage)
+    _require_plain(masks, storage, options)
+    found = survey_values(masks)
+    if not found.pixels:
+        return _unread(masks, found, options)
+    if options.binary:
+        reasons = _doubts_of_binary(found)
+        sentence = "as stated by binary=true"
+    else:
+        reasons = _doubts(found, options)
+        sentence = "inferred from the masks"
+    if reasons:
+        raise refusal("what the values in the masks mean is not certain", reasons, found.table(),
+                      value_remedies(found, options))  # fmt: skip
+    space = _space(options, len(set(found.pixels) - {options.void}))
+    return space, f"mask values {sentence}: {_reading(found, space)}", _naming(options, space)
 
 
-def _count_known(options: LabelOptions) -> int | None:
-    if options.palette:
-        return len(options.palette)
-    classes = [index for index in options.raw_ids.values() if index != options.ignore_index]
-    return max(classes) + 1 if classes else None
+def require_published_form(masks: Sequence[Path]) -> None:
+    """Refuse masks that are not stored as data sets are published: one channel, nothing lost.
+
+    Raises:
+        LabelError: Some are; compression may have turned one class into another.
+    """
+    _require_plain(masks, survey_storage(masks), None)
 
 
-def _count_in_masks(masks: Sequence[Path], ignore_index: int, notes: list[str]) -> tuple[int, bool]:
-    """Return the number of classes the masks use, and whether they are 0/255 masks."""
-    values: set[int] = set()
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for found in pool.map(_values, masks):
-            values |= found
-    if values == {0, 255}:
-        notes.append("masks hold only 0 and 255: taken as binary, background and foreground")
-        return 2, True
-    classes = sorted(values - {ignore_index})
-    if not classes:
-        gone = [mask for mask in masks if not mask.is_file()]
-        why = f"{len(gone)} of {len(masks)} masks are not there" if masks else "there are no masks"
-        example = f", for example {gone[0]}" if gone else ""
-        raise DataError(
-            f"class_names are not given, and no readable mask tells them: {why}{example}; check "
-            "the options, or give class_names"
+def _space(options: LabelOptions, num_classes: int | None) -> LabelSpace:
+    names, raw_ids = options.class_names, options.raw_ids or {}
+    if options.binary:
+        names, raw_ids = names or _BINARY_NAMES, _BINARY_RAW_IDS
+    if names is None:
+        names = tuple(f"class_{index}" for index in range(num_classes or 0))
+    colour = options.ignore_colour or BLACK
+    return LabelSpace(names, options.palette, raw_ids, options.void, colour)
+
+
+def _naming(options: LabelOptions, space: LabelSpace) -> list[str]:
+    if options.class_names is not None or options.binary:
+        return []
+    return [f"class_names not given: {space.class_names[0]} to {space.class_names[-1]}"]
+
+
+def _stated(
+    masks: Sequence[Path], options: LabelOptions, storage: Storage
+) -> tuple[LabelSpace, str, list[str]]:
+    count = options.num_classes
+    if count is None:
+        found = survey_values(masks)
+        ids = set(found.pixels) - {options.void}
+        if not ids:
+            return _unread(masks, found, options)
+        count = max(2, max(ids) + 1)
+        if count > _MAX_CLASSES:
+            raise LabelError(
+                f"raw_ids=identity: class indices end at {_MAX_CLASSES - 1}, and the masks hold "
+                f"{found.table()}"
+            )
+    space = _space(options, count)
+    notes = _naming(options, space)
+    notes += [f"{len(paths)} masks are {name}" for name, paths in storage.lossy.items()]
+    notes += [
+        f"{len(paths)} masks are {name}: their one value is taken, alpha left out"
+        for name, paths in storage.channels.items()
+    ]
+    reading = "class indices" if options.identity else _mapping(space)
+    return space, f"mask values as stated in raw_ids: {reading}", notes
+
+
+def _mapping(space: LabelSpace) -> str:
+    if len(space.raw_ids) > _MOST_LISTED:
+        return f"{len(space.raw_ids)} values"
+    names = {**dict(enumerate(space.class_names)), space.ignore_index: "ignored"}
+    return ", ".join(f"{value} is {names[index]}" for value, index in space.raw_ids.items())
+
+
+def _unread(
+    masks: Sequence[Path], found: ValueSurvey, options: LabelOptions
+) -> tuple[LabelSpace, str, list[str]]:
+    """Return the label space of options alone; what is wrong with the masks is told file by file."""
+    count = 2 if options.binary else options.num_classes
+    if count is not None:
+        space = _space(options, count)
+        why = "no mask could be read" if masks else "there are no masks"
+        return space, f"mask values not looked at: {why}", _naming(options, space)
+    reasons = []
+    if found.missing:
+        missing = f"{len(found.missing)} of {len(masks)} masks are not there"
+        reasons.append(f"{missing}, for example {found.missing[0]}")
+    if found.unreadable:
+        unread = f"{len(found.unreadable)} of {len(masks)} cannot be read"
+        reasons.append(f"{unread}, for example {found.unreadable[0]}")
+    if found.pixels:
+        reasons.append(f"all hold {found.table()} alone, which is ignored")
+    raise DataError(
+        "class_names are not given, and no readable mask tells them: "
+        f"{'; '.join(reasons) or 'there are no masks'}; check the options, or give class_names"
+    )
+
+
+def _require_plain(masks: Sequence[Path], storage: Storage, options: LabelOptions | None) -> None:
+    """Refuse lossy formats and masks of several channels; None: there are no options to set."""
+    reasons = [
+        f"{len(paths)} of {len(masks)} masks are {name} (for example {paths[0]}), whose compression "
+        "changes values"
+        for name, paths in storage.lossy.items()
+    ]
+    reasons += [
+        f"{len(paths)} of {len(masks)} masks are {name} (for example {paths[0]}): more channels "
+        "than one"
+        for name, paths in storage.channels.items()
+    ]
+    if not reasons:
+        return
+    title = "masks are not stored as one channel of exact values"
+    colours = survey_colours(storage.files())
+    if colours.all_grey():
+        found = survey_values(masks)
+        remedies = (
+            lossy_remedies(found, options) if storage.lossy else value_remedies(found, options)
         )
-    if classes[-1] >= _MAX_CLASSES:
-        raise DataError(
-            f"masks hold values up to {classes[-1]}, too many to be class indices; give raw_ids "
-            f"(value -> class) for {', '.join(str(value) for value in classes[:20])}"
+        raise refusal(title, reasons, found.table(), remedies)
+    reasons.append("they hold colours")
+    ways = lossy_remedies(None, options) if storage.lossy else colour_remedies(colours, options)
+    raise refusal(title, reasons, colours.table(), ways)
+
+
+def _judge_colours(masks: Sequence[Path], options: LabelOptions) -> str:
+    """Refuse black that nobody spoke of: it may be a class of its own or ignored pixels."""
+    if BLACK not in options.palette and options.ignore_colour is None:
+        found = survey_colours(masks)
+        if found.pixels[BLACK]:
+            reason = (
+                f"{found.masks[BLACK]} masks hold black [0, 0, 0], which is not in the palette: a "
+                "class or ignored pixels"
+            )
+            raise refusal("what the colours in the masks mean is not certain", [reason],
+                          found.table(), colour_remedies(found, options))  # fmt: skip
+    ignored = "" if options.ignore_colour is None else f", {list(options.ignore_colour)} is ignored"
+    return f"mask colours as stated in palette{ignored}"
+
+
+def _doubts_of_binary(found: ValueSurvey) -> list[str]:
+    strange = sorted(set(found.pixels) - set(_BINARY_RAW_IDS))
+    reasons = []
+    if strange:
+        reasons.append(f"binary=true means 0 and 255, or 0 and 1; {_some(strange)} is neither")
+    if found.pixels[1] and found.pixels[255]:
+        reasons.append("binary=true means 0 and 255, or 0 and 1; the masks hold both 1 and 255")
+    return reasons
+
+
+def _doubts(found: ValueSurvey, options: LabelOptions) -> list[str]:
+    """Return why the values need not be class indices beside the ignored index."""
+    ids = sorted(set(found.pixels) - {options.void})
+    known = options.num_classes
+    count = known or (ids[-1] + 1 if ids else 0)
+    reasons = [found.palette_clash] if found.palette_clash else []
+    outside = [value for value in ids if value >= count]
+    absent = sorted(set(range(min(count, _MAX_CLASSES))) - set(ids))
+    if outside:
+        reasons.append(f"{_some(outside)} is no index of the {count} classes")
+    if absent and known:
+        names = options.class_names or [f"class {index}" for index in range(known)]
+        reasons.append(
+            f"no pixel has {_some(absent)}, the index of {_some([names[i] for i in absent])}"
         )
-    unused = sorted(set(range(classes[-1])) - values)
-    if unused:
-        shown = ", ".join(str(value) for value in unused[:10])
-        notes.append(f"no mask holds class {shown}{' and more' if len(unused) > 10 else ''}")
-    return max(2, classes[-1] + 1), False
+    elif absent:
+        reasons.append(f"the values have gaps: no pixel has {_some(absent)}")
+    if known is None and len(ids) == 1:
+        reasons.append(f"all masks hold {ids[0]} as their only value but {options.void}"
+                       if found.pixels[options.void] else f"all masks hold only {ids[0]}")  # fmt: skip
+    if known is None and len(ids) > _MOST_IDS:
+        reasons.append(f"{len(ids)} values are as likely smoothing or compression as classes")
+    if found.pixels[options.void] and options.ignore_index is None:
+        reasons += _doubts_of_void(found, ids, options)
+    return reasons
 
 
-def _values(mask: Path) -> set[int]:
-    """Return the raw values in a mask; none for files that the manifest's check will name."""
-    if not mask.is_file():
-        return set()
-    try:
-        return {int(value) for value in np.unique(decode_raw_mask(mask.read_bytes(), mask))}
-    except DataError:
-        return set()
+def _doubts_of_void(found: ValueSurvey, ids: Sequence[int], options: LabelOptions) -> list[str]:
+    void, few = options.void, "1 other value" if len(ids) == 1 else f"{len(ids)} other values"
+    doubt = f"{void} beside {few} is ignored pixels or a class"
+    if len(ids) < (_FEWEST_IDS if options.num_classes is None else _FEWEST_IDS - 1):
+        return [doubt]
+    # A border of ignored pixels lies in the masks of its objects; else two ways of drawing masks
+    # may have been mixed, 0 and 1 in some and 0 and 255 in others.
+    if len(ids) < _FEWEST_IDS and not found.masks_with(ids[-1], void):
+        return [f"{doubt}: no mask holds both {ids[-1]} and {void}"]
+    return []
+
+
+def _reading(found: ValueSurvey, space: LabelSpace) -> str:
+    names = {value: space.class_names[index] for value, index in space.raw_ids.items()}
+    names = names or dict(enumerate(space.class_names))
+    names.setdefault(space.ignore_index, "ignored")
+    values = sorted(found.pixels)
+    if len(values) > _MOST_LISTED:
+        ids = [value for value in values if value != space.ignore_index]
+        ignored = f", {space.ignore_index} is ignored" if len(ids) < len(values) else ""
+        return f"{ids[0]} to {ids[-1]} are class indices, each in use{ignored}"
+    return ", ".join(
+        f"{value} is {names[value]} ({found.pixels[value]:,} pixels in {found.masks_with(value):,} "
+        "masks)"
+        for value in values
+    )
+
+
+def _some(items: Sequence[object]) -> str:
+    more = f" and {len(items) - 10} more" if len(items) > 10 else ""
+    return ", ".join(str(item) for item in items[:10]) + more
