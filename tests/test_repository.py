@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
+import tomllib
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
+from scripts import lock
+from seglab.cli.main import main
 from seglab.config.overrides import check_overrides
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TOP_LEVEL = {
     "pyproject.toml", "conf", "seglab", "experiments", "notebooks", "tests", "scripts", "README.md",
-    "Makefile", "CHANGELOG.md", "LICENSE", ".ci/run", ".gitignore", ".pre-commit-config.yaml",
+    "Makefile", "CHANGELOG.md", "CONTRIBUTING.md", "constraints.txt", "LICENSE", ".ci/run", ".gitignore", ".pre-commit-config.yaml",
 }  # fmt: skip
 
 
@@ -55,13 +61,14 @@ def test_readme_shows_commands() -> None:
 
 
 @pytest.mark.parametrize("words", _readme_commands(), ids=" ".join)
-def test_readme_command_is_sound(words: list[str], places: dict[str, str]) -> None:
+def test_readme_command_is_sound(
+    words: list[str], places: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
     command, *rest = words[1:]
     if command not in ("train", "evaluate"):
-        return_code = subprocess.run(
-            [sys.executable, "-m", "seglab.cli", *words[1:3], "--help"], capture_output=True
-        ).returncode
-        assert return_code == 0
+        with suppress(SystemExit):
+            main([*words[1:3], "--help"])
+        assert f"usage: seglab {words[1]}" in capsys.readouterr().out
         return
     overrides = [word for word in rest if "=" in word]
     filled = []
@@ -75,12 +82,16 @@ def test_readme_command_is_sound(words: list[str], places: dict[str, str]) -> No
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*.py")), ids=lambda p: p.name)
-def test_script_explains_itself(script: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(script), "--help"], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    assert "usage:" in done.stdout
+def test_script_explains_itself(
+    script: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # In this process, which has torch and the rest already.
+    monkeypatch.setattr(sys, "argv", [str(script), "--help"])
+    monkeypatch.syspath_prepend(str(script.parent))
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(script), run_name="__main__")
+    assert left.value.code == 0
+    assert f"usage: {script.name}" in capsys.readouterr().out
 
 
 def test_nothing_large_is_kept_in_git() -> None:
@@ -120,3 +131,35 @@ def test_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
     )
     assert shown.returncode == 0, shown.stderr
     assert "encoder_name:" in shown.stdout
+
+
+class TestLock:
+    """constraints.txt holds one version of everything, but for what depends on the machine."""
+
+    LOCKED = lock.read_lock((ROOT / "constraints.txt").read_text(encoding="utf-8"))
+
+    def test_every_requirement_is_locked_within_its_range(self) -> None:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        lines = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+        wanted = [Requirement(line) for line in lines]
+        problems = [
+            str(one)
+            for one in wanted
+            if not lock.is_open(one.name)
+            and not one.specifier.contains(
+                self.LOCKED.get(lock.normal(one.name), "0"), prereleases=True
+            )
+        ]
+        assert problems == []
+
+    def test_what_depends_on_the_machine_stays_open(self) -> None:
+        assert not {"torch", "torchvision", "triton", "seglab"} & self.LOCKED.keys()
+        assert not [name for name in self.LOCKED if name.startswith(("nvidia", "cuda"))]
+        assert set(lock.BUILD_TOOLS) <= self.LOCKED.keys()
+
+    def test_text_and_versions_go_both_ways(self) -> None:
+        versions = {"b": "1", "a": "2.0.post1"}
+        assert lock.read_lock(lock.write_lock(versions)) == versions
+        assert lock.differences({"a": "1", "c": "3"}, {"a": "2", "b": "1", "torch": "9"}) == [
+            "a: 1 -> 2", "b: not locked -> 1",
+        ]  # fmt: skip

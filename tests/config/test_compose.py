@@ -27,13 +27,36 @@ EXTRA: dict[tuple[str, str], list[str]] = {("study", "cv_wilcoxon"): ["cv=strati
 OF_EVALUATE = ("suite", "predict")
 
 
-@pytest.mark.parametrize(("group", "choice"), CHOICES, ids=lambda one: one)
-def test_every_choice_composes_and_is_sound(group: str, choice: str) -> None:
-    words = [f"{group}={choice}", *EXTRA.get((group, choice), [])]
-    app = "evaluate" if group in OF_EVALUATE else "train"
-    checked = check_overrides(app, words, allow_missing=True)
+# Groups of which one choice goes with any of another, so that a composition tries one of each.
+TOGETHER = sorted(
+    {group for group, _ in CHOICES} - {*OF_EVALUATE, "experiment", "debug", "study", "cv"}
+)
 
-    assert checked.problems == []
+
+def _sets_of_choices() -> list[list[str]]:
+    """Return words that name every choice at least once, in few compositions."""
+    choices = {group: [name for one, name in CHOICES if one == group] for group in TOGETHER}
+    longest = max(map(len, choices.values()))
+    together = [
+        [f"{group}={names[number % len(names)]}" for group, names in choices.items()]
+        for number in range(longest)
+    ]
+    alone = [
+        [f"{group}={name}", *EXTRA.get((group, name), [])]
+        for group, name in CHOICES if group not in TOGETHER
+    ]  # fmt: skip
+    return together + alone
+
+
+@pytest.mark.parametrize("words", _sets_of_choices(), ids=" ".join)
+def test_every_choice_composes_and_is_sound(words: list[str]) -> None:
+    app = "evaluate" if words[0].partition("=")[0] in OF_EVALUATE else "train"
+    assert check_overrides(app, words, allow_missing=True).problems == []
+
+
+def test_every_choice_is_among_them() -> None:
+    named = {word for words in _sets_of_choices() for word in words}
+    assert {f"{group}={name}" for group, name in CHOICES} <= named
 
 
 def test_no_file_is_left_out() -> None:
@@ -59,12 +82,12 @@ def test_experiment_says_its_question_and_names_itself(name: str) -> None:
     assert len(lines) <= 40
 
 
-@pytest.mark.parametrize("debug", [choice for group, choice in CHOICES if group == "debug"])
-def test_debug_goes_with_every_experiment(debug: str) -> None:
-    for group, name in CHOICES:
-        if group == "experiment":
-            words = [f"experiment={name}", f"debug={debug}"]
-            assert check_overrides("train", words, allow_missing=True).problems == []
+def test_debug_goes_with_every_experiment() -> None:
+    experiments = [name for group, name in CHOICES if group == "experiment"]
+    debugs = [name for group, name in CHOICES if group == "debug"]
+    for number, name in enumerate(experiments):
+        words = [f"experiment={name}", f"debug={debugs[number % len(debugs)]}"]
+        assert check_overrides("train", words, allow_missing=True).problems == []
 
 
 def test_compose_returns_a_checked_configuration() -> None:

@@ -133,6 +133,7 @@ def test_same_image_on_both_sides_is_refused(tiny: list[str], tmp_path: Path) ->
         open_dataset_of(compose([*words, f"cv.folds={folds}", "cv.fold=0"]))
 
 
+@pytest.mark.slow
 def test_one_fold_alone_and_the_join(tiny: list[str], finished: RunRecord, tmp_path: Path) -> None:
     runs = [
         launch(
@@ -151,6 +152,7 @@ def test_one_fold_alone_and_the_join(tiny: list[str], finished: RunRecord, tmp_p
     assert (joined.confusion("val") == finished.confusion("val")).all()
 
 
+@pytest.mark.slow
 def test_other_settings_do_not_join(tiny: list[str], finished: RunRecord, tmp_path: Path) -> None:
     other = launch(
         compose([*tiny, *FOLDS, "cv.fold=1", "optimizer.lr=0.5", "logger=none"]),
@@ -164,6 +166,7 @@ def test_other_settings_do_not_join(tiny: list[str], finished: RunRecord, tmp_pa
         collect([finished.run_dir], QUIET)
 
 
+@pytest.mark.slow
 def test_interrupted_cross_validation_trains_only_what_is_left(
     tiny: list[str], finished: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +194,7 @@ def test_interrupted_cross_validation_trains_only_what_is_left(
         take_up(record.run_dir, QUIET)
 
 
+@pytest.mark.slow
 def test_its_models_are_scored_together_only_on_images_new_to_all(
     finished: RunRecord, tmp_path: Path
 ) -> None:
@@ -222,6 +226,7 @@ def test_test_split_is_never_touched_by_folds(finished: RunRecord) -> None:
         assert not [key for key in fold.metrics if key.startswith("test/")]
 
 
+@pytest.mark.slow
 def test_nested_folds_are_scored_on_what_chose_no_weights(tiny: list[str], tmp_path: Path) -> None:
     words = [
         *tiny, "cv=nested", "cv.folds=2", "cv.inner_folds=2", "cv.inner_scheme=grouped", "cv.gap=0",

@@ -156,6 +156,7 @@ def test_evaluation_is_shown_in_the_tracker(measured: EvaluateResult) -> None:
     assert pictures
 
 
+@pytest.mark.slow
 def test_windows_and_views_change_how_it_predicts(trained: TrainResult, tmp_path: Path) -> None:
     plain = evaluated(trained, tmp_path / "plain")
     whole_window = evaluated(trained, tmp_path / "window", "predict.window=[48,64]")
@@ -166,6 +167,7 @@ def test_windows_and_views_change_how_it_predicts(trained: TrainResult, tmp_path
     assert mirrored["val/miou"] != plain["val/miou"]
 
 
+@pytest.mark.slow
 def test_ensemble_with_itself_is_itself(trained: TrainResult, tmp_path: Path) -> None:
     alone = evaluated(trained, tmp_path / "a", "data.split=test")
     word = f"predict.ensemble=[{trained.run_dir}]"

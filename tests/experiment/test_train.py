@@ -88,6 +88,7 @@ class TestFinishedRun:
         assert verdict["kind"] in {"underfit", "fine", "overfit", "too short to tell"}
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bits(tiny: list[str], tmp_path: Path) -> None:
     first = _train([*tiny, "trainer.max_epochs=1"], tmp_path / "a")
     second = _train([*tiny, "trainer.max_epochs=1", "trainer.num_workers=2"], tmp_path / "b")
@@ -97,11 +98,13 @@ def test_same_seed_gives_the_same_bits(tiny: list[str], tmp_path: Path) -> None:
     assert not _same(_weights(first.run_dir), _weights(other.run_dir))
 
 
+@pytest.mark.slow
 def test_micro_batches_change_no_sample_and_no_step(tiny: list[str], tmp_path: Path) -> None:
     result = _train([*tiny, "trainer.micro_batch_size=1", "trainer.max_epochs=1"], tmp_path / "a")
     assert RunRecord.open(result.run_dir).history()["step"].iloc[-1] == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["plateau", "poly", "cosine", "constant"])
 def test_every_schedule_trains(tiny: list[str], tmp_path: Path, scheduler: str) -> None:
     result = _train([*tiny, f"scheduler={scheduler}"], tmp_path / "a")
@@ -125,6 +128,7 @@ def test_finished_run_is_not_resumed(finished: TrainResult) -> None:
         resume(finished.run_dir)
 
 
+@pytest.mark.slow
 def test_moving_average_scores_are_those_of_the_best_epoch(tiny: list[str], tmp_path: Path) -> None:
     # A rate that explodes late: the best epoch is not the last, and the average differs from both.
     words = [
@@ -138,11 +142,13 @@ def test_moving_average_scores_are_those_of_the_best_epoch(tiny: list[str], tmp_
     assert result.metrics["val/miou"] == pytest.approx(history["val/miou"][best], abs=1e-9)
 
 
+@pytest.mark.slow
 def test_grey_images_train(tiny: list[str], tmp_path: Path) -> None:
     result = _train([*tiny, "model.in_channels=1", "trainer.max_epochs=1"], tmp_path / "a")
     assert (result.run_dir / "figures" / "samples.png").is_file()
 
 
+@pytest.mark.slow
 def test_working_size_is_scored_at_the_masks_own_size(tiny: list[str], tmp_path: Path) -> None:
     words = [*tiny, "data.image_size=[32,48]", "data.crop_size=[32,48]", "metrics.baseline=true"]
     result = _train([*words, "trainer.max_epochs=1"], tmp_path / "a")
@@ -152,6 +158,7 @@ def test_working_size_is_scored_at_the_masks_own_size(tiny: list[str], tmp_path:
     assert 0.0 < result.metrics["baseline/constant/val/miou"] < 0.3
 
 
+@pytest.mark.slow
 def test_kornia_back_end_trains(tiny: list[str], tmp_path: Path) -> None:
     words = [*tiny, "augment.backend=kornia", "augment.mixing.cutmix=0.5", "trainer.max_epochs=1"]
     assert _train(words, tmp_path / "a").status == "finished"
@@ -165,6 +172,7 @@ def test_monitor_of_no_class_is_refused_before_training(tiny: list[str], tmp_pat
     assert not (tmp_path / "a" / "history.csv").exists()
 
 
+@pytest.mark.slow
 def test_early_stopping_stops_and_is_remembered(tiny: list[str], tmp_path: Path) -> None:
     words = [
         *tiny,

@@ -187,6 +187,7 @@ class TestPrunedTrial:
         assert len(RunRecord.open(run_dir).history()) == 2
 
 
+@pytest.mark.slow
 def test_resumed_by_hand_it_stays_a_trial(tiny: list[str], tmp_path: Path) -> None:
     """Whoever wants to know how it would have ended gets val alone, and no study hears of it."""
     _give_up([*tiny, *EPOCHS], tmp_path / "t", 0, "after epoch 0")
@@ -197,6 +198,7 @@ def test_resumed_by_hand_it_stays_a_trial(tiny: list[str], tmp_path: Path) -> No
     assert not [key for key in result.metrics if key.startswith("test/")]
 
 
+@pytest.mark.slow
 def test_after_the_last_epoch_nothing_is_given_up(tiny: list[str], tmp_path: Path) -> None:
     channel = Channel(stop_at=1)
     result = _launch([*tiny, "trainer.max_epochs=2", "logger=none"], tmp_path / "t", channel)
