@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TOP_LEVEL = {
     "pyproject.toml", "conf", "seglab", "experiments", "notebooks", "tests", "scripts", "README.md",
-    "Makefile", "CHANGELOG.md", "CONTRIBUTING.md", "constraints.txt", "LICENSE", ".ci/run", ".gitignore", ".pre-commit-config.yaml",
+    "Makefile", "CHANGELOG.md", "CONTRIBUTING.md", "constraints.txt", "LICENSE", ".ci/run",
+    ".gitignore", ".pre-commit-config.yaml",
 }  # fmt: skip
 
 
@@ -140,8 +141,11 @@ class TestLock:
 
     def test_every_requirement_is_locked_within_its_range(self) -> None:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        lines = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
-        wanted = [Requirement(line) for line in lines]
+        wanted = [
+            Requirement(line)
+            for lines in (project["dependencies"], *project["optional-dependencies"].values())
+            for line in lines
+        ]
         problems = [
             str(one)
             for one in wanted
