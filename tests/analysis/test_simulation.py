@@ -31,6 +31,10 @@ CLASSES, SIMULATIONS, ALPHA, SLACK = 11, 2000, 0.05, 0.015
 Pair = tuple[ImageCounts, ImageCounts]
 
 
+# Thousands of drawn comparisons: what the interval and the tests promise. Others hold the formulas.
+pytestmark = pytest.mark.slow
+
+
 def _draw(
     rng: np.random.Generator, images: int, shift: np.ndarray | float = 0.0, copies: int = 1
 ) -> Pair:

@@ -54,6 +54,7 @@ def test_folders_are_imported(seglab: Run, monkeypatch: pytest.MonkeyPatch, tmp_
     assert "train 9, val 3" in imported.out
 
 
+@pytest.mark.slow
 def test_budget_of_models_is_measured(seglab: Run) -> None:
     seglab("data", "synth", "roads", *SMALL)
     answer = seglab(

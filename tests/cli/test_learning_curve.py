@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 Run = Callable[..., Any]
 # Runs the jobs of a grid in this process, where they can be looked at; ours starts others.
 HYDRAS_OWN = ("hydra/sweeper=basic", "hydra/launcher=basic")
@@ -22,6 +24,7 @@ def test_multirun_trains_each_share_for_as_many_steps(seglab: Run, jobs: Any) ->
     assert len(set(jobs.run_dirs)) == 4
 
 
+@pytest.mark.slow
 def test_seeds_multiply_and_one_run_alone_has_all_data(seglab: Run, jobs: Any) -> None:
     assert seglab("train", "-m", *HYDRAS_OWN, "experiment=learning_curve", "seed=1,2").code == 0
     assert len(jobs.configs) == 8
@@ -33,6 +36,7 @@ def test_seeds_multiply_and_one_run_alone_has_all_data(seglab: Run, jobs: Any) -
     assert jobs.configs[-1].data.train_fraction == 1
 
 
+@pytest.mark.slow
 def test_shares_typed_win_over_those_of_the_file(seglab: Run, jobs: Any) -> None:
     answer = seglab(
         "train", "-m", *HYDRAS_OWN, "experiment=learning_curve", "data.train_fraction=0.2,1"

@@ -41,11 +41,13 @@ def test_scores_are_those_of_the_training(
     assert (record.confusion(split) == RunRecord.open(finished.run_dir).confusion(split)).all()
 
 
+@pytest.mark.slow
 def test_train_split_can_be_scored_too(finished: TrainResult, tmp_path: Path) -> None:
     cfg = compose([f"run={finished.run_dir}", "data.split=train"], "evaluate")
     assert "train/miou" in evaluate(cfg, tmp_path / "eval", QUIET).metrics
 
 
+@pytest.mark.slow
 def test_other_data_with_the_same_classes(finished: TrainResult, tmp_path: Path) -> None:
     words = [
         f"run={finished.run_dir}", "data=synth", "data.options.num_images=12",
@@ -61,6 +63,7 @@ def test_other_data_with_the_same_classes(finished: TrainResult, tmp_path: Path)
     assert 0.0 <= result.metrics["val/miou"] <= 1.0
 
 
+@pytest.mark.slow
 def test_other_classes_are_refused(finished: TrainResult, tmp_path: Path, shared: Path) -> None:
     words = [f"run={finished.run_dir}", "data=camvid", f"data.root={shared / 'data' / 'camvid'}"]
     with pytest.raises(ConfigError, match=r"the run knows the classes terrain.* camvid has sky"):

@@ -63,7 +63,7 @@ def whole(tiny: list[str], tmp_path: Path) -> Path:
     return train(compose([*tiny, *STATEFUL]), tmp_path / "whole", Console(quiet=True)).run_dir
 
 
-@pytest.mark.parametrize("step", [1, 5])
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_killed_and_resumed_is_the_same_bits(
     tiny: list[str], tmp_path: Path, whole: Path, step: int
 ) -> None:
@@ -87,7 +87,9 @@ def test_killed_and_resumed_is_the_same_bits(
     assert RunRecord.open(run_dir).read()["resumed"] == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_asked_to_stop_it_saves_and_says_interrupted(
     tiny: list[str], tmp_path: Path, whole: Path, number: signal.Signals
 ) -> None:

@@ -47,6 +47,7 @@ def test_finds_what_matters(make: Any) -> None:
     assert table.loc[("fANOVA", "optimizer.lr"), "label"] == "lr"
 
 
+@pytest.mark.slow
 def test_parameter_of_some_trials_has_no_fanova(make: Any) -> None:
     view = read_study(make(trials(make, 40)))
     table = importance_table(view)
@@ -55,12 +56,14 @@ def test_parameter_of_some_trials_has_no_fanova(make: Any) -> None:
     assert "Not in every trial, so PED-ANOVA only: momentum." in axes.get_xlabel()
 
 
+@pytest.mark.slow
 def test_same_numbers_each_time(make: Any) -> None:
     made = trials(make, 20)
     first, second = (importance_table(read_study(make(made, name=name))) for name in "ab")
     assert first.equals(second)
 
 
+@pytest.mark.slow
 def test_few_trials_are_called_unreliable_and_spread_more(make: Any) -> None:
     views = [
         read_study(make(trials(make, count, noise=0.1), name=f"n{count}")) for count in (12, 50)
@@ -72,6 +75,7 @@ def test_few_trials_are_called_unreliable_and_spread_more(make: Any) -> None:
     assert (few["high"] - few["low"]).mean() > (many["high"] - many["low"]).mean()
 
 
+@pytest.mark.slow
 def test_pruned_trials_do_not_count_and_that_is_said(make: Any) -> None:
     made = trials(make, 30)
     pruned = [
@@ -109,6 +113,7 @@ def test_order_of_parameters_where_importance_is_unknown(make: Any) -> None:
     assert ranked_params(read_study(make(trials(make, 40), name="b")))[0] == "optimizer.lr"
 
 
+@pytest.mark.slow
 def test_tiny_studies_have_a_figure_or_a_reason(make: Any) -> None:
     """Bootstrap samples of few trials may hold one value of a parameter, or lack it altogether."""
     for seed in range(6):

@@ -130,6 +130,7 @@ def test_pages_of_studies_without_figures(make: Any, tmp_path: Path) -> None:
     assert "No trial finished, so there is no best one." in html
 
 
+@pytest.mark.slow
 def test_command_writes_the_page_and_leaves_the_study_alone(
     make: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

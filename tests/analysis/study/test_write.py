@@ -113,6 +113,7 @@ def test_figure_that_fails_does_not_spoil_the_others(
     assert "history.png is left out, it could not be drawn" in caplog.messages
 
 
+@pytest.mark.slow
 def test_several_objectives_have_figures_of_each(make: Any) -> None:
     goals = [("val/miou", "maximize"), ("cost/latency_ms", "minimize")]
     names = {path.stem for path in write_figures(make(make.fronts(2), objectives=goals))}
