@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,22 @@ def test_hidden_and_other_files_are_left_out(root: Path) -> None:
     (root / "images" / "._a.png").write_bytes(b"finder")
     (root / "images" / "Thumbs.db").write_bytes(b"windows")
     assert run(root, val_fraction=0.5).table["sample_id"].tolist() == ["a", "b"]
+
+
+def test_names_that_are_not_utf8_are_named(root: Path) -> None:
+    make_flat(root, ["a", "b"])
+    for kind in ("images", "masks"):
+        try:
+            (root / kind / "b.png").rename(root / kind / os.fsdecode(b"\xe9.png"))
+        except OSError:
+            pytest.skip("the file system takes no such name")
+    with pytest.raises(DataError) as caught:
+        run(root, val_fraction=0)
+    assert f"{root}/images/\\udce9.png: the name is not UTF-8" in str(caught.value)
+    str(caught.value).encode()
+    for kind in ("images", "masks"):
+        (root / kind / os.fsdecode(b"\xe9.png")).rename(root / kind / os.fsdecode(b"\xe9.txt"))
+    assert "skipped: 2 files" in str(run(root, val_fraction=0).provenance["notes"])
 
 
 def test_same_name_with_two_suffixes_is_named(root: Path) -> None:
