@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -17,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from seglab.cli.subcommands import parse_subcommand
 from seglab.config.grammar import literal_word
 from seglab.core.errors import ConfigError
+from seglab.core.shell import shell_command
 
 if TYPE_CHECKING:
     from seglab.core.bands import Bands
@@ -237,7 +239,10 @@ def parse_options(words: Sequence[str], importer: str) -> dict[str, Any]:
         try:
             options[key] = _read_option(key, text, importer)
         except (yaml.YAMLError, OmegaConfBaseException):
-            problems.append(f"--option {key}: expected a value in YAML, got '{text}'")
+            typed = shell_command("--option", f"{key}={json.dumps(text, ensure_ascii=False)}")
+            problems.append(
+                f"--option {key}: expected a value in YAML, got '{text}'; as text it is typed {typed}"
+            )
     if problems:
         raise ConfigError(problems)
     return options
@@ -331,6 +336,10 @@ def _read_samples(
     numbers, bands = choose_bands(args.bands, manifest), None
     paths = [manifest.root / row["image"] for row in labelled]
     if numbers is None:
+        if args.display_bands is not None:
+            raise ConfigError(
+                f"--display-bands: {manifest.name} is read as RGB; choose bands with --bands"
+            )
         images = [read_image(path) for path in paths]
     else:
         images, bands = read_bands(paths, numbers, args.display_bands)

@@ -24,6 +24,7 @@ from PIL import Image
 
 import seglab
 from seglab.core.errors import DataError, DataNotFoundError, LabelError, list_problems
+from seglab.core.escape import one_line
 from seglab.core.files import sha256_bytes
 from seglab.core.labels import LabelSpace
 from seglab.data.bands.decode import BandLayout, decode_bands, own_picture
@@ -121,7 +122,8 @@ def build_manifest(
             faults in `flags` and the reasons in `provenance["quarantined"]`, and log a warning.
 
     Raises:
-        DataError: There are no samples, ids repeat, files lie outside the root, or, with
+        DataError: There are no samples, ids repeat, files lie outside the root or have names that
+            are not UTF-8, or, with
             `on_error="raise"`, files are missing, corrupt, of different sizes or hold unknown mask
             values. Every fault is listed by name. `DataNotFoundError` when all of them are missing.
     """
@@ -154,14 +156,27 @@ def _check_list(samples: Sequence[SampleFiles], root: Path, name: str) -> None:
         raise DataError(f"data set {name!r}: the importer found no samples under {root}")
     repeated = [key for key, n in Counter(one.sample_id for one in samples).items() if n > 1]
     problems = [f"sample_id {key!r} is given to several files" for key in repeated]
+    files = [(one, path) for one in samples for path in (one.image, one.mask) if path is not None]
+    problems += [
+        f"{one_line(path)}: the name is not UTF-8, which a manifest needs; rename the file or folder"
+        for path in (root, *(path for _, path in files))
+        if not _is_utf8(path)
+    ]
     problems += [
         f"{one.sample_id}: {path} lies outside the root {root}"
-        for one in samples
-        for path in (one.image, one.mask)
-        if path is not None and not _is_under(path, root)
+        for one, path in files
+        if not _is_under(path, root)
     ]
     if problems:
         raise DataError(list_problems(f"data set {name!r}", problems, _ALL_LISTED))
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_under(path: Path, root: Path) -> bool:

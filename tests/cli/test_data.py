@@ -35,6 +35,9 @@ def test_drawn_data_is_described_and_previewed(seglab: Run, tmp_path: Path) -> N
         assert picture.mode == "RGB"
         assert picture.width > 4 * 64
         assert picture.height > 4 * 48
+    ignored = seglab("data", "preview", "roads/manifest", "--display-bands", "3", "2", "1")
+    assert ignored.code == 2
+    assert "--display-bands: synth is read as RGB; choose bands with --bands" in ignored.err
 
 
 def test_same_words_draw_the_same_data(seglab: Run) -> None:
@@ -96,6 +99,11 @@ def test_budget_of_models_is_measured(seglab: Run) -> None:
         (
             ["preview", "synth", "--set", "geometry.hflip=1"],
             "--set: expected augment.KEY=VALUE, got 'geometry.hflip=1'",
+        ),
+        (
+            ["import", "folder", ".", "--option", "images=*/images"],
+            "--option images: expected a value in YAML, got '*/images'; as text it is typed --option "
+            "'images=\"*/images\"'",
         ),
         (["import", "camvd", "."], "unknown importer 'camvd' (did you mean 'camvid'?)"),
     ],

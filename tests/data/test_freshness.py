@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from seglab.cli.data import parse_options
 from seglab.core.errors import DataError, DataNotFoundError
 from seglab.data.cache import PackedCache
 from seglab.data.freshness import FileHashes, describe_changes, hashes
@@ -197,7 +199,13 @@ def test_an_explicit_manifest_whose_files_differ_is_refused(root: Path) -> None:
     assert not isinstance(caught.value, DataNotFoundError)
     assert f"2 files under {root} are not those of the manifest {out}" in message
     assert "(1 is missing, 1 changed)" in message
-    assert f"seglab data import folder {root} --out FOLDER" in message
+    (line,) = [line for line in message.splitlines() if "seglab data import" in line]
+    line = line[line.index("seglab data import") :].removesuffix(":")
+    assert shlex.split(line) == [
+        "seglab", "data", "import", "folder", str(root), "--out", str(out), "--name", "mine",
+        "--option", 'class_names=["a", "b"]',
+    ]  # fmt: skip
+    assert parse_options(shlex.split(line)[-1:], "folder") == CLASSES
     assert "masks/s2.png changed since the import" in message
     assert "images/s5.png is missing" in message
     (root / "masks" / "s2.png").write_bytes(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,43 @@ def test_contradicting_options_are_all_named(root: Path) -> None:
         run(root, split="folder")
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"images": "../photos"}, "'images' is a place below the root"),
+        ({"images": "/photos"}, "'images' is a place below the root"),
+        ({"masks": "../masks"}, "'masks' is a place below the root"),
+        ({"lists": "{part}.txt"}, "'lists' has no field {part}; fields are split"),
+        ({"masks": "masks/{stm}.png"}, "'masks' has no field {stm} (did you mean 'stem'?)"),
+        ({"masks": "masks/{stem.png"}, "is no pattern: expected '}'"),
+    ],
+)
+def test_places_are_below_the_root_and_fields_are_known(
+    root: Path, options: dict[str, str], expected: str
+) -> None:
+    make_flat(root, ["a"])
+    with pytest.raises(ConfigError) as caught:
+        run(root, **options)
+    assert expected in str(caught.value)
+
+
+def test_too_few_masks_to_split_are_told_with_what_is_missing(root: Path) -> None:
+    make_flat(root, ["a"])
+    with pytest.raises(DataError, match=r"1 sample cannot fill 2 splits .*val_fraction"):
+        run(root)
+    (root / "masks" / "a.png").rename(root / "masks" / "b.png")
+    make_flat(root, ["a", "c"])
+    (root / "masks" / "a.png").unlink()
+    with pytest.raises(DataError, match=r"only 1 of 2 images have a mask: .*masks/a\.png is not"):
+        run(root)
+
+
+def test_images_may_be_one_file(root: Path) -> None:
+    make_flat(root, ["a"])
+    manifest = run(root, images="images/a.png", val_fraction=0)
+    assert masks_by_id(manifest) == {"a": "masks/a.png"}
+
+
 def test_sub_folders_give_the_splits(root: Path) -> None:
     for folder, names in (("training", "ab"), ("validation", "c"), ("test", "d")):
         for name in names:
@@ -106,6 +144,17 @@ def test_mask_pattern_by_key_folder_and_name(root: Path) -> None:
     assert sorted(manifest.table["group"]) == ["p1", "p2"]
     with pytest.raises(ConfigError, match=r"no field \{sten\} \(did you mean 'stem'"):
         run(root, images="scans/*/x.png", masks="{sten}.png")
+
+
+def test_mask_patterns_may_go_up_from_the_folder_of_the_image(root: Path) -> None:
+    for scene in ("p", "q"):
+        write_pair(
+            root / scene / "images" / f"{scene}.png", root / scene / "masks" / f"{scene}.png"
+        )
+    manifest = run(root, images="*/images", masks="{folder}/../masks/{stem}.png")
+    assert sorted(filter(None, manifest.table["mask"])) == ["p/masks/p.png", "q/masks/q.png"]
+    with pytest.raises(DataError, match=r"2 of 2 masks are not there, for example .*/else/p\.png"):
+        run(root, images="*/images", masks="../else/{stem}.png")
 
 
 def test_lists_of_pairs_names_and_paths(root: Path) -> None:
@@ -169,6 +218,18 @@ def test_ambiguous_masks_are_refused(root: Path) -> None:
         run(root)
 
 
+def test_a_mask_belongs_to_one_image(root: Path) -> None:
+    for folder in ("train", "val"):
+        write_pair(root / f"images/{folder}/a.png", root / "masks" / "a.png")
+    with pytest.raises(DataError, match=r"(?s)several images one mask.*a\.png: train/a, val/a"):
+        run(root)
+    # One that has the path of an image is not taken for another image of that name.
+    (root / "masks" / "train").mkdir()
+    (root / "masks" / "a.png").rename(root / "masks" / "train" / "a.png")
+    with pytest.raises(DataNotFoundError, match=r"val/a: .*masks/val/a\.png: no such file"):
+        run(root)
+
+
 def test_images_without_mask_are_faults_unless_allowed(root: Path) -> None:
     make_flat(root, ["a", "b", "c", "d"])
     (root / "masks" / "b.png").unlink()
@@ -194,6 +255,22 @@ def test_hidden_and_other_files_are_left_out(root: Path) -> None:
     (root / "images" / "._a.png").write_bytes(b"finder")
     (root / "images" / "Thumbs.db").write_bytes(b"windows")
     assert run(root, val_fraction=0.5).table["sample_id"].tolist() == ["a", "b"]
+
+
+def test_names_that_are_not_utf8_are_named(root: Path) -> None:
+    make_flat(root, ["a", "b"])
+    for kind in ("images", "masks"):
+        try:
+            (root / kind / "b.png").rename(root / kind / os.fsdecode(b"\xe9.png"))
+        except OSError:
+            pytest.skip("the file system takes no such name")
+    with pytest.raises(DataError) as caught:
+        run(root, val_fraction=0)
+    assert f"{root}/images/\\udce9.png: the name is not UTF-8" in str(caught.value)
+    str(caught.value).encode()
+    for kind in ("images", "masks"):
+        (root / kind / os.fsdecode(b"\xe9.png")).rename(root / kind / os.fsdecode(b"\xe9.txt"))
+    assert "skipped: 2 files" in str(run(root, val_fraction=0).provenance["notes"])
 
 
 def test_same_name_with_two_suffixes_is_named(root: Path) -> None:
@@ -235,7 +312,7 @@ def test_split_groups_never_cuts_and_fills_every_split(
 ) -> None:
     shares = {"val": 0.2, "test": 0.1}
     if len(set(groups)) < 3:
-        with pytest.raises(DataError, match="groups cannot fill 3 splits"):
+        with pytest.raises(DataError, match="cannot fill 3 splits"):
             split_groups(groups, shares, seed)
         return
     splits = split_groups(groups, shares, seed)

@@ -132,6 +132,22 @@ def test_ignored_borders_are_recognised_where_all_names_have_pixels(root: Path) 
     assert counts(root, ignore_index=255) == [[3, 2, 1]] * 2
 
 
+@pytest.mark.parametrize("names", [None, NAMES])
+@pytest.mark.parametrize("void", [0, 65535])
+def test_ignored_values_that_are_no_index_are_stated_in_raw_ids(
+    root: Path, void: int, names: list[str] | None
+) -> None:
+    mask = np.where(M == 1, 1, [[2, 2, void]] * 2).astype(np.uint16)
+    make(root, [mask] * 2)
+    given = {} if names is None else {"class_names": names}
+    message = refuse(root, ignore_index=void, **given)
+    assert f"ignore_index={void} is not above the class indices 0 to " in message
+    (way,) = typed(message)
+    assert counts(root, **given, **way) == [[2, 2, 2]] * 2
+    with pytest.raises(ConfigError, match="leave it out: raw_ids say which value is ignored"):
+        run(root, ignore_index=void, **given, **way)
+
+
 def test_absent_classes_are_fine_where_the_meaning_is_stated(root: Path) -> None:
     make(root, [M] * 2)
     names = [f"c{index}" for index in range(11)]

@@ -37,13 +37,14 @@ def disagreements(manifest: Manifest, hashes: FileHashes) -> dict[str, str]:
     return wrong
 
 
-def require_files(manifest: Manifest, hashes: FileHashes, place: Path) -> None:
+def require_files(manifest: Manifest, hashes: FileHashes, place: Path, again: str) -> None:
     """Refuse a manifest whose files are no longer those that were imported.
 
     Args:
         manifest: The manifest.
         hashes: Of the files below its root.
         place: Where the manifest is, for the message.
+        again: The command that imports the data again, for the message.
 
     Raises:
         DataNotFoundError: Files are missing, and nothing else is wrong.
@@ -56,11 +57,9 @@ def require_files(manifest: Manifest, hashes: FileHashes, place: Path) -> None:
     counts = [f"{len(gone)} {'is' if len(gone) == 1 else 'are'} missing"] * bool(gone)
     counts += [f"{len(wrong) - len(gone)} changed"] * (len(gone) < len(wrong))
     noun = "file" if len(wrong) == 1 else "files"
-    again = f"seglab data import {manifest.provenance.get('importer', 'IMPORTER')}"
     title = (
         f"data set {manifest.name!r}: {len(wrong)} {noun} under {manifest.root} are not those of "
-        f"the manifest {place} ({', '.join(counts)}). Restore them, or import the data again "
-        f"({again} {manifest.root} --out FOLDER)"
+        f"the manifest {place} ({', '.join(counts)}). Restore them, or import the data again: {again}"
     )
     kind = DataNotFoundError if len(gone) == len(wrong) else DataError
     problems = [f"{name} {what}" for name, what in wrong.items()]

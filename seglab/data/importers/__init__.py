@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import logging
 import os
 import types
@@ -20,6 +21,7 @@ from filelock import FileLock
 
 from seglab.core.errors import ConfigError, DataNotFoundError, nearest
 from seglab.core.files import hash_json
+from seglab.core.shell import shell_command
 from seglab.data.build import ImportedFiles, SampleFiles, build_manifest
 from seglab.data.freshness import FileHashes, require_files, with_mask_hashes
 from seglab.data.importers.inference import require_published_form
@@ -183,8 +185,26 @@ def _open_explicit(file: Path, root: Path | None, data_dir: Path) -> Manifest:
         opened = Manifest.read(file, root=root.expanduser())
     _require_root(opened)
     hashes = _hashes(opened.root, data_dir)
-    require_files(opened, hashes, file)
+    require_files(opened, hashes, file, _import_again(opened, file))
     return with_mask_hashes(opened, hashes, file)
+
+
+def _import_again(manifest: Manifest, file: Path) -> str:
+    """Return the command that imports the data of a manifest again, with the options it had."""
+    importer = manifest.provenance.get("importer")
+    if importer not in IMPORTERS:
+        return f"seglab data import IMPORTER {shell_command(manifest.root)} --out FOLDER"
+    usual = resolve_options(importer, {})
+    options = manifest.provenance.get("options") or {}
+    words = [
+        word
+        for key, value in options.items()
+        if key in usual and value != usual[key]
+        for word in ("--option", f"{key}={json.dumps(value, ensure_ascii=False)}")
+    ]
+    out = file if file.is_dir() else file.parent
+    named = ("--out", out, "--name", manifest.name)
+    return shell_command("seglab", "data", "import", importer, manifest.root, *named, *words)
 
 
 def _hashes(root: Path, data_dir: Path) -> FileHashes:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import string
-import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +19,18 @@ from seglab.data.importers.inference import label_space
 from seglab.data.importers.label_options import LabelOptions
 from seglab.data.importers.layout import check_choice, find_base, locate
 from seglab.data.importers.listing import Listing, is_pattern
+from seglab.data.importers.pairing import (
+    FOLDER_SPLITS,
+    MASK_FIELDS,
+    Entry,
+    composed,
+    key_of,
+    pair_masks,
+)
 from seglab.data.importers.splitting import group_by_pattern, split_groups
 from seglab.data.manifest import MASK_ENCODINGS, SPLITS
 
 _SPLIT_RULES = ("auto", "lists", "folders", "fractions")
-_FOLDER_SPLITS = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test", "unlabeled": "unlabeled", "unlabelled": "unlabeled",
-}  # fmt: skip
-_MASK_FIELDS = ("stem", "name", "key", "folder", "split")
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """An image on its way to a sample; `key` is its path below the images folder, no suffix."""
-
-    key: str
-    image: Path
-    mask: Path | None = None
-    split: str = ""
 
 
 def import_folder(  # noqa: PLR0913  each one is an option of the configuration
@@ -102,6 +93,7 @@ def import_folder(  # noqa: PLR0913  each one is an option of the configuration
     label_options = LabelOptions.parse(
         class_names, palette, raw_ids, mask_encoding, binary, ignore_index, ignore_colour
     )
+    _check_places(root, images, masks, lists)
     root = find_base(root, [] if is_pattern(images) else [images])
     listing = Listing(root)
     notes: list[str] = []
@@ -114,7 +106,7 @@ def import_folder(  # noqa: PLR0913  each one is an option of the configuration
     elif rule == "folders":
         entries = [dataclasses.replace(e, split=_folder_split(root, e)) for e in entries]
     if masks is not None:
-        entries = _pair_masks(listing, entries, masks, notes)
+        entries = pair_masks(listing, entries, masks, notes)
     else:
         entries = [dataclasses.replace(entry, mask=None) for entry in entries]
     keys = [entry.key for entry in entries]
@@ -131,9 +123,11 @@ def import_folder(  # noqa: PLR0913  each one is an option of the configuration
     return ImportedFiles(samples, labels, mask_encoding, notes, listing.sources, mask_values)
 
 
-def _find_images(listing: Listing, images: str) -> list[_Entry]:
+def _find_images(listing: Listing, images: str) -> list[Entry]:
     found = listing.images(images)
     anchor = listing.root / images
+    if anchor.is_file():
+        anchor = anchor.parent
     if not anchor.exists():
         fixed = itertools.takewhile(lambda part: not is_pattern(part), Path(images).parts)
         anchor = listing.root.joinpath(*fixed)
@@ -142,19 +136,10 @@ def _find_images(listing: Listing, images: str) -> list[_Entry]:
         raise DataNotFoundError(
             f"no image files in {listing.root / images}{skipped}; check the option 'images'"
         )
-    return [_Entry(_key(path, anchor), path) for path in found]
+    return [Entry(key_of(path, anchor), path) for path in found]
 
 
-def _key(path: Path, anchor: Path) -> str:
-    return _composed(path.relative_to(anchor).with_suffix("").as_posix())
-
-
-def _composed(name: str) -> str:
-    """Return a file name in the form (NFC) in which one name is one text on every system."""
-    return unicodedata.normalize("NFC", name)
-
-
-def _choose_rule(listing: Listing, entries: Sequence[_Entry], rule: str, lists: str) -> str:
+def _choose_rule(listing: Listing, entries: Sequence[Entry], rule: str, lists: str) -> str:
     if rule != "auto":
         return rule
     # All are asked for, so that any is noticed when it comes.
@@ -165,12 +150,12 @@ def _choose_rule(listing: Listing, entries: Sequence[_Entry], rule: str, lists: 
     return "folders" if in_folders else "fractions"
 
 
-def _split_folders(root: Path, entry: _Entry) -> set[str]:
+def _split_folders(root: Path, entry: Entry) -> set[str]:
     folders = entry.image.relative_to(root).parts[:-1]
-    return {_FOLDER_SPLITS[name.lower()] for name in folders if name.lower() in _FOLDER_SPLITS}
+    return {FOLDER_SPLITS[name.lower()] for name in folders if name.lower() in FOLDER_SPLITS}
 
 
-def _folder_split(root: Path, entry: _Entry) -> str:
+def _folder_split(root: Path, entry: Entry) -> str:
     found = sorted(_split_folders(root, entry))
     if len(found) != 1:
         raise DataError(
@@ -181,8 +166,8 @@ def _folder_split(root: Path, entry: _Entry) -> str:
 
 
 def _apply_lists(
-    listing: Listing, entries: Sequence[_Entry], lists: str, notes: list[str]
-) -> list[_Entry]:
+    listing: Listing, entries: Sequence[Entry], lists: str, notes: list[str]
+) -> list[Entry]:
     root = listing.root
     files = {split: lists.format(split=split) for split in SPLITS}
     files = {split: file for split, file in files.items() if listing.has(file)}
@@ -191,15 +176,15 @@ def _apply_lists(
             f"no list files {lists.format(split='train')} (or val, test, unlabeled) in {root}"
         )
     by_name = _names(root, entries)
-    chosen: list[_Entry] = []
+    chosen: list[Entry] = []
     problems = []
     for split, file in files.items():
         for listed, mask in listing.pairs(file):
-            matches = by_name.get(_composed(listed.removeprefix("/")), [])
+            matches = by_name.get(composed(listed.removeprefix("/")), [])
             if not matches and mask is not None:
                 image = root / locate(root, listed)
-                matches = by_name.get(_composed(image.relative_to(root).as_posix()), [])
-                matches = matches or [_Entry(_key(image, root), image)]
+                matches = by_name.get(composed(image.relative_to(root).as_posix()), [])
+                matches = matches or [Entry(key_of(image, root), image)]
             if len(matches) != 1:
                 what = "no image" if not matches else f"{len(matches)} images"
                 problems.append(f"{Path(file).name}: {listed!r} matches {what}")
@@ -214,105 +199,78 @@ def _apply_lists(
     return chosen
 
 
-def _names(root: Path, entries: Sequence[_Entry]) -> dict[str, list[_Entry]]:
+def _names(root: Path, entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     """Return the entries by everything a list may call them."""
-    by_name: dict[str, list[_Entry]] = {}
+    by_name: dict[str, list[Entry]] = {}
     for entry in entries:
         relative = entry.image.relative_to(root)
         names = (
             entry.key, entry.image.name, entry.image.stem, relative.as_posix(),
             relative.with_suffix("").as_posix(),
         )  # fmt: skip
-        for name in set(map(_composed, names)):
+        for name in set(map(composed, names)):
             by_name.setdefault(name, []).append(entry)
     return by_name
 
 
-def _pair_masks(
-    listing: Listing, entries: Sequence[_Entry], masks: str, notes: list[str]
-) -> list[_Entry]:
-    """Set the mask each image should have; whether it exists is seen later, for all at once."""
-    root = listing.root
-    if "{" in masks:
-        _check_fields(masks)
-        filled = [
-            entry if entry.mask else dataclasses.replace(entry, mask=_fill(root, entry, masks))
-            for entry in entries
-        ]
-        # Masks that come later are to be noticed.
-        for folder in {e.mask.parent for e in filled if e.mask and not e.mask.is_file()}:
-            listing.watch(folder)
-        return filled
-    if all(entry.mask for entry in entries):
-        return list(entries)
-    folder = find_base(root, [masks]) / masks
-    by_key: dict[str, list[Path]] = {}
-    for path in listing.images(masks):
-        for key in {_key(path, folder), _composed(path.stem)}:
-            by_key.setdefault(key, []).append(path)
-    paired: list[_Entry] = []
-    problems = []
-    for entry in entries:
-        found = by_key.get(entry.key) or by_key.get(_composed(entry.image.stem)) or []
-        if len(found) > 1:
-            problems.append(f"{entry.key}: {', '.join(path.name for path in found)}")
-        mask = entry.mask or (found[0] if found else folder / f"{entry.key}.png")
-        paired.append(dataclasses.replace(entry, mask=mask))
-    if problems:
-        title = (
-            f"several masks fit one image in {folder}; give a pattern such as 'masks/{{key}}.png'"
-        )
-        raise DataError(list_problems(title, problems))
-    unused = {path for paths in by_key.values() for path in paths} - {e.mask for e in paired}
-    if unused:
-        notes.append(f"{len(unused)} masks in {masks} belong to no image and are left out")
-    return paired
-
-
-def _check_fields(pattern: str) -> None:
-    try:
-        fields = [
-            field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None
-        ]
-    except ValueError as error:
-        raise ConfigError(f"option 'masks' {pattern!r} is no pattern: {error}") from error
+def _check_places(root: Path, images: str, masks: str | None, lists: str) -> None:
+    """Refuse options whose places are not below the root or whose fields nobody fills in."""
+    root = root.expanduser().absolute()
+    # What a pattern of masks leads to is looked at file by file.
+    places = {"images": images, "lists": lists}
+    places |= {} if masks is None or "{" in masks else {"masks": masks}
     problems = [
-        f"option 'masks' has no field {{{field}}}{nearest(field, _MASK_FIELDS)}; "
-        f"fields are {', '.join(_MASK_FIELDS)}"
-        for field in fields
-        if field not in _MASK_FIELDS
+        f"option {option!r} is a place below the root {root}, got {place!r}; make the folder that "
+        "holds all of them the root"
+        for option, place in places.items()
+        if ".." in Path(place).parts or not (root / place).is_relative_to(root)
     ]
+    problems += _unknown_fields("lists", lists, ("split",))
+    problems += _unknown_fields("masks", masks or "", MASK_FIELDS)
     if problems:
         raise ConfigError(problems)
 
 
-def _fill(root: Path, entry: _Entry, pattern: str) -> Path:
-    relative = entry.image.relative_to(root)
-    # The split as the folder spells it (`training`), which is how the mask's folder spells it too.
-    spelled = [part for part in relative.parts[:-1] if part.lower() in _FOLDER_SPLITS]
-    return root / pattern.format(
-        stem=entry.image.stem,
-        name=entry.image.name,
-        key=entry.key,
-        folder=relative.parent.as_posix(),
-        split=spelled[0] if spelled else entry.split,
-    )
+def _unknown_fields(option: str, pattern: str, known: Sequence[str]) -> list[str]:
+    try:
+        found = [name for _, name, _, _ in string.Formatter().parse(pattern) if name is not None]
+    except ValueError as error:
+        return [f"option {option!r} {pattern!r} is no pattern: {error}"]
+    return [
+        f"option {option!r} has no field {{{name}}}{nearest(name, known)}; "
+        f"fields are {', '.join(known)}"
+        for name in found
+        if name not in known
+    ]
 
 
 def _draw(
-    entries: Sequence[_Entry], groups: Sequence[str], shares: Mapping[str, float], seed: int
-) -> list[_Entry]:
+    entries: Sequence[Entry], groups: Sequence[str], shares: Mapping[str, float], seed: int
+) -> list[Entry]:
     """Split the entries that have a mask; the others wait for `_sample` to judge them."""
     labelled = [index for index, e in enumerate(entries) if e.mask is not None and e.mask.is_file()]
     drawn = list(entries)
     if labelled:
-        splits = split_groups([groups[index] for index in labelled], shares, seed)
+        try:
+            splits = split_groups([groups[index] for index in labelled], shares, seed)
+        except DataError as error:
+            raise DataError(f"{error}{_unlabelled(entries, len(labelled))}") from error
         for index, name in zip(labelled, splits, strict=True):
             drawn[index] = dataclasses.replace(entries[index], split=name)
     return [entry if entry.split else dataclasses.replace(entry, split="train") for entry in drawn]
 
 
-def _sample(entry: _Entry, group: str, allow_unlabeled: bool) -> SampleFiles:
+def _unlabelled(entries: Sequence[Entry], labelled: int) -> str:
+    missing = [e.mask for e in entries if e.mask is not None and not e.mask.is_file()]
+    if not missing:
+        return ""
+    return (
+        f"; only {labelled} of {len(entries)} images have a mask: {missing[0]} is not there, for "
+        "example"
+    )
+
+
+def _sample(entry: Entry, group: str, allow_unlabeled: bool) -> SampleFiles:
     absent = entry.mask is None or not entry.mask.is_file()
     if entry.split == "unlabeled" or (absent and allow_unlabeled):
         return SampleFiles(entry.key, entry.image, None, "unlabeled", group)

@@ -211,6 +211,11 @@ def _doubts(found: ValueSurvey, options: LabelOptions) -> list[str]:
     known = options.num_classes
     count = known or (ids[-1] + 1 if ids else 0)
     reasons = [found.palette_clash] if found.palette_clash else []
+    if options.ignore_index is not None and not count <= options.void <= _MAX_CLASSES:
+        return [
+            f"ignore_index={options.void} is not above the class indices 0 to {count - 1} and below 256, "
+            "as the index of ignored pixels must be; leave it out, raw_ids say which value is ignored"
+        ]
     outside = [value for value in ids if value >= count]
     absent = sorted(set(range(min(count, _MAX_CLASSES))) - set(ids))
     if outside:

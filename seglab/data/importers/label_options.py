@@ -82,6 +82,11 @@ class LabelOptions:
         elif isinstance(raw_ids, Mapping) and raw_ids:
             void = DEFAULT_IGNORE_INDEX if ignore_index is None else ignore_index
             raw, names = _read_raw_ids(raw_ids, names, void, problems)
+            if names and ignore_index is not None and not len(names) <= ignore_index <= 255:
+                problems.append(
+                    f"ignore_index is the index of ignored pixels, above the {len(names)} classes and "
+                    f"below 256, got {ignore_index}; leave it out: raw_ids say which value is ignored"
+                )
         colour = mask_encoding == "colour"
         if colour and not palette:
             problems.append("mask_encoding=colour needs a palette, one [r, g, b] a class")

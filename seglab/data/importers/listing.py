@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from seglab.core.escape import one_line
 from seglab.core.files import hash_json, sha256_bytes
 from seglab.data.images import IMAGE_SUFFIXES
 from seglab.data.importers.layout import read_lines, read_pairs
@@ -115,7 +116,7 @@ class Listing:
         """Return one sentence on what was skipped, or nothing."""
         parts = []
         for words, paths in self._skipped.items():
-            named = list(paths)[:_NAMED]
+            named = [one_line(path) for path in list(paths)[:_NAMED]]
             more = ", ..." if len(paths) > _NAMED else ""
             noun = words[0] if len(paths) == 1 else words[1]
             parts.append(f"{len(paths)} {noun} ({', '.join(named)}{more})")

@@ -23,6 +23,7 @@ _MOST_MAPPED = 40
 _MOST_COLOURS = 40
 _MIDDLE = 128
 _FEW = 3
+_LARGEST_INDEX = 255
 # Where a smaller share of pixels lies between the two ends, the values are of two classes.
 _BETWEEN = 0.25
 
@@ -52,12 +53,14 @@ def value_remedies(found: ValueSurvey, options: LabelOptions | None) -> list[Rem
     smoothed = len(values) > _FEW and _is_smoothed(found)
     remedies: list[Remedy | None] = [*_ranges(names)] if smoothed else []
     if len(values) <= _MOST_MAPPED:
-        remedies += [_mapped(values, values, names, void)]
+        if options.ignore_index is None or len(ids) == len(values):
+            remedies += [_mapped(values, values, names, void)]
         remedies += [_mapped(ids, values, names, void)] if len(ids) < len(values) else []
     if values == [0, 1, void] and (two := _names_for([0, 1], names)) is not None:
         both = {"0": two[0], "1": two[1], str(void): two[1]}
         remedies.append((_raw_ids(both), f"1 and {void} are {two[1]}"))
-    if not smoothed and ids and ids[-1] < (options.num_classes or void):
+    is_index = (options.num_classes or 0) <= void <= _LARGEST_INDEX
+    if not smoothed and ids and ids[-1] < (options.num_classes or void) and is_index:
         words = f"data.options.raw_ids={IDENTITY}"
         remedies.append((words, f"values are class indices, {void} is ignored"))
     return [one for one in remedies if one is not None] or [(_ANEW, "")]

@@ -35,9 +35,11 @@ def split_groups(groups: Sequence[str], shares: Mapping[str, float], seed: int) 
     wanted = {"train": 1 - sum(wanted.values()), **wanted}
     sizes = Counter(groups)
     if len(sizes) < len(wanted):
+        noun = "sample" if len(sizes) == len(groups) else "group"
         raise DataError(
-            f"{len(sizes)} groups cannot fill {len(wanted)} splits ({', '.join(wanted)}) without "
-            "cutting one; ask for fewer splits or group more finely"
+            f"{len(sizes)} {noun}{'s' * (len(sizes) > 1)} cannot fill {len(wanted)} splits "
+            f"({', '.join(wanted)}) without cutting one; add data, set shares (val_fraction, "
+            "test_fraction) to 0, or make smaller groups (group_pattern)"
         )
     names = sorted(sizes)
     order = [names[index] for index in generator(seed, "split").permutation(len(names))]
