@@ -106,7 +106,7 @@ def _find(path: Path) -> tuple[Path | None, Path]:
 
 def _read(weights: Path) -> Mapping[str, Tensor]:
     if weights.suffix != ".ckpt":
-        return read_state_dict(weights, KEY)
+        return read_state_dict(weights, KEY, "the folder of a run, its .ckpt")
     if not weights.is_file():
         raise RunNotFoundError(
             f"{KEY}: no {weights.name} at {weights.parent}; the run was stopped before its first "

@@ -102,6 +102,12 @@ def test_what_cannot_be_a_source_is_refused(run: Path, tmp_path: Path) -> None:
     torch.save({"state_dict": {"x": torch.ones(1)}}, tmp_path / "x.ckpt")
     with pytest.raises(ConfigError, match=r"model\.init_from: .* holds no model of seglab"):
         initialise(model(), str(tmp_path / "x.ckpt"), data)
+    (tmp_path / "x.zip").touch()
+    with pytest.raises(ConfigError, match=r"model\.init_from: expected the folder of a run, its"):
+        initialise(model(), str(tmp_path / "x.zip"), data)
+    (tmp_path / "x.pth").write_text("no weights")
+    with pytest.raises(ConfigError, match=r"model\.init_from: .*x\.pth is not a readable"):
+        initialise(model(), str(tmp_path / "x.pth"), data)
     (run / "checkpoints" / "best.ckpt").unlink()
     with pytest.raises(RunNotFoundError, match="stopped before its first validation"):
         initialise(model(), str(run), data)
