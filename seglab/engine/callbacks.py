@@ -194,7 +194,17 @@ class ResumableEarlyStopping(EarlyStopping):
     A run interrupted after the stop, during its final evaluation, must not train on when resumed.
     A validation without a score (NaN) says nothing about the model: it neither ends the training,
     as it would by Lightning's default, nor counts as one without gain.
+
+    Args:
+        *args: Lightning's.
+        begins_anew_at: Optimizer step from which a run that was given more epochs goes on. Its patience
+            begins anew there, or a run that had stopped early would stop at once.
+        **kwargs: Lightning's.
     """
+
+    def __init__(self, *args: Any, begins_anew_at: int | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.begins_anew_at = begins_anew_at
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Count a validation that has a score; say so where patience runs out."""
@@ -209,7 +219,9 @@ class ResumableEarlyStopping(EarlyStopping):
             )  # fmt: skip
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop at once where patience had run out before."""
+        """Stop at once where patience had run out before, unless the run has more epochs now."""
+        if trainer.global_step == self.begins_anew_at:
+            self.wait_count = 0
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 

@@ -149,7 +149,8 @@ def prepare_fit(
     tells = is_trial or trial is not None
     report = TrialReport(trial, cfg.monitor.metric, prunes=is_trial) if tells else None
     keeper = build_keeper(cfg, dataset.manifest, plan)
-    callbacks = [keeper, guard, *_callbacks(cfg, writing, view, writer, console, report)]
+    stopping = _early_stopping(cfg, record)
+    callbacks = [keeper, guard, *_callbacks(cfg, writing, view, writer, console, report, stopping)]
     loop = LoopSettings(
         max_epochs=cfg.trainer.max_epochs,
         val_every=cfg.trainer.val_every,
@@ -184,6 +185,7 @@ def _callbacks(
     writer: CheckpointWriter,
     console: Console,
     report: TrialReport | None,
+    stopping: Callback | None,
 ) -> list[Callback]:
     """In the order they are called: the loss is looked at first, the checkpoint is written last."""
     callbacks: list[Callback] = [
@@ -196,16 +198,21 @@ def _callbacks(
         callbacks.append(OverlayLogger(view, cfg.callbacks.overlays.num_images))
     if cfg.trainer.ema_decay is not None:
         callbacks.append(WarmEma(cfg.trainer.ema_decay))
-    stopping = cfg.callbacks.early_stopping
-    if stopping.patience is not None:
-        callbacks.append(
-            ResumableEarlyStopping(
-                cfg.monitor.metric,
-                min_delta=stopping.min_delta,
-                patience=stopping.patience,
-                mode=cfg.monitor.mode,
-                check_on_train_epoch_end=False,
-                check_finite=False,
-            )
-        )
+    if stopping is not None:
+        callbacks.append(stopping)
     return [*callbacks, InterruptGuard(writer), writer]
+
+
+def _early_stopping(cfg: DictConfig, record: RunRecord) -> ResumableEarlyStopping | None:
+    stopping, extended = cfg.callbacks.early_stopping, record.read()["extended"]
+    if stopping.patience is None:
+        return None
+    return ResumableEarlyStopping(
+        cfg.monitor.metric,
+        min_delta=stopping.min_delta,
+        patience=stopping.patience,
+        mode=cfg.monitor.mode,
+        check_on_train_epoch_end=False,
+        check_finite=False,
+        begins_anew_at=extended[-1]["step"] if extended else None,
+    )

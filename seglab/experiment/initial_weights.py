@@ -18,9 +18,11 @@ from torch import Tensor
 from seglab.core.errors import ConfigError, RunNotFoundError
 from seglab.data.manifest import Manifest
 from seglab.engine.checkpoint import BEST, read_checkpoint
+from seglab.experiment.bands import recorded_bands
 from seglab.models import Segmenter
 from seglab.models.encoder_weights import LoadReport, copy_weights, read_state_dict
 from seglab.runs import RunRecord
+from seglab.runs.locate import RECORD_FILE
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +53,8 @@ def initialise(model: Segmenter, source: str, manifest: Manifest) -> LoadReport:
     Args:
         model: The model to fill.
         source: Folder of a run (its best checkpoint), a checkpoint `.ckpt`, or a file of weights.
-        manifest: The data to be trained on; a warning tells which of its val and test images the
-            run was trained on.
+        manifest: The data to be trained on; warnings tell which of its val and test images the run
+            was trained on, and where the run saw other bands.
 
     Raises:
         ConfigError: The source cannot be read, or fits less than half of the model.
@@ -68,6 +70,7 @@ def initialise(model: Segmenter, source: str, manifest: Manifest) -> LoadReport:
             head = {f"head.{name}" for name in model.head.state_dict()}
             kept = dict.fromkeys(head & state.keys(), "the run had other classes")
         _warn_of_seen_images(run_dir, trained, manifest)
+        _warn_of_other_bands(run_dir, model)
     fitting = {name: value for name, value in state.items() if name not in kept}
     report = copy_weights(model, fitting, str(path))
     total = len(report.loaded) + len(report.missing) + len(report.mismatched)
@@ -76,6 +79,7 @@ def initialise(model: Segmenter, source: str, manifest: Manifest) -> LoadReport:
             f"{KEY}: these are not the weights of such a model ({model.arch}); {report.summary()}"
         )
     _tell(report, kept)
+    _tell_adapted(report, fitting, model.state_dict())
     return report
 
 
@@ -89,7 +93,7 @@ def _find(path: Path) -> tuple[Path | None, Path]:
     """Return the run a source belongs to, if any, and its file of weights."""
     if path.is_file():
         run_dir = path.resolve().parent.parent
-        return (run_dir if (run_dir / "manifest").is_dir() else None), path
+        return (run_dir if (run_dir / RECORD_FILE).is_file() else None), path
     if not path.is_dir():
         raise ConfigError(
             f"{KEY}: expected the folder of a run or a file of weights, got '{path}', "
@@ -106,7 +110,7 @@ def _find(path: Path) -> tuple[Path | None, Path]:
 
 def _read(weights: Path) -> Mapping[str, Tensor]:
     if weights.suffix != ".ckpt":
-        return read_state_dict(weights, KEY)
+        return read_state_dict(weights, KEY, "the folder of a run, its .ckpt")
     if not weights.is_file():
         raise RunNotFoundError(
             f"{KEY}: no {weights.name} at {weights.parent}; the run was stopped before its first "
@@ -131,6 +135,31 @@ def _warn_of_seen_images(run_dir: Path, trained: Manifest, manifest: Manifest) -
             log.warning(
                 "%s: %s was trained on %d of the %d images of split '%s'; scores on them will be "
                 "better than on new images", KEY, run_dir.name, len(images & seen), len(images), split,
+            )  # fmt: skip
+
+
+def _warn_of_other_bands(run_dir: Path, model: Segmenter) -> None:
+    bands = recorded_bands(RunRecord(run_dir).read())
+    before = bands.numbers if bands else None
+    if before != model.band_numbers:
+        log.warning(
+            "%s: %s was trained on %s, this model takes %s", KEY, run_dir.name, _band_words(before),
+            _band_words(model.band_numbers),
+        )  # fmt: skip
+
+
+def _band_words(numbers: tuple[int, ...] | None) -> str:
+    return f"bands {', '.join(map(str, numbers))}" if numbers else "RGB or grey of 8 bits"
+
+
+def _tell_adapted(
+    report: LoadReport, state: Mapping[str, Tensor], own: Mapping[str, Tensor]
+) -> None:
+    for name in report.loaded:
+        if name in state and state[name].shape != own[name].shape:
+            log.info(
+                "%s: %s is adapted from %d to %d channels of the image, as timm does",
+                KEY, name, state[name].shape[1], own[name].shape[1],
             )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ Started by `seglab.engine.ranks`; not a command for people.
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from seglab.experiment.train import fit_rank
 def main() -> int:
     """Take part in the training whose record is in the folder given."""
     run_dir = Path(sys.argv[1])
+    # Rank 0 has the same to say.
+    logging.getLogger("seglab").setLevel(logging.ERROR)
     fit_rank(run_dir)
     return 0
 

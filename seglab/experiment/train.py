@@ -116,7 +116,7 @@ def resume(
 
     With more epochs than the run was to have, a finished one goes on too. A schedule that depends on
     the run's length is then the one of the longer run, taken up at the step reached: the rate rises
-    again where it had already come down.
+    again where it had already come down. The patience of early stopping begins anew.
 
     Args:
         run_dir: Folder of the record.
@@ -126,8 +126,8 @@ def resume(
 
     Raises:
         RunNotFoundError: There is no run record.
-        ConfigError: The run is finished, another process is training it, or `max_epochs` is not
-            more than the run has.
+        ConfigError: The run is finished, another process is training it, or `max_epochs` is
+            fewer than the run has.
     """
     record = RunRecord.open(run_dir)
     console = console or open_console()
@@ -142,6 +142,9 @@ def resume(
                 "trainer.max_epochs=N it goes on up to N epochs"
             )
         cfg = saved_config(record)
+        if max_epochs == cfg.trainer.max_epochs and content["status"] != "finished":
+            # The words that made it longer, typed again after it was stopped.
+            max_epochs = None
         if max_epochs is not None:
             require_longer(record, cfg, max_epochs)
         checkpoint = record.checkpoints_dir / LAST

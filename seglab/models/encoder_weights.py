@@ -34,15 +34,15 @@ _COUNTER = "num_batches_tracked"
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What happened to each tensor of the encoder and of the weight file, batch counters aside.
+    """What happened to each tensor of an encoder or model and of the weight file, batch counters aside.
 
     Args:
         source: The file, or `imagenet`.
-        loaded: Encoder tensors that were filled.
-        missing: Encoder tensors the file does not have; they keep their random values.
-        unexpected: Tensors of the file no encoder tensor asked for; the classifier, as a rule, and
-            stages beyond the encoder's depth.
-        mismatched: Encoder tensors of another shape than the file's, with both shapes.
+        loaded: Tensors that were filled.
+        missing: Tensors the file does not have; they keep their random values.
+        unexpected: Tensors of the file that none asked for; of an encoder's file the classifier, as a
+            rule, and stages beyond the encoder's depth.
+        mismatched: Tensors of another shape than the file's, with both shapes.
     """
 
     source: str
@@ -54,7 +54,7 @@ class LoadReport:
     def summary(self) -> str:
         """Return one line with counts and the first few names of what did not fit."""
         total = len(self.loaded) + len(self.missing) + len(self.mismatched)
-        parts = [f"{len(self.loaded)} of {total} encoder tensors loaded from {self.source}"]
+        parts = [f"{len(self.loaded)} of {total} tensors loaded from {self.source}"]
         for title in ("missing", "mismatched", "unexpected"):
             names = getattr(self, title)
             if names:
@@ -63,42 +63,42 @@ class LoadReport:
         return "; ".join(parts)
 
 
-def read_state_dict(path: Path, key: str = "model.encoder_weights") -> dict[str, Tensor]:
+def read_state_dict(
+    path: Path, key: str = "model.encoder_weights", others: str = f"'{IMAGENET}', null"
+) -> dict[str, Tensor]:
     """Read a weight file without running any code in it.
 
     Args:
         path: `.safetensors`, or `.pth`/`.pt` holding a state dict, alone or under `state_dict` or
             `model`. A `module.` before every name (data parallel training) is taken off.
         key: The setting that names the file, for messages.
+        others: What else the setting takes, for messages.
 
     Raises:
         ConfigError: No such file, another suffix, or content that is no state dict.
     """
     if path.suffix not in _SUFFIXES:
         raise ConfigError(
-            f"model.encoder_weights: expected '{IMAGENET}', null or a file ending in "
-            f"{', '.join(_SUFFIXES)}; got '{path}'"
+            f"{key}: expected {others} or a file ending in {', '.join(_SUFFIXES)}; got '{path}'"
         )
     if not path.exists():
-        raise ConfigError(f"model.encoder_weights: there is no file '{path}'")
+        raise ConfigError(f"{key}: there is no file '{path}'")
     try:
         if path.suffix == ".safetensors":
             content = load_file(path)
         else:
             content = read_torch_file(path)
     except CheckpointError as error:
-        raise ConfigError(f"model.encoder_weights: {error}") from error
+        raise ConfigError(f"{key}: {error}") from error
     except (safetensors.SafetensorError, OSError) as error:
         raise ConfigError(
-            f"model.encoder_weights: {path} is not a readable checkpoint: "
-            f"{why_unreadable(path, error)}"
+            f"{key}: {path} is not a readable checkpoint: {why_unreadable(path, error)}"
         ) from error
     state = _unwrap(content)
     if not state:
         held = f"keys {', '.join(map(str, list(content)[:8]))}" if isinstance(content, dict) else ""
         raise ConfigError(
-            f"model.encoder_weights: '{path}' holds no tensors by name but "
-            f"{held or type(content).__name__}"
+            f"{key}: '{path}' holds no tensors by name but {held or type(content).__name__}"
         )
     return state
 

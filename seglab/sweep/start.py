@@ -22,6 +22,11 @@ _FREE = (
     "study", "paths", "logger", "callbacks.progress", "tags", "notes", "run_name", "resume",
     "trainer.num_workers", "trainer.num_threads", "trainer.devices",
 )  # fmt: skip
+# Keys that a study begun by a former version lacks, with the value that means what it did then.
+_SINCE: dict[str, Any] = {
+    "data.bands": None, "data.display_bands": None, "model.init_from": None,
+    "trainer.whole_batch_losses": "approximate",
+}  # fmt: skip
 _FIXED_OF_PLAN = ("objectives", "space", "conditional", "sampler", "pruner", "seed")
 _MAX_TOLD = 8
 
@@ -84,7 +89,8 @@ def _require_same(before: Mapping[str, Any], asked: Mapping[str, Any], folder: S
     if before["fingerprint"] == asked["fingerprint"]:
         return
     old, new = (
-        dict(_flat(_without_free(one["base_config"])))
+        _SINCE
+        | dict(_flat(_without_free(one["base_config"])))
         | {f"study.{name}": one[name] for name in _FIXED_OF_PLAN}
         for one in (before, asked)
     )

@@ -46,6 +46,9 @@ def test_layout_in_fp32_on_a_cpu_follows_the_kind_of_network(groups: int, expect
     assert plan.memory_format == expected
     assert ("dense convolutions" in plan.sentence()) == (expected == "contiguous")
     assert choose_plan(PlanSettings(), CPU, model=model).memory_format == "channels_last"
+    # With bf16 in hardware, too, the layout follows the precision that was set.
+    fp32 = choose_plan(PlanSettings(precision="fp32"), CPU, model=model)
+    assert (fp32.precision, fp32.memory_format) == ("fp32", expected)
     by_hand = PlanSettings(memory_format="channels_last")
     assert choose_plan(by_hand, device, model=model).memory_format == "channels_last"
 

@@ -179,6 +179,16 @@ class TestEarlyStopping:
         assert self._stop_epoch("min", [inf, 0.5, inf, 0.4], caplog) == -1
         assert self._stop_epoch("min", [0.5, inf, inf], caplog) == 2
 
+    @pytest.mark.parametrize(("anew_at", "stops"), [(None, True), (4, True), (8, False)])
+    def test_patience_begins_anew_where_a_run_is_given_more_epochs(
+        self, anew_at: int | None, stops: bool
+    ) -> None:
+        stopping = ResumableEarlyStopping("val/miou", patience=2, begins_anew_at=anew_at)
+        stopping.load_state_dict(stopping.state_dict() | {"wait_count": 2})
+        trainer: Any = SimpleNamespace(global_step=8, should_stop=False)
+        stopping.on_train_start(trainer, None)  # type: ignore[arg-type]
+        assert trainer.should_stop is stops
+
 
 def test_moving_average_warms_up_and_copies_counters() -> None:
     ema = WarmEma(0.9)

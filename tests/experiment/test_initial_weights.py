@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from seglab.core.bands import Bands
 from seglab.core.errors import ConfigError, RunNotFoundError
 from seglab.core.labels import LabelSpace
 from seglab.data.manifest import COLUMNS, Manifest
@@ -93,6 +94,20 @@ def test_images_the_run_was_trained_on_are_told(
     assert "was trained on" not in caplog.text
 
 
+def test_other_bands_are_told(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    five = SegNetBasic(3, width=4, kernel_size=3, in_channels=5)
+    numbers = (1, 2, 3, 4, 5)
+    ones = (1.0,) * 5
+    five.normalise_by(Bands(numbers, "uint16", ones, ones, ones, ones, (1, 2, 3)))
+    initialise(five, str(run), manifest(a="train", c="val"))
+    assert (
+        "one was trained on RGB or grey of 8 bits, this model takes bands 1, 2, 3, 4, 5"
+        in caplog.text
+    )
+    assert "is adapted from 3 to 5 channels of the image, as timm does" in caplog.text
+
+
 def test_what_cannot_be_a_source_is_refused(run: Path, tmp_path: Path) -> None:
     data = manifest(a="train", c="val")
     with pytest.raises(ConfigError, match=r"model\.init_from: expected the folder of a run"):
@@ -102,6 +117,12 @@ def test_what_cannot_be_a_source_is_refused(run: Path, tmp_path: Path) -> None:
     torch.save({"state_dict": {"x": torch.ones(1)}}, tmp_path / "x.ckpt")
     with pytest.raises(ConfigError, match=r"model\.init_from: .* holds no model of seglab"):
         initialise(model(), str(tmp_path / "x.ckpt"), data)
+    (tmp_path / "x.zip").touch()
+    with pytest.raises(ConfigError, match=r"model\.init_from: expected the folder of a run, its"):
+        initialise(model(), str(tmp_path / "x.zip"), data)
+    (tmp_path / "x.pth").write_text("no weights")
+    with pytest.raises(ConfigError, match=r"model\.init_from: .*x\.pth is not a readable"):
+        initialise(model(), str(tmp_path / "x.pth"), data)
     (run / "checkpoints" / "best.ckpt").unlink()
     with pytest.raises(RunNotFoundError, match="stopped before its first validation"):
         initialise(model(), str(run), data)

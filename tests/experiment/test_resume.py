@@ -134,6 +134,9 @@ def test_a_finished_run_goes_on_as_one_that_was_planned_longer(
         resume(run_dir, max_epochs=1)
 
     assert resume(run_dir, Console(quiet=True), max_epochs=2).status == "finished"
+    # Stopped in its last evaluation, say: the same words take it up again.
+    RunRecord.open(run_dir).update(status="interrupted")
+    assert resume(run_dir, Console(quiet=True), max_epochs=2).status == "finished"
 
     longer = compose([*tiny, "scheduler=constant", "trainer.max_epochs=2"])
     whole = train(longer, tmp_path / "long", Console(quiet=True)).run_dir

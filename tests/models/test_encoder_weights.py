@@ -215,7 +215,7 @@ def test_tensors_that_do_not_fit_are_reported_and_warned_of(light_file, tmp_path
 def test_summary_counts_and_shortens():
     report = LoadReport("f.pth", ("a", "b"), ("c",), tuple("defgh"), ())
     assert report.summary() == (
-        "2 of 3 encoder tensors loaded from f.pth; 1 missing (c); 5 unexpected (d, e, f, g, ...)"
+        "2 of 3 tensors loaded from f.pth; 1 missing (c); 5 unexpected (d, e, f, g, ...)"
     )
 
 
