@@ -16,7 +16,6 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seglab.cli.subcommands import parse_subcommand
-from seglab.config.grammar import literal_word
 from seglab.core.errors import ConfigError
 from seglab.core.shell import shell_command
 
@@ -266,6 +265,7 @@ def _read_option(key: str, text: str, importer: str) -> Any:
 
 def _open(data: str, root: Path | None) -> Manifest:
     """Open a manifest by path, or the data set of a choice in `conf/data`."""
+    from seglab.config.grammar import literal_word
     from seglab.data.importers import open_dataset
     from seglab.data.manifest import Manifest
 
@@ -297,6 +297,8 @@ def _path(text: str | None) -> Path | None:
 
 
 def _augmentation(choice: str, changes: Sequence[str]) -> dict[str, Any]:
+    from seglab.config.grammar import literal_word
+
     wrong = [word for word in changes if not word.startswith("augment.")]
     if wrong:
         raise ConfigError([f"--set: expected augment.KEY=VALUE, got '{word}'" for word in wrong])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -77,7 +78,8 @@ def report(name: str, error: Exception, run_dir: Path | None = None) -> int:
 def _place_hint(error: PlaceError, words: Sequence[str]) -> str:
     """Say which setting named the place of an error, as far as one did."""
     setting = setting_of(error.path, words) if error.path is not None else None
-    if setting is not None and setting.partition(" ")[0] in str(error):
+    # As a word: `-o` is found in many a path.
+    if setting is not None and setting.partition(" ")[0] in re.split(r"[\s,;()]+", str(error)):
         return ""
     if isinstance(error, DiskFullError):
         other = f", or set {setting} to another disk" if setting else ""

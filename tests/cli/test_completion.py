@@ -22,7 +22,7 @@ Run = Callable[..., Any]
         ("seglab data i", "import"),
         ("seglab train optimizer=ad", "optimizer=adam optimizer=adamw"),
         ("seglab train monitor.m", "monitor.metric= monitor.mode="),
-        ("seglab train seed=1 data=synth data.b", "data.batch_size="),
+        ("seglab train seed=1 data=synth data.b", "data.bands= data.batch_size="),
         ("seglab evaluate checkp", "checkpoint="),
         ("seglab train nonsense=1 data.", ""),
         ("seglab doctor ", ""),

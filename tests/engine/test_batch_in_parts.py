@@ -62,6 +62,7 @@ class Net(nn.Module):
     """Two convolutions; batch norm only where asked for, since it sees the parts."""
 
     mean, std, size_divisor, min_size, in_channels = (0.5,) * 3, (0.25,) * 3, 1, 1, 3
+    full_scale = 255.0
 
     def __init__(self, norm: bool = False, dropout: float = 0.0) -> None:
         super().__init__()

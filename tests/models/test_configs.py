@@ -28,7 +28,9 @@ def test_file_names_every_parameter_and_builds(arch):
     target = getattr(models, name)
     assert package == "seglab.models"
     assert set(content) == set(inspect.signature(target).parameters) - {"num_classes"}
-    model = target(num_classes=2, **content).eval()
+    # Null there: as many channels as the data has, which the training knows.
+    assert content.pop("in_channels") is None
+    model = target(num_classes=2, in_channels=3, **content).eval()
     assert model.arch == arch
     side = max(model.min_size, model.size_divisor)
     with torch.inference_mode():
