@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from seglab.core.errors import DataError
+from seglab.data.bands.npy import NPY_START
 from seglab.data.images import decode_image, decode_raw_mask
 from seglab.data.lossy import lossy_format
 
@@ -155,7 +156,7 @@ def _values(path: Path) -> tuple[dict[int, int], dict[int, Colour]] | str | None
     except (DataError, OSError) as error:
         return str(error)
     by_value = dict(zip(values.tolist(), counts.tolist(), strict=True))
-    return by_value, _palette(path, by_value)
+    return by_value, {} if content.startswith(NPY_START) else _palette(path, by_value)
 
 
 def _palette(path: Path, values: Iterable[int]) -> dict[int, Colour]:
