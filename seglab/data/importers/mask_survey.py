@@ -65,11 +65,6 @@ class ValueSurvey:
     unreadable: list[str] = field(default_factory=list)
     palette_clash: str = ""
 
-    @property
-    def num_masks(self) -> int:
-        """Number of masks that were read."""
-        return sum(self.sets.values())
-
     def masks_with(self, *values: int) -> int:
         """Return how many masks hold all of these values."""
         return sum(count for held, count in self.sets.items() if held.issuperset(values))
