@@ -162,9 +162,9 @@ def read_mask(path: Path, labels: LabelSpace, encoding: str = "index") -> np.nda
         path: The file.
         labels: Says what the stored values or colours mean.
         encoding: `"index"`: the file holds raw ids, as 1/2/4/8/16-bit grey, as palette indices (the
-            palette itself is ignored), or as RGB with three equal channels. `"colour"`: it holds
-            the RGB colours of `labels.palette`, and `labels.ignore_colour` for ignored pixels
-            unless a class has that colour.
+            palette itself is ignored), as RGB with three equal channels, or as an array of integers.
+            `"colour"`: it holds the RGB colours of `labels.palette`, and `labels.ignore_colour` for
+            ignored pixels unless a class has that colour.
 
     Returns:
         uint8 array `(H, W)` with values `0..num_classes-1` or `ignore_index`.
@@ -195,11 +195,14 @@ def decode_mask(content: bytes, path: Path, labels: LabelSpace, encoding: str) -
 
 
 def decode_raw_mask(content: bytes, path: Path) -> np.ndarray:
-    """Return the stored values of an index mask `(H, W)`, uint8, uint16 or int32.
+    """Return the stored values of an index mask `(H, W)`: uint8, uint16 or int32, any of an array.
 
     Raises:
         DataError: As for `read_mask`.
     """
+    if content.startswith(NPY_START):
+        with _faults_named(path):
+            return _indices_of_array(read_array(content))
     with _faults_named(path), Image.open(io.BytesIO(content)) as image:
         _refuse_frames(image, path)
         deep, stretch = _is_deep_colour(image), _STRETCH.get(_raw_mode(image), 1)
@@ -337,6 +340,16 @@ def _in_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     return np.require(pixels, requirements=["C", "W"])
 
 
+def _indices_of_array(array: np.ndarray) -> np.ndarray:
+    if array.shape[2] != 1 or array.dtype.kind not in "uib":
+        raise DataError(
+            f"a mask of {array.dtype} and shape {array.shape} holds no class indices; expected "
+            "integers of shape (H, W)"
+        )
+    plane = array[..., 0]
+    return np.ascontiguousarray(plane.astype(np.uint8) if plane.dtype == np.bool_ else plane)
+
+
 def _single_channel(pixels: np.ndarray, mode: str, path: Path) -> np.ndarray:
     if mode in ("LA", "PA") or pixels.shape[2] == 2:
         return pixels[..., 0]
@@ -376,6 +389,8 @@ def _code(colour: tuple[int, int, int]) -> int:
 
 
 def _lossy_hint(content: bytes) -> str:
+    if content.startswith(NPY_START):
+        return ""
     with Image.open(io.BytesIO(content)) as image:
         lossy = lossy_format(image, lambda: content)
     return f" ({lossy} compression invents values; save masks as PNG)" if lossy else ""

@@ -32,6 +32,8 @@ from seglab.experiment.parts import (
     build_model,
     make_plan,
     open_dataset_of,
+    open_manifest_of,
+    part_of,
     with_absolute_paths,
 )
 from seglab.experiment.records import extend, finishing, require_longer, start_record
@@ -128,6 +130,7 @@ def resume(
         RunNotFoundError: There is no run record.
         ConfigError: The run is finished, another process is training it, or `max_epochs` is
             fewer than the run has.
+        DataError: The data changed since the run began.
     """
     record = RunRecord.open(run_dir)
     console = console or open_console()
@@ -147,6 +150,8 @@ def resume(
             max_epochs = None
         if max_epochs is not None:
             require_longer(record, cfg, max_epochs)
+            # Before anything changes: a finished run stays what it is where this is refused.
+            require_same_data(record, part_of(cfg, open_manifest_of(cfg)), "start a new run")
         checkpoint = record.checkpoints_dir / LAST
         step = 0
         if checkpoint.exists():

@@ -90,6 +90,16 @@ def test_links_to_folders_are_followed_once_and_never_in_circles(
     assert "5 links to folders above them or listed already (images/again, " in listing.notes()[0]
 
 
+@pytest.mark.parametrize("place", ["*/images", "*/images/*.png", "**/*.png"])
+def test_a_link_that_a_pattern_matches_brings_nothing_twice(tmp_path: Path, place: str) -> None:
+    root = touch(tmp_path, "one/images/a.png", "two/images/b.png")
+    (root / "three").symlink_to("one")
+    listing = Listing(root)
+    found = [path.relative_to(root).as_posix() for path in listing.images(place)]
+    assert found == ["one/images/a.png", "two/images/b.png"]
+    assert "1 link to a folder above it or listed already (three" in listing.notes()[0]
+
+
 def test_sources_tell_when_a_file_came_or_went(tmp_path: Path) -> None:
     root = touch(tmp_path, "images/a.png", "images/b.png")
     (root / "train.txt").write_text("a\n")

@@ -263,6 +263,18 @@ def test_binary_is_held_against_the_masks(root: Path) -> None:
         run(root, binary=True, class_names=["a", "b", "c"])
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])
+def test_masks_may_be_arrays(root: Path, dtype: type) -> None:
+    make(root, [M] * 2, lambda mask, path: np.save(path, mask.astype(dtype)))
+    assert counts(root) == [[4, 2, 0]] * 2
+    np.save(root / "masks" / "0", M * 9)
+    with pytest.raises(DataError, match=r"0\.npy: unknown mask values 9; known are"):
+        run(root, class_names=NAMES, raw_ids="identity")
+    np.save(root / "masks" / "0", M * 0.5)
+    with pytest.raises(DataError, match=r"0\.npy: a mask of float64 .* expected integers"):
+        run(root, class_names=NAMES, raw_ids="identity")
+
+
 def test_one_bit_binary_masks(root: Path) -> None:
     make(root, [M * 255] * 2, lambda mask, path: Image.fromarray(mask).convert("1").save(
         path.with_suffix(".png")))  # fmt: skip

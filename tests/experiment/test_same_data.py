@@ -19,7 +19,7 @@ from seglab.data.subset import subset_train
 from seglab.experiment.evaluate import evaluate
 from seglab.experiment.members import training_images_in
 from seglab.experiment.same_data import require_same_data, require_same_data_as_other_trials
-from seglab.experiment.train import train
+from seglab.experiment.train import resume, train
 from seglab.runs import RunRecord
 
 OPTIONS = {"class_names": ["left", "right"], "val_fraction": 0.25}
@@ -111,7 +111,7 @@ def test_images_that_were_trained_on_are_told(root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_on_data_that_changed_is_not_scored(
+def test_a_run_on_data_that_changed_is_neither_scored_nor_gone_on_with(
     root: Path, tmp_path: Path, tiny: list[str]
 ) -> None:
     copy = root / "images" / "s0.png"
@@ -133,3 +133,10 @@ def test_a_run_on_data_that_changed_is_not_scored(
     ]  # fmt: skip
     with pytest.raises(DataError, match=r"raw changed since .* began \(1 mask changed\)"):
         evaluate(compose(asked, "evaluate"), tmp_path / "eval", Console(quiet=True))
+    record = RunRecord.open(result.run_dir)
+    kept, history = record.read(), record.history()
+    with pytest.raises(DataError, match=r"raw changed since .* began \(1 mask changed\)"):
+        resume(result.run_dir, Console(quiet=True), max_epochs=2)
+    assert record.read() == kept
+    assert kept["status"] == "finished"
+    assert record.history().equals(history)

@@ -192,7 +192,7 @@ def _open_explicit(file: Path, root: Path | None, data_dir: Path) -> Manifest:
 def _import_again(manifest: Manifest, file: Path) -> str:
     """Return the command that imports the data of a manifest again, with the options it had."""
     importer = manifest.provenance.get("importer")
-    if importer not in IMPORTERS:
+    if importer is None or importer not in IMPORTERS:
         return f"seglab data import IMPORTER {shell_command(manifest.root)} --out FOLDER"
     usual = resolve_options(importer, {})
     options = manifest.provenance.get("options") or {}

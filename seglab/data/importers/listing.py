@@ -72,12 +72,17 @@ class Listing:
                 matched or entered unless `place` names it. A place that is not there is empty.
         """
         found: dict[Path, None] = {}
+        listed: dict[str, Path] = {}
         for match in self._matches(place):
             if match.is_dir():
-                found.update((file, None) for folder in self._folders(match)
-                             for file in self._entries(folder)[1])  # fmt: skip
-            elif match.is_file() and match.suffix.lower() in IMAGE_SUFFIXES:
+                for folder in self._folders(match):
+                    if self._is_first(folder, listed):
+                        found.update(dict.fromkeys(self._entries(folder)[1]))
+            elif match.suffix.lower() in IMAGE_SUFFIXES and match.is_file():
                 found[match] = None
+        for folder in {path.parent: None for path in sorted(found)}:
+            if not self._is_first(folder, listed):
+                found = {path: None for path in found if path.parent != folder}
         paths = sorted(found)
         names = [path.relative_to(self.root).as_posix() for path in paths]
         self._files[self._relative(self.base / place)] = hash_json(names)
@@ -162,6 +167,13 @@ class Listing:
             yield folder
             for below in self._entries(folder, every=True)[0]:
                 (links if below.is_symlink() else waiting).append(below)
+
+    def _is_first(self, folder: Path, listed: dict[str, Path]) -> bool:
+        """Return whether no other match of a pattern led to this folder, by a link above it."""
+        if listed.setdefault(os.path.realpath(folder), folder) == folder:
+            return True
+        self._skip(_LISTED, folder)
+        return False
 
     def _entries(self, folder: Path, every: bool = False) -> tuple[list[Path], list[Path]]:
         """Return folders and files of a folder, sorted: image files, or `every` file."""

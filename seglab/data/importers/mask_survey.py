@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from seglab.core.errors import DataError
+from seglab.data.bands.npy import NPY_START
 from seglab.data.images import decode_image, decode_raw_mask
 from seglab.data.lossy import lossy_format
 
@@ -63,11 +64,6 @@ class ValueSurvey:
     missing: list[Path] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     palette_clash: str = ""
-
-    @property
-    def num_masks(self) -> int:
-        """Number of masks that were read."""
-        return sum(self.sets.values())
 
     def masks_with(self, *values: int) -> int:
         """Return how many masks hold all of these values."""
@@ -155,7 +151,7 @@ def _values(path: Path) -> tuple[dict[int, int], dict[int, Colour]] | str | None
     except (DataError, OSError) as error:
         return str(error)
     by_value = dict(zip(values.tolist(), counts.tolist(), strict=True))
-    return by_value, _palette(path, by_value)
+    return by_value, {} if content.startswith(NPY_START) else _palette(path, by_value)
 
 
 def _palette(path: Path, values: Iterable[int]) -> dict[int, Colour]:
