@@ -25,6 +25,7 @@ _OUR_OWN_CHOICES = (
     r".*dataloader is not resumable.*",  # our batch sampler takes a run up mid-epoch
     r".*You have overridden `on_after_batch_transfer`.*",  # the datamodule only moves batches
     r".*LeafSpec.* is deprecated.*",  # inside Lightning, with newer torch
+    r".*sync_dist=True.*",  # scores come from the counts of all ranks, so all ranks have the same
     r".*Checkpoint directory .* exists and is not empty.*",  # a resumed run
 )
 

@@ -1,4 +1,4 @@
-"""Sums of losses: the softmax is computed once, and every term can be logged.
+"""Sums of losses: the softmax is computed once, and terms stay apart where that is needed.
 
 Each term is a mean with a denominator of its own, so a batch in parts is added up term by term.
 """
@@ -24,8 +24,7 @@ class WeightedSum(SegmentationLoss):
 
     Args:
         terms: Name -> loss; at least one.
-        weights: Name -> weight >= 0, the same names. A term of weight 0 is computed for `parts`
-            only.
+        weights: Name -> weight >= 0, the same names. A term of weight 0 is not computed.
         ignore_index: Target value of pixels that count nowhere, set in all terms; None takes that
             of the terms, which must agree.
         class_weights: Relative weights, one a class; None or the word `none` for equal ones.
@@ -55,21 +54,6 @@ class WeightedSum(SegmentationLoss):
             term.ignore_index = ignore_index
             if term.class_weights is None:
                 term.class_weights = self.class_weights
-
-    def parts(self, logits: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return each term's loss before its weight, scalars with their graph; see `combine`.
-
-        Takes and raises what calling the loss does.
-        """
-        with torch.autocast(logits.device.type, enabled=False):
-            pixels = Pixels(logits, mask, self.ignore_index)
-            return {name: term.on_pixels(pixels) for name, term in self._losses()}
-
-    def combine(self, parts: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Return the weighted sum of what `parts` returned, a scalar."""
-        # Weight 0 is left out, for 0 * NaN would be NaN.
-        used = [parts[name] * weight for name, weight in self.weights.items() if weight]
-        return torch.stack(used).sum()
 
     def on_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""

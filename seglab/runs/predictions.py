@@ -5,6 +5,7 @@ It lives here, below both, because `analysis` and `engine` may not import each o
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -14,17 +15,27 @@ import numpy as np
 from seglab.core.errors import ShapeError
 
 PREDICTIONS = "predictions"
+# With `.confidence.png` the 255 bytes at which file systems end names.
+_MOST_LETTERS, _BEGINNING = 240, 220
 
 
 def prediction_path(run_dir: Path, sample_id: str) -> Path:
     """Return where a run keeps the class indices it predicted for a sample, a PNG with palette."""
-    # Ids may hold slashes and anything else; quoted, each stays one readable file name.
-    return run_dir / PREDICTIONS / f"{quote(sample_id, safe='')}.png"
+    return run_dir / PREDICTIONS / f"{_file_name(sample_id)}.png"
 
 
 def confidence_path(run_dir: Path, sample_id: str) -> Path:
     """Return where a run keeps the probability of the predicted class times 255, a grey PNG."""
-    return run_dir / PREDICTIONS / f"{quote(sample_id, safe='')}.confidence.png"
+    return run_dir / PREDICTIONS / f"{_file_name(sample_id)}.confidence.png"
+
+
+def _file_name(sample_id: str) -> str:
+    """Return an id as one readable file name: ids may hold slashes and anything else."""
+    name = quote(sample_id, safe="")
+    if len(name) <= _MOST_LETTERS:
+        return name
+    # A letter beyond ASCII takes 6 to 12 when quoted, so names of moderate length come here.
+    return f"{name[:_BEGINNING]}-{hashlib.sha256(sample_id.encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 from seglab.core.errors import ConfigError
 from seglab.losses import CrossEntropyLoss, DiceLoss, LovaszLoss, WeightedSum
 from seglab.losses import pixels as pixels_module
+from seglab.losses.base import SegmentationLoss
 
 
 @pytest.fixture
@@ -19,24 +20,20 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return logits, mask
 
 
-def test_sum_of_parts(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_sum_of_terms(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     weights = torch.tensor([1.0, 2.0, 3.0])
     terms = {"ce": CrossEntropyLoss(), "dice": DiceLoss(), "off": LovaszLoss()}
     loss = WeightedSum(terms, {"ce": 1, "dice": 0.5, "off": 0}, 200, weights)
-    parts = loss.parts(*batch)
-    assert set(parts) == {"ce", "dice", "off"}
-    torch.testing.assert_close(parts["ce"], CrossEntropyLoss(0.0, 200, weights)(*batch))
-    torch.testing.assert_close(
-        parts["dice"], DiceLoss(ignore_index=200, class_weights=weights)(*batch)
-    )
-    torch.testing.assert_close(loss(*batch), parts["ce"] + 0.5 * parts["dice"])
-    torch.testing.assert_close(loss.combine(parts), loss(*batch))
+    ce = CrossEntropyLoss(0.0, 200, weights)(*batch)
+    dice = DiceLoss(ignore_index=200, class_weights=weights)(*batch)
+    torch.testing.assert_close(loss.weighted_terms(*batch), torch.stack([ce, 0.5 * dice]))
+    torch.testing.assert_close(loss(*batch), ce + 0.5 * dice)
 
 
 def test_term_keeps_its_own_class_weights(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     terms = {"ce": CrossEntropyLoss(), "dice": DiceLoss(class_weights=[1.0, 1.0, 1.0])}
     loss = WeightedSum(terms, {"ce": 1, "dice": 1}, 200, [1.0, 5.0, 9.0])
-    torch.testing.assert_close(loss.parts(*batch)["dice"], DiceLoss(ignore_index=200)(*batch))
+    torch.testing.assert_close(loss.weighted_terms(*batch)[1], DiceLoss(ignore_index=200)(*batch))
 
 
 def test_softmax_is_computed_once(
@@ -52,11 +49,15 @@ def test_softmax_is_computed_once(
     assert len(calls) == 1
 
 
-def test_part_of_weight_zero_cannot_spoil_the_sum() -> None:
-    terms = {"ce": CrossEntropyLoss(), "off": DiceLoss()}
-    loss = WeightedSum(terms, {"ce": 2, "off": 0})
-    total = loss.combine({"ce": torch.tensor(1.5), "off": torch.tensor(float("nan"))})
-    assert float(total) == 3.0
+class _Undefined(SegmentationLoss):
+    def on_pixels(self, pixels: pixels_module.Pixels) -> torch.Tensor:
+        return torch.tensor(float("nan"))
+
+
+def test_term_of_weight_zero_cannot_spoil_the_sum(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    terms = {"ce": CrossEntropyLoss(), "off": _Undefined()}
+    loss = WeightedSum(terms, {"ce": 2, "off": 0}, ignore_index=200)
+    torch.testing.assert_close(loss(*batch), 2 * CrossEntropyLoss(ignore_index=200)(*batch))
 
 
 def test_class_weights_move_with_the_sum() -> None:
