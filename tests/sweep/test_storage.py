@@ -155,7 +155,9 @@ def test_optuna_tells_no_news_but_each_warning_once(
     with pytest.MonkeyPatch.context() as patch:
         # Optuna's own; pytest may have put others beside it.
         (handler,) = (
-            one for one in logging.getLogger("optuna").handlers if type(one) is logging.StreamHandler
+            one
+            for one in logging.getLogger("optuna").handlers
+            if type(one) is logging.StreamHandler
         )
         patch.setattr(handler, "stream", sys.stderr)
         for number in range(3):
