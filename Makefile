@@ -32,10 +32,10 @@ demo: $(STAMP) ## train, validate and test on the embedded data (about 3 minutes
 	$(BIN)/seglab train experiment=demo
 
 test: lint ## style, types and the fast tests, on all cores (about 5 minutes on 2)
-	$(BIN)/python -m pytest -m "not slow and not gpu" -n auto
+	$(BIN)/python -m pytest -m "not slow and not gpu" -n auto --dist loadfile
 
 test-all: $(STAMP) ## every test that can run here, slow ones too
-	$(BIN)/python -m pytest -m "not gpu" -n auto
+	$(BIN)/python -m pytest -m "not gpu" -n auto --dist loadfile
 
 test-latest: ## the tests with the newest version of every package, in an environment of its own
 	rm -f .venv-latest/.installed

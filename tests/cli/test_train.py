@@ -55,6 +55,7 @@ def test_training_gets_its_own_folder(seglab: Run, jobs: Any, tmp_path: Path) ->
     assert "chatter" not in (run_dir / "train.log").read_text()
 
 
+@pytest.mark.slow
 def test_every_job_of_a_multirun_gets_its_own_folder(
     seglab: Run, jobs: Any, tmp_path: Path
 ) -> None:
@@ -124,6 +125,7 @@ def test_failures_end_with_our_message_and_code(seglab: Run, jobs: Any) -> None:
     assert interrupted.err.endswith("seglab train: interrupted\n")
 
 
+@pytest.mark.slow
 def test_multirun_stops_at_the_first_failure_and_names_the_job(seglab: Run, jobs: Any) -> None:
     def fail(cfg: Any) -> None:
         if cfg.seed == 2:

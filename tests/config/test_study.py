@@ -289,6 +289,7 @@ MATRIX = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "line"), MATRIX, ids=lambda one: " ".join(one)[:60] if isinstance(one, list) else ""
 )

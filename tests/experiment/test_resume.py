@@ -87,9 +87,8 @@ def test_killed_and_resumed_is_the_same_bits(
     assert RunRecord.open(run_dir).read()["resumed"] == 1
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_asked_to_stop_it_saves_and_says_interrupted(
     tiny: list[str], tmp_path: Path, whole: Path, number: signal.Signals
 ) -> None:
@@ -106,6 +105,7 @@ def test_asked_to_stop_it_saves_and_says_interrupted(
     assert _same(run_dir, whole)
 
 
+@pytest.mark.slow
 def test_running_elsewhere_is_refused(tiny: list[str], tmp_path: Path) -> None:
     run_dir = tmp_path / "running"
     process = _start([*tiny, *STATEFUL, "trainer.max_epochs=30"], run_dir)
@@ -123,6 +123,7 @@ def test_wrong_folder_is_refused(tmp_path: Path) -> None:
         resume(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_finished_run_goes_on_as_one_that_was_planned_longer(
     tiny: list[str], tmp_path: Path
 ) -> None:

@@ -48,6 +48,7 @@ def evaluated(trained: TrainResult, folder: Path, *words: str) -> dict[str, floa
     return evaluate(compose([*base, *words], "evaluate"), folder, QUIET).metrics
 
 
+@pytest.mark.slow
 def test_interval_of_few_images_is_too_few_to_tell_everywhere(
     measured: EvaluateResult, trained: TrainResult
 ) -> None:

@@ -59,6 +59,7 @@ def _read(run_dir: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_multirun_gives_each_job_its_own_closed_run(tiny: list[str], tmp_path: Path) -> None:
     words = [*tiny, "trainer.max_epochs=1", "seed=0,1", "logger.wandb.mode=offline"]
     command = [sys.executable, "-m", "seglab.cli", "train", "-m", *words]

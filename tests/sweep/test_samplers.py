@@ -103,6 +103,7 @@ def test_an_interrupted_study_proposes_what_the_whole_one_does(
     assert _words(other) != _words(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tpe", "cmaes", "nsga"])
 def test_a_new_process_proposes_the_same(
     name: str, tmp_path: Path, start_folder: Callable[..., StudyFolder], make_plan: Make
@@ -116,6 +117,7 @@ def test_a_new_process_proposes_the_same(
     assert _words(broken) == _words(whole)
 
 
+@pytest.mark.slow
 def test_a_server_gives_the_same_trials_as_a_journal(
     tmp_path: Path, start_folder: Callable[..., StudyFolder], make_plan: Make, postgres_url: str
 ) -> None:
