@@ -15,8 +15,9 @@ from seglab.experiment.train import fit_rank
 def main() -> int:
     """Take part in the training whose record is in the folder given."""
     run_dir = Path(sys.argv[1])
-    # Rank 0 has the same to say.
-    logging.getLogger("seglab").setLevel(logging.ERROR)
+    # Rank 0 has the same to say of data and models; of the step each has its own.
+    for name in ("data", "models", "experiment"):
+        logging.getLogger(f"seglab.{name}").setLevel(logging.ERROR)
     fit_rank(run_dir)
     return 0
 

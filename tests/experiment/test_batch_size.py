@@ -244,12 +244,13 @@ def test_facts_are_what_decides_memory(words: list[str]) -> None:
         assert facts(key, value) == base, key
     for key, value in {
         "data.crop_size": [32, 64], "model.width": 8, "model.dropout": 0.0, "optimizer.name": "sgd",
-        "trainer.precision": "another", "trainer.memory_format": "contiguous", "model.in_channels": 1,
+        "trainer.precision": "another", "trainer.memory_format": "another", "model.in_channels": 1,
         "trainer.ema_decay": 0.9, "trainer.compile": True, "augment.backend": "kornia",
         "optimizer.options": {"momentum": 0.9}, "trainer.whole_batch_losses": "exact",
     }.items():  # fmt: skip
         if value == "another":
-            value = "fp32" if base["precision"] == "bf16" else "bf16"
+            pair = {"trainer.precision": ("fp32", "bf16")}.get(key, ("contiguous", "channels_last"))
+            value = pair[base[key.removeprefix("trainer.")] == pair[0]]
         assert facts(key, value) != base, key
     with_ce = compose([*words, "loss=ce"])
     assert memory_facts(with_ce, 7, make_plan(with_ce)[0]) != base

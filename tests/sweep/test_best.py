@@ -252,7 +252,7 @@ def test_folder_of_the_user_is_not_needed_again(tmp_path: Path) -> None:
     again = composed("experiment=best", search=tmp_path / "a")
     assert again == composed(*words, search=own)
     assert again["model"] == {
-        "_target_": "seglab.models.SegNetBasic", "in_channels": 3, "width": 16,
+        "_target_": "seglab.models.SegNetBasic", "in_channels": 3, "width": 16, "init_from": None,
     }  # fmt: skip
     assert again["logger"]["wandb"]["project"] == "p"
     assert "# Written out below: model=mine, as the trial had it." in path.read_text()
