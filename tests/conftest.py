@@ -14,7 +14,8 @@ settings.register_profile("same", derandomize=True, print_blob=False)
 settings.register_profile("explore", derandomize=False, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# As many processes as cores run tests at once, so each computes with one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_SILENT"] = "true"
 os.environ["HF_HUB_OFFLINE"] = "1"

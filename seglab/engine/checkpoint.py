@@ -19,6 +19,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from seglab.core.errors import CheckpointError, RunNotFoundError
 from seglab.core.files import atomic_path
@@ -27,6 +28,8 @@ from seglab.models.weight_files import read_torch_file
 log = logging.getLogger(__name__)
 
 BEST, LAST = "best.ckpt", "last.ckpt"
+# What the LightningModule calls its model.
+_MODEL = "model."
 _MAX_KEYS = 8
 
 
@@ -74,6 +77,21 @@ def read_checkpoint(path: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
             f"holds {held}{', ...' if len(content) > _MAX_KEYS else ''}"
         )
     return content
+
+
+def read_model_state(path: Path) -> dict[str, Tensor]:
+    """Return the weights of the model in a checkpoint of a training, under the model's own names.
+
+    Raises:
+        RunNotFoundError: There is no such file.
+        CheckpointError: The file is not a readable checkpoint, or holds no model of seglab.
+    """
+    state = read_checkpoint(path, ["state_dict"])["state_dict"]
+    own = {name.removeprefix(_MODEL): value
+           for name, value in state.items() if name.startswith(_MODEL)}  # fmt: skip
+    if not own:
+        raise CheckpointError(f"{path} holds no model of seglab")
+    return own
 
 
 class CheckpointWriter(Checkpoint):

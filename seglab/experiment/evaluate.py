@@ -29,7 +29,6 @@ from seglab.experiment.members import (
     load_model,
     members_of,
     require_unseen,
-    training_images_in,
 )
 from seglab.experiment.parts import (
     Dataset,
@@ -41,7 +40,7 @@ from seglab.experiment.parts import (
 )
 from seglab.experiment.plain import plain
 from seglab.experiment.predictors import build_predictor, take_same_images
-from seglab.experiment.same_data import require_same_data
+from seglab.experiment.same_data import require_same_data, training_images_in
 from seglab.experiment.suite import (
     SuiteResult,
     draw_suite,

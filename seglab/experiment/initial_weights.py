@@ -17,8 +17,9 @@ from torch import Tensor
 
 from seglab.core.errors import ConfigError, RunNotFoundError
 from seglab.data.manifest import Manifest
-from seglab.engine.checkpoint import BEST, read_checkpoint
+from seglab.engine.checkpoint import BEST, read_model_state
 from seglab.experiment.bands import recorded_bands
+from seglab.experiment.same_data import training_images_in
 from seglab.models import Segmenter
 from seglab.models.encoder_weights import LoadReport, copy_weights, read_state_dict
 from seglab.runs import RunRecord
@@ -30,7 +31,6 @@ INIT_FROM = "init_from"
 KEY = f"model.{INIT_FROM}"
 # Keys of `model` that name files to start from.
 SOURCES = ("encoder_weights", INIT_FROM)
-_MODEL = "model."
 # Two networks share names of layers by chance; one of the same kind fits nearly all.
 _MIN_SHARE = 0.5
 
@@ -57,7 +57,8 @@ def initialise(model: Segmenter, source: str, manifest: Manifest) -> LoadReport:
             was trained on, and where the run saw other bands.
 
     Raises:
-        ConfigError: The source cannot be read, or fits less than half of the model.
+        ConfigError: There is no such source, or it fits less than half of the model.
+        CheckpointError: It cannot be read, or holds no model.
         RunNotFoundError: The run has no such checkpoint.
     """
     path = Path(source).expanduser()
@@ -69,7 +70,10 @@ def initialise(model: Segmenter, source: str, manifest: Manifest) -> LoadReport:
         if trained.labels.class_names != manifest.labels.class_names:
             head = {f"head.{name}" for name in model.head.state_dict()}
             kept = dict.fromkeys(head & state.keys(), "the run had other classes")
-        _warn_of_seen_images(run_dir, trained, manifest)
+        for split in ("val", "test"):
+            known = training_images_in(trained, manifest, split)
+            if known is not None:
+                log.warning("%s: %s", KEY, known)
         _warn_of_other_bands(run_dir, model)
     fitting = {name: value for name, value in state.items() if name not in kept}
     report = copy_weights(model, fitting, str(path))
@@ -116,26 +120,7 @@ def _read(weights: Path) -> Mapping[str, Tensor]:
             f"{KEY}: no {weights.name} at {weights.parent}; the run was stopped before its first "
             "validation. Give one of its checkpoints, or another run"
         )
-    state = read_checkpoint(weights).get("state_dict")
-    own = {
-        name.removeprefix(_MODEL): value
-        for name, value in (state or {}).items()
-        if name.startswith(_MODEL)
-    }
-    if not own:
-        raise ConfigError(f"{KEY}: '{weights}' holds no model of seglab")
-    return own
-
-
-def _warn_of_seen_images(run_dir: Path, trained: Manifest, manifest: Manifest) -> None:
-    seen = set(trained.split("train")["sha256"].dropna())
-    for split in ("val", "test"):
-        images = set(manifest.split(split)["sha256"].dropna())
-        if images & seen:
-            log.warning(
-                "%s: %s was trained on %d of the %d images of split '%s'; scores on them will be "
-                "better than on new images", KEY, run_dir.name, len(images & seen), len(images), split,
-            )  # fmt: skip
+    return read_model_state(weights)
 
 
 def _warn_of_other_bands(run_dir: Path, model: Segmenter) -> None:

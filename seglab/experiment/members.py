@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from seglab.core.errors import ConfigError, DataError, RunNotFoundError
 from seglab.data.manifest import Manifest
-from seglab.engine.checkpoint import BEST, LAST, read_checkpoint
+from seglab.engine.checkpoint import BEST, LAST, read_model_state
 from seglab.engine.plan import ExecutionPlan
 from seglab.experiment.bands import recorded_bands
 from seglab.experiment.initial_weights import forget_sources
@@ -19,8 +19,6 @@ from seglab.experiment.train import saved_config
 from seglab.models import Segmenter
 from seglab.runs import RunRecord
 from seglab.runs.folds import fold_dirs
-
-_MODEL = "model."
 
 
 @dataclass(frozen=True)
@@ -105,24 +103,6 @@ def require_unseen(members: Sequence[Member], scored: Manifest, split: str) -> N
         )
 
 
-def training_images_in(trained_on: Manifest, scored: Manifest, split: str) -> str | None:
-    """Return a sentence on images of a held-out split that were trained on; None without any.
-
-    Args:
-        trained_on: What the scored run saw.
-        scored: The scored data.
-        split: The scored split; of `train` they are asked for by name.
-    """
-    images = scored.split(split)["sha256"].dropna()
-    known = images.isin(trained_on.split("train")["sha256"].dropna())
-    if split == "train" or not known.any():
-        return None
-    return (
-        f"{int(known.sum())} of {len(images)} images of split '{split}' are byte for byte images "
-        "the run was trained on, so scores look better than on new data"
-    )
-
-
 def load_model(member: Member, num_classes: int, plan: ExecutionPlan) -> Segmenter:
     """Build the network of a run with its trained weights, in evaluation mode.
 
@@ -133,12 +113,9 @@ def load_model(member: Member, num_classes: int, plan: ExecutionPlan) -> Segment
     cfg = saved_config(member.record)
     forget_sources(cfg)
     model = build_model(cfg, num_classes, recorded_bands(member.record.read()))
-    state = read_checkpoint(member.weights, ["state_dict"])["state_dict"]
-    own = {
-        name.removeprefix(_MODEL): value for name, value in state.items() if name.startswith(_MODEL)
-    }
+    state = read_model_state(member.weights)
     try:
-        model.load_state_dict(own)
+        model.load_state_dict(state)
     except RuntimeError as error:
         raise ConfigError(
             f"predict.ensemble: the weights of {member.name} do not fit a model of {num_classes} "

@@ -14,6 +14,24 @@ from seglab.runs import RunRecord
 from seglab.runs.locate import RECORD_FILE
 
 
+def training_images_in(trained_on: Manifest, scored: Manifest, split: str) -> str | None:
+    """Return a sentence on images of a held-out split that were trained on; None without any.
+
+    Args:
+        trained_on: What the scored run saw.
+        scored: The scored data.
+        split: The scored split; of `train` they are asked for by name.
+    """
+    images = scored.split(split)["sha256"].dropna()
+    known = images.isin(trained_on.split("train")["sha256"].dropna())
+    if split == "train" or not known.any():
+        return None
+    return (
+        f"{int(known.sum())} of {len(images)} images of split '{split}' are byte for byte images "
+        "the run was trained on, so scores look better than on new data"
+    )
+
+
 def require_same_data(record: RunRecord, now: Manifest, remedy: str) -> None:
     """Refuse to go on with a run, or to score it, on data that changed since it began.
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from seglab.core.bands import Bands
-from seglab.core.errors import ConfigError, RunNotFoundError
+from seglab.core.errors import CheckpointError, ConfigError, RunNotFoundError
 from seglab.core.labels import LabelSpace
 from seglab.data.manifest import COLUMNS, Manifest
 from seglab.experiment.initial_weights import initialise
@@ -88,7 +88,10 @@ def test_images_the_run_was_trained_on_are_told(
     run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     initialise(model(), str(run), manifest(x="train", a="val", b="val", c="test", y="val"))
-    assert "trained on 2 of the 3 images of split 'val'" in caplog.text
+    assert (
+        "2 of 3 images of split 'val' are byte for byte images the run was trained on"
+        in caplog.text
+    )
     caplog.clear()
     initialise(model(), str(run), manifest(a="train", c="val"))
     assert "was trained on" not in caplog.text
@@ -115,7 +118,7 @@ def test_what_cannot_be_a_source_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not the weights of such a model"):
         initialise(model(width=8), str(run), data)
     torch.save({"state_dict": {"x": torch.ones(1)}}, tmp_path / "x.ckpt")
-    with pytest.raises(ConfigError, match=r"model\.init_from: .* holds no model of seglab"):
+    with pytest.raises(CheckpointError, match=r"x\.ckpt holds no model of seglab"):
         initialise(model(), str(tmp_path / "x.ckpt"), data)
     (tmp_path / "x.zip").touch()
     with pytest.raises(ConfigError, match=r"model\.init_from: expected the folder of a run, its"):

@@ -17,8 +17,11 @@ from seglab.data.importers import import_dataset
 from seglab.data.manifest import Manifest
 from seglab.data.subset import subset_train
 from seglab.experiment.evaluate import evaluate
-from seglab.experiment.members import training_images_in
-from seglab.experiment.same_data import require_same_data, require_same_data_as_other_trials
+from seglab.experiment.same_data import (
+    require_same_data,
+    require_same_data_as_other_trials,
+    training_images_in,
+)
 from seglab.experiment.train import resume, train
 from seglab.runs import RunRecord
 
