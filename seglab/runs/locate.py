@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,27 +24,42 @@ def new_run_dir(root: Path, experiment: str, name: str | None = None) -> Path:
 def find_runs(root: str | Path, depth: int | None = None) -> list[Path]:
     """Return all run folders under `root`, sorted; folders inside a run are not searched.
 
+    Links are followed, but a run that is there by its own name and by a link is listed once.
+
     Args:
         root: The folder itself may be a run.
         depth: How many levels of folders to go down; None: all.
     """
-    return sorted(_walk(str(root), depth))
+    real = os.path.realpath(root)
+    # A link back to a folder above would bring in everything beside the root.
+    seen = {str(parent) for parent in Path(real).parents}
+    found: list[Path] = []
+    waiting, links = [(str(root), real, 0)], []
+    while waiting or links:
+        folder, real, level = waiting.pop() if waiting else links.pop(0)
+        if real in seen:
+            continue
+        seen.add(real)
+        entries = _entries(folder)
+        if any(entry.name == RECORD_FILE for entry in entries):
+            found.append(Path(folder))
+        elif depth is None or level < depth:
+            for entry in entries:
+                if entry.name.startswith(".") or entry.is_file(follow_symlinks=False):
+                    continue
+                if entry.is_symlink():
+                    links.append((entry.path, os.path.realpath(entry.path), level + 1))
+                else:
+                    waiting.append((entry.path, os.path.join(real, entry.name), level + 1))  # noqa: PTH118 - fast
+    return sorted(found)
 
 
-def _walk(folder: str, depth: int | None) -> Iterator[Path]:
+def _entries(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            listed = list(entries)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return
-    if any(entry.name == RECORD_FILE for entry in listed):
-        yield Path(folder)
-        return
-    if depth == 0:
-        return
-    for entry in listed:
-        if entry.is_dir() and not entry.name.startswith("."):
-            yield from _walk(entry.path, None if depth is None else depth - 1)
+            return list(entries)
+    except OSError:  # no folder, gone meanwhile, not ours to read, or a link that leads to itself
+        return []
 
 
 def describe_missing(path: Path, root: str | Path | None) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from seglab.core.errors import DataError, RunNotFoundError
 from seglab.runs import RunRecord, load_histories, load_runs
+from seglab.runs.locate import find_runs
 
 
 def _run(run_dir: Path, lr: float, kind: str = "train", **facts: Any) -> RunRecord:
@@ -126,3 +127,21 @@ def test_runs_of_other_fields_share_a_table(tmp_path: Path) -> None:
     np.testing.assert_array_equal(frame["metrics.val/miou"], [0.5, np.nan, 0.75])
     np.testing.assert_array_equal(frame["metrics.test/miou"], [np.nan, 0.25, np.nan])
     assert frame["config.optimizer.lr"].tolist() == [0.1, 0.2, 0.3]
+
+
+def test_links_add_no_run_twice_and_lead_to_no_end(tmp_path: Path) -> None:
+    elsewhere = _run(tmp_path / "disk" / "b" / "r2", 0.2).run_dir
+    runs = tmp_path / "runs"
+    first = _run(runs / "a" / "r1", 0.1).run_dir
+    (runs / "a" / "latest").symlink_to(first)
+    (runs / "0-newest").symlink_to(first)
+    (runs / "a" / "again").symlink_to(runs)
+    (runs / "a" / "above").symlink_to(tmp_path)
+    (runs / "more").symlink_to(elsewhere.parent)
+    (runs / "itself").symlink_to(runs / "itself")
+    (runs / "gone").symlink_to(runs / "nowhere")
+    (runs / "notes.txt").write_text("no folder")
+    assert find_runs(runs) == [first, runs / "more" / "r2"]
+    assert find_runs(runs, depth=1) == [runs / "0-newest"]
+    assert find_runs(runs / "itself") == find_runs(runs / "nowhere") == []
+    assert load_runs(runs)["run_id"].tolist() == ["r1", "r2"]
