@@ -24,7 +24,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from seglab.cli.reporting import INTERRUPTED, find_seglab_error, report
-from seglab.config.compose import HYDRA_VERSION_BASE
+from seglab.config.composer import HYDRA_VERSION_BASE
 from seglab.config.locate import conf_dir
 from seglab.config.overrides import check_overrides
 from seglab.config.resolvers import register_resolvers

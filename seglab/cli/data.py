@@ -307,14 +307,9 @@ def _augmentation(choice: str, changes: Sequence[str]) -> dict[str, Any]:
 
 
 def _compose(words: Sequence[str]) -> dict[str, Any]:
-    from seglab.config.compose import open_composer
-    from seglab.config.overrides import check_overrides
+    from seglab.config.compose import compose
 
-    checked = check_overrides("train", words, allow_missing=True)
-    if checked.problems:
-        raise ConfigError(checked.problems)
-    with open_composer("train") as composer:
-        cfg, _ = composer.compose(checked.overrides)
+    cfg = compose(words, allow_missing=True)
     return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
 
 

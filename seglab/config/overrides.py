@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seglab.config import sources
-from seglab.config.compose import Composer, open_composer
+from seglab.config.composer import Composer, open_composer
 from seglab.config.locate import conf_dir
 from seglab.config.problems import Problem, did_you_mean, show, show_names
 from seglab.config.schema import SCHEMA_OF
@@ -42,10 +42,13 @@ class CheckedOverrides:
     Attributes:
         overrides: The words for Hydra: `+` and `++` put right where the key is a known one.
         problems: Every mistake, one line each.
+        config: What they compose to, in a multirun with the first alternatives; None where they
+            compose to nothing.
     """
 
     overrides: list[str]
     problems: list[str]
+    config: DictConfig | None
 
 
 def check_overrides(
@@ -77,7 +80,7 @@ def check_overrides(
         words, check.problems = check.reader.read(overrides, multirun)
         check.choices(words)
         searched = check.values(words, allow_missing, multirun)
-        return CheckedOverrides(check.for_hydra(words, searched), check.lines())
+        return CheckedOverrides(check.for_hydra(words, searched), check.lines(), check.config)
 
 
 def choices_for(app: App, group: str, options: Sequence[str]) -> list[str]:
@@ -100,6 +103,7 @@ class _Check:
         entries = sources.group_defaults(primary) if primary else []
         self.default_groups = {entry.group for entry in entries} | {"experiment", "debug"}
         self.base: DictConfig | None = None
+        self.config: DictConfig | None = None
 
     def lines(self) -> list[str]:
         """Return the problems, each once, in the order found."""
@@ -139,6 +143,8 @@ class _Check:
         if self.base is None:
             return []
         self.names_as_typed(typed, self.base)
+        self.config = copy.deepcopy(self.base)
+        self.put_all(self.config, typed, first_of(typed))
         searched = self.searched(typed, self.base, multirun, allow_missing)
         words, first = [*typed, *searched], first_of([*typed, *searched])
         if any(word.is_group for word in searched):

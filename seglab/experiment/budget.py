@@ -17,7 +17,6 @@ from omegaconf import DictConfig
 from torch import nn
 from torch.nn import functional as F
 
-from seglab.config.compose import open_composer
 from seglab.config.overrides import check_overrides
 from seglab.core.errors import ConfigError, DataError
 from seglab.data.manifest import Manifest
@@ -111,29 +110,23 @@ def compose_models(
     for model in dict.fromkeys(models):
         chosen = [f"model={model}", *words]
         checked = check_overrides("train", chosen, allow_missing=True)
-        if not checked.problems:
-            chosen = [*checked.overrides, *_encoder_words(checked.overrides, encoder)]
+        if not checked.problems and checked.config is not None:
+            chosen = [*checked.overrides, *_encoder_words(checked.config, encoder)]
             checked = check_overrides("train", chosen, allow_missing=True)
         problems += [line for line in checked.problems if line not in problems]
-        if not checked.problems:
-            found[model] = _compose(checked.overrides)
+        if not checked.problems and checked.config is not None:
+            found[model] = checked.config
     if problems:
         raise ConfigError(problems)
     return found
 
 
-def _encoder_words(words: Sequence[str], encoder: str | None) -> list[str]:
-    model = _compose(words).model
-    if "encoder_name" not in model:
+def _encoder_words(cfg: DictConfig, encoder: str | None) -> list[str]:
+    if "encoder_name" not in cfg.model:
         return []
     name = [] if encoder is None else [f"model.encoder_name={encoder}"]
     # Weights change no cost, and fetching them would take longer than all the rest.
     return [*name, "model.encoder_weights=null"]
-
-
-def _compose(words: Sequence[str]) -> DictConfig:
-    with open_composer("train") as composer:
-        return composer.compose(words)[0]
 
 
 def measure_budget(manifest: Manifest, configurations: Mapping[str, DictConfig]) -> Budget:

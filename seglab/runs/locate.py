@@ -34,7 +34,8 @@ def find_runs(root: str | Path, depth: int | None = None) -> list[Path]:
     # A link back to a folder above would bring in everything beside the root.
     seen = {str(parent) for parent in Path(real).parents}
     found: list[Path] = []
-    waiting, links = [(str(root), real, 0)], []
+    waiting = [(str(root), real, 0)]
+    links: list[tuple[str, str, int]] = []
     while waiting or links:
         folder, real, level = waiting.pop() if waiting else links.pop(0)
         if real in seen:

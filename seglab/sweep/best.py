@@ -25,7 +25,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seglab.config.compose import Composer, open_composer
+from seglab.config.composer import Composer, open_composer
 from seglab.config.grammar import literal_word
 from seglab.config.problems import show
 from seglab.core.errors import ConfigError

@@ -8,7 +8,8 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from seglab.config.compose import compose, open_composer
+from seglab.config.compose import compose
+from seglab.config.composer import open_composer
 from seglab.config.locate import conf_dir
 from seglab.config.overrides import check_overrides
 from seglab.config.validate import require_valid, validate
@@ -144,3 +145,39 @@ def test_further_folder_adds_choices(tmp_path: Path) -> None:
 
     assert check_overrides("train", ["optimizer=mine"], search=[tmp_path]).problems == []
     assert len(check_overrides("train", ["optimizer=mine"]).problems) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["experiment=demo", "seed=3", "optimizer.lr=1e-2", "hydra.run.dir=/tmp/elsewhere"],
+        ["model=unet", "+model.options={decoder_use_norm: true}", "++trainer.max_epochs=3"],
+        ["data=synth", "+tags=[no, 1e3, 'on']", "augment=strong"],
+        ["loss=ce_dice", "~loss.terms.dice", "~loss.weights.dice", "optimizer=adamw", "notes=a b"],
+        ["study=lr_batch", "study.n_trials=2"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_checked_is_what_hydra_composes(words: list[str]) -> None:
+    checked = check_overrides("train", words, allow_missing=True)
+    assert checked.problems == []
+    assert checked.config is not None
+    with open_composer("train") as composer:
+        composed, _ = composer.compose(checked.overrides)
+    assert OmegaConf.to_yaml(checked.config) == OmegaConf.to_yaml(composed)
+
+
+def test_changed_files_are_composed_anew(tmp_path: Path) -> None:
+    (tmp_path / "optimizer").mkdir()
+    file = tmp_path / "optimizer" / "mine.yaml"
+
+    def rate(text: str) -> object:
+        file.write_text(f"_target_: seglab.optim.build_optimizer\nlr: {text}\n", encoding="utf-8")
+        with open_composer("train", search=[tmp_path]) as composer:
+            cfg, choices = composer.compose(["optimizer=mine"])
+        assert choices["optimizer"] == "mine"
+        found = cfg.optimizer.lr
+        cfg.optimizer.lr = "what one caller does is not seen by the next"
+        return found
+
+    assert [rate("0.1"), rate("0.1"), rate("0.25"), rate("0.5")] == [0.1, 0.1, 0.25, 0.5]

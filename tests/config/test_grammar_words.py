@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from seglab.config.compose import open_composer
+from seglab.config.composer import open_composer
 from seglab.config.grammar import literal_word
 from seglab.config.overrides import check_overrides
 from seglab.config.words import WordReader

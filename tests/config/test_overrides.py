@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from seglab.config.compose import compose, open_composer
+from seglab.config.compose import compose
+from seglab.config.composer import open_composer
 from seglab.config.overrides import check_overrides
 
 Problems = Callable[..., list[str]]

@@ -13,7 +13,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seglab.cli.train import EXAMPLES, SUMMARY
-from seglab.config.compose import open_composer
+from seglab.config.composer import open_composer
 from seglab.config.locate import conf_dir
 from seglab.config.overrides import check_overrides
 from seglab.config.study import NoStudy, Study

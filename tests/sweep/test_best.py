@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from seglab.config.compose import compose, open_composer
+from seglab.config.compose import compose
+from seglab.config.composer import open_composer
 from seglab.config.locate import ENV_CONF, conf_dir
 from seglab.config.overrides import check_overrides
 from seglab.core.errors import ConfigError

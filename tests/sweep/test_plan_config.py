@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from seglab.config.compose import Composer, open_composer
+from seglab.config.composer import Composer, open_composer
 from seglab.core.errors import ConfigError
 from seglab.runs.study import StudyFolder
 from seglab.sweep.plan import Objective

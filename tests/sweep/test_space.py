@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from seglab.config.compose import compose, open_composer
+from seglab.config.compose import compose
+from seglab.config.composer import open_composer
 from seglab.config.domains import Choices, Numbers, group_options, listed_size, read_domain, take
 from seglab.config.grammar import read_scalar, read_value, scalar_of, write_scalar, write_value
 from seglab.core.errors import ConfigError
