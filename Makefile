@@ -11,6 +11,9 @@ FITS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c '$(FITS)' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
+# The tests start many processes; without compiled modules each would compile all of them again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all test-latest lint format build lock clean
 
@@ -48,7 +51,7 @@ test-latest: ## the tests with the newest version of every package, in an enviro
 lint: $(STAMP) ## style and types only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers auto
 
 format: $(STAMP) ## rewrite the code in house style
 	$(BIN)/ruff check --fix .

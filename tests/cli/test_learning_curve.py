@@ -12,6 +12,7 @@ Run = Callable[..., Any]
 HYDRAS_OWN = ("hydra/sweeper=basic", "hydra/launcher=basic")
 
 
+@pytest.mark.slow
 def test_multirun_trains_each_share_for_as_many_steps(seglab: Run, jobs: Any) -> None:
     answer = seglab("train", "-m", *HYDRAS_OWN, "experiment=learning_curve")
 

@@ -443,6 +443,7 @@ def test_every_importer_can_be_loaded() -> None:
         assert IMPORTERS[name].__name__ == f"import_{name}"
 
 
+@pytest.mark.slow
 def test_real_camvid_is_as_its_readme_says(shared: Path, tmp_path: Path) -> None:
     manifest = import_dataset("camvid", shared / "data" / "camvid", tmp_path, "camvid")
     assert manifest.splits() == {"train": 367, "val": 101, "test": 0, "unlabeled": 0}

@@ -154,6 +154,7 @@ def test_leftovers_of_a_killed_process_are_cleared(tmp_path: Path):
     assert names == {"synth", ".other.making-new"}
 
 
+@pytest.mark.slow
 def test_processes_at_once_make_one_data_set(tmp_path: Path):
     root = tmp_path / "synth"
     with multiprocessing.get_context("spawn").Pool(3) as pool:

@@ -12,6 +12,7 @@ TINY = [
     "model=segnet_basic", "model.width=4", "model.kernel_size=3", "model.dropout=0.1",
     "trainer.max_epochs=2", "trainer.num_workers=0", "trainer.num_threads=1",
     "trainer.accelerator=cpu", "callbacks.progress=off", "callbacks.overlays.num_images=2",
+    "logger=none",
 ]  # fmt: skip
 
 

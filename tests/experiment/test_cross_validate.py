@@ -35,7 +35,8 @@ FOLDS = ["cv=grouped", "cv.folds=2", "trainer.max_epochs=1"]
 def finished(tiny_words: list[str], tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     """Two grouped folds, with W&B offline."""
     folder = tmp_path_factory.mktemp("cv") / "run"
-    return RunRecord(launch(compose([*tiny_words, *FOLDS]), folder, QUIET).run_dir)
+    words = [*tiny_words, *FOLDS, "logger.wandb.mode=offline"]
+    return RunRecord(launch(compose(words), folder, QUIET).run_dir)
 
 
 def fold_records(record: RunRecord) -> list[RunRecord]:

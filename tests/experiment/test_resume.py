@@ -63,7 +63,8 @@ def whole(tiny: list[str], tmp_path: Path) -> Path:
     return train(compose([*tiny, *STATEFUL]), tmp_path / "whole", Console(quiet=True)).run_dir
 
 
-@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 5])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [1, 5])
 def test_killed_and_resumed_is_the_same_bits(
     tiny: list[str], tmp_path: Path, whole: Path, step: int
 ) -> None:

@@ -71,6 +71,7 @@ def test_interval_of_few_images_is_too_few_to_tell_everywhere(
     assert b"too few images to tell an interval" in shown.read_bytes()
 
 
+@pytest.mark.slow
 def test_interval_of_enough_images_holds_the_score(trained: TrainResult, tmp_path: Path) -> None:
     scores = evaluated(trained, tmp_path / "train", "data.split=train", "suite.cost=false")
     assert scores["train/interval_units"] >= MIN_UNITS

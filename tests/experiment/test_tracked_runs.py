@@ -105,7 +105,7 @@ NASTY = (
 )
 
 
-@pytest.mark.parametrize("count", [11, 150])
+@pytest.mark.parametrize("count", [11, pytest.param(150, marks=pytest.mark.slow)])
 def test_all_of_a_run_with_many_or_odd_classes_is_in_its_file(count: int, tmp_path: Path) -> None:
     names = (*NASTY, *(f"class {index}" for index in range(count)))[:count]
     labels = LabelSpace(names)

@@ -18,6 +18,8 @@ from seglab.experiment.evaluate import evaluate
 from seglab.experiment.train import train
 from seglab.runs import RunRecord
 
+pytestmark = pytest.mark.slow
+
 COUNTS = ("test/num_classes_averaged", "test/num_classes_present", "test/num_images_averaged")
 # What else is a number without a labelled pixel: counts beside scores.
 BESIDE = ("test/hd95_missed", "test/hd95_penalty", "test/interval_units")

@@ -200,11 +200,13 @@ class TestUnet(ExportContract):
     arch = "unet"
 
 
+@pytest.mark.slow
 class TestUnetPlusPlus(ModelContract):
     arch = "unetplusplus"
     options = {"decoder_channels": [64, 48, 32, 16, 16]}  # noqa: RUF012
 
 
+@pytest.mark.slow
 class TestDeepLabV3(PairContract):
     arch = "deeplabv3"
     options = {"decoder_channels": 64}  # noqa: RUF012
@@ -218,33 +220,40 @@ class TestPSPNet(ModelContract):
     arch = "pspnet"
 
 
+@pytest.mark.slow
 class TestPSPNetDeeper(ModelContract):
     arch = "pspnet"
     depth = 4
 
 
+@pytest.mark.slow
 class TestFPN(ModelContract):
     arch = "fpn"
 
 
+@pytest.mark.slow
 class TestFPNShallower(ModelContract):
     arch = "fpn"
     depth = 4
 
 
+@pytest.mark.slow
 class TestPAN(PairContract):
     arch = "pan"
 
 
+@pytest.mark.slow
 class TestLinknet(ModelContract):
     arch = "linknet"
 
 
+@pytest.mark.slow
 class TestMAnet(ModelContract):
     arch = "manet"
     options = {"decoder_channels": [64, 48, 32, 16, 16]}  # noqa: RUF012
 
 
+@pytest.mark.slow
 class TestUPerNet(PairContract):
     arch = "upernet"
     options = {"decoder_channels": 32}  # noqa: RUF012
@@ -255,6 +264,7 @@ class TestSegformer(ExportContract):
     encoder = "mit_b0"
 
 
+@pytest.mark.slow
 class TestDPT(ModelContract):
     arch = "dpt"
     encoder = "vit_tiny_patch16_224"
@@ -264,6 +274,7 @@ class TestDPT(ModelContract):
     }
 
 
+@pytest.mark.slow
 class TestUnetOfSmpEncoder(ModelContract):
     arch = "unet"
     encoder = "mobilenet_v2"

@@ -83,7 +83,7 @@ class TestRealWeights:
     [
         ("resnet18", "pspnet", {}),
         ("convnext_atto", "unet", {}),
-        ("vgg11_bn", "unet", {}),
+        pytest.param("vgg11_bn", "unet", {}, marks=pytest.mark.slow),
         ("densenet121", "fpn", {}),
         ("swin_tiny_patch4_window7_224", "upernet", {"encoder": {"strict_img_size": False}}),
         ("vit_tiny_patch16_224", "dpt", {}),

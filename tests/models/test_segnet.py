@@ -101,6 +101,7 @@ def test_bfloat16_moves_a_few_maxima_and_loses_nothing_else():
     assert (low - logits).square().mean().sqrt() < 0.02 * logits.std()
 
 
+@pytest.mark.slow
 def test_vgg_file_fills_the_encoder_exactly(tmp_path):
     import torchvision
 

@@ -80,6 +80,13 @@ def _user_for_server() -> dict[str, Any]:
     pytest.skip("no PostgreSQL server: this is root, and there is no other user to run it as")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A server of one's own takes its time to start."""
+    for item in items:
+        if "postgres_server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Server]:
     """A PostgreSQL server of our own; tests that need it are skipped where there is none."""
@@ -147,7 +154,7 @@ def postgres_url(postgres_server: Server) -> str:
     return postgres_server.url(DATABASE)
 
 
-@pytest.fixture(params=["journal", "postgresql"])
+@pytest.fixture(params=["journal", pytest.param("postgresql", marks=pytest.mark.slow)])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Text of a storage that nobody has used yet."""
     if request.param == "postgresql":

@@ -71,6 +71,7 @@ def by_hydra(application: Application, words: list[str], number: int) -> DictCon
 
 @settings(max_examples=15, deadline=None)
 @given(VALUES)
+@pytest.mark.slow
 def test_values_on_the_shared_configuration_are_what_hydra_composes(
     application: Application, own: list[str]
 ) -> None:

@@ -60,6 +60,7 @@ def test_batches_wait_for_the_longest_and_pulling_does_not(intervals: ModuleType
     assert intervals.pull_makespan(lengths, 2) == 7
 
 
+@pytest.mark.slow
 def test_barrier_costs_eighteen_percent_of_evenly_spread_lengths(
     intervals: ModuleType, objective: ModuleType
 ) -> None:

@@ -43,6 +43,7 @@ def _wait_for_studies(port: int, process: subprocess.Popen[bytes]) -> Any:
     raise AssertionError("the dashboard does not answer")
 
 
+@pytest.mark.slow
 def test_the_dashboard_shows_a_running_study(
     folder: StudyFolder, storage: str, make_plan: Callable[..., StudyPlan]
 ) -> None:

@@ -94,9 +94,9 @@ class TestController:
             def run(trial):
                 others = [subprocess.Popen(["sleep", "1000"]).pid for _ in range(2)]
                 (HERE / manner).write_text(json.dumps([os.getpid(), os.getppid(), *others]))
-                trial.progress(ready=True)
                 if manner == "stays":
                     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                trial.progress(ready=True)
                 if manner == "hangs":
                     sum(range(10**13))
                 try:
