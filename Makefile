@@ -31,10 +31,10 @@ $(STAMP): pyproject.toml $(LOCK)
 	$(BIN)/python -m pip install --quiet $(LOCK:%=--constraint %) --no-build-isolation --editable ".[all]"
 	touch $(STAMP)
 
-demo: $(STAMP) ## train, validate and test on the embedded data: minutes on 2 cores
+demo: $(STAMP) ## train, validate and test on the embedded data: about 3 minutes on 2 cores
 	$(BIN)/seglab train experiment=demo
 
-test: lint ## style, types and the fast tests, on all cores (about 10 minutes on 2)
+test: lint ## style, types and the fast tests, on all cores (about 6 minutes on 2)
 	$(BIN)/python -m pytest -m "not slow and not gpu" -n auto --dist loadfile
 
 test-all: $(STAMP) ## every test that can run here, slow ones too
