@@ -121,7 +121,7 @@ def main() -> None:
         print(f"{'preset':<16}{'uint8':>8}{'kornia':>9} ({options.device}){'ratio':>8}")
         for name in options.presets:
             content = yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
-            spec = AugmentSpec.from_dict(content)
+            spec = AugmentSpec.read(content)
             fast = time_uint8(spec, (height, width), options)
             slow = time_kornia(spec, (height, width), options)
             print(f"{name:<16}{fast:8.2f}{slow:9.2f}{'':>6}{slow / fast:8.1f}")

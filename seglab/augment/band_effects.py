@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglab.augment import colour as colours
+from seglab.augment.options import AugmentSpec
 from seglab.augment.params import AugmentParams
-from seglab.augment.spec import AugmentSpec
 from seglab.core.bands import Bands, describe_numbers
 from seglab.core.errors import ConfigError
 

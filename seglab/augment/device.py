@@ -19,8 +19,8 @@ from torch.nn import functional
 
 from seglab.augment import device_effects, geometry
 from seglab.augment.geometry import Size
+from seglab.augment.options import AugmentSpec
 from seglab.augment.params import AugmentParams
-from seglab.augment.spec import AugmentSpec
 from seglab.augment.uint8 import FILL_STRIDE
 from seglab.core.bands import Bands
 from seglab.core.errors import ShapeError, list_problems

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seglab.augment.spec import MixingSpec
+from seglab.augment.options import MixingSpec
 from seglab.core.errors import ShapeError
 from seglab.core.labels import DEFAULT_IGNORE_INDEX
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from seglab.augment import geometry
 from seglab.augment.geometry import Matrix, Size
-from seglab.augment.spec import AugmentSpec, ColourSpec, ErasingSpec, GeometrySpec, Pair
+from seglab.augment.options import AugmentSpec, ColourSpec, ErasingSpec, GeometrySpec, Pair
 from seglab.core.errors import ShapeError
 from seglab.core.labels import DEFAULT_IGNORE_INDEX
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from seglab.augment.device import DeviceAugment
 from seglab.augment.mixing import BatchMixer
+from seglab.augment.options import AugmentSpec
 from seglab.augment.params import sample_params
-from seglab.augment.spec import AugmentSpec
 from seglab.augment.uint8 import Uint8Augment
 from seglab.core.bands import Bands
 from seglab.core.errors import ShapeError

@@ -17,8 +17,8 @@ from seglab.augment import colour as colours
 from seglab.augment import geometry
 from seglab.augment.band_effects import apply_band_effects
 from seglab.augment.geometry import Matrix, PixelCopy, Size
+from seglab.augment.options import AugmentSpec
 from seglab.augment.params import AugmentParams, ColourParams, sample_params
-from seglab.augment.spec import AugmentSpec
 from seglab.core.bands import Bands
 from seglab.core.errors import ShapeError
 from seglab.core.labels import DEFAULT_IGNORE_INDEX

@@ -196,14 +196,14 @@ def _preview(args: argparse.Namespace) -> int:
     from PIL import Image
 
     from seglab.augment.band_effects import require_band_steps
+    from seglab.augment.options import AugmentSpec
     from seglab.augment.preview import PreviewOptions, PreviewSample, preview_grid
-    from seglab.augment.spec import AugmentSpec
     from seglab.core.files import atomic_path
 
     kind = Image.registered_extensions().get(args.output.suffix.lower())
     if kind not in Image.SAVE:
         raise ConfigError(f"--output: expected a picture, such as preview.png, got '{args.output}'")
-    spec = AugmentSpec.from_dict(_augmentation(args.augment, args.changes))
+    spec = AugmentSpec.read(_augmentation(args.augment, args.changes), "augment")
     manifest = _open(args.data, args.root)
     read, bands = _read_samples(manifest, args)
     if bands is not None:
@@ -249,9 +249,9 @@ def parse_options(words: Sequence[str], importer: str) -> dict[str, Any]:
 
 def _read_option(key: str, text: str, importer: str) -> Any:
     """Return the value of an option, read as in the files of the configuration."""
+    from seglab.config.check import plain
     from seglab.config.importers import IMPORTER_OPTIONS
     from seglab.config.typed_text import keys_of_names, mended
-    from seglab.config.walk import plain
 
     cfg = OmegaConf.create({key: OmegaConf.create(f"value:\n  {text}").value})
     value = plain(cfg)[key]

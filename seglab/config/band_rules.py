@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seglab.config.problems import Problem, show
 from seglab.config.sound import Rule, Sound, broken
 from seglab.core.bands import MAX_BANDS
+from seglab.core.problems import Problem, show
 
 _RGB = 3
 

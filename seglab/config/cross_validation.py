@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from seglab.config.fields import Bounds, NotNegative, Positive
+from annotated_types import Interval
 
-AtLeastTwo = Annotated[int, Bounds(2)]
+from seglab.core.options import NotNegative, Options, Positive
+
+AtLeastTwo = Annotated[int, Interval(ge=2)]
 InnerScheme = Literal["kfold", "stratified", "grouped", "stratified_grouped", "block"]
 
 
-@dataclass
-class NoFolds:
+class NoFolds(Options):
     """One training on the splits of the data set."""
 
     scheme: Literal["none"]
 
 
-@dataclass
-class _Folds:
+class _Folds(Options):
     folds: AtLeastTwo
     splits: list[Literal["train", "val", "test"]]
     fold: NotNegative | str | None
@@ -27,14 +26,12 @@ class _Folds:
     allow_leaks: bool
 
 
-@dataclass
-class _Groups:
+class _Groups(Options):
     group_by: Literal["auto", "column", "pattern", "near_duplicates"]
     group_pattern: str | None
-    max_hash_distance: Annotated[int, Bounds(0, 64)]
+    max_hash_distance: Annotated[int, Interval(ge=0, le=64)]
 
 
-@dataclass
 class RandomFolds(_Folds):
     """Folds at random, with or without balance of the classes."""
 
@@ -42,7 +39,6 @@ class RandomFolds(_Folds):
     repeats: Positive
 
 
-@dataclass
 class GroupedFolds(_Folds, _Groups):
     """Folds that keep groups together."""
 
@@ -51,7 +47,6 @@ class GroupedFolds(_Folds, _Groups):
     leak_report: bool
 
 
-@dataclass
 class BlockFolds(_Folds, _Groups):
     """Consecutive frames."""
 
@@ -60,7 +55,6 @@ class BlockFolds(_Folds, _Groups):
     leak_report: bool
 
 
-@dataclass
 class NestedFolds(_Folds, _Groups):
     """Folds inside folds."""
 

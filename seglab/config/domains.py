@@ -27,8 +27,8 @@ from hydra.errors import HydraException
 
 from seglab.config.grammar import Scalar, scalar_of
 from seglab.config.locate import conf_dir
-from seglab.config.problems import show, show_names
 from seglab.core.errors import nearest
+from seglab.core.problems import show, show_names
 
 Options = Callable[[str], Sequence[str]]
 EXAMPLES = "choice(4, 8), range(1, 5) or tag(log, interval(1e-4, 1e-1))"

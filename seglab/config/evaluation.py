@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from seglab.config.fields import Bounds, NotNegative, PositiveFloat, ProperFraction, Size
+from annotated_types import Interval
+
+from seglab.core.options import NotNegative, Options, PositiveFloat, ProperFraction, Size
 
 Corruption = Literal[
     "all", "gaussian_noise", "gaussian_blur", "jpeg", "fog", "rain", "brightness", "contrast"
 ]
 
 
-@dataclass
-class Suite:
+class Suite(Options):
     """What is measured beside the scores."""
 
     intervals: bool
@@ -23,11 +23,10 @@ class Suite:
     cost: bool
     gallery: NotNegative
     corruptions: list[Corruption]
-    severities: list[Annotated[int, Bounds(1, 5)]]
+    severities: list[Annotated[int, Interval(ge=1, le=5)]]
 
 
-@dataclass
-class Predict:
+class Predict(Options):
     """How logits come about."""
 
     flips: list[Literal["h", "v", "hv"]]

@@ -22,8 +22,8 @@ from hydra.grammar.gen.OverrideLexer import (  # type: ignore[attr-defined]
 )
 from hydra.grammar.gen.OverrideParser import OverrideParser
 
-from seglab.config.problems import show
 from seglab.core.errors import ConfigError
+from seglab.core.problems import show
 
 Scalar = None | bool | int | float | str
 _PLAIN_INSIDE = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)

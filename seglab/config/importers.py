@@ -5,28 +5,37 @@ A test compares names and defaults with the importers' signatures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from seglab.config.fields import Bounds, Fraction, Name, NotNegative, Positive, ProperFraction
+from annotated_types import Interval
 
-Byte = Annotated[int, Bounds(0, 255)]
-Side = Annotated[int, Bounds(48, 1024)]
+from seglab.core.options import (
+    Fraction,
+    FromList,
+    Name,
+    NotNegative,
+    Options,
+    Positive,
+    ProperFraction,
+)
+
+Byte = Annotated[int, Interval(ge=0, le=255)]
+Colour = Annotated[tuple[Byte, Byte, Byte], FromList]
+Side = Annotated[int, Interval(ge=48, le=1024)]
 
 
-@dataclass
-class Folder:
+class Folder(Options):
     """Folders of images and masks of your own."""
 
     images: str = "images"
     masks: str | None = "masks"
     class_names: list[Name] | None = None
-    palette: list[tuple[Byte, Byte, Byte]] | None = None
+    palette: list[Colour] | None = None
     mask_encoding: Literal["index", "colour"] = "index"
     binary: bool = False
     raw_ids: dict[Any, Byte | Name] | Literal["identity"] | None = None
     ignore_index: Byte | None = None
-    ignore_colour: tuple[Byte, Byte, Byte] | None = None
+    ignore_colour: Colour | None = None
     split: Literal["auto", "lists", "folders", "fractions"] = "auto"
     lists: str = "{split}.txt"
     val_fraction: ProperFraction = 0.2
@@ -36,15 +45,13 @@ class Folder:
     allow_unlabeled: bool = False
 
 
-@dataclass
-class CamVid:
+class CamVid(Options):
     """CamVid in SegNet's layout."""
 
     group_by_drive: bool = True
 
 
-@dataclass
-class Voc:
+class Voc(Options):
     """PASCAL VOC."""
 
     year: Name = "2012"
@@ -52,22 +59,19 @@ class Voc:
     mask_folder: str = "SegmentationClass"
 
 
-@dataclass
-class Cityscapes:
+class Cityscapes(Options):
     """Cityscapes."""
 
     test: bool = True
 
 
-@dataclass
-class Ade20k:
+class Ade20k(Options):
     """ADE20K."""
 
     scene_tags: bool = True
 
 
-@dataclass
-class OxfordPet:
+class OxfordPet(Options):
     """Oxford-IIIT Pet."""
 
     target: Literal["trimap", "binary"] = "trimap"
@@ -76,17 +80,16 @@ class OxfordPet:
     download: bool = False
 
 
-@dataclass
-class Synth:
+class Synth(Options):
     """Scenes drawn by seglab itself."""
 
     num_images: Positive = 240
-    image_size: tuple[Side, Side] = (192, 256)
+    image_size: Annotated[tuple[Side, Side], FromList] = (192, 256)
     frames_per_group: Positive = 6
     val_fraction: Fraction = 0.2
     test_fraction: Fraction = 0.2
     seed: NotNegative = 0
-    void_border: Annotated[int, Bounds(0, 8)] = 1
+    void_border: Annotated[int, Interval(ge=0, le=8)] = 1
     noise_boundary: Fraction = 0.0
     noise_missing: Fraction = 0.0
     noise_swap: Fraction = 0.0

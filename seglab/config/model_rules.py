@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from seglab.config.installed_names import base_name, encoder_names, has_encoder
-from seglab.config.problems import Problem, did_you_mean, show
 from seglab.config.sound import NotSoundError, Rule, Sound, broken
 from seglab.core.architectures import ARCHITECTURES, min_size, size_divisor
+from seglab.core.problems import Problem, did_you_mean, show
 
 SEGNET_ARCH = {"seglab.models.SegNet": "segnet", "seglab.models.SegNetBasic": "segnet_basic"}
 

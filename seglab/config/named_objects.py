@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from seglab.config.problems import Problem, did_you_mean, nearest_keys, show, show_names
 from seglab.core.errors import ConfigError
+from seglab.core.problems import Problem, did_you_mean, nearest_keys, show, show_names
 
 TARGET = "_target_"
 _OF_HYDRA = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")

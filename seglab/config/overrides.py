@@ -21,7 +21,6 @@ from omegaconf.errors import OmegaConfBaseException
 from seglab.config import sources
 from seglab.config.composer import Composer, open_composer
 from seglab.config.locate import conf_dir
-from seglab.config.problems import Problem, did_you_mean, show, show_names
 from seglab.config.schema import SCHEMA_OF
 from seglab.config.study_rules import SPACE
 from seglab.config.study_words import search_too, word_problems, words_of_space
@@ -29,6 +28,7 @@ from seglab.config.trees import delete_key, has_key, is_related
 from seglab.config.typed_text import name_overrides
 from seglab.config.validate import App, find_problems
 from seglab.config.words import Word, WordReader, first_of, split_choice
+from seglab.core.problems import Problem, did_you_mean, show, show_names
 
 _FILES_WITH_CHOICES = ("experiment", "debug")
 # The data a run was trained on is only there once there is a run.

@@ -16,13 +16,13 @@ from omegaconf import DictConfig
 from seglab.config.band_rules import BAND_RULES
 from seglab.config.installed_names import optimizer_names
 from seglab.config.model_rules import MODEL_RULES, architecture
-from seglab.config.problems import Problem, did_you_mean, nearest_keys, show
 from seglab.config.scores import VAL_SCORES, is_val_score, lower_is_better
 from seglab.config.sound import NotSoundError, Rule, Sound, broken
 from seglab.config.study_rules import SEARCH_RULES
 from seglab.config.study_scores import SCORE_RULES
 from seglab.config.target_rules import TARGET_RULES
 from seglab.core.architectures import min_train_batch
+from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
 
 DATA_LAYOUT = {
     "folder": "the images and masks (data.options names the sub-folders)",
@@ -198,16 +198,6 @@ def _loss_terms_have_weights(value: Sound) -> Iterator[Problem]:
         yield broken("loss.weights", f"expected at least one weight above 0, got {show(weights)}")
 
 
-def _mixing_probabilities_sum(value: Sound) -> Iterator[Problem]:
-    mixing = value("augment.mixing")
-    total = sum(mixing.values())
-    if total > 1 + 1e-9:
-        yield broken(
-            "augment.mixing",
-            f"the probabilities exclude each other, so they sum to 1 at most, got {total:g}",
-        )
-
-
 def _corruptions_have_severities(value: Sound) -> Iterator[Problem]:
     if value("suite.corruptions") and not value("suite.severities"):
         yield broken("suite.severities", "expected at least one of 1 to 5, got []")
@@ -245,7 +235,6 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _accelerator_can,
         _ignore_index_is_no_class,
         _loss_terms_have_weights,
-        _mixing_probabilities_sum,
         *TARGET_RULES,
         *SEARCH_RULES,
         *SCORE_RULES,

@@ -9,43 +9,43 @@ Nodes that are built from a `_target_` have their fields in `seglab.config.targe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from seglab.config.augmentation import AugmentSpec
+from annotated_types import Interval
+
+from seglab.augment.options import AugmentSpec
 from seglab.config.cross_validation import SCHEMES
 from seglab.config.evaluation import Predict, Suite
-from seglab.config.fields import (
-    Bounds,
+from seglab.config.importers import IMPORTER_OPTIONS
+from seglab.config.study import STUDIES, Study
+from seglab.core.options import (
     ChosenBy,
+    FromList,
     Name,
     NotNegative,
     NotNegativeFloat,
     OnDisk,
+    Options,
     Positive,
     PositiveFloat,
     Size,
     Targets,
 )
-from seglab.config.importers import IMPORTER_OPTIONS
-from seglab.config.study import STUDIES, Study
 
 Auto = Literal["auto"]
 Limit = Positive | None
-Share = Annotated[float, Bounds(0, 1, low_open=True)]
+Share = Annotated[float, Interval(gt=0, le=1)]
 Importer = Literal["folder", "camvid", "voc", "cityscapes", "ade20k", "oxford_pet", "synth"]
 
 
-@dataclass
-class Monitor:
+class Monitor(Options):
     """The one score that decides: best checkpoint, early stopping, plateau, sweeps."""
 
     metric: Name
     mode: Literal["min", "max"]
 
 
-@dataclass
-class Data:
+class Data(Options):
     """Where samples come from and how they are batched."""
 
     name: str
@@ -61,18 +61,16 @@ class Data:
     train_fraction: Share = 1.0
     # Numbers of bands, counted from 1 as in GDAL; null reads RGB, or all bands where there are others.
     bands: list[Positive] | None = None
-    display_bands: tuple[Positive, Positive, Positive] | None = None
+    display_bands: Annotated[tuple[Positive, Positive, Positive], FromList] | None = None
 
 
-@dataclass(kw_only=True)
 class EvaluationData(Data):
     """Another data set to score a run on."""
 
     split: Literal["train", "val", "test"]
 
 
-@dataclass
-class RunData:
+class RunData(Options):
     """The data a run was trained on; what is null stays as it was in the run."""
 
     importer: Literal["run"]
@@ -82,8 +80,7 @@ class RunData:
     eval_batch_size: Positive | None
 
 
-@dataclass
-class Trainer:
+class Trainer(Options):
     """How long to train, on what, and how the device is used."""
 
     max_epochs: Positive
@@ -98,23 +95,21 @@ class Trainer:
     micro_batch_size: Positive | Literal["auto", "probe"]
     whole_batch_losses: Literal["approximate", "exact", "refuse"]
     gradient_clip: PositiveFloat | None
-    ema_decay: Annotated[float, Bounds(0, 1, low_open=True, high_open=True)] | None
+    ema_decay: Annotated[float, Interval(gt=0, lt=1)] | None
     val_every: Positive
     limit_train_batches: Limit
     limit_val_batches: Limit
     deterministic: bool
 
 
-@dataclass
-class LrScaling:
+class LrScaling(Options):
     """How the optimizer's learning rates follow data.batch_size; see `seglab.optim.lr_scaling`."""
 
     rule: Literal["none", "linear", "sqrt"]
     batch_size: Positive
 
 
-@dataclass
-class EvaluationTrainer:
+class EvaluationTrainer(Options):
     """How the device is used while scoring."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
@@ -125,30 +120,26 @@ class EvaluationTrainer:
     limit_batches: Limit
 
 
-@dataclass
-class Checkpoint:
+class Checkpoint(Options):
     """When weights are saved."""
 
     every_n_steps: NotNegative
 
 
-@dataclass
-class EarlyStopping:
+class EarlyStopping(Options):
     """When to give up; patience null never does."""
 
     patience: Positive | None
     min_delta: NotNegativeFloat
 
 
-@dataclass
-class Overlays:
+class Overlays(Options):
     """Pictures of predictions on fixed validation images."""
 
     num_images: NotNegative
 
 
-@dataclass
-class Callbacks:
+class Callbacks(Options):
     """What happens beside the training."""
 
     checkpoint: Checkpoint
@@ -157,8 +148,7 @@ class Callbacks:
     progress: Literal["auto", "rich", "plain", "off"]
 
 
-@dataclass
-class Wandb:
+class Wandb(Options):
     """Weights & Biases: a view of the run record."""
 
     mode: Literal["auto", "online", "offline", "disabled"]
@@ -169,30 +159,26 @@ class Wandb:
     log_every_n_steps: Positive
 
 
-@dataclass
-class Logger:
+class Logger(Options):
     """Where a run is shown beside its own record."""
 
     wandb: Wandb
 
 
-@dataclass
-class Metrics:
+class Metrics(Options):
     """What is scored beside the model."""
 
     baseline: bool
     train_images: NotNegative
 
 
-@dataclass
-class Objective:
+class Objective(Options):
     """What the model has to reach; see `seglab.core.targets`."""
 
     targets: list[str]
 
 
-@dataclass
-class Paths:
+class Paths(Options):
     """The folders of this machine."""
 
     data_dir: str
@@ -200,8 +186,7 @@ class Paths:
     runs_dir: str
 
 
-@dataclass
-class TrainConfig:
+class TrainConfig(Options):
     """The whole of `seglab train`."""
 
     experiment_name: str
@@ -231,8 +216,7 @@ class TrainConfig:
     ] = None
 
 
-@dataclass
-class EvaluateConfig:
+class EvaluateConfig(Options):
     """The whole of `seglab evaluate`."""
 
     experiment_name: str

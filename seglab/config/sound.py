@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seglab.config.problems import Problem
+from seglab.core.problems import Problem
 
 
 class NotSoundError(Exception):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
-from seglab.config.fields import Fraction, NotNegative, Positive, PositiveFloat
+from seglab.core.options import Fraction, NotNegative, Options, Positive, PositiveFloat
 
 
-@dataclass
-class _Trials:
+class _Trials(Options):
     """What happens to trials that do not end well; holds for plain grids too."""
 
     retries: NotNegative
@@ -18,22 +16,19 @@ class _Trials:
     trial_timeout_s: PositiveFloat | None
 
 
-@dataclass
 class NoStudy(_Trials):
     """Nothing is searched: one training, or every combination of words with several values."""
 
     name: str | None
 
 
-@dataclass
-class StudyObjective:
+class StudyObjective(Options):
     """One score to be optimised."""
 
     metric: str
     direction: Literal["maximize", "minimize"]
 
 
-@dataclass
 class Study(_Trials):
     """A search. What `Any` holds is checked in `seglab.config.study_rules`."""
 

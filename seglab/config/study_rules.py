@@ -21,8 +21,8 @@ from seglab.config.domains import (
     take,
 )
 from seglab.config.named_objects import call_problems, class_problems, names_subclass
-from seglab.config.problems import Problem, did_you_mean, nearest_keys, show
 from seglab.config.sound import NotSoundError, Rule, Sound
+from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
 
 _NAME = re.compile(r"[\w][\w.+-]*")
 _STORAGE = re.compile(r"journal:.+|\w+(\+\w+)?://.+")

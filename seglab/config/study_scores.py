@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seglab.config.named_objects import names_subclass
-from seglab.config.problems import Problem, did_you_mean, nearest_keys, show
 from seglab.config.scores import CLASS_SCORES, VAL_SCORES, is_val_score, lower_is_better
 from seglab.config.sound import Rule, Sound
+from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
 from seglab.core.targets import COSTS
 
 

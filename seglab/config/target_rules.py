@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seglab.config.problems import Problem
 from seglab.config.sound import Rule, Sound, broken
 from seglab.core.errors import ConfigError
+from seglab.core.problems import Problem
 from seglab.core.targets import parse_target
 
 

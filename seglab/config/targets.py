@@ -9,40 +9,40 @@ ignored index, the number of steps) are no configuration and have no field.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from seglab.config.fields import (
-    Bounds,
+from annotated_types import Interval
+
+from seglab.core.components import components
+from seglab.core.options import (
     ChosenBy,
     Fraction,
     NotNegative,
     NotNegativeFloat,
     OnDisk,
+    OpenFraction,
+    Options,
     Positive,
     PositiveFloat,
     ProperFraction,
 )
-from seglab.config.losses import LOSSES, TERMS
-from seglab.config.problems import did_you_mean, nearest_keys, show
+from seglab.core.problems import did_you_mean, nearest_keys, show
+from seglab.losses.options import TermKeys
 
 _ALLOWED_PREFIXES = ("seglab.", "torch.optim.")
 EncoderWeights = Literal["imagenet"] | Annotated[str, OnDisk("file")] | None
-OpenFraction = Annotated[float, Bounds(0, 1, low_open=True, high_open=True)]
 Arch = Literal[
     "unet", "unetplusplus", "deeplabv3", "deeplabv3plus", "pspnet", "fpn", "pan", "linknet",
     "manet", "upernet", "segformer", "dpt",
 ]  # fmt: skip
 
 
-@dataclass(kw_only=True)
-class Network:
+class Network(Options):
     """What every model takes beside the arguments of its constructor."""
 
     init_from: Annotated[str, OnDisk("file or folder")] | None = None
 
 
-@dataclass
 class SmpModel(Network):
     """A decoder of segmentation-models-pytorch over a timm encoder."""
 
@@ -56,7 +56,6 @@ class SmpModel(Network):
     options: dict[str, Any] | None = None
 
 
-@dataclass
 class SegNet(Network):
     """SegNet over VGG16."""
 
@@ -66,7 +65,6 @@ class SegNet(Network):
     freeze_encoder: bool = False
 
 
-@dataclass
 class SegNetBasic(Network):
     """The paper's small SegNet."""
 
@@ -76,8 +74,7 @@ class SegNetBasic(Network):
     dropout: ProperFraction = 0.0
 
 
-@dataclass
-class Optimizer:
+class Optimizer(Options):
     """Any optimizer of timm's registry."""
 
     name: str
@@ -87,20 +84,18 @@ class Optimizer:
     options: dict[str, Any] | None = None
 
 
-@dataclass
-class OneCycle:
+class OneCycle(Options):
     """Up to the peak and down."""
 
     name: Literal["onecycle"]
     pct_start: OpenFraction = 0.3
-    div_factor: Annotated[float, Bounds(1)] = 25.0
-    final_div_factor: Annotated[float, Bounds(1)] = 1e4
+    div_factor: Annotated[float, Interval(ge=1)] = 25.0
+    final_div_factor: Annotated[float, Interval(ge=1)] = 1e4
     anneal: Literal["cos", "linear"] = "cos"
     cycle_momentum: bool = False
 
 
-@dataclass
-class Poly:
+class Poly(Options):
     """A power of what is left."""
 
     name: Literal["poly"]
@@ -108,8 +103,7 @@ class Poly:
     min_lr_factor: Fraction = 0.0
 
 
-@dataclass
-class Cosine:
+class Cosine(Options):
     """Warm-up, then half a cosine."""
 
     name: Literal["cosine"]
@@ -118,8 +112,7 @@ class Cosine:
     min_lr_factor: Fraction = 0.0
 
 
-@dataclass
-class Plateau:
+class Plateau(Options):
     """Down when the monitored score stops improving."""
 
     name: Literal["plateau"]
@@ -130,8 +123,7 @@ class Plateau:
     min_lr: NotNegativeFloat = 0.0
 
 
-@dataclass
-class Constant:
+class Constant(Options):
     """The rate stays."""
 
     name: Literal["constant"]
@@ -146,14 +138,17 @@ SCHEDULES: dict[str, type] = {
 }
 
 # Group -> target -> fields; `ChosenBy` where the fields depend on a key of the node itself.
-SCHEMAS: dict[str, dict[str, type | ChosenBy]] = {
+SCHEMAS: dict[str, Mapping[str, type[Options] | ChosenBy]] = {
     "model": {
         "seglab.models.build_smp": SmpModel,
         "seglab.models.SegNet": SegNet,
         "seglab.models.SegNetBasic": SegNetBasic,
     },
-    "loss": LOSSES,
-    "loss_term": TERMS,
+    "loss": components("loss"),
+    "loss_term": {
+        target: type(options.__name__, (options, TermKeys), {})
+        for target, options in components("loss_term").items()
+    },
     "optimizer": {"seglab.optim.build_optimizer": Optimizer},
     "scheduler": {"seglab.optim.build_scheduler": ChosenBy("name", SCHEDULES, inside=True)},
 }

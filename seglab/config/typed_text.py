@@ -15,11 +15,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from seglab.config.check import check, plain
 from seglab.config.grammar import read_as_typed, write_value
 from seglab.config.sources import words_in_file
-from seglab.config.walk import join, plain, walk
 from seglab.config.words import Word
 from seglab.core.errors import ConfigError
+from seglab.core.option_problems import join
 
 
 def name_overrides(
@@ -52,7 +53,7 @@ def name_overrides(
 def keys_of_names(cfg: DictConfig, schema: type) -> dict[str, set[str]]:
     """Return the keys with names that were not read as text: the whole list -> its wrong items."""
     wrong: dict[str, set[str]] = {}
-    for problem in walk(cfg, schema):
+    for problem in check(cfg, schema):
         if problem.kind == "text":
             holder, _, item = problem.key.partition("[")
             above, _, leaf = holder.rpartition(".")

@@ -6,11 +6,11 @@ from typing import Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from seglab.config.problems import Problem
+from seglab.config.check import check
 from seglab.config.rules import broken_rules
 from seglab.config.schema import SCHEMA_OF
-from seglab.config.walk import walk
 from seglab.core.errors import ConfigError
+from seglab.core.problems import Problem
 
 App = Literal["train", "evaluate"]
 
@@ -20,7 +20,7 @@ def find_problems(cfg: DictConfig, app: App = "train") -> list[Problem]:
 
     Rules are tried where the keys they read are sound, so one slip is not reported twice.
     """
-    found = walk(cfg, SCHEMA_OF[app])
+    found = check(cfg, SCHEMA_OF[app])
     wrong = {problem.key for problem in found}
     return found + [rule for rule in broken_rules(cfg, app, wrong) if rule.key not in wrong]
 

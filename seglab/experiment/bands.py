@@ -73,7 +73,7 @@ def fit_bands_of(cfg: DictConfig, manifest: Manifest, cache: PackedCache) -> Ban
         return None
     rows = cache.rows(manifest.split("train")["sample_id"])
     bands = fit_bands(cache, rows, cache.bands, plain(cfg.data.get("display_bands")))
-    require_band_steps(AugmentSpec.from_dict(plain(cfg.augment)), bands)
+    require_band_steps(AugmentSpec.read(plain(cfg.augment), "augment"), bands)
     return bands
 
 

@@ -90,7 +90,7 @@ def _kind(value: Any) -> Any:
 
 
 def _augments_on_device(cfg: DictConfig, plan: ExecutionPlan) -> bool:
-    spec = AugmentSpec.from_dict(plain(cfg.augment))
+    spec = AugmentSpec.read(plain(cfg.augment), "augment")
     return spec.resolve_backend(plan.accelerator) == "kornia"
 
 

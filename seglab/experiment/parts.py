@@ -112,7 +112,7 @@ def make_plan(cfg: DictConfig, model: Segmenter | None = None) -> tuple[Executio
 
 def build_datamodule(cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan) -> SegDataModule:
     """Return loaders whose augmentation runs where the configuration and the device say."""
-    spec = AugmentSpec.from_dict(plain(cfg.augment))
+    spec = AugmentSpec.read(plain(cfg.augment), "augment")
     labels, crop = dataset.labels, tuple(cfg.data.crop_size)
     on_device = spec.resolve_backend(plan.accelerator) == "kornia"
     config = LoaderConfig(
@@ -213,7 +213,7 @@ def build_module(
 def _device_augment(
     cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan
 ) -> DeviceAugmentFn | None:
-    spec = AugmentSpec.from_dict(plain(cfg.augment))
+    spec = AugmentSpec.read(plain(cfg.augment), "augment")
     if spec.resolve_backend(plan.accelerator) != "kornia":
         return None
     labels = dataset.labels

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
 from seglab.core.errors import ConfigError, ShapeError, list_problems
+from seglab.core.options import Options, signature_of
 from seglab.losses.pixels import Pixels
 
 ClassWeights = torch.Tensor | Sequence[float] | str | None
@@ -27,15 +29,26 @@ class SegmentationLoss(nn.Module, ABC):
     Args:
         ignore_index: Target value of pixels that count nowhere; not a class index.
         class_weights: C numbers >= 0, or None (or the word `none`) for equal weights.
+        options: What the class declares, see `seglab.losses.options`.
 
     Raises:
-        ConfigError: The class weights are negative, not finite, all zero, or an unresolved word.
+        ConfigError: An option is outside its range, or the class weights are negative, not finite,
+            all zero, or an unresolved word.
     """
 
+    declared: ClassVar[type[Options]] = Options
     class_weights: torch.Tensor | None
 
-    def __init__(self, ignore_index: int = 255, class_weights: ClassWeights = None) -> None:
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "declared" in vars(cls):
+            cls.__signature__ = signature_of(cls.declared, SegmentationLoss.__init__)  # type: ignore[attr-defined]
+
+    def __init__(
+        self, *, ignore_index: int = 255, class_weights: ClassWeights = None, **options: Any
+    ) -> None:
         super().__init__()
+        self.options: Any = self.declared.read(options, type(self).__name__)
         self.ignore_index = ignore_index
         # Not persistent: they follow from the training fold, a checkpoint must not bring its own.
         self.register_buffer("class_weights", as_class_weights(class_weights), persistent=False)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from seglab.losses.base import SegmentationLoss, weights_for
+from seglab.losses.options import BoundaryOptions
 from seglab.losses.pixels import Pixels, safe_divide
 
 
@@ -72,15 +73,9 @@ def _distance_to(region: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
 
 
 class BoundaryLoss(SegmentationLoss):
-    """See `boundary_loss`.
+    """See `boundary_loss`."""
 
-    Args:
-        ignore_index: Target value of pixels that count nowhere.
-        class_weights: Relative weights, one a class.
-
-    Raises:
-        ConfigError: Bad class weights.
-    """
+    declared = BoundaryOptions
 
     def on_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from seglab.losses.base import (
-    ClassWeights,
     SegmentationLoss,
     target_weight_sums,
     weights_for,
 )
+from seglab.losses.options import LovaszOptions
 from seglab.losses.pixels import Pixels, safe_divide
 
 # Bits of the largest finite and NaN float32 values: subtracting from it reverses their order.
@@ -116,37 +116,21 @@ def _descending_order(errors: torch.Tensor) -> torch.Tensor:
 
 
 class LovaszLoss(SegmentationLoss):
-    """See `lovasz_loss`.
+    """See `lovasz_loss`."""
 
-    Args:
-        per_image: Score each image by itself instead of the batch as a whole.
-        ignore_index: Target value of pixels that count nowhere.
-        class_weights: Relative weights, one a class.
-
-    Raises:
-        ConfigError: Bad class weights.
-    """
-
-    def __init__(
-        self,
-        per_image: bool = False,
-        ignore_index: int = 255,
-        class_weights: ClassWeights = None,
-    ) -> None:
-        super().__init__(ignore_index, class_weights)
-        self.per_image = per_image
+    declared = LovaszOptions
 
     def on_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
-        return lovasz_loss(pixels, self.class_weights, self.per_image)
+        return lovasz_loss(pixels, self.class_weights, self.options.per_image)
 
     @property
     def is_mean_over_images(self) -> bool:
         """The order of errors over a batch as a whole is none."""
-        return self.per_image
+        return bool(self.options.per_image)
 
     def image_weights(self, class_pixels: torch.Tensor) -> torch.Tensor:
         """Return the weights of each image's classes, or its valid pixels."""
-        if not self.per_image:
+        if not self.options.per_image:
             return super().image_weights(class_pixels)
         return target_weight_sums((class_pixels > 0).to(class_pixels), self.class_weights)

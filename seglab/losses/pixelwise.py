@@ -11,18 +11,13 @@ import math
 
 import torch
 
-from seglab.core.errors import ConfigError
-from seglab.losses.base import (
-    ClassWeights,
-    SegmentationLoss,
-    target_weight_sums,
-    weights_for,
-)
+from seglab.losses.base import SegmentationLoss, target_weight_sums, weights_for
+from seglab.losses.options import CrossEntropyOptions, FocalOptions, OhemOptions
 from seglab.losses.pixels import Pixels, safe_divide
 
 
 def cross_entropy(
-    pixels: Pixels, class_weights: torch.Tensor | None = None, label_smoothing: float = 0.0
+    pixels: Pixels, class_weights: torch.Tensor | None, label_smoothing: float
 ) -> torch.Tensor:
     """Return the weighted mean of -log p of the target.
 
@@ -36,7 +31,7 @@ def cross_entropy(
             al., 2016). As in torch, the spread part is weighted by each class, not by the target's.
 
     >>> logits = torch.zeros(1, 4, 2, 2)
-    >>> round(float(cross_entropy(Pixels(logits, torch.zeros(1, 2, 2).long()))), 4)
+    >>> round(float(cross_entropy(Pixels(logits, torch.zeros(1, 2, 2).long()), None, 0.0)), 4)
     1.3863
     """
     weights = weights_for(pixels, class_weights)
@@ -54,9 +49,9 @@ def cross_entropy(
 
 def ohem_cross_entropy(
     pixels: Pixels,
-    class_weights: torch.Tensor | None = None,
-    threshold: float = 0.7,
-    min_kept: float = 0.1,
+    class_weights: torch.Tensor | None,
+    threshold: float,
+    min_kept: float,
 ) -> torch.Tensor:
     """Return cross-entropy over the hard pixels only (online hard example mining).
 
@@ -79,9 +74,7 @@ def ohem_cross_entropy(
     return safe_divide(-(pixels.target_log_probs * pixel_weights).sum(), pixel_weights.sum())
 
 
-def focal_loss(
-    pixels: Pixels, class_weights: torch.Tensor | None = None, gamma: float = 2.0
-) -> torch.Tensor:
+def focal_loss(pixels: Pixels, class_weights: torch.Tensor | None, gamma: float) -> torch.Tensor:
     """Return cross-entropy that fades with confidence: -(1 - p)^gamma log p (Lin et al., 2017).
 
     The paper's alpha is `class_weights`; it divides by the number of foreground boxes, here the
@@ -147,89 +140,36 @@ class _PixelMean(SegmentationLoss):
 
 
 class CrossEntropyLoss(_PixelMean):
-    """See `cross_entropy`.
+    """See `cross_entropy`."""
 
-    Args:
-        label_smoothing: Share in [0, 1] of the target spread over all classes.
-        ignore_index: Target value of pixels that count nowhere.
-        class_weights: Relative weights, one a class.
-
-    Raises:
-        ConfigError: `label_smoothing` is outside [0, 1], or bad class weights.
-    """
-
-    def __init__(
-        self,
-        label_smoothing: float = 0.0,
-        ignore_index: int = 255,
-        class_weights: ClassWeights = None,
-    ) -> None:
-        super().__init__(ignore_index, class_weights)
-        if not 0 <= label_smoothing <= 1:
-            raise ConfigError(f"expected label_smoothing in [0, 1], got {label_smoothing}")
-        self.label_smoothing = label_smoothing
+    declared = CrossEntropyOptions
 
     def on_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
-        return cross_entropy(pixels, self.class_weights, self.label_smoothing)
+        return cross_entropy(pixels, self.class_weights, self.options.label_smoothing)
 
 
 class OhemCrossEntropyLoss(_PixelMean):
-    """See `ohem_cross_entropy`.
+    """See `ohem_cross_entropy`."""
 
-    Args:
-        threshold: Probability of the target in [0, 1] up to which a pixel is hard.
-        min_kept: Share in [0, 1] of the valid pixels that is kept in any case.
-        ignore_index: Target value of pixels that count nowhere.
-        class_weights: Relative weights, one a class.
-
-    Raises:
-        ConfigError: `threshold` or `min_kept` is outside [0, 1], or bad class weights.
-    """
-
-    def __init__(
-        self,
-        threshold: float = 0.7,
-        min_kept: float = 0.1,
-        ignore_index: int = 255,
-        class_weights: ClassWeights = None,
-    ) -> None:
-        super().__init__(ignore_index, class_weights)
-        if not (0 <= threshold <= 1 and 0 <= min_kept <= 1):
-            raise ConfigError(f"expected both in [0, 1], got {threshold=} and {min_kept=}")
-        self.threshold = threshold
-        self.min_kept = min_kept
+    declared = OhemOptions
 
     @property
     def is_mean_over_images(self) -> bool:
         """Only if all pixels are kept: see `ohem_cross_entropy`."""
-        return self.threshold == 1 or self.min_kept == 1
+        return bool(self.options.threshold == 1 or self.options.min_kept == 1)
 
     def on_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
-        return ohem_cross_entropy(pixels, self.class_weights, self.threshold, self.min_kept)
+        options = self.options
+        return ohem_cross_entropy(pixels, self.class_weights, options.threshold, options.min_kept)
 
 
 class FocalLoss(_PixelMean):
-    """See `focal_loss`.
+    """See `focal_loss`; the paper's alpha is `class_weights`."""
 
-    Args:
-        gamma: Focusing exponent >= 0.
-        ignore_index: Target value of pixels that count nowhere.
-        class_weights: Relative weights, one a class (the paper's alpha).
-
-    Raises:
-        ConfigError: `gamma` is negative, or bad class weights.
-    """
-
-    def __init__(
-        self, gamma: float = 2.0, ignore_index: int = 255, class_weights: ClassWeights = None
-    ) -> None:
-        super().__init__(ignore_index, class_weights)
-        if gamma < 0:
-            raise ConfigError(f"expected gamma >= 0, got {gamma}")
-        self.gamma = gamma
+    declared = FocalOptions
 
     def on_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
-        return focal_loss(pixels, self.class_weights, self.gamma)
+        return focal_loss(pixels, self.class_weights, self.options.gamma)

@@ -9,40 +9,20 @@ missing from the tp of a present class.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
-from seglab.core.errors import ConfigError, list_problems
-from seglab.losses.base import ClassWeights, SegmentationLoss, weights_for
+from seglab.losses.base import SegmentationLoss, weights_for
+from seglab.losses.options import RegionOptions, TverskyOptions
 from seglab.losses.pixels import Pixels, safe_divide
-
-
-@dataclass(frozen=True)
-class RegionOptions:
-    """How counts become a loss.
-
-    Args:
-        per_image: False sums the counts over the batch, True scores each image by itself; then the
-            mean runs over pairs of image and class, and a batch in parts is the whole batch.
-        present_only: Leave out classes (per image: pairs) absent from the target. If False, set
-            `smooth` above 0, or absent classes add a constant.
-        smooth: Pixels added to numerator and denominator.
-    """
-
-    per_image: bool = False
-    present_only: bool = True
-    smooth: float = 0.0
-
 
 DEFAULT_OPTIONS = RegionOptions()
 
 
 def tversky_loss(
     pixels: Pixels,
-    class_weights: torch.Tensor | None = None,
-    alpha: float = 0.3,
-    beta: float = 0.7,
+    class_weights: torch.Tensor | None,
+    alpha: float,
+    beta: float,
     gamma: float = 1.0,
     options: RegionOptions = DEFAULT_OPTIONS,
 ) -> torch.Tensor:
@@ -117,23 +97,12 @@ def jaccard_loss(
 class _RegionLoss(SegmentationLoss):
     """What Dice, Jaccard and Tversky share; see `RegionOptions`."""
 
-    def __init__(
-        self,
-        per_image: bool = False,
-        present_only: bool = True,
-        smooth: float = 0.0,
-        ignore_index: int = 255,
-        class_weights: ClassWeights = None,
-    ) -> None:
-        super().__init__(ignore_index, class_weights)
-        if smooth < 0:
-            raise ConfigError(f"expected smooth >= 0, got {smooth}")
-        self.options = RegionOptions(per_image, present_only, smooth)
+    declared = RegionOptions
 
     @property
     def is_mean_over_images(self) -> bool:
         """The overlap in a batch as a whole is none."""
-        return self.options.per_image
+        return bool(self.options.per_image)
 
     def image_weights(self, class_pixels: torch.Tensor) -> torch.Tensor:
         """Return the weights of each image's terms, or its valid pixels."""
@@ -143,18 +112,7 @@ class _RegionLoss(SegmentationLoss):
 
 
 class DiceLoss(_RegionLoss):
-    """See `dice_loss`.
-
-    Args:
-        per_image: Score each image by itself instead of the batch as a whole.
-        present_only: Leave out classes absent from the target.
-        smooth: Pixels added to numerator and denominator.
-        ignore_index: Target value of pixels that count nowhere.
-        class_weights: Relative weights, one a class.
-
-    Raises:
-        ConfigError: `smooth` is negative, or bad class weights.
-    """
+    """See `dice_loss`."""
 
     def on_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
@@ -162,7 +120,7 @@ class DiceLoss(_RegionLoss):
 
 
 class JaccardLoss(_RegionLoss):
-    """See `jaccard_loss`; arguments as `DiceLoss`."""
+    """See `jaccard_loss`."""
 
     def on_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
@@ -170,49 +128,13 @@ class JaccardLoss(_RegionLoss):
 
 
 class TverskyLoss(_RegionLoss):
-    """See `tversky_loss`.
+    """See `tversky_loss`."""
 
-    Args:
-        alpha: Weight of false positives, >= 0.
-        beta: Weight of false negatives, >= 0.
-        gamma: Exponent > 0 of each class's term.
-        per_image: Score each image by itself instead of the batch as a whole.
-        present_only: Leave out classes absent from the target.
-        smooth: Pixels added to numerator and denominator.
-        ignore_index: Target value of pixels that count nowhere.
-        class_weights: Relative weights, one a class.
-
-    Raises:
-        ConfigError: A number is outside its range (all listed), or bad class weights.
-    """
-
-    def __init__(
-        self,
-        alpha: float = 0.3,
-        beta: float = 0.7,
-        gamma: float = 1.0,
-        per_image: bool = False,
-        present_only: bool = True,
-        smooth: float = 0.0,
-        ignore_index: int = 255,
-        class_weights: ClassWeights = None,
-    ) -> None:
-        problems = [
-            f"expected {name} >= 0, got {value}"
-            for name, value in (("alpha", alpha), ("beta", beta), ("smooth", smooth))
-            if value < 0
-        ]
-        if gamma <= 0:
-            problems.append(f"expected gamma > 0, got {gamma}")
-        if problems:
-            raise ConfigError(list_problems("Tversky loss", problems))
-        super().__init__(per_image, present_only, smooth, ignore_index, class_weights)
-        self.alpha = alpha
-        self.beta = beta
-        self.gamma = gamma
+    declared = TverskyOptions
 
     def on_pixels(self, pixels: Pixels) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
+        chosen = self.options
         return tversky_loss(
-            pixels, self.class_weights, self.alpha, self.beta, self.gamma, self.options
+            pixels, self.class_weights, chosen.alpha, chosen.beta, chosen.gamma, chosen
         )

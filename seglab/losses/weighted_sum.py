@@ -47,7 +47,7 @@ class WeightedSum(SegmentationLoss):
             raise ConfigError(problems)
         if ignore_index is None:
             ignore_index = _common_ignore_index(terms)
-        super().__init__(ignore_index, class_weights)
+        super().__init__(ignore_index=ignore_index, class_weights=class_weights)
         self.terms = nn.ModuleDict(dict(terms))
         self.weights = {name: float(weights[name]) for name in terms}
         for term in terms.values():

@@ -27,9 +27,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seglab.config.composer import Composer, open_composer
 from seglab.config.grammar import literal_word
-from seglab.config.problems import show
 from seglab.core.errors import ConfigError
 from seglab.core.files import write_text
+from seglab.core.problems import show
 from seglab.core.shell import shell_command
 from seglab.sweep.difference import ABSENT, differences, lacks_keys, leaves_that_differ, lookup
 from seglab.sweep.yaml_text import yaml_text

@@ -15,6 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from seglab.config.check import check
 from seglab.config.domains import Choices, Domain, flatten_space, take
 from seglab.config.grammar import write_scalar
 from seglab.config.named_objects import names_subclass
@@ -23,7 +24,6 @@ from seglab.config.study import Study
 from seglab.config.study_rules import SEARCH_RULES, SPACE, read_space
 from seglab.config.study_words import clashes, has_study, nothing_searched, space_of
 from seglab.config.validate import without_hydra
-from seglab.config.walk import walk
 from seglab.core.errors import ConfigError
 from seglab.runs.study import StudyFolder
 from seglab.sweep.plan import Direction, Objective, StudyPlan
@@ -126,7 +126,7 @@ def _with_space(cfg: DictConfig, swept: Mapping[str, str]) -> DictConfig:
 
 
 def _study_problems(cfg: DictConfig) -> list[str]:
-    found = walk(cfg.study, Study, "study")
+    found = check(cfg.study, Study, "study")
     value = Sound(cfg, {problem.key for problem in found})
     for rule in SEARCH_RULES:
         try:

@@ -22,10 +22,10 @@ from optuna.distributions import (
 from seglab.config.domains import Choices, Domain, listed_size
 from seglab.config.grammar import read_scalar, write_scalar, write_value
 from seglab.config.named_objects import TARGET, arguments, load_named
-from seglab.config.problems import show
 from seglab.config.study_rules import SPACE, read_space
 from seglab.config.study_words import clashes
 from seglab.core.errors import ConfigError
+from seglab.core.problems import show
 from seglab.sweep.plan import StudyPlan
 
 

@@ -9,7 +9,7 @@ import torch
 from seglab.augment import AugmentSpec, BatchMixer, DeviceAugment, Uint8Augment, sample_params
 from seglab.augment.band_effects import require_band_steps
 from seglab.augment.corruptions import CORRUPTIONS, corrupt
-from seglab.augment.spec import MixingSpec
+from seglab.augment.options import MixingSpec
 from seglab.core.bands import Bands
 from seglab.core.errors import ConfigError, ShapeError
 from seglab.core.seeding import generator
@@ -29,7 +29,7 @@ def _bands(count: int = 5, dtype: str = "uint16") -> Bands:
 
 
 def _spec(**sections: object) -> AugmentSpec:
-    return AugmentSpec.from_dict(sections)
+    return AugmentSpec.read(sections)
 
 
 @pytest.mark.parametrize(("count", "dtype"), [(2, "uint16"), (5, "uint16"), (16, "float32")])

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +9,7 @@ import torch
 import yaml
 
 from seglab.augment.device import DeviceAugment
-from seglab.augment.params import AugmentParams, sample_params
-from seglab.augment.spec import (
+from seglab.augment.options import (
     AugmentSpec,
     BlurSpec,
     ColourSpec,
@@ -19,6 +17,7 @@ from seglab.augment.spec import (
     JpegSpec,
     NoiseSpec,
 )
+from seglab.augment.params import AugmentParams, sample_params
 from seglab.augment.uint8 import Uint8Augment
 from seglab.core.errors import ShapeError
 from seglab.core.seeding import generator
@@ -28,7 +27,7 @@ Scene = tuple[np.ndarray, np.ndarray]
 
 
 def _geometry(**values: object) -> AugmentSpec:
-    return AugmentSpec.from_dict({"geometry": {"crop": "random", **values}})
+    return AugmentSpec.read({"geometry": {"crop": "random", **values}})
 
 
 def _draw(spec: AugmentSpec, image_hw: Sequence[tuple[int, int]]) -> list[AugmentParams]:
@@ -126,7 +125,7 @@ def test_masks_of_another_size_agree(scene: Scene, factor: float) -> None:
 
 @pytest.mark.parametrize("name", ["light", "standard", "strong"])
 def test_presets_never_leak_class_zero(preset_paths: dict[str, Path], name: str) -> None:
-    spec = AugmentSpec.from_dict(yaml.safe_load(preset_paths[name].read_text(encoding="utf-8")))
+    spec = AugmentSpec.read(yaml.safe_load(preset_paths[name].read_text(encoding="utf-8")))
     params = _draw(spec, [(40, 60)] * 24)
     images = torch.full((24, 3, 40, 60), 80, dtype=torch.uint8)
     masks = torch.full((24, 40, 60), 3)
@@ -136,9 +135,8 @@ def test_presets_never_leak_class_zero(preset_paths: dict[str, Path], name: str)
 
 
 def test_padding_of_the_batch_is_void_and_never_seen(scene: Scene) -> None:
-    spec = dataclasses.replace(
-        _geometry(scale=[0.3, 1.2], rotate=20, perspective=0.2, perspective_p=0.5),
-        colour=ColourSpec(p=1, contrast=0.3),
+    spec = _geometry(scale=[0.3, 1.2], rotate=20, perspective=0.2, perspective_p=0.5).replace(
+        colour=ColourSpec(p=1, contrast=0.3)
     )
     sizes = [(90, 120), (61, 77), (33, 118), (90, 40)]
     params = _draw(spec, sizes)
@@ -173,9 +171,7 @@ def test_result_does_not_depend_on_the_neighbours_in_the_batch(scene: Scene) -> 
 
 
 def test_float_images_and_autocast_give_the_same(scene: Scene) -> None:
-    spec = dataclasses.replace(
-        _geometry(scale=[0.8, 1.5], rotate=10), colour=ColourSpec(p=1, saturation=0.5)
-    )
+    spec = _geometry(scale=[0.8, 1.5], rotate=10).replace(colour=ColourSpec(p=1, saturation=0.5))
     params = _draw(spec, [(90, 120)])
     images = torch.from_numpy(scene[0]).permute(2, 0, 1)[None]
     masks = torch.from_numpy(scene[1])[None]

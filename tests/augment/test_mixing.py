@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from seglab.augment.mixing import BatchMixer
-from seglab.augment.spec import MixingSpec
+from seglab.augment.options import MixingSpec
 from seglab.core.errors import ShapeError
 from seglab.core.seeding import generator
 

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglab.augment import geometry
-from seglab.augment.params import AugmentParams, sample_params
-from seglab.augment.spec import (
+from seglab.augment.options import (
     AugmentSpec,
     BlurSpec,
     ColourSpec,
@@ -18,6 +17,7 @@ from seglab.augment.spec import (
     JpegSpec,
     NoiseSpec,
 )
+from seglab.augment.params import AugmentParams, sample_params
 from seglab.core.errors import ShapeError
 from seglab.core.seeding import generator
 
@@ -49,7 +49,7 @@ def test_same_seed_same_parameters_other_seed_others() -> None:
 
 
 def test_strength_of_one_part_leaves_the_others_alone() -> None:
-    calm = dataclasses.replace(EVERYTHING, colour=ColourSpec(), geometry=GeometrySpec())
+    calm = EVERYTHING.replace(colour=ColourSpec(), geometry=GeometrySpec())
     for seed in range(20):
         full, part = _draw(EVERYTHING, seed), _draw(calm, seed)
         assert part.colour is None
@@ -126,9 +126,7 @@ def test_rare_class_crop_shows_the_rare_class() -> None:
     mask[300:308, 20:28] = 7
     mask[100:200, 100:200] = 255
     plain = AugmentSpec(geometry=GeometrySpec(crop="random", scale=(0.9, 1.2)))
-    rare = dataclasses.replace(
-        plain, geometry=dataclasses.replace(plain.geometry, rare_class_crop=1.0)
-    )
+    rare = plain.replace(geometry=plain.geometry.replace(rare_class_crop=1.0))
 
     def share(spec: AugmentSpec) -> float:
         hits = 0
@@ -147,7 +145,7 @@ def test_rare_class_crop_shows_the_rare_class() -> None:
 def test_rare_class_crop_works_on_a_mask_of_another_size_and_on_all_void() -> None:
     mask = np.full((40, 40), 255, dtype=np.uint8)
     spec = AugmentSpec(geometry=GeometrySpec(crop="random", rare_class_crop=1.0))
-    free = dataclasses.replace(spec, geometry=GeometrySpec(crop="random"))
+    free = spec.replace(geometry=GeometrySpec(crop="random"))
     drawn = [sample_params(s, generator(1), (400, 400), (64, 64), mask) for s in (spec, free)]
     assert _same(*drawn)
     mask[32:36, 8:12] = 2

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from seglab.augment.options import AugmentSpec, GeometrySpec, MixingSpec
 from seglab.augment.preview import (
     PreviewOptions,
     PreviewSample,
@@ -12,7 +13,6 @@ from seglab.augment.preview import (
     overlay_mask,
     preview_grid,
 )
-from seglab.augment.spec import AugmentSpec, GeometrySpec, MixingSpec
 from seglab.core.errors import ShapeError
 from seglab.core.labels import LabelSpace
 
@@ -33,7 +33,7 @@ def samples(scene: tuple[np.ndarray, np.ndarray]) -> list[PreviewSample]:
 def test_grid_has_a_row_a_sample_and_is_repeatable(
     samples: list[PreviewSample], backend: str
 ) -> None:
-    spec = dataclasses.replace(SPEC, backend=backend, mixing=MixingSpec(cutmix=0.5))
+    spec = SPEC.replace(backend=backend, mixing=MixingSpec(cutmix=0.5))
     options = PreviewOptions((48, 64), num_versions=3)
     grid = preview_grid(samples, LABELS, spec, options)
     assert grid.dtype == np.uint8
@@ -70,7 +70,7 @@ def test_overlay_shows_classes_and_hatches_void() -> None:
 def test_both_back_ends_show_the_same(samples: list[PreviewSample]) -> None:
     options = PreviewOptions((48, 64))
     first, second = (
-        augment_batch(samples, LABELS, dataclasses.replace(SPEC, backend=name), options, 0)
+        augment_batch(samples, LABELS, SPEC.replace(backend=name), options, 0)
         for name in ("uint8", "kornia")
     )
     for (image, mask), (other_image, other_mask) in zip(first, second, strict=True):

@@ -8,12 +8,12 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from seglab.augment.spec import AugmentSpec, GeometrySpec, MixingSpec
+from seglab.augment.options import AugmentSpec, GeometrySpec, MixingSpec
 from seglab.core.errors import ConfigError
 
 
 def test_from_dict_of_nothing_is_the_identity() -> None:
-    assert AugmentSpec.from_dict({}) == AugmentSpec()
+    assert AugmentSpec.read({}) == AugmentSpec()
     assert AugmentSpec().mixing.total == 0
 
 
@@ -26,29 +26,35 @@ def test_from_dict_lists_every_mistake_with_its_path() -> None:
         "noise": {"p": True, "std": [1, float("nan")]},
     }
     with pytest.raises(ConfigError) as caught:
-        AugmentSpec.from_dict(content)
+        AugmentSpec.read(content, "augment")
     text = "\n".join(caught.value.problems)
     assert len(caught.value.problems) == 9
-    assert "augment.backend: expected one of auto, uint8, kornia; got 'korina'" in text
+    assert "augment.backend: expected one of auto, uint8, kornia, got 'korina'" in text
     assert "did you mean 'kornia'?" in text
-    assert "augment.geometry.rotat: unknown key (did you mean 'rotate'?)" in text
-    assert "augment.geometry.hflip: expected a number in 0..1, got 1.5" in text
+    assert (
+        "augment.geometry.rotat: no such key (did you mean 'augment.geometry.rotate'?), got 5"
+        in text
+    )
+    assert "augment.geometry.hflip: expected a number (0 to 1), got 1.5" in text
     assert "augment.geometry.scale: expected [low, high] with" in text
-    assert "augment.geometry.aspect: expected two numbers [low, high], got 1.0" in text
-    assert "augment.color: unknown key (did you mean 'colour'?)" in text
-    assert "augment.blur: expected a mapping, got 3" in text
-    assert "augment.noise.p: expected a number in 0..1, got True" in text
+    assert (
+        "augment.geometry.aspect: expected [low, high] with 0.2 <= low <= high <= 5, got 1.0"
+        in text
+    )
+    assert "augment.color.p: no such key" in text
+    assert "augment.blur: expected a group of keys, got 3" in text
+    assert "augment.noise.p: expected a number (0 to 1), got true" in text
 
 
 def test_from_dict_checks_the_sum_of_mixing() -> None:
-    with pytest.raises(ConfigError, match=r"augment\.mixing: .* sum to at most 1, got 1\.2"):
-        AugmentSpec.from_dict({"mixing": {"cutmix": 0.6, "mosaic": 0.6}})
+    with pytest.raises(ConfigError, match=r"augment\.mixing: .* sum to 1 at most, got 1\.2"):
+        AugmentSpec.read({"mixing": {"cutmix": 0.6, "mosaic": 0.6}}, "augment")
     with pytest.raises(ConfigError, match="MixingSpec"):
         MixingSpec(cutmix=0.6, mosaic=0.6)
 
 
 def test_constructor_checks_too() -> None:
-    with pytest.raises(ConfigError, match=r"GeometrySpec\.rotate: expected a number in 0\.\.180"):
+    with pytest.raises(ConfigError, match=r"GeometrySpec\.rotate: expected a number \(0 to 180\)"):
         GeometrySpec(rotate=-1)
 
 
@@ -58,19 +64,19 @@ def test_preset_spells_out_every_key_and_survives_a_round_trip(
 ) -> None:
     text = preset_paths[name].read_text(encoding="utf-8")
     content = yaml.safe_load(text)
-    spec = AugmentSpec.from_dict(content)
-    written = spec.to_dict()
+    spec = AugmentSpec.read(content)
+    written = spec.plain()
     assert text.startswith("# ")
     assert content.keys() == written.keys()
     for section in ("geometry", "colour", "blur", "noise", "jpeg", "erasing", "mixing"):
         assert content[section].keys() == written[section].keys(), section
-    assert AugmentSpec.from_dict(written) == spec
-    assert hash(AugmentSpec.from_dict(OmegaConf.create(written))) == hash(spec)
+    assert AugmentSpec.read(written) == spec
+    assert hash(AugmentSpec.read(OmegaConf.to_container(OmegaConf.create(written)))) == hash(spec)
 
 
 def test_presets_are_what_they_say(preset_paths: dict[str, Path]) -> None:
     specs = {
-        name: AugmentSpec.from_dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+        name: AugmentSpec.read(yaml.safe_load(path.read_text(encoding="utf-8")))
         for name, path in preset_paths.items()
     }
     assert set(specs) == {"none", "light", "standard", "strong"}
@@ -89,7 +95,7 @@ def test_resolve_backend() -> None:
 
 def test_reading_a_spec_imports_neither_torch_nor_opencv() -> None:
     code = (
-        "import sys; import seglab.augment as a; a.AugmentSpec.from_dict({}); "
+        "import sys; import seglab.augment as a; a.AugmentSpec.read({}); "
         "print([m for m in ('torch', 'cv2', 'kornia') if m in sys.modules])"
     )
     root = Path(__file__).resolve().parents[2]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from seglab.augment import geometry
+from seglab.augment.options import AugmentSpec, ErasingSpec, GeometrySpec
 from seglab.augment.params import AugmentParams, sample_params
-from seglab.augment.spec import AugmentSpec, ErasingSpec, GeometrySpec
 from seglab.augment.uint8 import Uint8Augment, mean_colour, warp_image, warp_mask
 from seglab.core.errors import ShapeError
 from seglab.core.seeding import generator
@@ -59,7 +59,7 @@ def test_invented_pixels_are_void_and_no_others(mask_hw: tuple[int, int]) -> Non
 
 @pytest.mark.parametrize("name", ["none", "light", "standard", "strong"])
 def test_presets_never_leak_class_zero(preset_paths: dict[str, Path], name: str) -> None:
-    spec = AugmentSpec.from_dict(yaml.safe_load(preset_paths[name].read_text(encoding="utf-8")))
+    spec = AugmentSpec.read(yaml.safe_load(preset_paths[name].read_text(encoding="utf-8")))
     augment = Uint8Augment(spec, (64, 80), 255)
     image = np.full((50, 70, 3), 90, dtype=np.uint8)
     mask = np.full((50, 70), 3, dtype=np.uint8)

@@ -3,20 +3,22 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import pytest
+from annotated_types import Ge, Interval, Lt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seglab.config.describe import describe
-from seglab.config.fields import Bounds, OnDisk, Pair, Size, Span
-from seglab.config.problems import did_you_mean, nearest_keys, show, show_names
+from seglab.core.describe import describe
+from seglab.core.option_problems import problems_of
+from seglab.core.options import OnDisk, Pair, Size, Span
+from seglab.core.problems import did_you_mean, nearest_keys, show, show_names
 
 
 @pytest.mark.parametrize(
     ("hint", "words"),
     [
-        (Annotated[int, Bounds(1)], "a whole number (1 or more)"),
-        (Annotated[float, Bounds(0, 1, low_open=True)], "a number (0 to 1, 0 excluded)"),
-        (Annotated[float, Bounds(high=3, high_open=True)], "a number (less than 3)"),
+        (Annotated[int, Ge(1)], "a whole number (1 or more)"),
+        (Annotated[float, Interval(gt=0, le=1)], "a number (0 to 1, 0 excluded)"),
+        (Annotated[float, Lt(3)], "a number (less than 3)"),
         (int | Literal["auto"] | None, "a whole number, 'auto' or null"),
         (Literal["a", "b"], "one of a, b"),
         (Size, "[height, width], two whole numbers (1 or more)"),
@@ -50,9 +52,10 @@ def test_values_are_shown_as_typed_and_shortened() -> None:
     assert show_names(range(20)).endswith("and 4 more")
 
 
-@given(st.floats(allow_nan=True), st.booleans(), st.booleans())
-def test_bounds_hold_what_they_say(value: float, low_open: bool, high_open: bool) -> None:
-    bounds = Bounds(0, 1, low_open, high_open)
-    expected = (value > 0 if low_open else value >= 0) and (value < 1 if high_open else value <= 1)
+@given(st.floats(allow_nan=True), st.sampled_from(["gt", "ge"]), st.sampled_from(["lt", "le"]))
+def test_limits_hold_what_they_say(value: float, low: str, high: str) -> None:
+    hint = Annotated[float, Interval(**{low: 0, high: 1})]  # type: ignore[arg-type]
+    above = value > 0 if low == "gt" else value >= 0
+    below = value < 1 if high == "lt" else value <= 1
 
-    assert bounds.holds(value) == expected
+    assert (problems_of(hint, value) == []) == (above and below)

@@ -9,12 +9,11 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from seglab.config.augmentation import AugmentSpec
-from seglab.config.fields import Bounds, ChosenBy, Span
 from seglab.config.importers import IMPORTER_OPTIONS
 from seglab.config.schema import Data, Importer
 from seglab.config.targets import SCHEDULES, SCHEMAS, Arch
 from seglab.core.architectures import ARCHITECTURES
+from seglab.core.options import ChosenBy
 
 # Supplied by the composition root, from the data or the length of the run.
 RUNTIME = {"num_classes", "ignore_index", "model", "optimizer", "total_steps", "steps_per_epoch"}
@@ -37,9 +36,9 @@ def load(target: str) -> Any:
 
 def defaults_of(schema: type) -> dict[str, Any]:
     return {
-        field.name: field.default
-        for field in dataclasses.fields(schema)
-        if field.default is not dataclasses.MISSING
+        name: field.default
+        for name, field in schema.model_fields.items()
+        if not field.is_required()
     }
 
 
@@ -47,7 +46,7 @@ def defaults_of(schema: type) -> dict[str, Any]:
 def test_fields_are_constructor_parameters(group: str, target: str, schema: type) -> None:
     parameters = inspect.signature(load(target)).parameters
     expected = {name for name in parameters if name not in RUNTIME}
-    fields = {field.name for field in dataclasses.fields(schema)} - OF_TRAINING
+    fields = set(schema.model_fields) - OF_TRAINING
 
     assert fields == expected
     for name, default in defaults_of(schema).items():
@@ -87,27 +86,6 @@ def test_importers_are_those_there_are() -> None:
 
     assert set(get_args(Importer)) == set(IMPORTERS) == set(IMPORTER_OPTIONS)
     assert "importer" in get_type_hints(Data)
-
-
-def test_augmentation_has_the_names_defaults_and_limits_of_the_spec() -> None:
-    from seglab.augment.spec import AugmentSpec as Built
-
-    built = {field.name: field for field in dataclasses.fields(Built)}
-    ours = get_type_hints(AugmentSpec)
-
-    assert set(ours) == set(built)
-    for name, section in ours.items():
-        if not dataclasses.is_dataclass(section):
-            continue
-        theirs = {one.name: one for one in dataclasses.fields(built[name].default_factory)}
-        assert defaults_of(section) == {key: one.default for key, one in theirs.items()}
-        for key, hint in get_type_hints(section, include_extras=True).items():
-            limits = theirs[key].metadata
-            extras = getattr(hint, "__metadata__", ())
-            found = [(one.low, one.high) for one in extras if isinstance(one, Bounds | Span)]
-            expected = [(limits["low"], limits["high"])] if "low" in limits else []
-            assert found == expected, f"{name}.{key}"
-            assert get_args(hint) == limits.get("options", get_args(hint)), f"{name}.{key}"
 
 
 def test_only_known_packages_are_built() -> None:

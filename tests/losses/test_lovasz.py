@@ -26,7 +26,7 @@ def make_batch() -> tuple[torch.Tensor, torch.Tensor]:
 def test_value_and_gradient_are_smps(per_image: bool) -> None:
     logits, mask = make_batch()
     ours, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
-    value = LovaszLoss(per_image)(ours, mask)
+    value = LovaszLoss(per_image=per_image)(ours, mask)
     reference = smp.LovaszLoss("multiclass", per_image=per_image, ignore_index=255)(theirs, mask)
     torch.testing.assert_close(value, reference)
     value.backward()

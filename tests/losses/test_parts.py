@@ -34,7 +34,7 @@ MEANS: dict[str, Callable[..., SegmentationLoss]] = {
     "ohem_all": lambda **kw: OhemCrossEntropyLoss(threshold=1.0, **kw),
     "boundary": BoundaryLoss,
     "dice": lambda **kw: DiceLoss(per_image=True, **kw),
-    "jaccard": lambda **kw: JaccardLoss(True, present_only=False, smooth=1.0, **kw),
+    "jaccard": lambda **kw: JaccardLoss(per_image=True, present_only=False, smooth=1.0, **kw),
     "tversky": lambda **kw: TverskyLoss(gamma=1.5, per_image=True, **kw),
     "lovasz": lambda **kw: LovaszLoss(per_image=True, **kw),
 }

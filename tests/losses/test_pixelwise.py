@@ -32,7 +32,7 @@ def make_batch(seed: int = 0, void: float = 0.25) -> tuple[torch.Tensor, torch.T
 def test_cross_entropy_is_torchs(weights: torch.Tensor | None, label_smoothing: float) -> None:
     logits, mask = make_batch()
     ours, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
-    value = CrossEntropyLoss(label_smoothing, class_weights=weights)(ours, mask)
+    value = CrossEntropyLoss(label_smoothing=label_smoothing, class_weights=weights)(ours, mask)
     # Class 1 counts nowhere as a target; torch still counts what label smoothing spreads from it.
     targets = mask if weights is None else torch.where(mask == 1, 255, mask)
     reference = F.cross_entropy(
@@ -56,13 +56,13 @@ def test_label_smoothing_spreads_nothing_from_a_class_of_weight_zero() -> None:
     """By itself such a batch had the plain sum of its pixels as its loss, here 52."""
     logits, _ = make_batch()
     only = torch.ones(2, 6, 7, dtype=torch.int64)
-    assert float(CrossEntropyLoss(0.1, class_weights=WEIGHTS)(logits, only)) == 0.0
+    assert float(CrossEntropyLoss(label_smoothing=0.1, class_weights=WEIGHTS)(logits, only)) == 0.0
 
 
 def test_all_void_is_zero_where_torch_is_nan() -> None:
     logits, mask = make_batch(void=1.1)
     assert math.isnan(float(F.cross_entropy(logits, mask, ignore_index=255)))
-    assert float(CrossEntropyLoss(0.1)(logits, mask)) == 0.0
+    assert float(CrossEntropyLoss(label_smoothing=0.1)(logits, mask)) == 0.0
 
 
 def test_focal_by_hand_and_at_gamma_zero() -> None:
@@ -75,7 +75,7 @@ def test_focal_by_hand_and_at_gamma_zero() -> None:
         weight += float(WEIGHTS[target])
     value = FocalLoss(gamma=1.5, class_weights=WEIGHTS)(logits, mask)
     assert float(value) == pytest.approx(total / weight, rel=1e-5)
-    torch.testing.assert_close(FocalLoss(0.0)(logits, mask), CrossEntropyLoss()(logits, mask))
+    torch.testing.assert_close(FocalLoss(gamma=0.0)(logits, mask), CrossEntropyLoss()(logits, mask))
 
 
 @pytest.mark.parametrize(("threshold", "min_kept"), [(0.3, 0.5), (0.9, 0.1), (0.0, 0.25), (0.2, 0)])
@@ -87,21 +87,25 @@ def test_ohem_by_sorting(threshold: float, min_kept: float) -> None:
     ordered = sorted(target_probs.tolist())
     num_kept = max(math.ceil(min_kept * len(ordered)), sum(prob <= threshold for prob in ordered))
     expected = sum(-math.log(prob) for prob in ordered[:num_kept]) / max(num_kept, 1)
-    value = OhemCrossEntropyLoss(threshold, min_kept)(logits, mask)
+    value = OhemCrossEntropyLoss(threshold=threshold, min_kept=min_kept)(logits, mask)
     assert float(value) == pytest.approx(expected, rel=1e-5)
 
 
 def test_ohem_keeps_everything_at_its_limits() -> None:
     logits, mask = make_batch()
     plain = CrossEntropyLoss()(logits, mask)
-    torch.testing.assert_close(OhemCrossEntropyLoss(1.0, 0.0)(logits, mask), plain)
-    torch.testing.assert_close(OhemCrossEntropyLoss(0.0, 1.0)(logits, mask), plain)
+    torch.testing.assert_close(
+        OhemCrossEntropyLoss(threshold=1.0, min_kept=0.0)(logits, mask), plain
+    )
+    torch.testing.assert_close(
+        OhemCrossEntropyLoss(threshold=0.0, min_kept=1.0)(logits, mask), plain
+    )
 
 
 def test_ohem_gives_no_gradient_to_easy_pixels() -> None:
     logits, mask = make_batch(void=0.0)
     leaf = logits.clone().requires_grad_()
-    OhemCrossEntropyLoss(0.2, 0.0)(leaf, mask).backward()
+    OhemCrossEntropyLoss(threshold=0.2, min_kept=0.0)(leaf, mask).backward()
     kept = _hard_pixels(Pixels(logits, mask), 0.2, 0.0)
     moved = leaf.grad.abs().sum(1) > 0
     assert torch.equal(moved, kept)

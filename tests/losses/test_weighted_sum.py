@@ -24,7 +24,7 @@ def test_sum_of_terms(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     weights = torch.tensor([1.0, 2.0, 3.0])
     terms = {"ce": CrossEntropyLoss(), "dice": DiceLoss(), "off": LovaszLoss()}
     loss = WeightedSum(terms, {"ce": 1, "dice": 0.5, "off": 0}, 200, weights)
-    ce = CrossEntropyLoss(0.0, 200, weights)(*batch)
+    ce = CrossEntropyLoss(ignore_index=200, class_weights=weights)(*batch)
     dice = DiceLoss(ignore_index=200, class_weights=weights)(*batch)
     torch.testing.assert_close(loss.weighted_terms(*batch), torch.stack([ce, 0.5 * dice]))
     torch.testing.assert_close(loss(*batch), ce + 0.5 * dice)
@@ -93,7 +93,7 @@ def test_unresolved_word_is_refused_but_none_is_not(
     batch: tuple[torch.Tensor, torch.Tensor],
 ) -> None:
     loss = WeightedSum({"ce": CrossEntropyLoss()}, {"ce": 1}, 200, class_weights="none")
-    torch.testing.assert_close(loss(*batch), CrossEntropyLoss(0.0, 200)(*batch))
+    torch.testing.assert_close(loss(*batch), CrossEntropyLoss(ignore_index=200)(*batch))
     with pytest.raises(ConfigError, match="'median_frequency' must be computed from the training"):
         WeightedSum({"ce": CrossEntropyLoss()}, {"ce": 1}, class_weights="median_frequency")
 

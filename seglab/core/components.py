@@ -1,0 +1,40 @@
+"""The registry of components: what a `_target_` may name, and the options of each.
+
+A component is declared by decorating its options, in a module that imports no torch:
+
+    @component("loss_term", "seglab.losses.FocalLoss")
+    class FocalOptions(Options): ...
+
+Everything else follows from here: what a configuration allows, messages, help, tables, tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TypeVar
+
+from seglab.core.options import Options
+
+_Declared = TypeVar("_Declared", bound=type[Options])
+_components: dict[str, dict[str, type[Options]]] = {}
+
+
+def component(group: str, target: str) -> Callable[[_Declared], _Declared]:
+    """Register the decorated options as those of a component; may be given more than once.
+
+    Args:
+        group: What kind it is: model, loss, loss_term, optimizer, ...
+        target: Where the component itself is, as `package.Name`.
+    """
+
+    def register(options: _Declared) -> _Declared:
+        _components.setdefault(group, {})[target] = options
+        return options
+
+    return register
+
+
+def components(group: str) -> Mapping[str, type[Options]]:
+    """Return the options of all components of a group by their targets, in order of declaration."""
+    return MappingProxyType(_components.get(group, {}))
