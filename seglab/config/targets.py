@@ -11,19 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from annotated_types import Interval
-
+import seglab.optim.options  # noqa: F401 - declares them
 from seglab.core.components import components
 from seglab.core.options import (
     ChosenBy,
-    Fraction,
-    NotNegative,
-    NotNegativeFloat,
     OnDisk,
-    OpenFraction,
     Options,
     Positive,
-    PositiveFloat,
     ProperFraction,
 )
 from seglab.core.problems import did_you_mean, nearest_keys, show
@@ -74,68 +68,13 @@ class SegNetBasic(Network):
     dropout: ProperFraction = 0.0
 
 
-class Optimizer(Options):
-    """Any optimizer of timm's registry."""
-
-    name: str
-    lr: PositiveFloat
-    encoder_lr: PositiveFloat | None = None
-    weight_decay: NotNegativeFloat = 0.0
-    options: dict[str, Any] | None = None
+def _named(name: str, options: type[Options]) -> type[Options]:
+    """Return the options of a choice with the key that chooses it."""
+    key = {"__annotations__": {"name": Literal[name]}}  # type: ignore[valid-type]
+    return type(options.__name__, (options,), key)
 
 
-class OneCycle(Options):
-    """Up to the peak and down."""
-
-    name: Literal["onecycle"]
-    pct_start: OpenFraction = 0.3
-    div_factor: Annotated[float, Interval(ge=1)] = 25.0
-    final_div_factor: Annotated[float, Interval(ge=1)] = 1e4
-    anneal: Literal["cos", "linear"] = "cos"
-    cycle_momentum: bool = False
-
-
-class Poly(Options):
-    """A power of what is left."""
-
-    name: Literal["poly"]
-    power: PositiveFloat = 0.9
-    min_lr_factor: Fraction = 0.0
-
-
-class Cosine(Options):
-    """Warm-up, then half a cosine."""
-
-    name: Literal["cosine"]
-    warmup_epochs: NotNegativeFloat = 1.0
-    warmup_start_factor: Fraction = 0.01
-    min_lr_factor: Fraction = 0.0
-
-
-class Plateau(Options):
-    """Down when the monitored score stops improving."""
-
-    name: Literal["plateau"]
-    mode: Literal["min", "max"] = "max"
-    factor: OpenFraction = 0.5
-    patience: NotNegative = 5
-    threshold: NotNegativeFloat = 1e-4
-    min_lr: NotNegativeFloat = 0.0
-
-
-class Constant(Options):
-    """The rate stays."""
-
-    name: Literal["constant"]
-
-
-SCHEDULES: dict[str, type] = {
-    "onecycle": OneCycle,
-    "poly": Poly,
-    "cosine": Cosine,
-    "plateau": Plateau,
-    "constant": Constant,
-}
+SCHEDULES = {name: _named(name, options) for name, options in components("schedule").items()}
 
 # Group -> target -> fields; `ChosenBy` where the fields depend on a key of the node itself.
 SCHEMAS: dict[str, Mapping[str, type[Options] | ChosenBy]] = {
@@ -149,7 +88,7 @@ SCHEMAS: dict[str, Mapping[str, type[Options] | ChosenBy]] = {
         target: type(options.__name__, (options, TermKeys), {})
         for target, options in components("loss_term").items()
     },
-    "optimizer": {"seglab.optim.build_optimizer": Optimizer},
+    "optimizer": components("optimizer"),
     "scheduler": {"seglab.optim.build_scheduler": ChosenBy("name", SCHEDULES, inside=True)},
 }
 

@@ -7,12 +7,13 @@ held against it (`seglab.config.check`), and so is what a notebook passes to the
 
 from __future__ import annotations
 
+import functools
 import inspect
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from annotated_types import Ge, Gt, Interval
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
@@ -22,6 +23,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from seglab.core.errors import ConfigError
 
 BROKEN_RULE = "broken rule"
+_Result = TypeVar("_Result")
 
 
 class _ErrorsInOurWords(ModelMetaclass):
@@ -31,7 +33,7 @@ class _ErrorsInOurWords(ModelMetaclass):
         try:
             return super().__call__(*args, **given)  # type: ignore[misc]
         except ValidationError:
-            raise _as_config_error(cls, given, "") from None
+            raise ConfigError(cls.problems(given, cls.__name__)) from None
 
 
 class Options(BaseModel, metaclass=_ErrorsInOurWords):
@@ -59,9 +61,17 @@ class Options(BaseModel, metaclass=_ErrorsInOurWords):
             ConfigError: With every mistake and its full key.
         """
         try:
-            return cls.model_validate(content)
+            return cls.model_validate(_as_plain(content))
         except ValidationError:
-            raise _as_config_error(cls, content, path) from None
+            raise ConfigError(cls.problems(content, path)) from None
+
+    @classmethod
+    def problems(cls, content: Any, path: str = "") -> list[str]:
+        """Return every mistake as one line; arguments as for `read`."""
+        from seglab.core.option_problems import keys_of, problems_of, suggest
+
+        known = [path, *keys_of(cls, path)] if path else keys_of(cls)
+        return [str(suggest(one, known)) for one in problems_of(cls, _as_plain(content), path)]
 
     def plain(self) -> dict[str, Any]:
         """Return plain dicts, lists and scalars; `read` turns them back into an equal object."""
@@ -79,7 +89,8 @@ class Options(BaseModel, metaclass=_ErrorsInOurWords):
 def signature_of(options: type[Options], call: Callable[..., Any]) -> inspect.Signature:
     """Return the signature of a callable whose `**options` are declared: each by its name."""
     own = inspect.signature(call).parameters.values()
-    named = [one for one in own if one.name != "self" and one.kind is not one.VAR_KEYWORD]
+    given = ("self", "chosen")
+    named = [one for one in own if one.name not in given and one.kind is not one.VAR_KEYWORD]
     declared = [
         inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, annotation=field.annotation,
@@ -95,14 +106,42 @@ def broken_rule(text: str) -> PydanticCustomError:
     return PydanticCustomError(BROKEN_RULE, "{text}", {"text": text})
 
 
-def _as_config_error(schema: type[Options], content: Any, path: str) -> ConfigError:
-    from seglab.core.option_problems import keys_of, problems_of, suggest
+def _as_plain(value: Any) -> Any:
+    """Return dicts and lists for any mapping and sequence, such as OmegaConf's."""
+    if isinstance(value, Mapping):
+        return {key: _as_plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | tuple):
+        return [_as_plain(item) for item in value]
+    return value
 
-    found = problems_of(schema, content, path)
-    lines = [str(suggest(one, keys_of(schema, path))) for one in found]
-    if not path:
-        lines = [f"{schema.__name__}.{line}".replace(".: ", ": ") for line in lines]
-    return ConfigError(lines)
+
+def takes(
+    options: type[Options], path: str, also: Callable[[Mapping[str, Any]], list[str]] | None = None
+) -> Callable[[Callable[..., _Result]], Callable[..., _Result]]:
+    """Let a function be called with options by name; it gets them as one checked `chosen`.
+
+    Args:
+        options: What is declared.
+        path: What messages call the place, such as `optimizer`.
+        also: Returns further problems of what was given, to be told with the others.
+    """
+
+    def decorate(function: Callable[..., _Result]) -> Callable[..., _Result]:
+        own = [name for name in inspect.signature(function).parameters if name != "chosen"]
+
+        @functools.wraps(function)
+        def call(*args: Any, **given: Any) -> _Result:
+            told = dict(zip(options.model_fields, args[len(own) :], strict=False))
+            told |= {name: value for name, value in given.items() if name not in own}
+            rest = {name: value for name, value in given.items() if name in own}
+            if also is not None and (more := also(told)):
+                raise ConfigError([*options.problems(told, path), *more])
+            return function(*args[: len(own)], **rest, chosen=options.read(told, path))
+
+        call.__signature__ = signature_of(options, function)  # type: ignore[attr-defined]
+        return call
+
+    return decorate
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,8 @@
-"""Optimizers and learning-rate schedules by name; pure torch and timm."""
+"""Optimizers and learning-rate schedules by name; pure torch and timm.
 
-from __future__ import annotations
+What there is stands in `__init__.pyi` and loads on first use, so that options are read without torch.
+"""
 
-from seglab.optim.lr_scaling import LearningRates, LrScaling
-from seglab.optim.optimizers import build_optimizer, parameter_groups
-from seglab.optim.schedulers import SCHEDULES, ScheduledLR, build_scheduler
+import lazy_loader
 
-__all__ = [
-    "SCHEDULES", "LearningRates", "LrScaling", "ScheduledLR", "build_optimizer", "build_scheduler",
-    "parameter_groups",
-]  # fmt: skip
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

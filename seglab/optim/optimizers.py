@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +21,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from seglab.core.errors import ConfigError, nearest
+from seglab.core.options import takes
+from seglab.optim.options import OptimizerOptions
 
 logger = logging.getLogger(__name__)
 
@@ -29,14 +30,8 @@ logger = logging.getLogger(__name__)
 _RESERVED = ("self", "params", "lr", "weight_decay", "args", "kwargs")
 
 
-def build_optimizer(
-    model: nn.Module,
-    name: str,
-    lr: float,
-    encoder_lr: float | None = None,
-    weight_decay: float = 0.0,
-    options: Mapping[str, Any] | None = None,
-) -> Optimizer:
+@takes(OptimizerOptions, "optimizer", also=lambda told: _name_problems(**told))
+def build_optimizer(model: nn.Module, *, chosen: OptimizerOptions) -> Optimizer:
     """Build an optimizer over the trainable parameters of a model.
 
     Up to four groups, named `encoder/decay`, `encoder/no_decay`, `rest/decay`, `rest/no_decay`:
@@ -45,25 +40,18 @@ def build_optimizer(
 
     Args:
         model: The model; its `encoder`, if it has one, makes the first two groups.
-        name: A name of `timm.optim.list_optimizers()`, such as `adamw`, `sgd` (Nesterov, momentum
-            0.9), `momentum` (classical), `lamb` or `lion`.
-        lr: Learning rate, above 0.
-        encoder_lr: Learning rate of the encoder; the same as `lr` when None.
-        weight_decay: Weight decay, 0 or more.
-        options: Further arguments of the optimizer, such as `betas` or `momentum`.
+        chosen: The fields of `OptimizerOptions`, each given by its name.
 
     Raises:
         ConfigError: A name, number or option is wrong, the optimizer cannot be used here, or
-            nothing is left to train. All mistakes come at once.
+            nothing is left to train.
     """
-    given = {key: _plain(value) for key, value in (options or {}).items()}
-    problems = [*_number_problems(lr, encoder_lr, weight_decay), *_name_problems(name, given)]
+    name, lr, encoder_lr = chosen.name, chosen.lr, chosen.encoder_lr
+    given = {key: _plain(value) for key, value in (chosen.options or {}).items()}
     encoder = getattr(model, "encoder", None)
     if encoder_lr is not None and not isinstance(encoder, nn.Module):
-        problems.append("optimizer.encoder_lr: the model has no encoder; set it to null")
-    if problems:
-        raise ConfigError(problems)
-    groups = parameter_groups(model, lr, encoder_lr, weight_decay)
+        raise ConfigError("optimizer.encoder_lr: the model has no encoder; set it to null")
+    groups = parameter_groups(model, lr, encoder_lr, chosen.weight_decay)
     if encoder_lr is not None and not any(g["name"].startswith("encoder") for g in groups):
         logger.warning("optimizer.encoder_lr=%g has no effect: the encoder is frozen", encoder_lr)
     try:
@@ -142,18 +130,11 @@ def _plain(value: object) -> object:
     return value
 
 
-def _number_problems(lr: float, encoder_lr: float | None, weight_decay: float) -> list[str]:
-    problems = [
-        f"optimizer.{key}: expected a finite number above 0, got {value}"
-        for key, value in (("lr", lr), ("encoder_lr", encoder_lr))
-        if value is not None and not (math.isfinite(value) and value > 0)
-    ]
-    if not (math.isfinite(weight_decay) and weight_decay >= 0):
-        problems.append(f"optimizer.weight_decay: expected 0 or more, got {weight_decay}")
-    return problems
-
-
-def _name_problems(name: str, options: Mapping[str, Any]) -> list[str]:
+def _name_problems(
+    name: Any = None, options: Mapping[str, Any] | None = None, **_others: Any
+) -> list[str]:
+    if not isinstance(name, str):
+        return []  # told already
     known = list_optimizers()
     if name not in known:
         return [
@@ -171,6 +152,6 @@ def _name_problems(name: str, options: Mapping[str, Any]) -> list[str]:
     return [
         f"optimizer.options.{key}: {name} takes no such argument{nearest(key, allowed)}; "
         f"it takes {', '.join(allowed)}"
-        for key in options
+        for key in options or {}
         if key not in allowed
     ]

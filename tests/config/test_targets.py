@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import inspect
 from typing import Any, get_args, get_type_hints
@@ -11,7 +10,7 @@ import pytest
 
 from seglab.config.importers import IMPORTER_OPTIONS
 from seglab.config.schema import Data, Importer
-from seglab.config.targets import SCHEDULES, SCHEMAS, Arch
+from seglab.config.targets import SCHEMAS, Arch
 from seglab.core.architectures import ARCHITECTURES
 from seglab.core.options import ChosenBy
 
@@ -53,15 +52,6 @@ def test_fields_are_constructor_parameters(group: str, target: str, schema: type
         if name in OF_TRAINING:
             continue
         assert default == parameters[name].default, name
-
-
-def test_every_schedule_has_its_parameters() -> None:
-    from seglab.optim.schedulers import SCHEDULES as BUILT
-
-    assert set(SCHEDULES) == set(BUILT)
-    for name, schema in SCHEDULES.items():
-        fields = {one.name: one.default for one in dataclasses.fields(BUILT[name])}
-        assert defaults_of(schema) == fields, name
 
 
 def test_architectures_are_those_of_the_models() -> None:

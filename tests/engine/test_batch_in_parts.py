@@ -39,7 +39,11 @@ NUM_CLASSES = 3
 BATCH = 4
 # The rare class has the weight.
 WEIGHTS = [0.2, 1.0, 8.0]
-MEANS = {"ce": CrossEntropyLoss, "focal": FocalLoss, "dice_per_image": partial(DiceLoss, per_image=True)}
+MEANS = {
+    "ce": CrossEntropyLoss,
+    "focal": FocalLoss,
+    "dice_per_image": partial(DiceLoss, per_image=True),
+}
 OTHERS = {
     "ohem": partial(OhemCrossEntropyLoss, threshold=0.3, min_kept=0.3),
     "dice": DiceLoss,

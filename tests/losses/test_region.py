@@ -113,5 +113,5 @@ def test_all_mistakes_at_once() -> None:
         "TverskyLoss.beta: expected a number (0 or more), got -2",
         "TverskyLoss.gamma: expected a number (more than 0), got 0",
     ]
-    with pytest.raises(ConfigError, match="DiceLoss.smooth: expected a number"):
+    with pytest.raises(ConfigError, match=r"DiceLoss\.smooth: expected a number"):
         DiceLoss(smooth=-1)

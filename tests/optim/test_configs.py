@@ -1,7 +1,6 @@
 """The YAML files spell out what the functions take, no more and no less."""
 
 import inspect
-from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -22,15 +21,15 @@ def read(group):
 
 
 @pytest.mark.parametrize("name", list(SCHEDULES))
-def test_scheduler_files_have_the_defaults_of_the_dataclasses(name):
+def test_scheduler_files_have_the_defaults_of_the_declaration(name):
     content = read("scheduler")[name]
     assert content.pop("_target_") == "seglab.optim.build_scheduler"
     assert content.pop("name") == name
-    assert list(content) == [item.name for item in fields(SCHEDULES[name])]
+    assert list(content) == list(SCHEDULES[name].model_fields)
     if name == "plateau":
         assert content.pop("mode") == "${monitor.mode}"
         content["mode"] = "max"
-    assert content == asdict(SCHEDULES[name]())
+    assert content == SCHEDULES[name]().plain()
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
     build_scheduler(optimizer, name, 20, 5, **content)
 
