@@ -126,9 +126,9 @@ def test_all_mistakes_come_in_one_message():
     text = str(caught.value)
     assert len(caught.value.problems) == 4
     assert "no optimizer 'adamm' (did you mean 'adam" in text
-    assert "optimizer.lr: expected a finite number above 0, got 0.0" in text
-    assert "optimizer.encoder_lr: expected a finite number above 0, got nan" in text
-    assert "optimizer.weight_decay: expected 0 or more, got -1" in text
+    assert "optimizer.lr: expected a number (more than 0), got 0.0" in text
+    assert "optimizer.encoder_lr: expected a number (more than 0) or null, got nan" in text
+    assert "optimizer.weight_decay: expected a number (0 or more), got -1" in text
 
 
 def test_values_the_optimizer_refuses_are_config_errors():
