@@ -36,6 +36,17 @@ def test_epoch_order_differs_by_epoch_and_seed() -> None:
     assert len(orders) == 9
 
 
+@pytest.mark.parametrize(
+    ("num_samples", "batch_size", "all_of_them", "full_ones"),
+    [(8, 4, 2, 2), (9, 4, 3, 2), (11, 4, 3, 2), (4, 4, 1, 1), (3, 4, 1, 0), (5, 1, 5, 5)],
+)
+def test_number_of_batches_by_hand(
+    num_samples: int, batch_size: int, all_of_them: int, full_ones: int
+) -> None:
+    assert num_batches(num_samples, batch_size, drop_last=False) == all_of_them
+    assert num_batches(num_samples, batch_size, drop_last=True) == full_ones
+
+
 def test_train_batches_by_hand() -> None:
     order = epoch_order(5, seed=3, epoch=2)
     sampler = TrainBatchSampler(5, 2, seed=3, drop_last=True)
