@@ -134,7 +134,7 @@ def _adapter_of_type(schema: type[Options]) -> TypeAdapter[Any]:
 
 def _strict(hint: Any) -> TypeAdapter[Any]:
     is_model = is_options(unwrap(hint)[0])  # brings a configuration of its own
-    return TypeAdapter(hint, config=None if is_model else {"strict": True})
+    return TypeAdapter(hint, config=None if is_model else {"strict": True, "allow_inf_nan": False})
 
 
 def _problems_at(hint: Any, value: Any, path: str, error: ErrorDetails) -> Iterator[Problem]:

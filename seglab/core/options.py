@@ -46,7 +46,12 @@ class Options(BaseModel, metaclass=_ErrorsInOurWords):
     """
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, defer_build=True, protected_namespaces=()
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        defer_build=True,
+        protected_namespaces=(),
     )
 
     @classmethod
