@@ -9,63 +9,19 @@ ignored index, the number of steps) are no configuration and have no field.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import seglab.optim.options  # noqa: F401 - declares them
 from seglab.core.components import components
 from seglab.core.options import (
     ChosenBy,
-    OnDisk,
     Options,
-    Positive,
-    ProperFraction,
 )
 from seglab.core.problems import did_you_mean, nearest_keys, show
 from seglab.losses.options import TermKeys
+from seglab.models.options import ModelKeys
 
 _ALLOWED_PREFIXES = ("seglab.", "torch.optim.")
-EncoderWeights = Literal["imagenet"] | Annotated[str, OnDisk("file")] | None
-Arch = Literal[
-    "unet", "unetplusplus", "deeplabv3", "deeplabv3plus", "pspnet", "fpn", "pan", "linknet",
-    "manet", "upernet", "segformer", "dpt",
-]  # fmt: skip
-
-
-class Network(Options):
-    """What every model takes beside the arguments of its constructor."""
-
-    init_from: Annotated[str, OnDisk("file or folder")] | None = None
-
-
-class SmpModel(Network):
-    """A decoder of segmentation-models-pytorch over a timm encoder."""
-
-    arch: Arch
-    encoder_name: str
-    encoder_weights: EncoderWeights = None
-    in_channels: Literal[1, 3] | None = 3
-    encoder_depth: Positive | None = None
-    dropout: ProperFraction = 0.0
-    freeze_encoder: bool = False
-    options: dict[str, Any] | None = None
-
-
-class SegNet(Network):
-    """SegNet over VGG16."""
-
-    in_channels: Literal[1, 3] | None = 3
-    encoder_weights: EncoderWeights = None
-    dropout: ProperFraction = 0.0
-    freeze_encoder: bool = False
-
-
-class SegNetBasic(Network):
-    """The paper's small SegNet."""
-
-    in_channels: Literal[1, 3] | None = 3
-    width: Positive = 64
-    kernel_size: Positive = 7
-    dropout: ProperFraction = 0.0
 
 
 def _named(name: str, options: type[Options]) -> type[Options]:
@@ -74,20 +30,21 @@ def _named(name: str, options: type[Options]) -> type[Options]:
     return type(options.__name__, (options,), key)
 
 
+def _with_keys(group: str, keys: type[Options]) -> dict[str, type[Options]]:
+    """Return the components of a group, each with the keys that all of them take beside."""
+    return {
+        target: type(options.__name__, (options, keys), {})
+        for target, options in components(group).items()
+    }
+
+
 SCHEDULES = {name: _named(name, options) for name, options in components("schedule").items()}
 
 # Group -> target -> fields; `ChosenBy` where the fields depend on a key of the node itself.
 SCHEMAS: dict[str, Mapping[str, type[Options] | ChosenBy]] = {
-    "model": {
-        "seglab.models.build_smp": SmpModel,
-        "seglab.models.SegNet": SegNet,
-        "seglab.models.SegNetBasic": SegNetBasic,
-    },
+    "model": _with_keys("model", ModelKeys),
     "loss": components("loss"),
-    "loss_term": {
-        target: type(options.__name__, (options, TermKeys), {})
-        for target, options in components("loss_term").items()
-    },
+    "loss_term": _with_keys("loss_term", TermKeys),
     "optimizer": components("optimizer"),
     "scheduler": {"seglab.optim.build_scheduler": ChosenBy("name", SCHEDULES, inside=True)},
 }

@@ -30,35 +30,53 @@ class Architecture:
             changed by the option `encoder_output_stride`; None where it cannot.
         min_train_batch: Smallest batch in training mode. 2 where a branch pools the image to one
             pixel and normalises over the batch, which has no variance for a single image.
+        is_aligned: Whether the decoder doubles its features and joins them to a skip. Some refuse a
+            skip of another size, the others resize to it, which joins features that do not lie on
+            each other: a U-Net trained on CamVid lost more than one point of mIoU on frames of 360
+            instead of a multiple of 32.
+        smp_class: Name in segmentation-models-pytorch; empty for a class of our own.
+        dropout_option: Where the paper, and so the library, puts dropout; the others get it before
+            the head.
+        stage_option: Option with one value a stage, which the library's default has for its own
+            depth only.
     """
 
     default_depth: int
     depths: tuple[int, ...] = (3, 4, 5)
     default_output_stride: int | None = None
     min_train_batch: int = 1
+    is_aligned: bool = False
+    smp_class: str = ""
+    dropout_option: str | None = None
+    stage_option: str | None = None
 
 
+def _smp(smp_class: str, default_depth: int = 5, **facts: Any) -> Architecture:
+    return Architecture(default_depth, smp_class=smp_class, **facts)
+
+
+_CHANNELS, _ASPP = "decoder_channels", "decoder_aspp_dropout"
 ARCHITECTURES: dict[str, Architecture] = {
-    "unet": Architecture(5),
-    "unetplusplus": Architecture(5),
-    "deeplabv3": Architecture(5, default_output_stride=8, min_train_batch=2),
-    "deeplabv3plus": Architecture(5, default_output_stride=16, min_train_batch=2),
-    "pspnet": Architecture(3),
-    "fpn": Architecture(5),
-    "pan": Architecture(5, default_output_stride=16, min_train_batch=2),
-    "linknet": Architecture(5),
-    "manet": Architecture(5),
-    "upernet": Architecture(5, min_train_batch=2),
-    "segformer": Architecture(5),
-    "dpt": Architecture(4, depths=(3, 4)),
+    "unet": _smp("Unet", is_aligned=True, stage_option=_CHANNELS),
+    "unetplusplus": _smp("UnetPlusPlus", is_aligned=True, stage_option=_CHANNELS),
+    "deeplabv3": _smp(
+        "DeepLabV3", default_output_stride=8, min_train_batch=2, dropout_option=_ASPP
+    ),
+    "deeplabv3plus": _smp(
+        "DeepLabV3Plus", default_output_stride=16, min_train_batch=2, dropout_option=_ASPP
+    ),
+    "pspnet": _smp("PSPNet", 3, dropout_option="psp_dropout"),
+    "fpn": _smp("FPN", is_aligned=True, dropout_option="decoder_dropout"),
+    "pan": _smp("PAN", default_output_stride=16, min_train_batch=2),
+    "linknet": _smp("Linknet", is_aligned=True),
+    "manet": _smp("MAnet", is_aligned=True, stage_option=_CHANNELS),
+    "upernet": _smp("UPerNet", min_train_batch=2, is_aligned=True),
+    "segformer": _smp("Segformer", is_aligned=True),
+    "dpt": _smp("DPT", 4, depths=(3, 4), stage_option="decoder_intermediate_channels"),
     "segnet": Architecture(5, depths=()),
     "segnet_basic": Architecture(4, depths=()),
 }
-
-# Decoders that double their features and join them to a skip. Some refuse a skip of another size, the
-# others resize to it, which joins features that do not lie on each other: a U-Net trained on CamVid
-# lost more than one point of mIoU on frames of 360 instead of a multiple of 32.
-_ALIGNED = ("unet", "unetplusplus", "linknet", "manet", "fpn", "upernet", "segformer")
+SMP_ARCHITECTURES = tuple(name for name, limits in ARCHITECTURES.items() if limits.smp_class)
 
 
 def get_architecture(arch: str) -> Architecture:
@@ -109,7 +127,7 @@ def size_divisor(
     depth = get_architecture(arch).default_depth if encoder_depth is None else encoder_depth
     if arch in ("segnet", "segnet_basic"):
         return 1
-    if arch in _ALIGNED:
+    if ARCHITECTURES[arch].is_aligned:
         return int(2**depth)
     if arch == "dpt":
         return max(_VIT_PATCH, int(2 ** (depth + 1)))

@@ -8,7 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Interval, Le, Lt
 
-from seglab.core.options import OnDisk, Span, Words
+from seglab.core.options import OnDisk, OneOf, Span, Words
 from seglab.core.problems import show_names
 
 _WORDS = {
@@ -48,6 +48,8 @@ def _annotated(base: Any, extras: tuple[Any, ...]) -> str:
             return extra.text
         if isinstance(extra, OnDisk):
             return f"the path of a {extra.kind}"
+        if isinstance(extra, OneOf):
+            return f"one of {show_names(extra.names)}"
         if isinstance(extra, Span):
             return f"[low, high] with {extra}"
     limits = _range(extras)

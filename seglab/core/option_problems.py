@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from seglab.core.describe import describe
 from seglab.core.errors import nearest
-from seglab.core.options import BROKEN_RULE, AsTyped, OnDisk, Options
+from seglab.core.options import BROKEN_RULE, AsTyped, OnDisk, OneOf, Options
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show, show_names
 
 
@@ -223,9 +223,11 @@ def expected(value: Any, hint: Any, path: str = "") -> str:
 
 
 def _literals(hint: Any) -> list[Any]:
-    base = unwrap(hint)[0]
+    base, extras = unwrap(hint)
     if get_origin(base) is Literal:
         return list(get_args(base))
+    if named := [extra for extra in extras if isinstance(extra, OneOf)]:
+        return list(named[0].names)
     if is_union(base):
         return [one for option in get_args(base) for one in _literals(option)]
     return []

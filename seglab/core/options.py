@@ -94,8 +94,7 @@ class Options(BaseModel, metaclass=_ErrorsInOurWords):
 def signature_of(options: type[Options], call: Callable[..., Any]) -> inspect.Signature:
     """Return the signature of a callable whose `**options` are declared: each by its name."""
     own = inspect.signature(call).parameters.values()
-    given = ("self", "chosen")
-    named = [one for one in own if one.name not in given and one.kind is not one.VAR_KEYWORD]
+    named = [one for one in own if one.name != "chosen" and one.kind is not one.VAR_KEYWORD]
     declared = [
         inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, annotation=field.annotation,
@@ -132,16 +131,18 @@ def takes(
     """
 
     def decorate(function: Callable[..., _Result]) -> Callable[..., _Result]:
-        own = [name for name in inspect.signature(function).parameters if name != "chosen"]
+        parameters = inspect.signature(function).parameters
+        own = [name for name in parameters if name != "chosen"]
+        places = [n for n in own if parameters[n].kind is not inspect.Parameter.KEYWORD_ONLY]
 
         @functools.wraps(function)
         def call(*args: Any, **given: Any) -> _Result:
-            told = dict(zip(options.model_fields, args[len(own) :], strict=False))
+            told = dict(zip(options.model_fields, args[len(places) :], strict=False))
             told |= {name: value for name, value in given.items() if name not in own}
             rest = {name: value for name, value in given.items() if name in own}
             if also is not None and (more := also(told)):
                 raise ConfigError([*options.problems(told, path), *more])
-            return function(*args[: len(own)], **rest, chosen=options.read(told, path))
+            return function(*args[: len(places)], **rest, chosen=options.read(told, path))
 
         call.__signature__ = signature_of(options, function)  # type: ignore[attr-defined]
         return call
@@ -206,6 +207,21 @@ class AsTyped(_Checked):
     def holds(self, value: str) -> bool:
         """Whether the text is in its composed form."""
         return unicodedata.is_normalized("NFC", value)
+
+
+@dataclass(frozen=True)
+class OneOf(_Checked):
+    """Text that is one of several names."""
+
+    names: tuple[str, ...]
+
+    def holds(self, value: str) -> bool:
+        """Whether it is."""
+        return value in self.names
+
+    def __str__(self) -> str:
+        """Return the names."""
+        return f"one of {', '.join(self.names)}"
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,9 @@ class SegmentationLoss(nn.Module, ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "declared" in vars(cls):
-            cls.__signature__ = signature_of(cls.declared, SegmentationLoss.__init__)  # type: ignore[attr-defined]
+            whole = signature_of(cls.declared, SegmentationLoss.__init__)
+            without_self = list(whole.parameters.values())[1:]
+            cls.__signature__ = whole.replace(parameters=without_self)  # type: ignore[attr-defined]
 
     def __init__(
         self, *, ignore_index: int = 255, class_weights: ClassWeights = None, **options: Any

@@ -1,29 +1,8 @@
-"""Models: image float `(B, C, H, W)` in, logits `(B, num_classes, H, W)` out; pure torch."""
+"""Models: image float `(B, C, H, W)` in, logits `(B, num_classes, H, W)` out; pure torch.
 
-from __future__ import annotations
+What there is stands in `__init__.pyi` and loads on first use, so that options are read without torch.
+"""
 
-from seglab.models.encoder_weights import LoadReport, load_encoder_weights, read_state_dict
-from seglab.models.encoders import EncoderChoice, resolve_encoder
-from seglab.models.freezing import find_unused, freeze, unfreeze
-from seglab.models.normalization import Normalization
-from seglab.models.segmenter import Segmenter
-from seglab.models.segnet import SegNet, SegNetBasic
-from seglab.models.smp import SmpSegmenter, allowed_options, build_smp
+import lazy_loader
 
-__all__ = [
-    "EncoderChoice",
-    "LoadReport",
-    "Normalization",
-    "SegNet",
-    "SegNetBasic",
-    "Segmenter",
-    "SmpSegmenter",
-    "allowed_options",
-    "build_smp",
-    "find_unused",
-    "freeze",
-    "load_encoder_weights",
-    "read_state_dict",
-    "resolve_encoder",
-    "unfreeze",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

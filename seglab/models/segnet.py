@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seglab.core.errors import ConfigError
+from seglab.core.options import takes
 from seglab.models.encoder_weights import load_encoder_weights
 from seglab.models.encoders import resolve_encoder
 from seglab.models.normalization import Normalization
+from seglab.models.options import SegNetBasicOptions, SegNetOptions
 from seglab.models.segmenter import Segmenter
 
 _VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -88,8 +89,6 @@ class _IndexSegmenter(Segmenter):
 
     def __init__(self, arch: str, num_classes: int, in_channels: int, dropout: float) -> None:
         super().__init__(arch, num_classes, in_channels, Normalization().for_channels(in_channels))
-        if not 0.0 <= dropout < 1.0:
-            raise ConfigError(f"model.dropout: expected a probability in [0, 1), got {dropout}")
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -113,24 +112,15 @@ class SegNet(_IndexSegmenter):
     Args:
         num_classes: Number of classes.
         in_channels: Number of image channels.
-        encoder_weights: `imagenet`, a local file in the layout of timm's or torchvision's
-            `vgg16_bn` (`features.N`), or None for He initialisation, as in the paper.
-        dropout: Probability in [0, 1) of `nn.Dropout2d` before the head.
-        freeze_encoder: Keep the encoder as it is loaded.
+        chosen: The fields of `SegNetOptions`, each given by its name.
 
     Raises:
-        ConfigError: A number is out of range, or the weights do not fit.
+        ConfigError: An option is out of range, or the weights do not fit.
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        in_channels: int = 3,
-        encoder_weights: str | None = None,
-        dropout: float = 0.0,
-        freeze_encoder: bool = False,
-    ) -> None:
-        super().__init__("segnet", num_classes, in_channels, dropout)
+    @takes(SegNetOptions, "model")
+    def __init__(self, num_classes: int, *, in_channels: int = 3, chosen: SegNetOptions) -> None:
+        super().__init__("segnet", num_classes, in_channels, chosen.dropout)
         self.encoder_name = _VGG_ENCODER
         inputs = (in_channels, *(widths[-1] for widths in _VGG16[:-1]))
         self.encoder = IndexEncoder(
@@ -144,12 +134,16 @@ class SegNet(_IndexSegmenter):
         )
         self.head = nn.Conv2d(_VGG16[0][0], num_classes, 3, padding=1)
         _initialise(self)
-        if encoder_weights is not None:
+        if chosen.encoder_weights is not None:
             choice = resolve_encoder(_VGG_ENCODER)
             self.load_report = load_encoder_weights(
-                self.encoder, encoder_weights, _VGG_ENCODER, choice.fetch, _vgg_names(self.encoder)
+                self.encoder,
+                chosen.encoder_weights,
+                _VGG_ENCODER,
+                choice.fetch,
+                _vgg_names(self.encoder),
             )
-        if freeze_encoder:
+        if chosen.freeze_encoder:
             self.freeze_encoder()
 
 
@@ -163,30 +157,18 @@ class SegNetBasic(_IndexSegmenter):
     Args:
         num_classes: Number of classes.
         in_channels: Number of image channels.
-        width: Channels of every convolution.
-        kernel_size: Odd edge of every convolution, in pixels.
-        dropout: Probability in [0, 1) of `nn.Dropout2d` before the head.
+        chosen: The fields of `SegNetBasicOptions`, each given by its name.
 
     Raises:
-        ConfigError: A number is out of range.
+        ConfigError: An option is out of range.
     """
 
+    @takes(SegNetBasicOptions, "model")
     def __init__(
-        self,
-        num_classes: int,
-        in_channels: int = 3,
-        width: int = 64,
-        kernel_size: int = 7,
-        dropout: float = 0.0,
+        self, num_classes: int, *, in_channels: int = 3, chosen: SegNetBasicOptions
     ) -> None:
-        super().__init__("segnet_basic", num_classes, in_channels, dropout)
-        problems = []
-        if width < 1:
-            problems.append(f"model.width: expected at least 1, got {width}")
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            problems.append(f"model.kernel_size: expected an odd number, got {kernel_size}")
-        if problems:
-            raise ConfigError(problems)
+        super().__init__("segnet_basic", num_classes, in_channels, chosen.dropout)
+        width, kernel_size = chosen.width, chosen.kernel_size
         self.encoder_name = "segnet_basic"
         inputs = (in_channels, width, width, width)
         self.encoder = IndexEncoder(

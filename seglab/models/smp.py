@@ -8,56 +8,32 @@ would ignore are refused, and parameters without use are known before distribute
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 
 from seglab.core.architectures import (
+    ARCHITECTURES,
+    SMP_ARCHITECTURES,
     get_architecture,
     min_size,
     size_divisor,
 )
 from seglab.core.errors import ConfigError, nearest
+from seglab.core.options import takes
 from seglab.models.encoder_weights import load_encoder_weights
 from seglab.models.encoders import EncoderChoice, resolve_encoder
+from seglab.models.options import SmpOptions
 from seglab.models.segmenter import Segmenter
 from seglab.models.tryout import try_out
 
-_CLASSES: dict[str, type[nn.Module]] = {
-    "unet": smp.Unet,
-    "unetplusplus": smp.UnetPlusPlus,
-    "deeplabv3": smp.DeepLabV3,
-    "deeplabv3plus": smp.DeepLabV3Plus,
-    "pspnet": smp.PSPNet,
-    "fpn": smp.FPN,
-    "pan": smp.PAN,
-    "linknet": smp.Linknet,
-    "manet": smp.MAnet,
-    "upernet": smp.UPerNet,
-    "segformer": smp.Segformer,
-    "dpt": smp.DPT,
-}
-# Where the paper, and so the library, puts dropout; the others get it before the head.
-_OWN_DROPOUT = {
-    "deeplabv3": "decoder_aspp_dropout",
-    "deeplabv3plus": "decoder_aspp_dropout",
-    "pspnet": "psp_dropout",
-    "fpn": "decoder_dropout",
-}
 # Set by the arguments of `build_smp`, or without a meaning for logits of the image's size.
 _RESERVED = {
     "self", "kwargs", "encoder_name", "encoder_depth", "encoder_weights", "in_channels", "classes",
-    "activation", "aux_params", "upsampling", *_OWN_DROPOUT.values(),
+    "activation", "aux_params", "upsampling",
 }  # fmt: skip
-# Options with one value a stage, which the library's default has for its own depth only.
-_PER_STAGE = {
-    "unet": "decoder_channels",
-    "unetplusplus": "decoder_channels",
-    "manet": "decoder_channels",
-    "dpt": "decoder_intermediate_channels",
-}
 _ENCODER_OPTIONS = "encoder"
 
 
@@ -95,7 +71,7 @@ class SmpSegmenter(Segmenter):
             for layer in self.head.modules():
                 if isinstance(layer, nn.Dropout):
                     layer.p = dropout
-        elif arch not in _OWN_DROPOUT:
+        elif get_architecture(arch).dropout_option is None:
             self.dropout = nn.Dropout2d(dropout)
         self._has_tokens = arch == "dpt"
 
@@ -112,90 +88,78 @@ class SmpSegmenter(Segmenter):
         return logits
 
 
-def build_smp(
-    num_classes: int,
-    arch: str,
-    encoder_name: str,
-    encoder_weights: str | None = None,
-    in_channels: int = 3,
-    encoder_depth: int | None = None,
-    dropout: float = 0.0,
-    freeze_encoder: bool = False,
-    options: Mapping[str, Any] | None = None,
-) -> SmpSegmenter:
+@takes(SmpOptions, "model", also=lambda told: _option_problems(**told))
+def build_smp(num_classes: int, *, in_channels: int = 3, chosen: SmpOptions) -> SmpSegmenter:
     """Build a model of segmentation-models-pytorch.
 
     Args:
         num_classes: Number of classes.
-        arch: Key of `ARCHITECTURES`, other than the SegNets.
-        encoder_name: A timm name, or one only segmentation-models-pytorch has; see
-            `resolve_encoder`.
-        encoder_weights: `imagenet` for the published weights, a local `.safetensors` or `.pth`
-            file in timm's key layout, or None for random ones.
         in_channels: Number of image channels.
-        encoder_depth: Number of encoder stages; the architecture's default when None.
-        dropout: Probability in [0, 1); see `SmpSegmenter`.
-        freeze_encoder: Keep the encoder as it is loaded.
-        options: Further arguments of the library's decoder, such as `decoder_channels`; under the
-            key `encoder`, arguments of the timm encoder, such as `drop_path_rate`.
+        chosen: The fields of `SmpOptions`, each given by its name.
 
     Raises:
         ConfigError: A name, number or option is wrong, the encoder does not go with the
             architecture, or the weights do not fit. All mistakes in the arguments come at once.
     """
-    depth = get_architecture(arch).default_depth if encoder_depth is None else encoder_depth
-    plain = _plain(options or {})
-    problems = _problems(arch, depth, dropout, plain)
-    choice: EncoderChoice | None = None
-    try:
-        choice = resolve_encoder(encoder_name)
-    except ConfigError as error:
-        problems += error.problems
-    if choice is not None:
-        problems += _encoder_problems(arch, choice, plain)
-    if problems or choice is None:
-        raise ConfigError(problems)
-    net = _construct(arch, choice, num_classes, in_channels, depth, dropout, plain)
+    arch, dropout = chosen.arch, chosen.dropout
+    depth = chosen.encoder_depth or get_architecture(arch).default_depth
+    options = chosen.options or {}
+    choice = resolve_encoder(chosen.encoder_name)
+    net = _construct(arch, choice, num_classes, in_channels, depth, dropout, options)
     model = SmpSegmenter(arch, net, choice, num_classes, in_channels, dropout)
-    model.size_divisor = size_divisor(arch, depth, plain)
-    model.min_size = min_size(arch, depth, plain)
-    try_out(model, depth, (plain.get(_ENCODER_OPTIONS) or {}).get("img_size"))
-    if encoder_weights is not None:
+    model.size_divisor = size_divisor(arch, depth, options)
+    model.min_size = min_size(arch, depth, options)
+    try_out(model, depth, (options.get(_ENCODER_OPTIONS) or {}).get("img_size"))
+    if chosen.encoder_weights is not None:
         model.load_report = load_encoder_weights(
-            model.encoder, encoder_weights, encoder_name, choice.fetch
+            model.encoder, chosen.encoder_weights, chosen.encoder_name, choice.fetch
         )
-    if freeze_encoder:
+    if chosen.freeze_encoder:
         model.freeze_encoder()
     return model
 
 
 def allowed_options(arch: str) -> tuple[str, ...]:
     """Return the names `options` may hold for an architecture, `encoder` aside."""
-    names = inspect.signature(_CLASSES[arch].__init__).parameters
-    return tuple(name for name in names if name not in _RESERVED)
+    reserved = {*_RESERVED, get_architecture(arch).dropout_option}
+    return tuple(name for name in _arguments(arch) if name not in reserved)
 
 
-def _plain(content: object) -> Any:
-    """Turn OmegaConf's containers into dicts and lists, which the library slices and adds."""
-    if isinstance(content, Mapping):
-        return {str(key): _plain(value) for key, value in content.items()}
-    if isinstance(content, Sequence) and not isinstance(content, str):
-        return [_plain(value) for value in content]
-    return content
+def _arguments(arch: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(_class(arch).__init__).parameters
 
 
-def _problems(arch: str, depth: int, dropout: float, options: Mapping[str, Any]) -> list[str]:
-    if arch not in _CLASSES:
-        return [f"model.arch: '{arch}' is a class of its own, not built by build_smp"]
+def _class(arch: str) -> Any:
+    return getattr(smp, get_architecture(arch).smp_class)
+
+
+def _option_problems(
+    arch: Any = None, encoder_name: Any = None, encoder_depth: int | None = None,
+    options: Mapping[str, Any] | None = None, **_others: Any,
+) -> list[str]:  # fmt: skip
+    """Return what is wrong with options that go with others, as far as those are right themselves."""
+    problems: list[str] = []
+    given = options or {}
+    if arch in SMP_ARCHITECTURES:
+        problems += _decoder_problems(arch, encoder_depth, given)
+    elif arch in ARCHITECTURES:
+        problems.append(f"model.arch: '{arch}' is a class of its own, not built by build_smp")
+    if isinstance(encoder_name, str):
+        try:
+            problems += _encoder_problems(arch, resolve_encoder(encoder_name), given)
+        except ConfigError as error:
+            problems += error.problems
+    return problems
+
+
+def _decoder_problems(arch: str, depth: int | None, options: Mapping[str, Any]) -> list[str]:
     problems = []
-    depths = get_architecture(arch).depths
-    if depth not in depths:
-        problems.append(f"model.encoder_depth: {arch} takes {depths}, got {depth}")
-    if not 0.0 <= dropout < 1.0:
-        problems.append(f"model.dropout: expected a probability in [0, 1), got {dropout}")
+    limits = get_architecture(arch)
+    if depth is not None and depth not in limits.depths:
+        problems.append(f"model.encoder_depth: {arch} takes {limits.depths}, got {depth}")
     allowed = (*allowed_options(arch), _ENCODER_OPTIONS)
     for name in options:
-        if name == _OWN_DROPOUT.get(arch):
+        if name == limits.dropout_option:
             problems.append(f"model.options.{name}: set model.dropout instead")
         elif name not in allowed:
             problems.append(
@@ -231,7 +195,7 @@ def _construct(
     arguments.update((key, value) for key, value in options.items() if key != _ENCODER_OPTIONS)
     arguments.update(options.get(_ENCODER_OPTIONS) or {})
     try:
-        return _CLASSES[arch](
+        model: nn.Module = _class(arch)(
             encoder_name=choice.smp_name,
             encoder_weights=None,
             encoder_depth=depth,
@@ -239,6 +203,7 @@ def _construct(
             classes=num_classes,
             **arguments,
         )
+        return model
     # The library and timm raise whatever the encoder's constructor runs into.
     except Exception as error:
         raise ConfigError(
@@ -250,12 +215,12 @@ def _construct(
 def _derived(arch: str, depth: int, dropout: float) -> dict[str, Any]:
     """Return the library's arguments that follow from depth and dropout."""
     derived: dict[str, Any] = {}
-    if arch in _OWN_DROPOUT:
-        derived[_OWN_DROPOUT[arch]] = dropout
-    if arch in _PER_STAGE:
-        name = _PER_STAGE[arch]
-        default = inspect.signature(_CLASSES[arch].__init__).parameters[name].default
-        derived[name] = list(default)[:depth]
+    limits = get_architecture(arch)
+    if limits.dropout_option is not None:
+        derived[limits.dropout_option] = dropout
+    if limits.stage_option is not None:
+        default = _arguments(arch)[limits.stage_option].default
+        derived[limits.stage_option] = list(default)[:depth]
     if arch == "pspnet":
         derived["upsampling"] = 2**depth
     if arch == "fpn":

@@ -10,8 +10,7 @@ import pytest
 
 from seglab.config.importers import IMPORTER_OPTIONS
 from seglab.config.schema import Data, Importer
-from seglab.config.targets import SCHEMAS, Arch
-from seglab.core.architectures import ARCHITECTURES
+from seglab.config.targets import SCHEMAS
 from seglab.core.options import ChosenBy
 
 # Supplied by the composition root, from the data or the length of the run.
@@ -52,10 +51,6 @@ def test_fields_are_constructor_parameters(group: str, target: str, schema: type
         if name in OF_TRAINING:
             continue
         assert default == parameters[name].default, name
-
-
-def test_architectures_are_those_of_the_models() -> None:
-    assert {*get_args(Arch), "segnet", "segnet_basic"} == set(ARCHITECTURES)
 
 
 @pytest.mark.parametrize("name", sorted(IMPORTER_OPTIONS))

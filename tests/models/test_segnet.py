@@ -126,7 +126,7 @@ def test_vgg_file_fills_the_encoder_exactly(tmp_path):
 def test_wrong_numbers_are_refused():
     with pytest.raises(ConfigError, match="kernel_size: expected an odd number, got 4"):
         SegNetBasic(3, kernel_size=4)
-    with pytest.raises(ConfigError, match="width: expected at least 1, got 0"):
+    with pytest.raises(ConfigError, match=r"width: expected a whole number \(1 or more\), got 0"):
         SegNetBasic(3, width=0)
     with pytest.raises(ConfigError, match="dropout: expected a probability"):
         SegNet(3, dropout=1.0)

@@ -39,7 +39,7 @@ def test_all_mistakes_come_in_one_message():
     text = str(caught.value)
     assert len(caught.value.problems) == 4
     assert "model.encoder_depth: unet takes (3, 4, 5), got 9" in text
-    assert "model.dropout: expected a probability in [0, 1), got 1.5" in text
+    assert "model.dropout: expected a number (0 to 1, 1 excluded), got 1.5" in text
     assert "decoder_chanels: unet has no such option (did you mean 'decoder_channels'?)" in text
     assert "knows 'resnet81' (did you mean 'resnet18'?)" in text
 
