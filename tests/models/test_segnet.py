@@ -128,7 +128,7 @@ def test_wrong_numbers_are_refused():
         SegNetBasic(3, kernel_size=4)
     with pytest.raises(ConfigError, match=r"width: expected a whole number \(1 or more\), got 0"):
         SegNetBasic(3, width=0)
-    with pytest.raises(ConfigError, match="dropout: expected a probability"):
+    with pytest.raises(ConfigError, match=r"dropout: expected a number \(0 to 1, 1 excluded\)"):
         SegNet(3, dropout=1.0)
 
 
