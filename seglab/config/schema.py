@@ -1,10 +1,10 @@
-"""What a configuration may hold: one dataclass a node, one field a key.
+"""What a configuration may hold: one declaration a node, one field a key.
 
-These classes are never instantiated. `seglab.config.walk` holds a composed configuration against
-them and reports every difference. A field without a default must be in the YAML; one with a default
-may be left out, because what the node builds has that default itself.
+`seglab.config.check` holds a composed configuration against them and reports every difference. A field
+without a default must be in the YAML; one with a default may be left out, because what the node builds
+has that default itself.
 
-Nodes that are built from a `_target_` have their fields in `seglab.config.targets`.
+Nodes that are built from a `_target_` are declared beside what is built, see `seglab.config.targets`.
 """
 
 from __future__ import annotations

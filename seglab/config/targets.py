@@ -1,9 +1,8 @@
-"""Nodes that are built from a `_target_`, and options that depend on a choice: their fields.
+"""Which targets a configuration may name, and the options of each: from the registry of components.
 
-A `_target_` is an import, hence code that runs, so only the targets listed here are built. To make
-a new class available, add a dataclass with the parameters of its constructor and list it in
-`SCHEMAS`; a test compares the two. Parameters the composition root supplies (the number of classes, the
-ignored index, the number of steps) are no configuration and have no field.
+A `_target_` is an import, hence code that runs, so only components that are declared are built. Modules that
+declare some are imported here; what the composition root supplies (the number of classes, the ignored index,
+the number of steps) is no option.
 """
 
 from __future__ import annotations

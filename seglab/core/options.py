@@ -137,8 +137,14 @@ def takes(
 
         @functools.wraps(function)
         def call(*args: Any, **given: Any) -> _Result:
-            told = dict(zip(options.model_fields, args[len(places) :], strict=False))
-            told |= {name: value for name, value in given.items() if name not in own}
+            further = args[len(places) :]
+            told = dict(zip(options.model_fields, further, strict=False))
+            by_name = {name: value for name, value in given.items() if name not in own}
+            if len(further) > len(told) or told.keys() & by_name.keys():
+                raise TypeError(
+                    f"{function.__qualname__}: an option is given twice, or more than there are"
+                )
+            told |= by_name
             rest = {name: value for name, value in given.items() if name in own}
             if also is not None and (more := also(told)):
                 raise ConfigError([*options.problems(told, path), *more])

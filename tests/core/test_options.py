@@ -147,6 +147,9 @@ def test_a_function_takes_declared_options_by_name() -> None:
 
     assert build(3, share=0.25) == (3, False, Inner(share=0.25))
     assert build(3, 0.25, flag=True) == (3, True, Inner(share=0.25))
+    for args in ((3, 0.25, (1, 1), 7), (3, 0.25)):
+        with pytest.raises(TypeError, match="given twice, or more than there are"):
+            build(*args, share=0.5)
     assert list(inspect.signature(build).parameters) == ["number", "flag", "share", "size"]
     with pytest.raises(ConfigError, match=r"place\.share: expected a number \(0 to 1\), got 7"):
         build(3, share=7)
