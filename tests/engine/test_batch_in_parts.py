@@ -33,7 +33,7 @@ from seglab.losses import (
     OhemCrossEntropyLoss,
     WeightedSum,
 )
-from seglab.optim.schedulers import Constant
+from seglab.optim import build_scheduler
 
 NUM_CLASSES = 3
 BATCH = 4
@@ -99,7 +99,7 @@ def take_step(
     module = SegmentationModule(
         net or Net(), loss, LabelSpace(("a", "b", "c")),
         (lambda model: torch.optim.SGD(model.parameters(), lr=1.0),
-         lambda optimizer: Constant().build(optimizer, 1, 1)),
+         lambda optimizer: build_scheduler(optimizer, "constant", 1, 1)),
         StepSettings(whole_batch_losses=choice), MicroBatcher(size, can_halve=devices == 1),
     )  # fmt: skip
     share, batch = BATCH // devices, make_batch()
