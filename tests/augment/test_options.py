@@ -12,12 +12,12 @@ from seglab.augment.options import AugmentSpec, GeometrySpec, MixingSpec
 from seglab.core.errors import ConfigError
 
 
-def test_from_dict_of_nothing_is_the_identity() -> None:
+def test_nothing_read_is_the_identity() -> None:
     assert AugmentSpec.read({}) == AugmentSpec()
     assert AugmentSpec().mixing.total == 0
 
 
-def test_from_dict_lists_every_mistake_with_its_path() -> None:
+def test_reading_lists_every_mistake_with_its_path() -> None:
     content = {
         "backend": "korina",
         "geometry": {"rotat": 5, "hflip": 1.5, "scale": [2.0, 0.5], "aspect": 1.0},
@@ -46,7 +46,7 @@ def test_from_dict_lists_every_mistake_with_its_path() -> None:
     assert "augment.noise.p: expected a number (0 to 1), got true" in text
 
 
-def test_from_dict_checks_the_sum_of_mixing() -> None:
+def test_reading_checks_the_sum_of_mixing() -> None:
     with pytest.raises(ConfigError, match=r"augment\.mixing: .* sum to 1 at most, got 1\.2"):
         AugmentSpec.read({"mixing": {"cutmix": 0.6, "mosaic": 0.6}}, "augment")
     with pytest.raises(ConfigError, match="MixingSpec"):
