@@ -62,7 +62,7 @@ def _arrows() -> set[tuple[str, str, str]]:
         for module in _imports(ast.parse(path.read_text(encoding="utf-8"))):
             parts = module.split(".")
             if parts[0] == "seglab" and len(parts) > 1 and parts[1] != _room(path):
-                if _room(path) == "config" and parts[2:] == ["options"]:
+                if _room(path) == "config" and parts[-1] == "options":
                     continue  # what a component may be told is declared beside it, without torch
                 arrows.add((_room(path), parts[1], str(path.relative_to(PACKAGE))))
     return arrows

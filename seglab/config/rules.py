@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -22,16 +23,9 @@ from seglab.config.study_rules import SEARCH_RULES
 from seglab.config.study_scores import SCORE_RULES
 from seglab.config.target_rules import TARGET_RULES
 from seglab.core.architectures import min_train_batch
+from seglab.core.components import components
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
 
-DATA_LAYOUT = {
-    "folder": "the images and masks (data.options names the sub-folders)",
-    "camvid": "CamVid's images and label images",
-    "voc": "VOCdevkit/VOC2012",
-    "cityscapes": "leftImg8bit and gtFine",
-    "ade20k": "ADEChallengeData2016",
-    "oxford_pet": "images and annotations of Oxford-IIIT Pet",
-}
 _NAME = re.compile(r"[\w][\w.+-]*")
 
 
@@ -56,11 +50,14 @@ def broken_rules(cfg: DictConfig, app: str, wrong: Collection[str]) -> list[Prob
 def _data_is_somewhere(value: Sound) -> Iterator[Problem]:
     importer = value("data.importer")
     # Those that make or fetch their data need no folder yet.
-    makes_it = importer in ("run", "synth") or value("data.options", {}).get("download") is True
+    declared: Any = components("importer").get(importer)
+    if declared is None:
+        return  # `run`, which has its own; others are told elsewhere
+    makes_it = declared.makes_data or value("data.options", {}).get("download") is True
     if makes_it or value("data.manifest", None) is not None:
         return
     root = value("data.root", None)
-    holds = DATA_LAYOUT[importer]
+    holds = declared.holds
     if root is None:
         yield Problem("data.root", f"missing; give the folder that holds {holds}", "missing")
     elif not Path(root).expanduser().is_dir():

@@ -13,11 +13,13 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
 
+import seglab.data.importers.options
+import seglab.data.synth.options  # noqa: F401 - declare importers
 from seglab.augment.options import AugmentSpec
 from seglab.config.cross_validation import SCHEMES
 from seglab.config.evaluation import Predict, Suite
-from seglab.config.importers import IMPORTER_OPTIONS
 from seglab.config.study import STUDIES, Study
+from seglab.core.components import components
 from seglab.core.options import (
     ChosenBy,
     FromList,
@@ -25,6 +27,7 @@ from seglab.core.options import (
     NotNegative,
     NotNegativeFloat,
     OnDisk,
+    OneOf,
     Options,
     Positive,
     PositiveFloat,
@@ -35,7 +38,7 @@ from seglab.core.options import (
 Auto = Literal["auto"]
 Limit = Positive | None
 Share = Annotated[float, Interval(gt=0, le=1)]
-Importer = Literal["folder", "camvid", "voc", "cityscapes", "ade20k", "oxford_pet", "synth"]
+Importer = Annotated[str, OneOf(tuple(components("importer")))]
 
 
 class Monitor(Options):
@@ -52,7 +55,7 @@ class Data(Options):
     importer: Importer
     root: str | None
     manifest: Annotated[str, OnDisk("file or folder")] | None
-    options: Annotated[dict[str, Any], ChosenBy("importer", IMPORTER_OPTIONS)]
+    options: Annotated[dict[str, Any], ChosenBy("importer", dict(components("importer")))]
     image_size: Size | None
     crop_size: Size
     batch_size: Positive

@@ -21,26 +21,28 @@ from seglab.core.options import BROKEN_RULE, AsTyped, OnDisk, OneOf, Options
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show, show_names
 
 
-def problems_of(hint: Any, value: Any, path: str = "") -> list[Problem]:
+def problems_of(hint: Any, value: Any, path: str = "", context: str | None = None) -> list[Problem]:
     """Return every difference between a value and its declaration.
 
     Args:
         hint: A subclass of `Options`, or the type of one option.
         value: Plain dicts, lists and scalars.
         path: Key of the value; all keys in the problems begin with it.
+        context: `COMPOSE` to let names in decomposed form pass, as `Options.read` does.
 
     Returns:
         Problems as in `Problem`; an `unknown` one has the value that came as its text.
     """
     try:
-        _adapter(hint).validate_python(value)
+        _adapter(hint).validate_python(value, context=context)
     except ValidationError as error:
-        found: dict[str, list[Problem]] = {}
-        for one in error.errors(include_url=False, include_context=False):
+        found: dict[tuple[str, str], Problem] = {}
+        for one in error.errors(include_url=False):
             for problem in _problems_at(hint, value, path, one):
-                found.setdefault(problem.key, []).append(problem)
-        # Alternatives of a union are looked at together, at the first of their errors.
-        return [problems[0] for problems in found.values()]
+                # Alternatives of a union are looked at together, at the first of their errors.
+                rule = problem.text if problem.kind == "rule" else ""
+                found.setdefault((problem.key, rule), problem)
+        return list(found.values())
     return []
 
 
@@ -157,7 +159,7 @@ def _problems_at(hint: Any, value: Any, path: str, error: ErrorDetails) -> Itera
             break
         hint, value, path = below
     if error["type"] == BROKEN_RULE:
-        yield Problem(path, error["msg"], "rule")
+        yield from (Problem(path, text, "rule") for text in error["ctx"]["texts"])
     else:
         yield from _wrong(hint, value, path, error["type"])
 

@@ -16,13 +16,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from annotated_types import Ge, Gt, Interval
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic._internal._model_construction import ModelMetaclass
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from seglab.core.errors import ConfigError
 
 BROKEN_RULE = "broken rule"
+# Names are brought into their composed form, where they are not read from what a user typed.
+COMPOSE = "compose"
 _Result = TypeVar("_Result")
 
 
@@ -66,7 +75,7 @@ class Options(BaseModel, metaclass=_ErrorsInOurWords):
             ConfigError: With every mistake and its full key.
         """
         try:
-            return cls.model_validate(_as_plain(content))
+            return cls.model_validate(_as_plain(content), context=COMPOSE)
         except ValidationError:
             raise ConfigError(cls.problems(content, path)) from None
 
@@ -76,7 +85,9 @@ class Options(BaseModel, metaclass=_ErrorsInOurWords):
         from seglab.core.option_problems import keys_of, problems_of, suggest
 
         known = [path, *keys_of(cls, path)] if path else keys_of(cls)
-        return [str(suggest(one, known)) for one in problems_of(cls, _as_plain(content), path)]
+        return [
+            str(suggest(one, known)) for one in problems_of(cls, _as_plain(content), path, COMPOSE)
+        ]
 
     def plain(self) -> dict[str, Any]:
         """Return plain dicts, lists and scalars; `read` turns them back into an equal object."""
@@ -105,16 +116,16 @@ def signature_of(options: type[Options], call: Callable[..., Any]) -> inspect.Si
     return inspect.Signature([*named, *declared])
 
 
-def broken_rule(text: str) -> PydanticCustomError:
-    """Return what a validator raises where values do not go together."""
-    return PydanticCustomError(BROKEN_RULE, "{text}", {"text": text})
+def broken_rule(*texts: str) -> PydanticCustomError:
+    """Return what a validator raises where values do not go together: one text a problem."""
+    return PydanticCustomError(BROKEN_RULE, "{texts}", {"texts": list(texts)})
 
 
 def _as_plain(value: Any) -> Any:
     """Return dicts and lists for any mapping and sequence, such as OmegaConf's."""
     if isinstance(value, Mapping):
         return {key: _as_plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes | tuple):
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [_as_plain(item) for item in value]
     return value
 
@@ -163,9 +174,9 @@ class _Checked:
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
+        return core_schema.with_info_after_validator_function(self._check, handler(source))
 
-    def _check(self, value: Any) -> Any:
+    def _check(self, value: Any, info: ValidationInfo) -> Any:
         if not self.holds(value):
             raise PydanticCustomError(type(self).__name__, "expected {rule}", {"rule": str(self)})
         return value
@@ -209,6 +220,11 @@ class AsTyped(_Checked):
 
     It is in Unicode's composed form (NFC).
     """
+
+    def _check(self, value: Any, info: ValidationInfo) -> Any:
+        if info.context == COMPOSE:
+            return unicodedata.normalize("NFC", value)
+        return super()._check(value, info)
 
     def holds(self, value: str) -> bool:
         """Whether the text is in its composed form."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import pytest
 
-from seglab.config.importers import IMPORTER_OPTIONS
-from seglab.config.schema import Data, Importer
 from seglab.config.targets import SCHEMAS
 from seglab.core.options import ChosenBy
 
@@ -51,26 +49,6 @@ def test_fields_are_constructor_parameters(group: str, target: str, schema: type
         if name in OF_TRAINING:
             continue
         assert default == parameters[name].default, name
-
-
-@pytest.mark.parametrize("name", sorted(IMPORTER_OPTIONS))
-def test_options_are_keyword_parameters_of_the_importer(name: str) -> None:
-    from seglab.data.importers import IMPORTERS
-
-    parameters = {
-        one.name: one.default
-        for one in inspect.signature(IMPORTERS[name]).parameters.values()
-        if one.kind is inspect.Parameter.KEYWORD_ONLY
-    }
-
-    assert defaults_of(IMPORTER_OPTIONS[name]) == parameters
-
-
-def test_importers_are_those_there_are() -> None:
-    from seglab.data.importers import IMPORTERS
-
-    assert set(get_args(Importer)) == set(IMPORTERS) == set(IMPORTER_OPTIONS)
-    assert "importer" in get_type_hints(Data)
 
 
 def test_only_known_packages_are_built() -> None:

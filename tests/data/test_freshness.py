@@ -148,7 +148,7 @@ def test_an_unchanged_data_set_is_not_read_again(
         raise AssertionError("a file was read")
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    monkeypatch.setattr("seglab.data.importers.build_manifest", refuse)
+    monkeypatch.setattr("seglab.data.importers.opening.build_manifest", refuse)
     # What is no sample does not count.
     (root / "images" / ".ipynb_checkpoints").mkdir()
     (root / "images" / ".ipynb_checkpoints" / "s0-checkpoint.png").touch()
@@ -158,7 +158,7 @@ def test_an_unchanged_data_set_is_not_read_again(
     # A copy of the same content, as of another checkout, is read and found to be the same.
     path = root / "images" / "s3.png"
     path.write_bytes(path.read_bytes())
-    monkeypatch.setattr("seglab.data.importers.build_manifest", refuse)
+    monkeypatch.setattr("seglab.data.importers.opening.build_manifest", refuse)
     assert open_raw(root).fingerprint == before.fingerprint
     assert not [text for text in caplog.messages if "fingerprint" in text]
 

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from seglab.core.components import components, load_component
 from seglab.core.errors import ConfigError, DataError, DataNotFoundError
 from seglab.data.freshness import FileHashes
 from seglab.data.images import image_size, read_mask
-from seglab.data.importers import IMPORTERS, import_dataset, open_dataset, resolve_options
+from seglab.data.importers import import_dataset, open_dataset, resolve_options
 from seglab.data.importers.ade20k import CLASS_NAMES as ADE_NAMES
+from seglab.data.importers.camvid import import_camvid
 from seglab.data.importers.cityscapes import cityscapes_labels
 from seglab.data.importers.renewal import is_current
 from seglab.data.importers.voc import voc_palette
@@ -342,7 +344,7 @@ def test_open_imports_once_and_then_reads(tmp_path: Path, monkeypatch: pytest.Mo
     folders = [path.name for path in (tmp_path / "data" / "manifests").iterdir() if path.is_dir()]
     assert len(folders) == 1
     assert folders[0].startswith("tiny-")
-    monkeypatch.setattr("seglab.data.importers.build_manifest", None)
+    monkeypatch.setattr("seglab.data.importers.opening.build_manifest", None)
     assert open_tiny(tmp_path).fingerprint == first.fingerprint
     # The same options spelt out are the same data set.
     assert open_tiny(tmp_path, options={"group_by_drive": True}).fingerprint == first.fingerprint
@@ -358,11 +360,10 @@ def test_open_with_other_options_is_another_manifest(tmp_path: Path) -> None:
 def test_two_at_once_import_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_camvid(tmp_path / "raw")
     calls: list[str] = []
-    importer = IMPORTERS["camvid"]
 
     def counted(root: Path, *, group_by_drive: bool = True) -> Any:
         calls.append(threading.current_thread().name)
-        return importer(root, group_by_drive=group_by_drive)
+        return import_camvid(root, group_by_drive=group_by_drive)
 
     monkeypatch.setattr("seglab.data.importers.camvid.import_camvid", counted)
     threads = [threading.Thread(target=open_tiny, args=(tmp_path,)) for _ in range(4)]
@@ -420,12 +421,12 @@ def test_unknown_importer_and_options_are_named() -> None:
             "folder", {"class_name": ["a"], "binary": "yes", "seed": 1.5, "masks": None}
         )
     assert caught.value.problems == [
-        "importer 'folder' has no option 'class_name' (did you mean 'class_names'?); options are "
-        "images, masks, class_names, palette, mask_encoding, binary, raw_ids, ignore_index, "
-        "ignore_colour, split, "
-        "lists, val_fraction, test_fraction, seed, group_pattern, allow_unlabeled",
-        "option 'binary' of importer 'folder' must be bool, got 'yes'",
-        "option 'seed' of importer 'folder' must be int, got 1.5",
+        "data.options.binary: expected true or false, got 'yes'",
+        "data.options.seed: expected a whole number (0 or more), got 1.5",
+        "data.options.class_name: no such key (did you mean 'data.options.class_names'?), got ['a']; "
+        "'data.options' takes allow_unlabeled, binary, class_names, group_pattern, ignore_colour, "
+        "ignore_index, images, lists, mask_encoding, masks, palette, raw_ids, seed, split, "
+        "test_fraction, val_fraction",
     ]
 
 
@@ -436,11 +437,11 @@ def test_defaults_are_filled_in_and_containers_made_plain() -> None:
 
 
 def test_every_importer_can_be_loaded() -> None:
-    assert list(IMPORTERS) == [
+    assert list(components("importer")) == [
         "folder", "camvid", "voc", "cityscapes", "ade20k", "oxford_pet", "synth",
     ]  # fmt: skip
-    for name in IMPORTERS:
-        assert IMPORTERS[name].__name__ == f"import_{name}"
+    for name in components("importer"):
+        assert load_component("importer", name).__name__ == f"import_{name}"
 
 
 @pytest.mark.slow

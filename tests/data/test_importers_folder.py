@@ -71,7 +71,9 @@ def test_contradicting_options_are_all_named(root: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         run(root, mask_encoding="colour", binary=True, raw_ids={0: 0})
     assert len(caught.value.problems) == 3
-    with pytest.raises(ConfigError, match=r"three numbers in 0\.\.255, got \[1, 2\]"):
+    with pytest.raises(
+        ConfigError, match=r"palette\[0\]: expected three numbers in 0\.\.255, got \[1, 2\]"
+    ):
         run(root, palette=[[1, 2]])
     with pytest.raises(ConfigError, match="did you mean 'folders'"):
         run(root, split="folder")

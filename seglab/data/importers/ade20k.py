@@ -9,9 +9,11 @@ from pathlib import Path
 
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
+from seglab.core.options import takes
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.importers.layout import find_base
 from seglab.data.importers.listing import Listing
+from seglab.data.importers.options import Ade20kOptions
 
 _NUM_CLASSES = 150
 _IGNORED = 255
@@ -40,12 +42,13 @@ CLASS_NAMES = (
 )  # fmt: skip
 
 
-def import_ade20k(root: Path, *, scene_tags: bool = True) -> ImportedFiles:
+@takes(Ade20kOptions, "data.options")
+def import_ade20k(root: Path, *, chosen: Ade20kOptions) -> ImportedFiles:
     """Find the images under `images/training` and `images/validation`.
 
     Args:
         root: Folder that holds `images` and `annotations`, or `ADEChallengeData2016` with them.
-        scene_tags: Tag each sample with its scene from `sceneCategories.txt`, if that is there.
+        chosen: The fields of `Ade20kOptions`, each given by its name.
 
     Returns:
         Splits train and val; class names from `objectInfo150.txt` (its first word for each class)
@@ -59,7 +62,9 @@ def import_ade20k(root: Path, *, scene_tags: bool = True) -> ImportedFiles:
     base = find_base(root, needed, (".", "ADEChallengeData2016"))
     notes: list[str] = []
     listing = Listing(root, base)
-    scenes = _read_scenes(listing.lines(_SCENES)) if scene_tags and listing.has(_SCENES) else {}
+    scenes = (
+        _read_scenes(listing.lines(_SCENES)) if chosen.scene_tags and listing.has(_SCENES) else {}
+    )
     samples: list[SampleFiles] = []
     for folder, split in (("training", "train"), ("validation", "val")):
         images = listing.images(f"images/{folder}")

@@ -10,9 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from seglab.core.labels import LabelSpace
+from seglab.core.options import takes
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.importers.layout import find_base, locate
 from seglab.data.importers.listing import Listing
+from seglab.data.importers.options import CamVidOptions
 
 VOID = 11
 CLASS_NAMES = (
@@ -26,12 +28,13 @@ PALETTE = (
 )  # fmt: skip
 
 
-def import_camvid(root: Path, *, group_by_drive: bool = True) -> ImportedFiles:
+@takes(CamVidOptions, "data.options")
+def import_camvid(root: Path, *, chosen: CamVidOptions) -> ImportedFiles:
     """Find the CamVid frames listed in `train.txt`, `val.txt` and `test.txt`.
 
     Args:
         root: Folder of the list files (or its `CamVid` sub-folder).
-        group_by_drive: Group frames by drive; False makes every frame its own group.
+        chosen: The fields of `CamVidOptions`, each given by its name.
 
     Returns:
         Samples of the lists that are there; a missing `test.txt` or `val.txt` is noted.
@@ -50,7 +53,7 @@ def import_camvid(root: Path, *, group_by_drive: bool = True) -> ImportedFiles:
         for image, mask in listing.pairs(f"{split}.txt"):
             path = base / locate(base, image)
             mask_path = locate(base, mask or f"{split}annot/{path.name}")
-            drive = path.stem.split("_")[0] if group_by_drive else path.stem
+            drive = path.stem.split("_")[0] if chosen.group_by_drive else path.stem
             samples.append(SampleFiles(path.stem, path, base / mask_path, split, drive))
     raw_ids = {index: index for index in range(len(CLASS_NAMES))} | {VOID: 255}
     labels = LabelSpace(CLASS_NAMES, PALETTE, raw_ids)

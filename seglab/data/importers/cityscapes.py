@@ -10,9 +10,11 @@ from pathlib import Path
 
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
+from seglab.core.options import takes
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.importers.layout import find_base
 from seglab.data.importers.listing import Listing
+from seglab.data.importers.options import CityscapesOptions
 
 _IMAGE_ENDING = "_leftImg8bit.png"
 _MASK_ENDING = "_gtFine_labelIds.png"
@@ -50,12 +52,13 @@ def cityscapes_labels() -> LabelSpace:
     return LabelSpace(names, tuple(colour for _, _, colour in CLASSES), raw_ids, _IGNORED)
 
 
-def import_cityscapes(root: Path, *, test: bool = True) -> ImportedFiles:
+@takes(CityscapesOptions, "data.options")
+def import_cityscapes(root: Path, *, chosen: CityscapesOptions) -> ImportedFiles:
     """Find the images under `leftImg8bit` and their masks under `gtFine`.
 
     Args:
         root: Folder that holds `leftImg8bit` and `gtFine`.
-        test: Include the test images, as unlabeled ones.
+        chosen: The fields of `CityscapesOptions`, each given by its name.
 
     Returns:
         Samples named `<city>_<sequence>_<frame>`, grouped by city and sequence.
@@ -69,7 +72,7 @@ def import_cityscapes(root: Path, *, test: bool = True) -> ImportedFiles:
     samples: list[SampleFiles] = []
     notes: list[str] = []
     for folder, split in (("train", "train"), ("val", "val"), ("test", "unlabeled")):
-        if folder == "test" and not test:
+        if folder == "test" and not chosen.test:
             continue
         images = listing.images(f"leftImg8bit/{folder}/*/*{_IMAGE_ENDING}")
         if not images:

@@ -11,14 +11,15 @@ import itertools
 import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from seglab.core.errors import ConfigError, DataError, DataNotFoundError, list_problems, nearest
+from seglab.core.options import takes
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.importers.inference import label_space
 from seglab.data.importers.label_options import LabelOptions
-from seglab.data.importers.layout import check_choice, find_base, locate
+from seglab.data.importers.layout import find_base, locate
 from seglab.data.importers.listing import Listing, is_pattern
+from seglab.data.importers.options import FolderOptions
 from seglab.data.importers.pairing import (
     FOLDER_SPLITS,
     MASK_FIELDS,
@@ -28,59 +29,16 @@ from seglab.data.importers.pairing import (
     pair_masks,
 )
 from seglab.data.importers.splitting import group_by_pattern, split_groups
-from seglab.data.manifest import MASK_ENCODINGS, SPLITS
-
-_SPLIT_RULES = ("auto", "lists", "folders", "fractions")
+from seglab.data.manifest import SPLITS
 
 
-def import_folder(  # noqa: PLR0913  each one is an option of the configuration
-    root: Path,
-    *,
-    images: str = "images",
-    masks: str | None = "masks",
-    class_names: Sequence[str] | None = None,
-    palette: Sequence[Sequence[int]] | None = None,
-    mask_encoding: str = "index",
-    binary: bool = False,
-    raw_ids: Mapping[Any, int | str] | str | None = None,
-    ignore_index: int | None = None,
-    ignore_colour: Sequence[int] | None = None,
-    split: str = "auto",
-    lists: str = "{split}.txt",
-    val_fraction: float = 0.2,
-    test_fraction: float = 0.0,
-    seed: int = 0,
-    group_pattern: str | None = None,
-    allow_unlabeled: bool = False,
-) -> ImportedFiles:
+@takes(FolderOptions, "data.options")
+def import_folder(root: Path, *, chosen: FolderOptions) -> ImportedFiles:
     """Pair images with masks, and give each pair a split and a group.
 
     Args:
         root: Folder everything lies under.
-        images: Folder (searched with its sub-folders) or glob pattern below the root, such as
-            `images/*.jpg` or `*/images`.
-        masks: Folder, in which a mask has its image's relative path or stem; or a pattern with
-            `{stem}`, `{name}`, `{key}` (path below the images folder without suffix), `{folder}`
-            (the image's folder below the root) and `{split}`; None: nothing is labelled.
-        class_names: Class names in index order; None: `class_0`, ... as far as the masks go.
-        palette: One RGB triple a class.
-        mask_encoding: `"index"` or `"colour"` (then `palette` says which colour is which class).
-        binary: Masks hold 0 and 255 (or 0 and 1): background and foreground.
-        raw_ids: What each raw mask value, or range as `0-127`, means: a class index or name, or
-            `ignore`; names make up `class_names` in the order given. `"identity"`: values are class
-            indices, and `ignore_index` is ignored. None: inferred, where only one reading fits.
-        ignore_index: Value of pixels that do not count; None: 255, if the masks leave no doubt.
-        ignore_colour: RGB of pixels that do not count, for `mask_encoding="colour"`; None: none,
-            and black that is not in the palette is refused.
-        split: `"lists"`, `"folders"`, `"fractions"`, or `"auto"`: the first of these that the data
-            allows.
-        lists: Name of the list files below the root; a line is `image mask`, or one name, stem, key
-            or path. Images in no list are left out, which is noted.
-        val_fraction: Share of samples for validation, for `"fractions"`.
-        test_fraction: Share of samples for test, for `"fractions"`.
-        seed: Which draw, for `"fractions"`.
-        group_pattern: Regular expression that finds the group in the key; None: no groups.
-        allow_unlabeled: Images without a mask become unlabeled rather than faults.
+        chosen: The fields of `FolderOptions`, each given by its name.
 
     Raises:
         ConfigError: Options contradict each other.
@@ -88,39 +46,45 @@ def import_folder(  # noqa: PLR0913  each one is an option of the configuration
         LabelError: What the values in the masks mean is not certain.
         DataError: Names or groups are ambiguous; no mask tells the classes.
     """
-    check_choice(split, _SPLIT_RULES, "split")
-    check_choice(mask_encoding, MASK_ENCODINGS, "mask_encoding")
     label_options = LabelOptions.parse(
-        class_names, palette, raw_ids, mask_encoding, binary, ignore_index, ignore_colour
+        chosen.class_names,
+        chosen.palette,
+        chosen.raw_ids,
+        chosen.mask_encoding,
+        chosen.binary,
+        chosen.ignore_index,
+        chosen.ignore_colour,
     )
-    _check_places(root, images, masks, lists)
-    root = find_base(root, [] if is_pattern(images) else [images])
+    _check_places(root, chosen.images, chosen.masks, chosen.lists)
+    root = find_base(root, [] if is_pattern(chosen.images) else [chosen.images])
     listing = Listing(root)
     notes: list[str] = []
-    entries = _find_images(listing, images)
-    rule = _choose_rule(listing, entries, split, lists)
-    if split == "auto":
+    entries = _find_images(listing, chosen.images)
+    rule = _choose_rule(listing, entries, chosen.split, chosen.lists)
+    if chosen.split == "auto":
         notes.append(f"splits taken from {rule}")
     if rule == "lists":
-        entries = _apply_lists(listing, entries, lists, notes)
+        entries = _apply_lists(listing, entries, chosen.lists, notes)
     elif rule == "folders":
         entries = [dataclasses.replace(e, split=_folder_split(root, e)) for e in entries]
-    if masks is not None:
-        entries = pair_masks(listing, entries, masks, notes)
+    if chosen.masks is not None:
+        entries = pair_masks(listing, entries, chosen.masks, notes)
     else:
         entries = [dataclasses.replace(entry, mask=None) for entry in entries]
     keys = [entry.key for entry in entries]
-    groups = group_by_pattern(keys, group_pattern)
+    groups = group_by_pattern(keys, chosen.group_pattern)
     if rule == "fractions":
-        entries = _draw(entries, groups, {"val": val_fraction, "test": test_fraction}, seed)
+        entries = _draw(
+            entries, groups, {"val": chosen.val_fraction, "test": chosen.test_fraction}, chosen.seed
+        )
     samples = [
-        _sample(entry, group, allow_unlabeled or masks is None)
+        _sample(entry, group, chosen.allow_unlabeled or chosen.masks is None)
         for entry, group in zip(entries, groups, strict=True)
     ]
     mask_files = [sample.mask for sample in samples if sample.mask is not None]
     labels, mask_values, inferred = label_space(mask_files, label_options)
     notes += listing.notes() + inferred
-    return ImportedFiles(samples, labels, mask_encoding, notes, listing.sources, mask_values)
+    return ImportedFiles(samples, labels, chosen.mask_encoding, notes, listing.sources, mask_values)
 
 
 def _find_images(listing: Listing, images: str) -> list[Entry]:

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from seglab.core.errors import (
-    ConfigError,
     DataError,
     DataNotFoundError,
     list_problems,
-    nearest,
 )
 
 
@@ -87,16 +85,3 @@ def locate(root: Path, listed: str) -> Path:
         if (root / candidate).is_file():
             return candidate
     return Path(*parts[-2:])
-
-
-def check_choice(value: str, allowed: Sequence[str], option: str) -> None:
-    """Refuse a value of an option that is not among the allowed ones.
-
-    Raises:
-        ConfigError: It is not; the message names the option and what it takes.
-    """
-    if value not in allowed:
-        raise ConfigError(
-            f"option {option!r} must be one of {', '.join(allowed)}, "
-            f"got {value!r}{nearest(value, allowed)}"
-        )

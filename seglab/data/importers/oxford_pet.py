@@ -9,10 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from seglab.core.labels import LabelSpace
+from seglab.core.options import takes
 from seglab.core.seeding import generator
 from seglab.data.build import ImportedFiles, SampleFiles
-from seglab.data.importers.layout import check_choice, find_base
+from seglab.data.importers.layout import find_base
 from seglab.data.importers.listing import Listing
+from seglab.data.importers.options import OxfordPetOptions
 
 _PET, _BACKGROUND, _BORDER = 1, 2, 3
 _IGNORED = 255
@@ -33,32 +35,22 @@ def pet_labels(target: str) -> LabelSpace:
     return LabelSpace(("pet", "background", "border"), palette, raw_ids)
 
 
-def import_oxford_pet(
-    root: Path,
-    *,
-    target: str = "trimap",
-    val_fraction: float = 0.2,
-    seed: int = 0,
-    download: bool = False,
-) -> ImportedFiles:
+@takes(OxfordPetOptions, "data.options")
+def import_oxford_pet(root: Path, *, chosen: OxfordPetOptions) -> ImportedFiles:
     """Find the images listed in `annotations/trainval.txt` and `test.txt`, or else in `list.txt`.
 
     Args:
         root: Folder that holds `images` and `annotations`, or their parent `oxford-iiit-pet`.
-        target: `"trimap"` (3 classes) or `"binary"` (2 classes, border ignored).
-        val_fraction: Share of each breed's images outside test that become validation.
-        seed: Which ones do.
-        download: Fetch the data (800 MB) into `root/oxford-iiit-pet` through torchvision first.
+        chosen: The fields of `OxfordPetOptions`, each given by its name.
 
     Returns:
         Samples tagged with species and breed; without `test.txt` the test split is empty.
 
     Raises:
-        ConfigError: Unknown target.
+        ConfigError: An option is wrong.
         DataNotFoundError: The folders are not there.
     """
-    check_choice(target, ("trimap", "binary"), "target")
-    if download:
+    if chosen.download:
         # Imported here: torchvision takes seconds, and only this one line needs it.
         from torchvision.datasets import OxfordIIITPet
 
@@ -73,13 +65,14 @@ def import_oxford_pet(
     else:
         pool, test = listing.lines("list.txt"), []
         notes.append("no trainval.txt and test.txt: all of list.txt is split, test is empty")
-    chosen = _validation(pool, val_fraction, seed)
-    samples = [_sample(base, line, "val" if line in chosen else "train") for line in pool]
+    held_out = _validation(pool, chosen.val_fraction, chosen.seed)
+    samples = [_sample(base, line, "val" if line in held_out else "train") for line in pool]
     samples += [_sample(base, line, "test") for line in test]
     notes.append(
-        f"{len(chosen)} of {len(pool)} images outside test drawn as validation, seed {seed}"
+        f"{len(held_out)} of {len(pool)} images outside test drawn as validation, "
+        f"seed {chosen.seed}"
     )
-    return ImportedFiles(samples, pet_labels(target), "index", notes, listing.sources)
+    return ImportedFiles(samples, pet_labels(chosen.target), "index", notes, listing.sources)
 
 
 def _validation(lines: list[str], fraction: float, seed: int) -> set[str]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from seglab.core.labels import LabelSpace
+from seglab.core.options import takes
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.importers.layout import find_base
 from seglab.data.importers.listing import Listing
+from seglab.data.importers.options import VocOptions
 
 CLASS_NAMES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
@@ -32,21 +34,13 @@ def voc_palette(num_classes: int) -> tuple[tuple[int, int, int], ...]:
     return tuple(colours)
 
 
-def import_voc(
-    root: Path,
-    *,
-    year: str = "2012",
-    train_list: str = "train",
-    mask_folder: str = "SegmentationClass",
-) -> ImportedFiles:
+@takes(VocOptions, "data.options")
+def import_voc(root: Path, *, chosen: VocOptions) -> ImportedFiles:
     """Find the images listed in `ImageSets/Segmentation`.
 
     Args:
         root: Folder that holds `VOCdevkit`, or `VOC<year>`, or that folder itself.
-        year: Part of the folder name.
-        train_list: List of training images; `train_aug` with `mask_folder="SegmentationClassAug"`
-            for the extra annotations of Hariharan et al. (2011).
-        mask_folder: Folder of the masks.
+        chosen: The fields of `VocOptions`, each given by its name.
 
     Returns:
         Splits train, val and, where `test.txt` is there, test; test images without masks become
@@ -55,13 +49,13 @@ def import_voc(
     Raises:
         DataNotFoundError: The folders or the training list are not there.
     """
-    train_file = f"ImageSets/Segmentation/{train_list}.txt"
-    places = (f"VOCdevkit/VOC{year}", f"VOC{year}", ".")
-    base = find_base(root, ["JPEGImages", mask_folder, train_file], places)
+    train_file = f"ImageSets/Segmentation/{chosen.train_list}.txt"
+    places = (f"VOCdevkit/VOC{chosen.year}", f"VOC{chosen.year}", ".")
+    base = find_base(root, ["JPEGImages", chosen.mask_folder, train_file], places)
     listing = Listing(root, base)
     samples: list[SampleFiles] = []
     notes: list[str] = []
-    for split, name_of_list in (("train", train_list), ("val", "val"), ("test", "test")):
+    for split, name_of_list in (("train", chosen.train_list), ("val", "val"), ("test", "test")):
         file = f"ImageSets/Segmentation/{name_of_list}.txt"
         if not listing.has(file):
             notes.append(f"no {name_of_list}.txt: the {split} split is empty")
@@ -69,7 +63,7 @@ def import_voc(
         hidden = 0
         for line in listing.lines(file):
             name = Path(line.split()[0]).stem
-            mask: Path | None = base / mask_folder / f"{name}.png"
+            mask: Path | None = base / chosen.mask_folder / f"{name}.png"
             place = split
             if split == "test" and mask is not None and not mask.is_file():
                 mask, place, hidden = None, "unlabeled", hidden + 1
@@ -77,7 +71,7 @@ def import_voc(
             samples.append(SampleFiles(name, image, mask, place, name))
         if hidden:
             notes.append(f"{hidden} test images have no mask and are unlabeled")
-            listing.watch(base / mask_folder)
+            listing.watch(base / chosen.mask_folder)
     raw_ids = {index: index for index in range(len(CLASS_NAMES))} | {_BORDER: 255}
     labels = LabelSpace(CLASS_NAMES, voc_palette(len(CLASS_NAMES)), raw_ids)
     return ImportedFiles(samples, labels, "index", notes, listing.sources)

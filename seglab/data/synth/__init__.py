@@ -5,24 +5,6 @@ day, dusk and night. Faults (label noise, near duplicates, corrupt files, a shif
 be planted with their ground truth, which real data never comes with.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from seglab.data.synth.classes import LABELS
-from seglab.data.synth.faults import PlantedFault, load_faults
-from seglab.data.synth.importer import import_synth
-from seglab.data.synth.options import SynthOptions
-from seglab.data.synth.render import Frame, render_frame
-from seglab.data.synth.scene import Scene, SceneOptions, build_scene
-
-__all__ = [
-    "LABELS",
-    "Frame",
-    "PlantedFault",
-    "Scene",
-    "SceneOptions",
-    "SynthOptions",
-    "build_scene",
-    "import_synth",
-    "load_faults",
-    "render_frame",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

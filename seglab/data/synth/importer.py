@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from seglab.core.errors import DataError, list_problems
 from seglab.core.files import write_json
+from seglab.core.options import takes
 from seglab.core.places import filling
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.importers.listing import Listing
@@ -41,26 +42,8 @@ RECORD_NAME = "synth.json"
 GENERATOR_VERSION = 1
 
 
-def import_synth(  # noqa: PLR0913 (the signature is the importer's schema)
-    root: Path,
-    *,
-    num_images: int = 240,
-    image_size: Sequence[int] = (192, 256),
-    frames_per_group: int = 6,
-    val_fraction: float = 0.2,
-    test_fraction: float = 0.2,
-    seed: int = 0,
-    void_border: int = 1,
-    noise_boundary: float = 0.0,
-    noise_missing: float = 0.0,
-    noise_swap: float = 0.0,
-    noise_shift: float = 0.0,
-    noise_splits: str = "train",
-    near_duplicates: int = 0,
-    corrupt_files: int = 0,
-    class_imbalance: float = 0.0,
-    domain_shift: str = "none",
-) -> ImportedFiles:
+@takes(SynthOptions, "data.options")
+def import_synth(root: Path, *, chosen: SynthOptions) -> ImportedFiles:
     """Draw the roadside data set into `root`, or reuse it if it is there already.
 
     Seven classes seen from a car: terrain, sky, road, vegetation, building, vehicle, pole. A group
@@ -73,25 +56,7 @@ def import_synth(  # noqa: PLR0913 (the signature is the importer's schema)
 
     Args:
         root: Folder to make; may exist if it is empty or holds the same data set.
-        num_images: Images over all splits, without the copies that `near_duplicates` adds.
-        image_size: `[H, W]` in px, 48 to 1024 each.
-        frames_per_group: Frames of one drive.
-        val_fraction: Share of groups in the split `val`; at least one group if above 0.
-        test_fraction: Share of groups in `test`, likewise.
-        seed: Another seed draws another world.
-        void_border: Half width in px of the ignored band around foliage; 0 for none.
-        noise_boundary: Share of images whose object borders are too wide, too tight or ragged.
-        noise_missing: Share of images with one object left out of the mask.
-        noise_swap: Share of images with one object of the wrong class.
-        noise_shift: Share of images with the whole mask moved aside.
-        noise_splits: Splits with label noise, separated by commas; shares count within each.
-        near_duplicates: Copies of training images added to val and test in turn, each a pixel or
-            two aside, a little brighter or darker and recompressed, under a group of its own.
-        corrupt_files: Samples with a file that is cut off, empty, no image, or a mask of another
-            size, in turn.
-        class_imbalance: Share of groups without vehicles and poles; one group in each split keeps
-            all classes.
-        domain_shift: Condition all test images are moved to: none, night, fog, blur, colour, noise.
+        chosen: The fields of `SynthOptions`, each given by its name.
 
     Returns:
         The samples with absolute paths, the label space, and notes on what was planted.
@@ -100,30 +65,12 @@ def import_synth(  # noqa: PLR0913 (the signature is the importer's schema)
         ConfigError: Options are impossible; all mistakes are listed.
         DataError: `root` holds other data, or label noise finds too few objects.
     """
-    options = SynthOptions(
-        num_images=num_images,
-        image_size=image_size,
-        frames_per_group=frames_per_group,
-        val_fraction=val_fraction,
-        test_fraction=test_fraction,
-        seed=seed,
-        void_border=void_border,
-        noise_boundary=noise_boundary,
-        noise_missing=noise_missing,
-        noise_swap=noise_swap,
-        noise_shift=noise_shift,
-        noise_splits=noise_splits,
-        near_duplicates=near_duplicates,
-        corrupt_files=corrupt_files,
-        class_imbalance=class_imbalance,
-        domain_shift=domain_shift,
-    )
     root = root.expanduser().absolute()
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(root.with_name(f".{root.name}.lock")):
-        if not _is_made(root, options):
+        if not _is_made(root, chosen):
             with _folder_in_one_step(root) as folder:
-                _generate(folder, options)
+                _generate(folder, chosen)
     return _listed(root)
 
 
@@ -141,7 +88,7 @@ def _is_made(root: Path, options: SynthOptions) -> bool:
             f"{root} is not empty and was not made by synth; choose a new folder as root"
         )
     content = json.loads(record.read_text(encoding="utf-8"))
-    wanted = {"generator_version": GENERATOR_VERSION, **options.to_dict()}
+    wanted = {"generator_version": GENERATOR_VERSION, **options.plain()}
     held = {"generator_version": content.get("generator_version"), **content.get("options", {})}
     different = [
         f"{name}: it has {held.get(name)!r}, asked for is {wanted.get(name)!r}"
@@ -193,7 +140,7 @@ def _generate(folder: Path, options: SynthOptions) -> None:
         folder / RECORD_NAME,
         {
             "generator_version": GENERATOR_VERSION,
-            "options": options.to_dict(),
+            "options": options.plain(),
             "notes": _notes(options, pixels),
             "samples": [_described(sample) for sample in samples + copies],
         },

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from seglab.core.seeding import generator
 from seglab.data.synth import sprites, vehicles
 from seglab.data.synth.classes import BUILDING, POLE, TERRAIN, VEGETATION, VEHICLE
 from seglab.data.synth.lighting import Light, make_light
+from seglab.data.synth.options import Shift
 from seglab.data.synth.poles import Pole, make_pole
 from seglab.data.synth.sprites import Brush, Sprite
 from seglab.data.synth.textures import MINERALS, SEASONS, Colour, fractal_noise, pick
@@ -25,7 +27,7 @@ NOISE_PX = 256
 WORLD_LENGTH = 60.0
 NEAREST = 4.0
 
-SHIFTS = ("none", "night", "fog", "blur", "colour", "noise")
+SHIFTS = get_args(Shift)
 
 
 @dataclass(frozen=True)

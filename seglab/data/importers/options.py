@@ -1,0 +1,124 @@
+"""The options of each importer, as under `data.options`, and what its root folder holds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Interval
+
+from seglab.core.components import component
+from seglab.core.options import FromList, Name, NotNegative, Options, ProperFraction, Words
+
+Byte = Annotated[int, Interval(ge=0, le=255)]
+Colour = Annotated[tuple[Byte, Byte, Byte], FromList, Words("three numbers in 0..255")]
+
+
+class ImporterOptions(Options):
+    """Base of the options of importers."""
+
+    holds: ClassVar[str]
+    """What the folder is to hold, for messages."""
+    makes_data: ClassVar[bool] = False
+    """Whether it makes the data itself, so that no folder need be there."""
+
+
+@component("importer", "seglab.data.importers.folder.import_folder", "folder")
+class FolderOptions(ImporterOptions):
+    """Folders of images and masks of your own."""
+
+    holds: ClassVar[str] = "the images and masks (data.options names the sub-folders)"
+    images: str = "images"
+    """Folder (searched with its sub-folders) or glob pattern below the root, such as `images/*.jpg` or
+    `*/images`."""
+    masks: str | None = "masks"
+    """Folder, in which a mask has its image's relative path or stem; or a pattern with `{stem}`,
+    `{name}`, `{key}` (path below the images folder without suffix), `{folder}` (the image's folder
+    below the root) and `{split}`; null: nothing is labelled."""
+    class_names: list[Name] | None = None
+    """Class names in index order; null: `class_0`, ... as far as the masks go."""
+    palette: list[Colour] | None = None
+    """One RGB triple a class."""
+    mask_encoding: Literal["index", "colour"] = "index"
+    """`colour`: then `palette` says which colour is which class."""
+    binary: bool = False
+    """Masks hold 0 and 255 (or 0 and 1): background and foreground."""
+    raw_ids: dict[Any, Byte | Name] | Literal["identity"] | None = None
+    """What each raw mask value, or range as `0-127`, means: a class index or name, or `ignore`; names
+    make up `class_names` in the order given. `identity`: values are class indices, and `ignore_index`
+    is ignored. null: inferred, where only one reading fits."""
+    ignore_index: NotNegative | None = None
+    """Value of pixels that do not count; null: 255, if the masks leave no doubt."""
+    ignore_colour: Colour | None = None
+    """RGB of pixels that do not count, for `mask_encoding=colour`; null: none, and black that is not in
+    the palette is refused."""
+    split: Literal["auto", "lists", "folders", "fractions"] = "auto"
+    """Where splits come from; `auto`: the first of the others that the data allows."""
+    lists: str = "{split}.txt"
+    """Name of the list files below the root; a line is `image mask`, or one name, stem, key or path.
+    Images in no list are left out, which is noted."""
+    val_fraction: ProperFraction = 0.2
+    """Share of samples for validation, for `fractions`."""
+    test_fraction: ProperFraction = 0.0
+    """Share of samples for test, for `fractions`."""
+    seed: NotNegative = 0
+    """Which draw, for `fractions`."""
+    group_pattern: str | None = None
+    """Regular expression that finds the group in the key; null: no groups."""
+    allow_unlabeled: bool = False
+    """Images without a mask become unlabeled rather than faults."""
+
+
+@component("importer", "seglab.data.importers.camvid.import_camvid", "camvid")
+class CamVidOptions(ImporterOptions):
+    """CamVid in SegNet's layout."""
+
+    holds: ClassVar[str] = "CamVid's images and label images"
+    group_by_drive: bool = True
+    """Group frames by drive; false makes every frame its own group."""
+
+
+@component("importer", "seglab.data.importers.voc.import_voc", "voc")
+class VocOptions(ImporterOptions):
+    """PASCAL VOC."""
+
+    holds: ClassVar[str] = "VOCdevkit/VOC2012"
+    year: Name = "2012"
+    """Part of the folder name."""
+    train_list: str = "train"
+    """List of training images; `train_aug` with `mask_folder=SegmentationClassAug` for the extra
+    annotations of Hariharan et al. (2011)."""
+    mask_folder: str = "SegmentationClass"
+    """Folder of the masks."""
+
+
+@component("importer", "seglab.data.importers.cityscapes.import_cityscapes", "cityscapes")
+class CityscapesOptions(ImporterOptions):
+    """Cityscapes."""
+
+    holds: ClassVar[str] = "leftImg8bit and gtFine"
+    test: bool = True
+    """Include the test images, as unlabeled ones."""
+
+
+@component("importer", "seglab.data.importers.ade20k.import_ade20k", "ade20k")
+class Ade20kOptions(ImporterOptions):
+    """ADE20K."""
+
+    holds: ClassVar[str] = "ADEChallengeData2016"
+    scene_tags: bool = True
+    """Tag each sample with its scene from `sceneCategories.txt`, if that is there."""
+
+
+@component("importer", "seglab.data.importers.oxford_pet.import_oxford_pet", "oxford_pet")
+class OxfordPetOptions(ImporterOptions):
+    """Oxford-IIIT Pet."""
+
+    holds: ClassVar[str] = "images and annotations of Oxford-IIIT Pet"
+    target: Literal["trimap", "binary"] = "trimap"
+    """`trimap` (3 classes) or `binary` (2 classes, border ignored)."""
+    val_fraction: ProperFraction = 0.2
+    """Share of each breed's images outside test that become validation."""
+    seed: NotNegative = 0
+    """Which ones do."""
+    download: bool = False
+    """Fetch the data (800 MB) into `root/oxford-iiit-pet` through torchvision first."""
