@@ -50,13 +50,18 @@ _USED_LATER = (
     "pyarrow.parquet",
     "rich._emoji_codes",
     "scipy.fftpack",
-    "seglab.data.importers",
     "seglab.data.synth.importer",
     "torch.utils.serialization",
     "wandb.apis.public",
     "wandb.sdk.artifacts._internal_artifact",
     "wandb.sdk.launch.inputs.internal",
 )
+
+# Of ours, these load what they hold on first use.
+for _name in ("augment", "data.importers", "data.synth", "losses", "models", "optim"):
+    _package = importlib.import_module(f"seglab.{_name}")
+    for _part in _package.__all__:
+        getattr(_package, _part)
 
 for _name in _USED_LATER:
     with suppress(ImportError):
