@@ -7,6 +7,7 @@ groups for each word it tries, and reading 30 files takes a quarter of a second 
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,9 +57,10 @@ class Composer:
             folders, files, content = _composed[key]
             if files == _files_in(folders):
                 return pickle.loads(content)  # type: ignore[no-any-return]  # noqa: S301 - our own
+        started = time.time_ns()
         cfg = hydra.compose(self.config_name, words, return_hydra_config=True)
         composed = without_hydra(cfg), OmegaConf.to_container(cfg.hydra.runtime.choices)
-        _keep(key, composed, cfg.hydra.runtime.config_sources)
+        _keep(key, composed, cfg.hydra.runtime.config_sources, started)
         return composed  # type: ignore[return-value]
 
     def options(self, group: str) -> list[str]:
@@ -111,14 +113,17 @@ def open_composer(
         GlobalHydra.instance().hydra = former
 
 
-def _keep(key: tuple[str, ...], composed: Any, sources: Sequence[Any]) -> None:
+def _keep(key: tuple[str, ...], composed: Any, sources: Sequence[Any], started: int) -> None:
     """Keep what was composed, unless it came from a package, whose files are not looked at."""
     if any(one.schema == "pkg" and one.provider != "hydra" for one in sources):
         return
     if len(_composed) >= _KEPT:
         _composed.clear()
     folders = [str(one.path) for one in sources if one.schema == "file"]
-    _composed[key] = folders, _files_in(folders), pickle.dumps(composed)
+    files = _files_in(folders)
+    # A file changed meanwhile may have been read before it was.
+    if all(changed < started for _, changed, _ in files):
+        _composed[key] = folders, files, pickle.dumps(composed)
 
 
 def _files_in(folders: Sequence[str]) -> _Files:

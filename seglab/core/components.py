@@ -27,7 +27,8 @@ def component(group: str, target: str, name: str = "") -> Callable[[_Declared], 
 
     Args:
         group: What kind it is: model, loss, loss_term, optimizer, ...
-        target: Where the component itself is, as `package.Name`.
+        target: Where the component itself is, as `package.Name`; for one of several that one function
+            builds, such as schedules, its name.
         name: What a configuration calls it, where that is not the target.
     """
 

@@ -92,9 +92,11 @@ def known_above(key: str, known: Collection[str]) -> str:
     return above
 
 
+@cache
 def hints_of(schema: type[Options]) -> dict[str, Any]:
     """Return the type of each option, with what annotates it."""
-    return _hints_of(schema)
+    hints = get_type_hints(schema, include_extras=True)
+    return {name: hints[name] for name in schema.model_fields}
 
 
 def unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -117,12 +119,6 @@ def is_options(base: Any) -> bool:
 def join(path: str, name: str) -> str:
     """Return the dotted key of `name` under `path`."""
     return f"{path}.{name}" if path else name
-
-
-@cache
-def _hints_of(schema: type[Options]) -> dict[str, Any]:
-    hints = get_type_hints(schema, include_extras=True)
-    return {name: hints[name] for name in schema.model_fields}
 
 
 def _adapter(hint: Any) -> TypeAdapter[Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,7 +169,7 @@ def takes(
 
 
 @dataclass(frozen=True)
-class _Checked:
+class _Checked(ABC):
     """A rule for values beside their type; subclasses say whether one holds, and what is expected."""
 
     def __get_pydantic_core_schema__(
@@ -181,9 +182,9 @@ class _Checked:
             raise PydanticCustomError(type(self).__name__, "expected {rule}", {"rule": str(self)})
         return value
 
+    @abstractmethod
     def holds(self, value: Any) -> bool:
         """Whether a value of the right type keeps the rule."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

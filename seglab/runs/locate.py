@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -11,6 +12,8 @@ from pathlib import Path
 from seglab.core.errors import nearest
 
 RECORD_FILE = "run.json"
+# Not there or gone meanwhile, a file, not ours to read, a link that leads to itself.
+_NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
 _NAME = re.compile(r"[^A-Za-z0-9_.=-]+")
 
 
@@ -59,8 +62,10 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
-    except OSError:  # no folder, gone meanwhile, not ours to read, or a link that leads to itself
-        return []
+    except OSError as error:
+        if error.errno in _NO_FOLDER:
+            return []
+        raise  # such as a disk that fails: runs must not be missing without a word
 
 
 def describe_missing(path: Path, root: str | Path | None) -> str:
