@@ -106,9 +106,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image", type=int, nargs=2, default=[360, 480], metavar=("H", "W"))
     parser.add_argument(
-        "--crop", type=int, nargs=2, action="append", metavar=("H", "W"),
+        "--crop",
+        type=int,
+        nargs=2,
+        action="append",
+        metavar=("H", "W"),
         help="may be given more than once; default 192 256 and 320 416",
-    )  # fmt: skip
+    )
     parser.add_argument("--presets", nargs="+", default=["none", "light", "standard", "strong"])
     parser.add_argument("--repeats", type=int, default=200, help="images for each figure")
     parser.add_argument("--batch-size", type=int, default=8, help="of the kornia back end")

@@ -99,8 +99,10 @@ def ours(counts: ImageCounts, seed: int) -> Ends:
 
 
 METHODS: dict[str, Callable[[ImageCounts, int], Ends]] = {
-    "bootstrap": bootstrap, "jackknife t": plain_jackknife, "seglab": ours,
-}  # fmt: skip
+    "bootstrap": bootstrap,
+    "jackknife t": plain_jackknife,
+    "seglab": ours,
+}
 
 
 def coverage(

@@ -28,9 +28,27 @@ from seglab.runs import find_runs, load_runs
 from seglab.runs.locate import RECORD_FILE
 from seglab.runs.schema import DEFAULTS
 
-CLASSES = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car",
-           "pedestrian", "bicyclist", "wall", "light", "terrain", "truck", "bus", "train",
-           "motorcycle", "rider")  # fmt: skip
+CLASSES = (
+    "sky",
+    "building",
+    "pole",
+    "road",
+    "pavement",
+    "tree",
+    "sign",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
+    "wall",
+    "light",
+    "terrain",
+    "truck",
+    "bus",
+    "train",
+    "motorcycle",
+    "rider",
+)
 EXPERIMENTS = 5
 
 
@@ -62,15 +80,24 @@ def make_record(
                 metrics[f"{split}/{kind}/{name}"] = float(rng.random())
     metrics["test/iou/bicyclist"] = None
     return DEFAULTS | {
-        "kind": "train", "status": "finished", "seed": int(rng.integers(100)),
-        "started": "2026-01-01T00:00:00+00:00", "ended": "2026-01-01T01:00:00+00:00",
-        "wall_time_s": float(rng.uniform(100, 5000)), "config_hash": rng.bytes(8).hex(),
-        "dataset_fingerprint": "0123456789abcdef", "device": "cpu",
+        "kind": "train",
+        "status": "finished",
+        "seed": int(rng.integers(100)),
+        "started": "2026-01-01T00:00:00+00:00",
+        "ended": "2026-01-01T01:00:00+00:00",
+        "wall_time_s": float(rng.uniform(100, 5000)),
+        "config_hash": rng.bytes(8).hex(),
+        "dataset_fingerprint": "0123456789abcdef",
+        "device": "cpu",
         "execution_plan": {"accelerator": "cpu", "precision": "bf16", "micro_batch_size": 8},
-        "git": {"commit": "0" * 40, "dirty": False}, "packages": packages, "host": "elsewhere",
-        "pid": 1, "wandb": {"id": "x", "mode": "offline", "url": None, "dirs": ["wandb/offline"]},
-        "metrics": metrics, "config": {**config, "optimizer": optimizer, "data": data},
-    }  # fmt: skip
+        "git": {"commit": "0" * 40, "dirty": False},
+        "packages": packages,
+        "host": "elsewhere",
+        "pid": 1,
+        "wandb": {"id": "x", "mode": "offline", "url": None, "dirs": ["wandb/offline"]},
+        "metrics": metrics,
+        "config": {**config, "optimizer": optimizer, "data": data},
+    }
 
 
 def write_records(root: Path, count: int, seed: int) -> int:

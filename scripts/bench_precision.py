@@ -22,12 +22,21 @@ def final_miou(precision: str, seed: int, epochs: int, folder: Path) -> float:
     """Train once and return the validation mIoU after the last epoch, not of the best one."""
     cfg = compose(
         [
-            "data=synth", "data.options.num_images=160", "data.options.image_size=[96,128]",
-            "data.crop_size=[96,128]", "model=unet", "model.encoder_name=mobilenetv3_small_100",
-            "augment=light", "logger=none", "callbacks.progress=off", "optimizer.lr=2e-3",
-            f"trainer.max_epochs={epochs}", f"trainer.precision={precision}", f"seed={seed}",
+            "data=synth",
+            "data.options.num_images=160",
+            "data.options.image_size=[96,128]",
+            "data.crop_size=[96,128]",
+            "model=unet",
+            "model.encoder_name=mobilenetv3_small_100",
+            "augment=light",
+            "logger=none",
+            "callbacks.progress=off",
+            "optimizer.lr=2e-3",
+            f"trainer.max_epochs={epochs}",
+            f"trainer.precision={precision}",
+            f"seed={seed}",
         ]
-    )  # fmt: skip
+    )
     result = train(cfg, folder / f"{precision}-{seed}", Console(quiet=True))
     history = (result.run_dir / "history.csv").read_text(encoding="utf-8").splitlines()
     header, last = history[0].split(","), history[-1].split(",")

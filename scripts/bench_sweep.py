@@ -36,23 +36,30 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--peer-env", type=Path, default=Path(tempfile.gettempdir()) / "seglab-bench-sweep-peer",
-        metavar="DIR", help="virtual environment of arm (a); made where missing (%(default)s)",
-    )  # fmt: skip
+        "--peer-env",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "seglab-bench-sweep-peer",
+        metavar="DIR",
+        help="virtual environment of arm (a); made where missing (%(default)s)",
+    )
     parser.add_argument("--arms", default="a,b,c", help="which arms (a,b,c)")
     parser.add_argument("--seeds", type=int, default=5, help="seeds, 1 to this (5)")
     parser.add_argument("--trials", type=int, default=36, help="budget of each study (36)")
     parser.add_argument("--mean", type=float, default=6.0, help="mean seconds of a trial (6)")
     parser.add_argument(
-        "--work", choices=("sleep", "cpu"), default="sleep",
+        "--work",
+        choices=("sleep", "cpu"),
+        default="sleep",
         help="what an epoch does: wait as for a device, or keep a core busy (sleep)",
-    )  # fmt: skip
+    )
     parser.add_argument("--startup", action="store_true", help="time the start of real trials")
     parser.add_argument("--starts", type=int, default=5, help="with --startup: of each kind (5)")
     parser.add_argument(
-        "--logger", choices=("none", "wandb"), default="none",
+        "--logger",
+        choices=("none", "wandb"),
+        default="none",
         help="with --startup: wandb writes an offline run too (none)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--quick", action="store_true", help="one seed, 8 short trials: does it run?"
     )
@@ -75,8 +82,11 @@ def main() -> None:
     """Run what is asked for and print it."""
     arguments = parse_arguments()
     measure = time_startup if arguments.startup else compare
-    print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} processors, "
-          f"load {os.getloadavg()[0]:.1f} at the start", flush=True)  # fmt: skip
+    print(
+        f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} processors, "
+        f"load {os.getloadavg()[0]:.1f} at the start",
+        flush=True,
+    )
     if arguments.keep:
         arguments.keep.mkdir(parents=True, exist_ok=True)
         figures = measure(arguments, arguments.keep.resolve())
@@ -111,9 +121,11 @@ def compare(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     if found:
         parts.append(verdict.bars_table(found))
     print("\n" + "\n\n".join(parts))
-    return {"settings": {"trials": arguments.trials, "mean_s": arguments.mean,
-                         "work": arguments.work}, "bars": [vars(bar) for bar in found],
-            "runs": verdict.as_json(runs)}  # fmt: skip
+    return {
+        "settings": {"trials": arguments.trials, "mean_s": arguments.mean, "work": arguments.work},
+        "bars": [vars(bar) for bar in found],
+        "runs": verdict.as_json(runs),
+    }
 
 
 def time_startup(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:

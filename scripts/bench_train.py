@@ -112,9 +112,13 @@ def seglab_loop(cfg: DictConfig, plan: ExecutionPlan, steps: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         writer = CheckpointWriter(Path(folder), cfg.monitor.metric, cfg.monitor.mode, 0)
         callbacks = [
-            FiniteLossGuard(None), HistoryWriter(None, []), RunProgress(Console(quiet=True), "val/miou"),
-            InterruptGuard(writer), writer, clock,
-        ]  # fmt: skip
+            FiniteLossGuard(None),
+            HistoryWriter(None, []),
+            RunProgress(Console(quiet=True), "val/miou"),
+            InterruptGuard(writer),
+            writer,
+            clock,
+        ]
         loop = LoopSettings(max_epochs=epochs, limit_train_batches=steps, limit_val_batches=0)
         build_trainer(plan, loop, callbacks, Path(folder)).fit(module, datamodule=datamodule)
     return clock.images_per_second(cfg.data.batch_size)
@@ -180,10 +184,15 @@ def stock_loop(cfg: DictConfig, steps: int) -> float:
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         trainer = pl.Trainer(
-            accelerator="cpu", max_epochs=1, callbacks=[clock], default_root_dir=folder,
-            enable_progress_bar=False, enable_model_summary=False, logger=False,
+            accelerator="cpu",
+            max_epochs=1,
+            callbacks=[clock],
+            default_root_dir=folder,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            logger=False,
             enable_checkpointing=False,
-        )  # fmt: skip
+        )
         trainer.fit(StockModule(cfg.model.encoder_name, manifest.labels.num_classes), loader)
     return clock.images_per_second(cfg.data.batch_size)
 
@@ -205,11 +214,16 @@ def main() -> None:
 
     cfg = compose(
         [
-            "data=synth", "model=unet", f"model.encoder_name={arguments.encoder}", "augment=standard",
-            "loss=ce", f"data.crop_size={list(arguments.crop)}",
-            f"data.batch_size={arguments.batch_size}", "data.options.image_size=[360,480]",
-        ],
-    )  # fmt: skip
+            "data=synth",
+            "model=unet",
+            f"model.encoder_name={arguments.encoder}",
+            "augment=standard",
+            "loss=ce",
+            f"data.crop_size={list(arguments.crop)}",
+            f"data.batch_size={arguments.batch_size}",
+            "data.options.image_size=[360,480]",
+        ]
+    )
     num_classes = open_dataset_of(cfg).labels.num_classes
     plan, device = make_plan(cfg, build_model(cfg, num_classes))
     stock_cfg = cfg.copy()

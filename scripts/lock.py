@@ -59,11 +59,20 @@ def newest_versions() -> dict[str, str]:
         report = Path(folder) / "report.json"
         subprocess.run(
             [
-                sys.executable, "-m", "pip", "install", "--quiet", "--dry-run",
-                "--ignore-installed", "--report", report, f"{ROOT}[all]", *BUILD_TOOLS,
+                sys.executable,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--dry-run",
+                "--ignore-installed",
+                "--report",
+                report,
+                f"{ROOT}[all]",
+                *BUILD_TOOLS,
             ],
             check=True,
-        )  # fmt: skip
+        )
         installs = json.loads(report.read_text(encoding="utf-8"))["install"]
     found = {normal(one["metadata"]["name"]): one["metadata"]["version"] for one in installs}
     return {name: version for name, version in found.items() if not is_open(name)}

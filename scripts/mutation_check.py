@@ -70,8 +70,11 @@ def run_tests(checkout: Path, area: str) -> subprocess.CompletedProcess[str]:
     env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [sys.executable, "-B", "-m", "pytest", *FAST, *TESTS[area]],
-        cwd=checkout, env=env, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=checkout,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
 
 
 def survives(mutant: Mutant, checkout: Path) -> bool | None:

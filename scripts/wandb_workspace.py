@@ -96,9 +96,15 @@ def read_subject(args: argparse.Namespace) -> Subject:
     prefix = f"metrics.{splits[0]}/iou/"
     classes = tuple(name.removeprefix(prefix) for name in map(str, rows) if name.startswith(prefix))
     return Subject(
-        entity, str(project), group, args.name or group or str(project), splits,
-        classes[:MAX_CLASSES], tuple(_settings(rows))[:MAX_SETTINGS], rows,
-    )  # fmt: skip
+        entity,
+        str(project),
+        group,
+        args.name or group or str(project),
+        splits,
+        classes[:MAX_CLASSES],
+        tuple(_settings(rows))[:MAX_SETTINGS],
+        rows,
+    )
 
 
 def _common(rows: pd.DataFrame, column: str) -> Any:
@@ -143,15 +149,25 @@ def panels(subject: Subject) -> dict[str, list[Any]]:
     made: dict[str, list[Any]] = {
         "scores": [
             *(wr.BarPlot(title=f"{key} (best weights)", metrics=[key]) for key in finals),
-            wr.LinePlot(title=f"{main}/miou, mean and spread of groups", x=EPOCH, y=[f"{main}/miou"],
-                        groupby="Group", groupby_aggfunc="mean", groupby_rangefunc="stddev"),
+            wr.LinePlot(
+                title=f"{main}/miou, mean and spread of groups",
+                x=EPOCH,
+                y=[f"{main}/miou"],
+                groupby="Group",
+                groupby_aggfunc="mean",
+                groupby_rangefunc="stddev",
+            ),
             wr.RunComparer(diff_only=True),
         ],
         "classes": [
             wr.WeavePanelSummaryTable(table_name=table),
             wr.WeavePanelSummaryTable(table_name=f"confusion/{main}_table"),
-            *(wr.LinePlot(title=f"IoU of {name}", x=EPOCH, y=[f"{main}/iou/{name}"], range_y=(0, 1))
-              for name in subject.classes),
+            *(
+                wr.LinePlot(
+                    title=f"IoU of {name}", x=EPOCH, y=[f"{main}/iou/{name}"], range_y=(0, 1)
+                )
+                for name in subject.classes
+            ),
         ],
         "curves": [
             wr.LinePlot(title="Loss", x=EPOCH, y=["train/loss", "val/loss"]),
@@ -160,19 +176,32 @@ def panels(subject: Subject) -> dict[str, list[Any]]:
             wr.LinePlot(title="Learning rate", x=STEP, metric_regex="lr/.*"),
         ],
         "overlays": [
-            wr.MediaBrowser(title="Validation images over the epochs", media_keys=["overlays/val"],
-                            mode="gallery", gallery_axis="step", num_columns=4),
+            wr.MediaBrowser(
+                title="Validation images over the epochs",
+                media_keys=["overlays/val"],
+                mode="gallery",
+                gallery_axis="step",
+                num_columns=4,
+            )
         ],
         "settings": _setting_panels(subject, finals[0]),
         "system": [
-            wr.LinePlot(title="GPU use (%)", x="RelativeTime(Process)", metric_regex=r"system/gpu\..*\.gpu"),
-            wr.LinePlot(title="GPU memory (%)", x="RelativeTime(Process)",
-                        metric_regex=r"system/gpu\..*\.memoryAllocated"),
+            wr.LinePlot(
+                title="GPU use (%)", x="RelativeTime(Process)", metric_regex=r"system/gpu\..*\.gpu"
+            ),
+            wr.LinePlot(
+                title="GPU memory (%)",
+                x="RelativeTime(Process)",
+                metric_regex=r"system/gpu\..*\.memoryAllocated",
+            ),
             wr.LinePlot(title="CPU use (%)", x="RelativeTime(Process)", y=["system/cpu"]),
-            wr.LinePlot(title="Memory of the process (MB)", x="RelativeTime(Process)",
-                        y=["system/proc.memory.rssMB"]),
+            wr.LinePlot(
+                title="Memory of the process (MB)",
+                x="RelativeTime(Process)",
+                y=["system/proc.memory.rssMB"],
+            ),
         ],
-    }  # fmt: skip
+    }
     return {section: made[section] for section in SECTIONS}
 
 
@@ -201,17 +230,22 @@ def build_workspace(subject: Subject) -> Any:
     pinned += [f"config:{_accessor(name)}" for name in subject.settings]
     filters = [expr.Metric("Group") == subject.group] if subject.group else []
     return ws.Workspace(
-        entity=subject.entity, project=subject.project, name=subject.name,
+        entity=subject.entity,
+        project=subject.project,
+        name=subject.name,
         sections=[
-            ws.Section(name=name, panels=wanted[name], is_open=name in ("scores", "curves", "overlays"))
+            ws.Section(
+                name=name, panels=wanted[name], is_open=name in ("scores", "curves", "overlays")
+            )
             for name in SECTIONS
         ],
         settings=ws.WorkspaceSettings(x_axis=EPOCH, max_runs=20),
         runset_settings=ws.RunsetSettings(
-            filters=filters, pinned_columns=pinned,
+            filters=filters,
+            pinned_columns=pinned,
             order=[expr.Ordering(expr.Summary(f"final/{subject.splits[0]}/miou"), ascending=False)],
         ),
-    )  # fmt: skip
+    )
 
 
 def _accessor(name: str) -> str:
@@ -237,9 +271,13 @@ def build_report(subject: Subject) -> Any:
         blocks += [wr.H1(section.capitalize()), wr.PanelGrid(runsets=[runset], panels=wanted)]
     description = f"{len(subject.rows)} runs, written by scripts/wandb_workspace.py"
     return wr.Report(
-        entity=subject.entity, project=subject.project, title=subject.name[:128],
-        description=description, blocks=blocks, width="fluid",
-    )  # fmt: skip
+        entity=subject.entity,
+        project=subject.project,
+        title=subject.name[:128],
+        description=description,
+        blocks=blocks,
+        width="fluid",
+    )
 
 
 def runs_markdown(subject: Subject) -> str:

@@ -33,5 +33,8 @@ def tracked(run_dir: Path) -> str:
     wandb = Path(sys.executable).parent / "wandb"
     return subprocess.run(
         [str(wandb), "leet", "inspect", "--json", str(files[0])],
-        capture_output=True, text=True, check=True, timeout=60,
-    ).stdout  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout

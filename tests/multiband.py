@@ -26,13 +26,19 @@ def write_tiff(path: Path, pixels: np.ndarray, *, one_by_one: bool = False) -> N
     kind = {"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]
     each = (3, 2, "H"), (4, 4, "I")
     tags: list[tuple[int, tuple[int, int, str], list[int]]] = [
-        (256, each[1], [width]), (257, each[1], [height]),
-        (258, each[0], [8 * pixels.itemsize] * count), (259, each[0], [8]), (262, each[0], [1]),
-        (273, each[1], [0] * len(strips)), (277, each[0], [count]), (278, each[1], [height]),
+        (256, each[1], [width]),
+        (257, each[1], [height]),
+        (258, each[0], [8 * pixels.itemsize] * count),
+        (259, each[0], [8]),
+        (262, each[0], [1]),
+        (273, each[1], [0] * len(strips)),
+        (277, each[0], [count]),
+        (278, each[1], [height]),
         (279, each[1], [len(strip) for strip in strips]),
-        (284, each[0], [2 if one_by_one else 1]), (338, each[0], [0] * (count - 1)),
+        (284, each[0], [2 if one_by_one else 1]),
+        (338, each[0], [0] * (count - 1)),
         (339, each[0], [kind] * count),
-    ]  # fmt: skip
+    ]
     tags = [tag for tag in tags if tag[2]]
     place = 8 + 2 + 12 * len(tags) + 4
     outside = sum(size * len(values) for _, (_, size, _), values in tags if size * len(values) > 4)

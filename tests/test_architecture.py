@@ -95,9 +95,10 @@ def test_modules_form_no_cycle() -> None:
         for path in _sources()
     }
     graph = {
-        name: {m for m in _imports(ast.parse(path.read_text()), top_level_only=True) if m in names} - {name}
+        name: {m for m in _imports(ast.parse(path.read_text()), top_level_only=True) if m in names}
+        - {name}
         for name, path in names.items()
-    }  # fmt: skip
+    }
     done: set[str] = set()
     while len(done) < len(graph):
         free = {name for name, targets in graph.items() if name not in done and targets <= done}
@@ -113,14 +114,15 @@ def test_modules_form_no_cycle() -> None:
         (("engine", "analysis"), {"hydra"}),
         (("cli",), {"torch", "pytorch_lightning", "wandb", "pandas", "cv2", "matplotlib"}),
     ],
-)  # fmt: skip
+)
 def test_rooms_stay_free_of(rooms: tuple[str, ...], forbidden: set[str]) -> None:
     found = {
         (str(path.relative_to(PACKAGE)), module)
-        for path in _sources() if path.parent != PACKAGE and _room(path) in rooms
+        for path in _sources()
+        if path.parent != PACKAGE and _room(path) in rooms
         for module in _imports(ast.parse(path.read_text()), top_level_only=True)
         if module.split(".")[0] in forbidden
-    }  # fmt: skip
+    }
     assert not found
 
 

@@ -22,10 +22,23 @@ from seglab.config.overrides import check_overrides
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TOP_LEVEL = {
-    "pyproject.toml", "conf", "seglab", "experiments", "notebooks", "tests", "scripts", "README.md",
-    "Makefile", "CHANGELOG.md", "CONTRIBUTING.md", "constraints.txt", "LICENSE", ".ci/run",
-    ".gitignore", ".pre-commit-config.yaml",
-}  # fmt: skip
+    "pyproject.toml",
+    "conf",
+    "seglab",
+    "experiments",
+    "notebooks",
+    "tests",
+    "scripts",
+    "README.md",
+    "Makefile",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "constraints.txt",
+    "LICENSE",
+    ".ci/run",
+    ".gitignore",
+    ".pre-commit-config.yaml",
+}
 
 
 def _readme_commands() -> list[list[str]]:
@@ -165,5 +178,6 @@ class TestLock:
         versions = {"b": "1", "a": "2.0.post1"}
         assert lock.read_lock(lock.write_lock(versions)) == versions
         assert lock.differences({"a": "1", "c": "3"}, {"a": "2", "b": "1", "torch": "9"}) == [
-            "a: 1 -> 2", "b: not locked -> 1",
-        ]  # fmt: skip
+            "a: 1 -> 2",
+            "b: not locked -> 1",
+        ]

@@ -42,14 +42,30 @@ def _no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def _run(run_dir: Path, lr: float, miou: float, kind: str = "train", **more: Any) -> None:
     group = more.pop("group", None)
     record = RunRecord.create(
-        run_dir, experiment="camvid", kind=kind, config_yaml="", git={"commit": "abc"},
-        packages={"x": "1"}, seed=0, config={
-            "optimizer": {"lr": lr, "betas": [lr, 0.9]}, "model": {"arch": "unet"},
+        run_dir,
+        experiment="camvid",
+        kind=kind,
+        config_yaml="",
+        git={"commit": "abc"},
+        packages={"x": "1"},
+        seed=0,
+        config={
+            "optimizer": {"lr": lr, "betas": [lr, 0.9]},
+            "model": {"arch": "unet"},
             "logger": {"wandb": {"project": "roads", "entity": None, "group": group}},
-        }, **more,
-    )  # fmt: skip
-    record.set_metrics({"val/miou": miou, "test/miou": miou / 2, "val/iou/car": miou,
-                        "val/iou/sky": 1.0, "val/miou_low": 0.1, "val/miou_high": 0.9})  # fmt: skip
+        },
+        **more,
+    )
+    record.set_metrics(
+        {
+            "val/miou": miou,
+            "test/miou": miou / 2,
+            "val/iou/car": miou,
+            "val/iou/sky": 1.0,
+            "val/miou_low": 0.1,
+            "val/miou_high": 0.9,
+        }
+    )
     record.finish("finished")
 
 
@@ -99,15 +115,20 @@ def test_workspace_has_all_sections_of_this_group(script: ModuleType, runs: Path
     runset = spec["spec"]["section"]["runSets"][0]
     (chosen,) = runset["filters"]["filters"]
     assert (chosen["key"], chosen["op"], chosen["value"]) == (
-        {"section": "run", "name": "group"}, "=", "camvid",
-    )  # fmt: skip
+        {"section": "run", "name": "group"},
+        "=",
+        "camvid",
+    )
     assert runset["runFeed"]["columnOrder"] == [
-        "run:displayName", "summary:final/val/miou", "summary:final/test/miou",
+        "run:displayName",
+        "summary:final/val/miou",
+        "summary:final/test/miou",
         "config:optimizer.value.lr",
-    ]  # fmt: skip
+    ]
     assert [panel["config"].get("metrics") for panel in sections["scores"][:2]] == [
-        ["final/val/miou"], ["final/test/miou"],
-    ]  # fmt: skip
+        ["final/val/miou"],
+        ["final/test/miou"],
+    ]
     classes = [panel["config"].get("metrics") for panel in sections["classes"]]
     assert classes[2:] == [["val/iou/car"], ["val/iou/sky"]]
     assert "tables/classes" in json.dumps(sections["classes"][0])
@@ -116,8 +137,9 @@ def test_workspace_has_all_sections_of_this_group(script: ModuleType, runs: Path
     assert overlays["config"]["gallerySettings"] == {"axis": "step"}
     axes = sections["settings"][0]["config"]["columns"]
     assert [axis["accessor"] for axis in axes] == [
-        "config:optimizer.value.lr", "summary:final/val/miou",
-    ]  # fmt: skip
+        "config:optimizer.value.lr",
+        "summary:final/val/miou",
+    ]
     assert axes[0]["log"] is True
     epochs = [p["config"]["xAxis"] for p in sections["curves"]]
     assert epochs == ["epoch", "epoch", "trainer/global_step", "trainer/global_step"]

@@ -70,8 +70,15 @@ def draw(table: pd.DataFrame) -> None:
             own = table[table["scheme"] == scheme].set_index("model").reindex(models)
             places = np.arange(len(models)) + shift
             errors = np.stack([own["mIoU"] - own["low"], own["high"] - own["mIoU"]])
-            axes.errorbar(places, own["mIoU"], yerr=errors, fmt="o", capsize=3,
-                          color=COLOURS[scheme], label=label)  # fmt: skip
+            axes.errorbar(
+                places,
+                own["mIoU"],
+                yerr=errors,
+                fmt="o",
+                capsize=3,
+                color=COLOURS[scheme],
+                label=label,
+            )
         axes.set_xticks(range(len(models)), models)
         axes.set_ylabel("held-out mIoU, mean of folds")
         axes.set_title("Random folds flatter: mean and 95 % interval by how the folds are cut")

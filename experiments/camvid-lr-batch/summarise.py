@@ -15,12 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from seglab.analysis.study import (
-    StudyView,
-    importance_table,
-    read_study,
-    study_summary,
-)
+from seglab.analysis.study import StudyView, importance_table, read_study, study_summary
 from seglab.analysis.style import BLUE, GREEN, ORANGE, new_figure, save_figure, styled
 from seglab.runs import RunRecord, find_runs
 from seglab.sweep.protocol import mean_interval
@@ -63,10 +58,14 @@ def fit(trials: pd.DataFrame) -> pd.DataFrame:
     rate = np.log2(rows[RATE].astype(float)) - RATE_AT
     batch = np.log2(rows[BATCH].astype(float)) - BATCH_AT
     columns = {
-        "constant": np.ones(len(rows)), "rate": rate, "rate squared": rate**2, "batch": batch,
-        "rate x batch": rate * batch, "ce_dice": rows[LOSS] == "ce_dice",
+        "constant": np.ones(len(rows)),
+        "rate": rate,
+        "rate squared": rate**2,
+        "batch": batch,
+        "rate x batch": rate * batch,
+        "ce_dice": rows[LOSS] == "ce_dice",
         "ce_lovasz": rows[LOSS] == "ce_lovasz",
-    }  # fmt: skip
+    }
     design = np.column_stack([np.asarray(column, dtype=float) for column in columns.values()])
     score = rows[EARLY_SCORE].to_numpy(dtype=float)
     found, *_ = np.linalg.lstsq(design, score, rcond=None)

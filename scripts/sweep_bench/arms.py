@@ -23,22 +23,38 @@ TITLES = {
 # The sweeper asks for SQLAlchemy without a bound and crashes with 2.1; without `<1.4` pip installs a
 # release candidate of Hydra, because the plugins' own requirement names a development version.
 PEER_PACKAGES = (
-    "hydra-optuna-sweeper==1.3.0", "hydra-joblib-launcher", "SQLAlchemy<2", "hydra-core<1.4", "numpy",
-)  # fmt: skip
-_SPACE = ("lr=tag(log,interval(1e-4,1e-1))", "batch_size=choice(4,8,16,32)",
-          "loss_name=choice(ce,ce_dice,focal)")  # fmt: skip
+    "hydra-optuna-sweeper==1.3.0",
+    "hydra-joblib-launcher",
+    "SQLAlchemy<2",
+    "hydra-core<1.4",
+    "numpy",
+)
+_SPACE = (
+    "lr=tag(log,interval(1e-4,1e-1))",
+    "batch_size=choice(4,8,16,32)",
+    "loss_name=choice(ce,ce_dice,focal)",
+)
 _PEER = (
-    "hydra/sweeper=optuna", "hydra/sweeper/sampler=tpe", "hydra/launcher=joblib",
-    f"hydra.launcher.n_jobs={WORKERS}", f"hydra.sweeper.n_jobs={WORKERS}",
+    "hydra/sweeper=optuna",
+    "hydra/sweeper/sampler=tpe",
+    "hydra/launcher=joblib",
+    f"hydra.launcher.n_jobs={WORKERS}",
+    f"hydra.sweeper.n_jobs={WORKERS}",
     "hydra.sweeper.direction=maximize",
-)  # fmt: skip
+)
 # conf/study/asha.yaml with its pruner as it is; the sampler learns after as many random trials as the
 # peer's. The objective needs nothing but Hydra, so nothing else is imported for all trials.
 _SEGLAB = (
-    "hydra/sweeper=seglab", "hydra/launcher=local", f"hydra.launcher.workers={WORKERS}",
-    "hydra.launcher.preload=[seglab.sweep.application]", "+study=asha", "study.name=bench", "~study.space",
-    "study.objectives=[{metric:score,direction:maximize}]", "study.sampler.n_startup_trials=10",
-)  # fmt: skip
+    "hydra/sweeper=seglab",
+    "hydra/launcher=local",
+    f"hydra.launcher.workers={WORKERS}",
+    "hydra.launcher.preload=[seglab.sweep.application]",
+    "+study=asha",
+    "study.name=bench",
+    "~study.space",
+    "study.objectives=[{metric:score,direction:maximize}]",
+    "study.sampler.n_startup_trials=10",
+)
 
 
 @dataclass(frozen=True)
@@ -94,12 +110,19 @@ class ArmRun:
 def words(arm: str, seed: int, settings: Settings, folder: Path) -> list[str]:
     """Return the command of an arm."""
     shared = [
-        f"seed={seed}", f"trials={settings.trials}", f"mean_s={settings.mean_s}",
-        f"work={settings.work}", f"log={folder / 'trials.jsonl'}", f"hydra.sweep.dir={folder}",
-    ]  # fmt: skip
+        f"seed={seed}",
+        f"trials={settings.trials}",
+        f"mean_s={settings.mean_s}",
+        f"work={settings.work}",
+        f"log={folder / 'trials.jsonl'}",
+        f"hydra.sweep.dir={folder}",
+    ]
     if arm == "a":
-        own = [*_PEER, f"hydra.sweeper.n_trials={settings.trials}",
-               f"hydra.sweeper.sampler.seed={seed}"]  # fmt: skip
+        own = [
+            *_PEER,
+            f"hydra.sweeper.n_trials={settings.trials}",
+            f"hydra.sweeper.sampler.seed={seed}",
+        ]
         python = str(settings.peer_python)
     else:
         own = _seglab_words(arm, seed, settings)
@@ -111,10 +134,12 @@ def _seglab_words(arm: str, seed: int, settings: Settings) -> list[str]:
     from seglab.config.locate import conf_dir
 
     return [
-        f"hydra.searchpath=[file://{conf_dir()}]", *_SEGLAB,
+        f"hydra.searchpath=[file://{conf_dir()}]",
+        *_SEGLAB,
         *(["study.pruner=null"] if arm == "b" else []),
-        f"study.n_trials={settings.trials}", f"study.seed={seed}",
-    ]  # fmt: skip
+        f"study.n_trials={settings.trials}",
+        f"study.seed={seed}",
+    ]
 
 
 def run_arm(arm: str, seed: int, settings: Settings, folder: Path) -> ArmRun:
@@ -129,9 +154,13 @@ def run_arm(arm: str, seed: int, settings: Settings, folder: Path) -> ArmRun:
     with (folder / "command.log").open("wb") as stream:
         start, spent = time.monotonic(), _cpu_seconds()
         code = subprocess.run(
-            words(arm, seed, settings, folder), cwd=folder, env=environment, stdout=stream,
-            stderr=stream, stdin=subprocess.DEVNULL,
-        ).returncode  # fmt: skip
+            words(arm, seed, settings, folder),
+            cwd=folder,
+            env=environment,
+            stdout=stream,
+            stderr=stream,
+            stdin=subprocess.DEVNULL,
+        ).returncode
         end = time.monotonic()
     log = folder / "trials.jsonl"
     trials = read_intervals(log) if log.exists() else []

@@ -23,17 +23,32 @@ from sweep_bench.verdict import Bar, bars_table, table
 
 LIMIT = 0.2
 _TRAINING = (
-    "data=synth", "data.options.num_images=40", "data.options.image_size=[96,128]",
-    "data.crop_size=[96,128]", "data.batch_size=4", "model=unet",
-    "model.encoder_name=mobilenetv3_small_100", "augment=light", "callbacks.progress=off",
-    "trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1",
+    "data=synth",
+    "data.options.num_images=40",
+    "data.options.image_size=[96,128]",
+    "data.crop_size=[96,128]",
+    "data.batch_size=4",
+    "model=unet",
+    "model.encoder_name=mobilenetv3_small_100",
+    "augment=light",
+    "callbacks.progress=off",
+    "trainer.max_epochs=1",
+    "trainer.limit_train_batches=2",
+    "trainer.limit_val_batches=1",
     "metrics.train_images=0",
-)  # fmt: skip
+)
 _PROCESS, _NOTICED, _CHILD = "Python, words, composing", "process ends, is noticed", "child starts"
 _LOOP, _OTHER = "loop set-up, first batch", "other"
-_STAGES = (_PROCESS, _NOTICED, *dict.fromkeys(OF_A_CONTROLLER.values()), _CHILD, IMPORTS,
-           *[stage for stage in dict.fromkeys(OF_A_JOB.values()) if stage != FIRST_STEP],
-           _LOOP, _OTHER)  # fmt: skip
+_STAGES = (
+    _PROCESS,
+    _NOTICED,
+    *dict.fromkeys(OF_A_CONTROLLER.values()),
+    _CHILD,
+    IMPORTS,
+    *[stage for stage in dict.fromkeys(OF_A_JOB.values()) if stage != FIRST_STEP],
+    _LOOP,
+    _OTHER,
+)
 
 
 @dataclass(frozen=True)
@@ -80,10 +95,13 @@ class Starts:
 def measure(folder: Path, starts: int, logger: str) -> Starts:
     """Run the trainings, each in a fresh process, then all in a study."""
     training = [
-        *_TRAINING, f"logger={logger}", *(["logger.wandb.mode=offline"] if logger == "wandb" else []),
-        f"paths.data_dir={folder / 'data'}", f"paths.cache_dir={folder / 'cache'}",
+        *_TRAINING,
+        f"logger={logger}",
+        *(["logger.wandb.mode=offline"] if logger == "wandb" else []),
+        f"paths.data_dir={folder / 'data'}",
+        f"paths.cache_dir={folder / 'cache'}",
         f"paths.runs_dir={folder / 'runs'}",
-    ]  # fmt: skip
+    ]
     _run(
         folder, "first", training
     )  # draws the scenes; files come from the system's cache from now on
@@ -92,10 +110,16 @@ def measure(folder: Path, starts: int, logger: str) -> Starts:
         began, spans = _run(folder, f"fresh-{number}", training)
         fresh.append(start_of(_job(spans), began))
     study = [
-        "-m", *training, "study=random", "study.space={}", "study.name=startup",
-        f"study.n_trials={starts + 1}", "study.test=false", "hydra.launcher.workers=1",
+        "-m",
+        *training,
+        "study=random",
+        "study.space={}",
+        "study.name=startup",
+        f"study.n_trials={starts + 1}",
+        "study.test=false",
+        "hydra.launcher.workers=1",
         "optimizer.lr=tag(log,interval(1e-4,1e-2))",
-    ]  # fmt: skip
+    ]
     _, spans = _run(folder, "study", study)
     return Starts(fresh, starts_in_study(spans), _recorded(folder / "runs"))
 
@@ -135,9 +159,7 @@ def starts_in_study(spans: Sequence[Span]) -> list[Start]:
     jobs = [[span for span in spans if span.pid == pid] for pid in pids]
     others = [span for span in spans if span.pid not in pids]
     ends = [span.end for span in spans if span.stage == JOB_END]
-    return [
-        start_of(_job(job), end, others) for job, end in zip(jobs[1:], ends, strict=False)
-    ]  # fmt: skip
+    return [start_of(_job(job), end, others) for job, end in zip(jobs[1:], ends, strict=False)]
 
 
 def _job(spans: Sequence[Span]) -> list[Span]:
@@ -184,10 +206,18 @@ def report(starts: Starts) -> list[Bar]:
     medians = {}
     for name, of in (("begins", lambda one: one.begins_s), ("has ended", lambda one: one.ends_s)):
         values = [[of(one) for one in kind] for kind in kinds]
-        rows.append([f"until the first step {name}",
-                     *[f"{statistics.mean(of_kind):.3f}" for of_kind in values]])  # fmt: skip
-        rows.append([f"the same, median ({len(values[0])} and {len(values[1])} starts)",
-                     *[f"{statistics.median(of_kind):.3f}" for of_kind in values]])  # fmt: skip
+        rows.append(
+            [
+                f"until the first step {name}",
+                *[f"{statistics.mean(of_kind):.3f}" for of_kind in values],
+            ]
+        )
+        rows.append(
+            [
+                f"the same, median ({len(values[0])} and {len(values[1])} starts)",
+                *[f"{statistics.median(of_kind):.3f}" for of_kind in values],
+            ]
+        )
         medians[name] = [statistics.median(of_kind) for of_kind in values]
     print(f"\n{table(['seconds (mean)', 'fresh process', 'next trial of a study'], rows)}\n")
     print(
@@ -197,9 +227,10 @@ def report(starts: Starts) -> list[Bar]:
     bars = [
         Bar(
             f"next trial <= {LIMIT} of a fresh process, until the first step {name}",
-            f"{trial:.2f} s of {alone:.2f} s: {trial / alone:.3f}", trial / alone <= LIMIT,
+            f"{trial:.2f} s of {alone:.2f} s: {trial / alone:.3f}",
+            trial / alone <= LIMIT,
         )
         for name, (alone, trial) in medians.items()
-    ]  # fmt: skip
+    ]
     print(bars_table(bars))
     return bars

@@ -108,10 +108,18 @@ def arms_table(runs: Runs) -> str:
             [TITLES[arm], *[f"{statistics.median(map(of, done)):{form}}" for of, form in cells]]
         )
     header = [
-        "median over seeds", "command s", "first start to last end s", "on cores s", "before first trial s",
-        "after last trial s", "idle while trials wait %", "end to next start s", "extra an epoch ms",
-        "epochs", "finished",
-    ]  # fmt: skip
+        "median over seeds",
+        "command s",
+        "first start to last end s",
+        "on cores s",
+        "before first trial s",
+        "after last trial s",
+        "idle while trials wait %",
+        "end to next start s",
+        "extra an epoch ms",
+        "epochs",
+        "finished",
+    ]
     return table(header, rows)
 
 
@@ -188,11 +196,16 @@ def as_json(runs: Runs) -> dict[str, Any]:
     return {
         arm: {
             str(seed): {
-                "command_s": run.command_s, "trials_s": run.trials_s, "cpu_s": run.cpu_s,
-                "started": run.start, "ended": run.end, "idle": idle_share(run.trials, WORKERS),
-                "best": run.best.score, "trials": [asdict(trial) for trial in run.trials],
+                "command_s": run.command_s,
+                "trials_s": run.trials_s,
+                "cpu_s": run.cpu_s,
+                "started": run.start,
+                "ended": run.end,
+                "idle": idle_share(run.trials, WORKERS),
+                "best": run.best.score,
+                "trials": [asdict(trial) for trial in run.trials],
             }
             for seed, run in of_seed.items()
         }
         for arm, of_seed in runs.items()
-    }  # fmt: skip
+    }

@@ -8,12 +8,7 @@ import numpy as np
 
 from seglab.analysis.tables import Row
 from seglab.core.errors import ShapeError
-from seglab.metrics.scores import (
-    dice_per_class,
-    iou_per_class,
-    mean_defined,
-    num_classes_averaged,
-)
+from seglab.metrics.scores import dice_per_class, iou_per_class, mean_defined, num_classes_averaged
 
 
 def class_table(confusions: Mapping[str, np.ndarray], class_names: Sequence[str]) -> list[Row]:
@@ -34,8 +29,11 @@ def class_table(confusions: Mapping[str, np.ndarray], class_names: Sequence[str]
         ShapeError: A matrix does not fit the names, or there is none.
     """
     count = len(class_names)
-    wrong = [f"{split}: {np.shape(matrix)}" for split, matrix in confusions.items()
-             if np.shape(matrix) != (count, count)]  # fmt: skip
+    wrong = [
+        f"{split}: {np.shape(matrix)}"
+        for split, matrix in confusions.items()
+        if np.shape(matrix) != (count, count)
+    ]
     if wrong or not confusions:
         came = "; ".join(wrong) or "none"
         raise ShapeError(f"expected matrices ({count}, {count}) for {count} classes, got {came}")

@@ -67,9 +67,15 @@ class _Setting:
 
 
 def compare(
-    runs: Sequence[str | Path], *, baseline: str | Path | None = None, metric: str = "miou",
-    split: str = "val", force: bool = False, level: float = 0.95, runs_dir: str | Path = "runs",
-) -> Comparison:  # fmt: skip
+    runs: Sequence[str | Path],
+    *,
+    baseline: str | Path | None = None,
+    metric: str = "miou",
+    split: str = "val",
+    force: bool = False,
+    level: float = 0.95,
+    runs_dir: str | Path = "runs",
+) -> Comparison:
     """Compare runs with each other.
 
     Runs that differ only by seed become one contender. Cross-validations are compared by fold;
@@ -116,9 +122,12 @@ def _too_few(scores: Sequence[RunScores], contenders: Sequence[Contender]) -> st
 
 
 def _set_up(
-    contenders: Sequence[Contender], metric: Metric, level: float, baseline: str | Path | None,
+    contenders: Sequence[Contender],
+    metric: Metric,
+    level: float,
+    baseline: str | Path | None,
     runs_dir: str | Path,
-) -> _Setting:  # fmt: skip
+) -> _Setting:
     others = len(contenders) - 1
     comparisons = others if baseline is not None else (others + 1) * others // 2
     images = None
@@ -202,9 +211,12 @@ def _notes(
 
 
 def _compare(
-    contenders: Sequence[Contender], setting: _Setting, split: str, notes: list[str],
+    contenders: Sequence[Contender],
+    setting: _Setting,
+    split: str,
+    notes: list[str],
     forced: Sequence[str],
-) -> Comparison:  # fmt: skip
+) -> Comparison:
     reference = setting.reference
     rivals = [contender for contender in contenders if contender is not reference]
     found = {one.label: setting.design.difference(one, reference) for one in rivals}
@@ -228,9 +240,16 @@ def _compare(
         lines.append(_sentence(one, setting, found[one.label], adjusted[one.label]))
     lines += [f"Note: {note}." for note in notes]
     return Comparison(
-        table, "\n".join(lines), setting.design.name, setting.metric.name, split, reference.label,
-        setting.comparisons, tuple(notes), tuple(forced),
-    )  # fmt: skip
+        table,
+        "\n".join(lines),
+        setting.design.name,
+        setting.metric.name,
+        split,
+        reference.label,
+        setting.comparisons,
+        tuple(notes),
+        tuple(forced),
+    )
 
 
 def _row(
@@ -239,23 +258,40 @@ def _row(
     score = setting.design.score(contender)
     images, reference = setting.images, setting.reference
     row: dict[str, object] = {
-        "run": contender.label, "model": contender.model, setting.metric.name: score.value,
-        "low": score.low, "high": score.high, "diff": 0.0, "diff_low": NAN, "diff_high": NAN,
-        "p": NAN, "p_holm": NAN, "verdict": REFERENCE, "detectable": NAN, "p_images": NAN,
-        "p_wilcoxon": NAN, "pooled": images.score(contender).value if images else NAN,
+        "run": contender.label,
+        "model": contender.model,
+        setting.metric.name: score.value,
+        "low": score.low,
+        "high": score.high,
+        "diff": 0.0,
+        "diff_low": NAN,
+        "diff_high": NAN,
+        "p": NAN,
+        "p_holm": NAN,
+        "verdict": REFERENCE,
+        "detectable": NAN,
+        "p_images": NAN,
+        "p_wilcoxon": NAN,
+        "pooled": images.score(contender).value if images else NAN,
         "seeds": len(contender.runs),
-    }  # fmt: skip
+    }
     if found is not None:
         p_images = NAN
         if images is not None:
-            p_images = found.p if images is setting.design else images.difference(
-                contender, reference).p  # fmt: skip
+            p_images = (
+                found.p if images is setting.design else images.difference(contender, reference).p
+            )
         row |= {
-            "diff": found.value, "diff_low": found.low, "diff_high": found.high, "p": found.p,
-            "p_holm": p_holm, "verdict": _verdict(found, p_holm, setting.level),
-            "detectable": _detectable(found, setting), "p_images": p_images,
+            "diff": found.value,
+            "diff_low": found.low,
+            "diff_high": found.high,
+            "p": found.p,
+            "p_holm": p_holm,
+            "verdict": _verdict(found, p_holm, setting.level),
+            "detectable": _detectable(found, setting),
+            "p_images": p_images,
             "p_wilcoxon": images.wilcoxon(contender, reference) if images else NAN,
-        }  # fmt: skip
+        }
     row |= {name: contender.cost(name) for name in (*COSTS[:2], "hours", *COSTS[2:])}
     row["run_ids"] = [run.run_id for run in contender.runs]
     return row
@@ -270,9 +306,12 @@ def _verdict(found: Estimate, p_holm: float, level: float) -> str:
 
 def _detectable(found: Estimate, setting: _Setting) -> float:
     return minimum_detectable(
-        found.standard_error, found.df, level=setting.level, power=_POWER,
+        found.standard_error,
+        found.df,
+        level=setting.level,
+        power=_POWER,
         comparisons=setting.comparisons,
-    )  # fmt: skip
+    )
 
 
 def _sentence(one: Contender, setting: _Setting, found: Estimate, p_holm: float) -> str:

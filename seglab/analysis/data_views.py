@@ -72,10 +72,15 @@ def class_shares(manifest: str | Path) -> pd.DataFrame:
         for index, name in enumerate(labels.class_names):
             shown = int((counts[:, index] > 0).sum())
             rows.append(
-                {"split": str(split), "class": name, "pixels": int(counts[:, index].sum()),
-                 "share": float(counts[:, index].sum() / total), "images": shown,
-                 "image_share": shown / len(counts)}
-            )  # fmt: skip
+                {
+                    "split": str(split),
+                    "class": name,
+                    "pixels": int(counts[:, index].sum()),
+                    "share": float(counts[:, index].sum() / total),
+                    "images": shown,
+                    "image_share": shown / len(counts),
+                }
+            )
     columns = ["split", "class", "pixels", "share", "images", "image_share"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -143,8 +148,13 @@ def _draw_classes(axes: Axes, shares: pd.DataFrame, column: str, title: str) -> 
     places = np.arange(len(names), dtype=float)[::-1]
     for number, split in enumerate(splits):
         values = shares[shares["split"] == split].set_index("class")[column].reindex(names)
-        axes.barh(places + 0.4 - (number + 0.5) * height, values, height=height * 0.9,
-                  color=_COLOURS[split], label=split)  # fmt: skip
+        axes.barh(
+            places + 0.4 - (number + 0.5) * height,
+            values,
+            height=height * 0.9,
+            color=_COLOURS[split],
+            label=split,
+        )
     axes.set_yticks(places, names)
     axes.grid(visible=False, axis="y")
     axes.set_title(title, fontweight="bold")

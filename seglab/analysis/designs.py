@@ -64,11 +64,7 @@ class ImageDesign:
     name = "images"
 
     def __init__(
-        self,
-        contenders: Sequence[Contender],
-        metric: Metric,
-        level: float,
-        comparisons: int = 1,
+        self, contenders: Sequence[Contender], metric: Metric, level: float, comparisons: int = 1
     ) -> None:
         runs = [run for contender in contenders for run in contender.runs]
         shared = set.intersection(*(set(_sample_ids(run.per_image)) for run in runs))

@@ -11,14 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from seglab.analysis.run_sources import (
-    RunLike,
-    RunsLike,
-    open_run,
-    run_file,
-    run_title,
-    runs_table,
-)
+from seglab.analysis.run_sources import RunLike, RunsLike, open_run, run_file, run_title, runs_table
 from seglab.analysis.style import (
     BLUE,
     GREEN,
@@ -147,9 +140,15 @@ def corruptions_figure(eval_run: RunLike, title: str = "") -> Figure:
         colours = (ORANGE, BLUE, GREEN, PINK, SKY, YELLOW)
         for number, name in enumerate(worst_first):
             rows = pd.concat([clean, frame[frame["corruption"] == name]]).sort_values("severity")
-            axes.plot(rows["severity"], rows["miou"], marker="o", markersize=3.5,
-                      label=legend_label(str(name)), color=colours[number % 6],
-                      linestyle="-" if number < 6 else "--")  # fmt: skip
+            axes.plot(
+                rows["severity"],
+                rows["miou"],
+                marker="o",
+                markersize=3.5,
+                label=legend_label(str(name)),
+                color=colours[number % 6],
+                linestyle="-" if number < 6 else "--",
+            )
         axes.set_xlabel("severity")
         axes.set_ylabel("mIoU")
         axes.set_ylim(bottom=0.0)
@@ -210,10 +209,17 @@ def calibration_error(bins: pd.DataFrame) -> float:
 
 def _draw_bins(above: Axes, below: Axes, bins: pd.DataFrame, class_name: str) -> None:
     above.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=":", label="calibrated")
-    above.vlines(bins["confidence"], bins["accuracy"], bins["confidence"], color=ORANGE, alpha=0.5,
-                 linewidth=3)  # fmt: skip
-    above.plot(bins["confidence"], bins["accuracy"], color=BLUE, marker="o", markersize=4,
-               label="measured")  # fmt: skip
+    above.vlines(
+        bins["confidence"],
+        bins["accuracy"],
+        bins["confidence"],
+        color=ORANGE,
+        alpha=0.5,
+        linewidth=3,
+    )
+    above.plot(
+        bins["confidence"], bins["accuracy"], color=BLUE, marker="o", markersize=4, label="measured"
+    )
     above.set_ylabel("accuracy")
     above.set_ylim(0, 1)
     above.set_title(
@@ -226,8 +232,15 @@ def _draw_bins(above: Axes, below: Axes, bins: pd.DataFrame, class_name: str) ->
         above.text(0.5, 0.5, "no pixels", ha="center", color=MUTED, transform=above.transAxes)
         return
     share = bins["count"] / bins["count"].sum()
-    below.bar(bins["low"], share, width=bins["high"] - bins["low"], align="edge", color=PALE,
-              edgecolor=MUTED, linewidth=0.5)  # fmt: skip
+    below.bar(
+        bins["low"],
+        share,
+        width=bins["high"] - bins["low"],
+        align="edge",
+        color=PALE,
+        edgecolor=MUTED,
+        linewidth=0.5,
+    )
     below.set_xlim(0, 1)
     below.set_ylabel("pixels")
     below.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
@@ -266,11 +279,16 @@ def worst_classes(eval_run: RunLike, names: Sequence[str], count: int = 5) -> pd
     """
     frame = slices(eval_run)
     rows = [
-        {"slice_kind": row["slice_kind"], "slice": row["slice"], "class": name,
-         "iou": float(value), "images": int(row["images"])}
+        {
+            "slice_kind": row["slice_kind"],
+            "slice": row["slice"],
+            "class": name,
+            "iou": float(value),
+            "images": int(row["images"]),
+        }
         for _, row in frame.iterrows()
         for name, value in zip(names, row["iou"], strict=True)
-    ]  # fmt: skip
+    ]
     table = pd.DataFrame(rows)
     whole = table[table["slice_kind"] == ALL].set_index("class")["iou"]
     table.insert(4, "all", table["class"].map(whole))

@@ -53,18 +53,27 @@ def samples_figure(
         panels = figure.subplots(len(samples), 4, squeeze=False)
         # Sizes in inches are known, so places are set rather than searched: nothing is clipped.
         figure.subplots_adjust(
-            left=0.004, right=0.996, wspace=0.025, bottom=(below + _LABEL_HEIGHT) / height,
-            top=1.0 - _TITLE_HEIGHT / height, hspace=_LABEL_HEIGHT / (row_height - _LABEL_HEIGHT),
-        )  # fmt: skip
+            left=0.004,
+            right=0.996,
+            wspace=0.025,
+            bottom=(below + _LABEL_HEIGHT) / height,
+            top=1.0 - _TITLE_HEIGHT / height,
+            hspace=_LABEL_HEIGHT / (row_height - _LABEL_HEIGHT),
+        )
         for row, sample in zip(panels, samples, strict=True):
             _draw_sample(row, sample, labels, overlay)
         columns = (samples[0].shows or _COLUMNS[0], *_COLUMNS[1:])
         for axes, name in zip(panels[0], columns, strict=True):
             axes.set_title(name, fontweight="bold", loc="center")
         figure.legend(
-            handles=entries, loc="lower center", ncols=min(_LEGEND_COLUMNS, len(entries)),
-            handlelength=1.3, handleheight=1.0, columnspacing=1.4, borderaxespad=0.2,
-        )  # fmt: skip
+            handles=entries,
+            loc="lower center",
+            ncols=min(_LEGEND_COLUMNS, len(entries)),
+            handlelength=1.3,
+            handleheight=1.0,
+            columnspacing=1.4,
+            borderaxespad=0.2,
+        )
     return figure
 
 
@@ -88,13 +97,21 @@ def _draw_sample(
 
 
 def _legend(samples: Sequence[SamplePrediction], labels: LabelSpace) -> list[Artist]:
-    present = np.unique(np.concatenate([np.unique(s.mask) for s in samples]
-                                       + [np.unique(s.prediction) for s in samples]))  # fmt: skip
+    present = np.unique(
+        np.concatenate(
+            [np.unique(s.mask) for s in samples] + [np.unique(s.prediction) for s in samples]
+        )
+    )
     entries: list[Artist] = [
-        Patch(facecolor=_unit(labels.palette[index]), edgecolor=MUTED, linewidth=0.4,
-              label=legend_label(_shorten(one_line(labels.class_names[index]), 22)))
-        for index in present if index < labels.num_classes
-    ]  # fmt: skip
+        Patch(
+            facecolor=_unit(labels.palette[index]),
+            edgecolor=MUTED,
+            linewidth=0.4,
+            label=legend_label(_shorten(one_line(labels.class_names[index]), 22)),
+        )
+        for index in present
+        if index < labels.num_classes
+    ]
     if labels.ignore_index in present:
         entries.append(
             Patch(
@@ -164,12 +181,26 @@ def _label_classes(axes: Axes, names: Sequence[str]) -> None:
 def _write_shares(axes: Axes, shares: np.ndarray, size: float) -> None:
     for (row, column), share in np.ndenumerate(shares):
         if np.isfinite(share) and share >= 0.5:
-            axes.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=size,
-                      color="white" if share > 55 else INK)  # fmt: skip
+            axes.text(
+                column,
+                row,
+                f"{share:.0f}",
+                ha="center",
+                va="center",
+                fontsize=size,
+                color="white" if share > 55 else INK,
+            )
     for row, known in enumerate(np.isfinite(shares).any(axis=1)):
         if not known:
-            axes.text(len(shares) / 2 - 0.5, row, "does not occur in the target", ha="center",
-                      va="center", fontsize=size, color=MUTED)  # fmt: skip
+            axes.text(
+                len(shares) / 2 - 0.5,
+                row,
+                "does not occur in the target",
+                ha="center",
+                va="center",
+                fontsize=size,
+                color=MUTED,
+            )
             continue
         axes.add_patch(
             Rectangle((row - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=MUTED, linewidth=0.6)

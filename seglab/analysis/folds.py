@@ -32,9 +32,11 @@ def summarise_folds(scores: pd.DataFrame, split: str) -> dict[str, float]:
         one = score_bounds(corrected_t_test(scores[name].to_numpy(), ratio))
         key = metric_key(split, name)
         metrics |= {
-            key: one.value, f"{key}_std": _spread(scores[name]), f"{key}_low": one.low,
+            key: one.value,
+            f"{key}_std": _spread(scores[name]),
+            f"{key}_low": one.low,
             f"{key}_high": one.high,
-        }  # fmt: skip
+        }
     for column in class_columns(scores):
         class_name = column.partition("/")[2]
         metrics[metric_key(split, IOU, class_name)] = float(scores[column].mean())
@@ -55,10 +57,15 @@ def class_columns(scores: pd.DataFrame) -> list[str]:
 def fold_table(scores: pd.DataFrame) -> list[dict[str, str | int | float]]:
     """Return one row a fold and a last one with mean and standard deviation of the scores."""
     rows: list[dict[str, str | int | float]] = [
-        {"fold": str(row["fold"]), "train": int(row["train_images"]), "held out": int(row["images"]),
-         "mIoU": float(row[MIOU]), "Dice": float(row[DICE])}
+        {
+            "fold": str(row["fold"]),
+            "train": int(row["train_images"]),
+            "held out": int(row["images"]),
+            "mIoU": float(row[MIOU]),
+            "Dice": float(row[DICE]),
+        }
         for _, row in scores.iterrows()
-    ]  # fmt: skip
+    ]
     mean: dict[str, str | int | float] = {"fold": "mean", "train": "", "held out": ""}
     std: dict[str, str | int | float] = {"fold": "std", "train": "", "held out": ""}
     for label, name in (("mIoU", MIOU), ("Dice", DICE)):
@@ -94,8 +101,15 @@ def _draw_box(axes: Axes, values: np.ndarray, place: float, colour: str) -> None
         return
     line = {"color": colour}
     axes.boxplot(
-        values, positions=[place], orientation="horizontal", widths=0.55, showfliers=False,
-        patch_artist=True, boxprops={"facecolor": f"{colour}33", "edgecolor": colour},
-        medianprops={"color": colour, "linewidth": 2}, whiskerprops=line, capprops=line,
-    )  # fmt: skip
+        values,
+        positions=[place],
+        orientation="horizontal",
+        widths=0.55,
+        showfliers=False,
+        patch_artist=True,
+        boxprops={"facecolor": f"{colour}33", "edgecolor": colour},
+        medianprops={"color": colour, "linewidth": 2},
+        whiskerprops=line,
+        capprops=line,
+    )
     axes.plot(values, np.full(len(values), place), "o", color=colour, markersize=4, alpha=0.8)

@@ -90,11 +90,7 @@ class FailureGallery:
         return sorted({value for case in self.cases for value in getattr(case, what)})
 
     def select(
-        self,
-        class_name: str = ANY,
-        error_type: str = ANY,
-        reason: str = ANY,
-        shared: bool = False,
+        self, class_name: str = ANY, error_type: str = ANY, reason: str = ANY, shared: bool = False
     ) -> list[Case]:
         """Return the cases that fit all filters, the worst first.
 
@@ -109,8 +105,10 @@ class FailureGallery:
         """
         chosen = [case for case in self.cases if case.shared or not shared]
         for what, wanted in (
-            ("classes", class_name), ("error_types", error_type), ("reasons", reason),
-        ):  # fmt: skip
+            ("classes", class_name),
+            ("error_types", error_type),
+            ("reasons", reason),
+        ):
             known = self.choices(what)
             if wanted != ANY and wanted not in known:
                 raise DataError(

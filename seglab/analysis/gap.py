@@ -199,9 +199,13 @@ def _sentence(kind: GapKind, scores: Mapping[str, Interval], gap: Interval, rule
             "data."
         )
     if kind == "no overfit":
-        more = " clearly below 0: are the validation images easier?" if gap.high < 0 else (
-            f" not above {rules.margin:g}. A larger model or a longer training may still gain."
-        )  # fmt: skip
+        more = (
+            " clearly below 0: are the validation images easier?"
+            if gap.high < 0
+            else (
+                f" not above {rules.margin:g}. A larger model or a longer training may still gain."
+            )
+        )
         return f"No overfit: {numbers},{more}"
     around = "" if math.isnan(gap.low) else f", around {rules.margin:g}"
     return f"Overfit or not cannot be told: {numbers}{around}. More validation images would tell."

@@ -97,9 +97,17 @@ def _draw_scores(axes: Axes, history: pd.DataFrame) -> None:
     epoch = best_epoch(history)
     if epoch is not None and epoch in miou[0]:
         score = miou[1][miou[0] == epoch][0]
-        axes.plot([epoch], [score], marker="*", markersize=13, color=INK, linestyle="none",
-                  markeredgecolor="white", zorder=5,
-                  label=f"best epoch {epoch}: mIoU {score:.3f}")  # fmt: skip
+        axes.plot(
+            [epoch],
+            [score],
+            marker="*",
+            markersize=13,
+            color=INK,
+            linestyle="none",
+            markeredgecolor="white",
+            zorder=5,
+            label=f"best epoch {epoch}: mIoU {score:.3f}",
+        )
         axes.set_ylim(bottom=0.0)
     _finish(axes, "no validation scores recorded", "lower right")
 
@@ -127,8 +135,14 @@ def _draw_rates(axes: Axes, history: pd.DataFrame) -> None:
 def _line(axes: Axes, points: Points, colour: str, marker: str, label: str, style: str) -> None:
     if len(points[0]):
         few = len(points[0]) <= _MARK_UP_TO
-        axes.plot(*points, color=colour, linestyle=style, label=label, markersize=3.5,
-                  marker=marker if few else "")  # fmt: skip
+        axes.plot(
+            *points,
+            color=colour,
+            linestyle=style,
+            label=label,
+            markersize=3.5,
+            marker=marker if few else "",
+        )
 
 
 def _mark_epoch(axes: Axes, epoch: int | None) -> None:
@@ -155,7 +169,8 @@ def _finish(
 ) -> None:
     if not axes.lines:
         bare(axes)
-        axes.text(0.5, 0.5, nothing, ha="center", va="center", color=MUTED,
-                  transform=axes.transAxes)  # fmt: skip
+        axes.text(
+            0.5, 0.5, nothing, ha="center", va="center", color=MUTED, transform=axes.transAxes
+        )
     elif legend:
         axes.legend(loc=place)

@@ -81,8 +81,10 @@ def curves(
                 members = [curve(histories[str(folder)], metric) for folder in rows["run_dir"]]
                 _draw_group(axes, members, number, band)
             _finish(axes, metric)
-        labels = [legend_label(f"{name} ({len(rows)} runs)" if len(rows) > 1 else name)
-                  for name, rows in groups.items()]  # fmt: skip
+        labels = [
+            legend_label(f"{name} ({len(rows)} runs)" if len(rows) > 1 else name)
+            for name, rows in groups.items()
+        ]
         handles = [_legend_line(number) for number in range(len(groups))]
         figure.legend(handles, labels, loc="outside lower left", ncols=1)
     return figure
@@ -129,9 +131,13 @@ def _draw_group(axes: Axes, members: Sequence[Points], number: int, band: Band) 
         for epochs, values in members:
             axes.plot(epochs, values, color=colour, linewidth=0.6, alpha=0.4)
         axes.fill_between(
-            table.index.to_numpy(float), table["low"], table["high"], color=colour, alpha=0.18,
+            table.index.to_numpy(float),
+            table["low"],
+            table["high"],
+            color=colour,
+            alpha=0.18,
             linewidth=0,
-        )  # fmt: skip
+        )
     few = "o" if len(table) < 3 else ""
     axes.plot(table.index, table["mean"], color=colour, linestyle=dash, marker=few, markersize=4)
 
@@ -140,8 +146,15 @@ def _finish(axes: Axes, metric: str) -> None:
     axes.set_title(_TITLES.get(metric, metric), fontweight="bold")
     if not axes.lines:
         bare(axes)
-        axes.text(0.5, 0.5, f"no run has {metric}", ha="center", va="center", color=MUTED,
-                  transform=axes.transAxes)  # fmt: skip
+        axes.text(
+            0.5,
+            0.5,
+            f"no run has {metric}",
+            ha="center",
+            va="center",
+            color=MUTED,
+            transform=axes.transAxes,
+        )
         return
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -15,13 +15,7 @@ import yaml
 from seglab.core.errors import ConfigError, DataError, RunNotFoundError, nearest
 from seglab.core.files import hash_json
 from seglab.metrics import names
-from seglab.metrics.pooled import (
-    ImageCounts,
-    PooledClassIou,
-    Statistic,
-    pooled_dice,
-    pooled_miou,
-)
+from seglab.metrics.pooled import ImageCounts, PooledClassIou, Statistic, pooled_dice, pooled_miou
 from seglab.runs import RunRecord
 from seglab.runs.folds import fold_dirs
 
@@ -104,9 +98,13 @@ class RunScores:
         record = run if isinstance(run, RunRecord) else RunRecord.open(run)
         content = record.read()
         return cls(
-            record, content, _training_of(content), split, _read_counts(record, split),
+            record,
+            content,
+            _training_of(content),
+            split,
+            _read_counts(record, split),
             _read_folds(record),
-        )  # fmt: skip
+        )
 
     @property
     def run_id(self) -> str:

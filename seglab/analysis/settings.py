@@ -12,9 +12,19 @@ from seglab.core.errors import DataError, nearest
 
 # What changes no number, or is the repeat itself.
 _REPEATS = ("config.seed", "config.cv.fold")
-_FREE = ("config.run_name", "config.notes", "config.tags", "config.resume", "config.experiment_name",
-         "config.paths.", "config.logger.", "config.callbacks.", "config.hydra.",
-         "config.cv.workers", "config.trainer.num_workers")  # fmt: skip
+_FREE = (
+    "config.run_name",
+    "config.notes",
+    "config.tags",
+    "config.resume",
+    "config.experiment_name",
+    "config.paths.",
+    "config.logger.",
+    "config.callbacks.",
+    "config.hydra.",
+    "config.cv.workers",
+    "config.trainer.num_workers",
+)
 _MAX_NAMED = 3
 
 

@@ -21,8 +21,13 @@ from seglab.core.files import atomic_path
 
 # Okabe and Ito (2008), "Color universal design": told apart with every kind of colour blindness.
 BLUE, ORANGE, GREEN, PINK, SKY, YELLOW = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00",
-)  # fmt: skip
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#E69F00",
+)
 INK, MUTED, PALE = "#222222", "#6b6b6b", "#dddddd"
 
 _KINDS = ("png", "pdf", "svg", "jpg")
@@ -30,16 +35,33 @@ _KINDS = ("png", "pdf", "svg", "jpg")
 Layout = Literal["constrained", "compressed"] | None
 
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans", "font.size": 9.0, "axes.titlesize": 10.0, "axes.labelsize": 9.0,
-    "legend.fontsize": 8.0, "xtick.labelsize": 8.0, "ytick.labelsize": 8.0,
-    "axes.edgecolor": MUTED, "axes.labelcolor": INK, "text.color": INK, "xtick.color": MUTED,
-    "ytick.color": MUTED, "axes.titlelocation": "left", "axes.grid": True, "grid.color": PALE,
-    "grid.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False,
-    "lines.linewidth": 1.6, "legend.frameon": False, "figure.facecolor": "white",
-    "hatch.linewidth": 0.6, "svg.fonttype": "none", "pdf.fonttype": 42,
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.labelsize": 9.0,
+    "legend.fontsize": 8.0,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "grid.color": PALE,
+    "grid.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "hatch.linewidth": 0.6,
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
     # Names of classes and values of parameters are no formulas, whatever stands between dollars.
     "text.parse_math": False,
-}  # fmt: skip
+}
 
 
 def new_figure(width: float, height: float, layout: Layout = "constrained") -> Figure:

@@ -87,10 +87,12 @@ def fit_verdict(history: pd.DataFrame, rules: VerdictRules | None = None) -> Ver
     gap = _gap(train, val)
     if have < rules.min_points:
         return Verdict(
-            "too short to tell", None, gap,
+            "too short to tell",
+            None,
+            gap,
             f"Too short to tell: {have} epochs with both losses, at least {rules.min_points} are "
             "needed.",
-        )  # fmt: skip
+        )
     since = _overfit_since(train, val, rules)
     if since is not None:
         return _overfit(train, val, curve(history, steady_miou(history)), since, gap)

@@ -81,9 +81,11 @@ def confused_pairs(run: RunLike, split: str | None = None, count: int = 10) -> p
             "share_of_errors": pixels / max(1, int(wrong.sum())),
         }
     )
-    return frame.sort_values("pixels", ascending=False, kind="stable").head(count).reset_index(
-        drop=True
-    )  # fmt: skip
+    return (
+        frame.sort_values("pixels", ascending=False, kind="stable")
+        .head(count)
+        .reset_index(drop=True)
+    )
 
 
 def fold_scores(cv_run: RunLike) -> pd.DataFrame:

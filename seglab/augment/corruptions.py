@@ -53,9 +53,13 @@ class Corruption:
 
 @torch.no_grad()
 def corrupt(
-    images: Tensor, name: str, severity: int, seed: int, sample_ids: Sequence[str],
+    images: Tensor,
+    name: str,
+    severity: int,
+    seed: int,
+    sample_ids: Sequence[str],
     bands: Bands | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Corrupt a batch; the result of an image depends on nothing but the arguments that name it.
 
     The draws of an image are the same at all severities (the same noise, louder; the same cloud,
@@ -91,9 +95,13 @@ def corrupt(
 
 
 def _corrupt_bands(
-    images: Tensor, corruption: Corruption, severity: int, seed: int, sample_ids: Sequence[str],
+    images: Tensor,
+    corruption: Corruption,
+    severity: int,
+    seed: int,
+    sample_ids: Sequence[str],
     bands: Bands,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     require_corruptions([corruption.name], bands)
     low = torch.tensor(bands.low, device=images.device)[:, None, None]
     reach = torch.tensor(bands.high, device=images.device)[:, None, None] - low

@@ -50,9 +50,12 @@ class DeviceAugment:
     """
 
     def __init__(
-        self, spec: AugmentSpec, crop_hw: Size, ignore_index: int = DEFAULT_IGNORE_INDEX,
+        self,
+        spec: AugmentSpec,
+        crop_hw: Size,
+        ignore_index: int = DEFAULT_IGNORE_INDEX,
         bands: Bands | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if len(crop_hw) != 2 or min(crop_hw) < 1:
             raise ShapeError(f"crop_hw must be a positive (H, W), got {crop_hw}")
         self.spec = spec

@@ -206,8 +206,14 @@ def _draw_matrix(
         x, y = (_place_at(limit, 0.5, whole) for limit in limits)
     elif focus is not None:
         # Not at the rim of the crop: the class should come with its surroundings.
-        spot = np.array([[width * _between((0.1, 0.9), draws.focus_x),
-                          height * _between((0.1, 0.9), draws.focus_y)]])  # fmt: skip
+        spot = np.array(
+            [
+                [
+                    width * _between((0.1, 0.9), draws.focus_x),
+                    height * _between((0.1, 0.9), draws.focus_y),
+                ]
+            ]
+        )
         reached = geometry.map_points(centred, spot)[0]
         x = _place_near(limits[0], focus[0] * image_hw[1] - reached[0], whole)
         y = _place_near(limits[1], focus[1] * image_hw[0] - reached[1], whole)

@@ -63,10 +63,7 @@ class PreviewOptions:
 
 
 def preview_grid(
-    samples: Sequence[PreviewSample],
-    labels: LabelSpace,
-    spec: AugmentSpec,
-    options: PreviewOptions,
+    samples: Sequence[PreviewSample], labels: LabelSpace, spec: AugmentSpec, options: PreviewOptions
 ) -> Image:
     """Draw samples and their augmented versions.
 

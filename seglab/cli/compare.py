@@ -34,9 +34,14 @@ def run(argv: Sequence[str]) -> int:
     from seglab.analysis.comparison import compare
 
     comparison = compare(
-        args.runs, baseline=args.baseline, metric=args.metric, split=args.split, force=args.force,
-        level=args.level, runs_dir=args.runs_dir,
-    )  # fmt: skip
+        args.runs,
+        baseline=args.baseline,
+        metric=args.metric,
+        split=args.split,
+        force=args.force,
+        level=args.level,
+        runs_dir=args.runs_dir,
+    )
     if args.json:
         write_comparison(args.json, comparison)
     if args.csv:
@@ -54,23 +59,40 @@ def run(argv: Sequence[str]) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the flags."""
     parser = argparse.ArgumentParser(
-        prog="seglab compare", description=_SUMMARY,
+        prog="seglab compare",
+        description=_SUMMARY,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="what to compare")
-    parser.add_argument("--baseline", metavar="RUN",
-                        help="compare the others with this run; with the best by default")  # fmt: skip
+    parser.add_argument(
+        "--baseline",
+        metavar="RUN",
+        help="compare the others with this run; with the best by default",
+    )
     parser.add_argument("--metric", default="miou", help="miou (default), dice or iou/CLASS")
     parser.add_argument("--split", default="val", help="val (default), test or train")
     parser.add_argument("--level", type=float, default=0.95, help="confidence; 0.95 by default")
-    parser.add_argument("--force", action="store_true",
-                        help="compare although data, classes, images or folds differ")  # fmt: skip
-    parser.add_argument("--target", action="append", default=[], metavar="'miou >= 0.7'",
-                        help="say which runs meet it; may be repeated; else the runs' own")  # fmt: skip
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="compare although data, classes, images or folds differ",
+    )
+    parser.add_argument(
+        "--target",
+        action="append",
+        default=[],
+        metavar="'miou >= 0.7'",
+        help="say which runs meet it; may be repeated; else the runs' own",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all of it as JSON")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table as CSV")
-    parser.add_argument("--runs-dir", type=Path, default=Path(os.environ.get("SEGLAB_RUNS", "runs")),
-                        metavar="DIR", help="where run ids are looked up")  # fmt: skip
+    parser.add_argument(
+        "--runs-dir",
+        type=Path,
+        default=Path(os.environ.get("SEGLAB_RUNS", "runs")),
+        metavar="DIR",
+        help="where run ids are looked up",
+    )
     return parser
 
 
@@ -112,24 +134,28 @@ def table_rows(comparison: Comparison) -> list[dict[str, str | int | float]]:
     rows: list[dict[str, str | int | float]] = []
     for row in comparison.table.to_dict("records"):
         is_reference = row["verdict"] == "reference"
-        rows.append({
-            "run": row["run"],
-            "model": row["model"],
-            comparison.metric: row[comparison.metric],
-            "interval": _interval(row["low"], row["high"]),
-            "diff": "" if is_reference else row["diff"],
-            "of diff": "" if is_reference else _interval(row["diff_low"], row["diff_high"]),
-            "p (Holm)": "" if is_reference else _p(row["p_holm"]),
-            "verdict": row["verdict"],
-            "M params": row["params_m"],
-            "GFLOPs": row["gflops"],
-            "hours": row["hours"],
-            "ms": row["latency_ms"],
-        })  # fmt: skip
+        rows.append(
+            {
+                "run": row["run"],
+                "model": row["model"],
+                comparison.metric: row[comparison.metric],
+                "interval": _interval(row["low"], row["high"]),
+                "diff": "" if is_reference else row["diff"],
+                "of diff": "" if is_reference else _interval(row["diff_low"], row["diff_high"]),
+                "p (Holm)": "" if is_reference else _p(row["p_holm"]),
+                "verdict": row["verdict"],
+                "M params": row["params_m"],
+                "GFLOPs": row["gflops"],
+                "hours": row["hours"],
+                "ms": row["latency_ms"],
+            }
+        )
     known = {
-        column for row in rows for column, value in row.items()
+        column
+        for row in rows
+        for column, value in row.items()
         if not (isinstance(value, float) and math.isnan(value))
-    }  # fmt: skip
+    }
     return [{column: value for column, value in row.items() if column in known} for row in rows]
 
 

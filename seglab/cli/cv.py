@@ -42,13 +42,17 @@ def run(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="seglab cv", description=DESCRIPTION,
+        prog="seglab cv",
+        description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     collect = commands.add_parser("collect", help="join folds trained with cv.fold=N")
     collect.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN",
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
         help="the folds' run folders, or a folder that holds them (other kinds of run are left out)",
-    )  # fmt: skip
+    )
     return parser

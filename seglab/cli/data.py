@@ -82,13 +82,19 @@ def _add_synth(commands: Any) -> None:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--option", action="append", default=[], metavar="KEY=VALUE", dest="options",
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="options",
         help="an option of the importer, value in YAML; may be repeated",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--on-error", choices=("raise", "quarantine"), default="raise",
+        "--on-error",
+        choices=("raise", "quarantine"),
+        default="raise",
         help="what to do with faulty files: stop (default), or list them and leave them out",
-    )  # fmt: skip
+    )
 
 
 def _add_preview(commands: Any) -> None:
@@ -97,16 +103,32 @@ def _add_preview(commands: Any) -> None:
     one.add_argument("--root", type=Path, help="where the raw data is")
     one.add_argument("--split", default="train")
     one.add_argument("--augment", default="standard", help="a choice in conf/augment")
-    one.add_argument("--set", action="append", default=[], metavar="augment.KEY=VALUE",
-                     dest="changes", help="change the augmentation; may be repeated")  # fmt: skip
+    one.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="augment.KEY=VALUE",
+        dest="changes",
+        help="change the augmentation; may be repeated",
+    )
     one.add_argument("-n", "--num-samples", type=int, default=4)
     one.add_argument("--versions", type=int, default=4, help="augmented versions a sample")
     one.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), default=(192, 256))
     one.add_argument("--seed", type=int, default=0)
-    one.add_argument("--bands", type=int, nargs="+", metavar="N",
-                     help="numbers of the bands to read, from 1; all by default")  # fmt: skip
-    one.add_argument("--display-bands", type=int, nargs=3, metavar=("R", "G", "B"),
-                     help="the bands to show; the first three by default")  # fmt: skip
+    one.add_argument(
+        "--bands",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="numbers of the bands to read, from 1; all by default",
+    )
+    one.add_argument(
+        "--display-bands",
+        type=int,
+        nargs=3,
+        metavar=("R", "G", "B"),
+        help="the bands to show; the first three by default",
+    )
     one.add_argument("-o", "--output", type=Path, default=Path("preview.png"))
     one.set_defaults(work=_preview)
 
@@ -132,9 +154,11 @@ def _describe(args: argparse.Namespace) -> int:
 
 def _check_budget_flags(args: argparse.Namespace) -> None:
     flags = {
-        "--crop": args.crop, "--batch-size": args.batch_size, "--epochs": args.epochs,
+        "--crop": args.crop,
+        "--batch-size": args.batch_size,
+        "--epochs": args.epochs,
         "--encoder": args.encoder,
-    }  # fmt: skip
+    }
     given = [flag for flag, value in flags.items() if value is not None]
     if args.models is None and given:
         raise ConfigError(
@@ -215,10 +239,14 @@ def _preview(args: argparse.Namespace) -> int:
     grid = Image.fromarray(preview_grid(samples, manifest.labels, spec, options))
     with atomic_path(args.output) as temporary:
         grid.save(temporary, format=kind)
-    shown = "" if bands is None else (
-        f": bands {', '.join(map(str, bands.display))} as red, green, blue, stretched over the "
-        f"{len(samples)} images shown (a training stretches over its whole training part)"
-    )  # fmt: skip
+    shown = (
+        ""
+        if bands is None
+        else (
+            f": bands {', '.join(map(str, bands.display))} as red, green, blue, stretched over the "
+            f"{len(samples)} images shown (a training stretches over its whole training part)"
+        )
+    )
     sys.stdout.write(f"{args.output}{shown}\n")
     return 0
 

@@ -89,10 +89,13 @@ def _explain(args: argparse.Namespace) -> int:
     advice = advise(conventions, split, len(per_image))
     if args.json:
         content = {
-            "run_id": record.run_id, "split": split, "images": len(per_image),
-            "class_names": class_names, "advice": advice,
+            "run_id": record.run_id,
+            "split": split,
+            "images": len(per_image),
+            "class_names": class_names,
+            "advice": advice,
             "conventions": [_plain(row) for row in conventions],
-        }  # fmt: skip
+        }
         sys.stdout.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
     else:
         print_conventions(conventions, f"{record.run_id}, {split}, {len(per_image)} images", advice)
@@ -133,10 +136,13 @@ def print_conventions(conventions: Sequence[Convention], title: str, advice: str
     for row in conventions:
         own = row.name in OURS.values()
         table.add_row(
-            f"{row.score:.4f}", "" if own else f"{100 * (row.score - ours[row.kind]):+.1f}",
-            row.kind, f"{row.library}\n{row.name}", row.why,
+            f"{row.score:.4f}",
+            "" if own else f"{100 * (row.score - ours[row.kind]):+.1f}",
+            row.kind,
+            f"{row.library}\n{row.name}",
+            row.why,
             style="bold" if own else None,
-        )  # fmt: skip
+        )
     console = open_console()
     show(console, table)
     say(console, VOID_NOTE)

@@ -69,20 +69,41 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN",
-                        help="a run folder, a folder of runs, a pattern of such, or the "
-                        "folder of one study")  # fmt: skip
-    parser.add_argument("-o", "--output", type=Path, default=Path("report.html"),
-                        help="file to write; report.html by default")  # fmt: skip
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="a run folder, a folder of runs, a pattern of such, or the folder of one study",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("report.html"),
+        help="file to write; report.html by default",
+    )
     parser.add_argument("--title", default="", help="heading; the experiments by default")
-    parser.add_argument("--max-cases", type=int, default=_MAX_CASES,
-                        help=f"cases of the failure gallery a run ({_MAX_CASES})")  # fmt: skip
-    parser.add_argument("--image-width", type=int, default=_IMAGE_WIDTH,
-                        help=f"pixels a picture is wide at most ({_IMAGE_WIDTH})")  # fmt: skip
-    parser.add_argument("--picture-mb", type=float, default=_PICTURE_MB,
-                        help=f"all pictures together; they shrink to fit ({_PICTURE_MB:g})")  # fmt: skip
-    parser.add_argument("--force", action="store_true",
-                        help="overwrite the file even if it is no report")  # fmt: skip
+    parser.add_argument(
+        "--max-cases",
+        type=int,
+        default=_MAX_CASES,
+        help=f"cases of the failure gallery a run ({_MAX_CASES})",
+    )
+    parser.add_argument(
+        "--image-width",
+        type=int,
+        default=_IMAGE_WIDTH,
+        help=f"pixels a picture is wide at most ({_IMAGE_WIDTH})",
+    )
+    parser.add_argument(
+        "--picture-mb",
+        type=float,
+        default=_PICTURE_MB,
+        help=f"all pictures together; they shrink to fit ({_PICTURE_MB:g})",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite the file even if it is no report"
+    )
     return parser
 
 

@@ -33,14 +33,26 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="seglab wandb", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     one = commands.add_parser(
-        "sync", help="upload runs that were recorded offline", epilog=_EPILOG,
+        "sync",
+        help="upload runs that were recorded offline",
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Upload runs that were recorded offline to Weights & Biases.",
-    )  # fmt: skip
-    one.add_argument("runs", nargs="*", type=Path, metavar="RUN",
-                     help="run folders; all below --runs-dir by default")  # fmt: skip
-    one.add_argument("--runs-dir", type=Path, default=Path(os.environ.get("SEGLAB_RUNS", "runs")),
-                     metavar="DIR", help="folder of all runs (runs, or SEGLAB_RUNS)")  # fmt: skip
+    )
+    one.add_argument(
+        "runs",
+        nargs="*",
+        type=Path,
+        metavar="RUN",
+        help="run folders; all below --runs-dir by default",
+    )
+    one.add_argument(
+        "--runs-dir",
+        type=Path,
+        default=Path(os.environ.get("SEGLAB_RUNS", "runs")),
+        metavar="DIR",
+        help="folder of all runs (runs, or SEGLAB_RUNS)",
+    )
     one.add_argument("--dry-run", action="store_true", help="only say what would be done")
     one.add_argument("--again", action="store_true", help="upload once more what is uploaded")
     one.add_argument("--entity", help="upload to this user or team")

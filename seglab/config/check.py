@@ -53,10 +53,13 @@ def _read(node: Any, path: str, unreadable: dict[str, Problem | None]) -> Any:
     """Return plain content; a value that cannot be read is None, and its key is noted with the reason."""
     if isinstance(node, DictConfig):
         return {
-            key: _read(_value(node, key, join(path, str(key)), unreadable), join(path, str(key)),
-                       unreadable)
+            key: _read(
+                _value(node, key, join(path, str(key)), unreadable),
+                join(path, str(key)),
+                unreadable,
+            )
             for key in node
-        }  # fmt: skip
+        }
     if isinstance(node, ListConfig):
         return [
             _read(

@@ -127,9 +127,12 @@ def _node_problems(
 
 
 def _argument_problems(
-    key: str, node: Mapping[str, Any], found: Any, positional: int = 0,
+    key: str,
+    node: Mapping[str, Any],
+    found: Any,
+    positional: int = 0,
     supplied: Collection[str] = (),
-) -> Iterator[Problem]:  # fmt: skip
+) -> Iterator[Problem]:
     parameters = list(inspect.signature(found).parameters.values())
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
         return
@@ -155,9 +158,10 @@ def _building_problems(key: str, node: Any, supplied: Collection[str]) -> Iterat
     """Build the object once: only its class knows which values it takes."""
     needed = inspect.signature(load_named(node[TARGET])).parameters
     required: dict[str, Any] = {
-        name: {} for name in supplied
+        name: {}
+        for name in supplied
         if name in needed and needed[name].default is inspect.Parameter.empty
-    }  # fmt: skip
+    }
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -193,8 +193,11 @@ class _Check:
         """Compose with the group choices alone, and with what is meant for Hydra itself."""
         groups = [text for word in words if (text := self.group_text(word, chosen)) is not None]
         typed = {word.key for word in words if word.is_group}
-        groups += [f"{key}={name}" for key, name in self.stand_ins.items()
-                   if key not in typed and name is not None]  # fmt: skip
+        groups += [
+            f"{key}={name}"
+            for key, name in self.stand_ins.items()
+            if key not in typed and name is not None
+        ]
         for word in words:
             if word.for_hydra and not word.is_group and self.try_out([word.text]) is not None:
                 groups.append(word.text)
@@ -227,9 +230,13 @@ class _Check:
         return "" if word.key in self.default_groups or word.for_hydra else "+"
 
     def tree(
-        self, words: list[Word], chosen: dict[str, str], groups: DictConfig, note: str,
+        self,
+        words: list[Word],
+        chosen: dict[str, str],
+        groups: DictConfig,
+        note: str,
         allow_missing: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Put the values on a copy of the composed groups and hold it against the schema."""
         cfg = copy.deepcopy(groups)
         self.put_all(cfg, words, chosen)
@@ -279,8 +286,14 @@ class _Check:
                 delete_key(cfg, key)
                 return
             OmegaConf.update(cfg, key, self.reader.value(str(value)), merge=True, force_add=True)
-        except (HydraException, OmegaConfBaseException, KeyError, ValueError, TypeError,
-                AttributeError) as error:  # fmt: skip
+        except (
+            HydraException,
+            OmegaConfBaseException,
+            KeyError,
+            ValueError,
+            TypeError,
+            AttributeError,
+        ) as error:
             reason = str(error.args[0]).splitlines()[0]
             line = f"{key}: cannot be set here, got {word.text}: {reason}"
             if line not in self.problems:

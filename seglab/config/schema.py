@@ -230,8 +230,7 @@ class EvaluateConfig(Options):
     checkpoint: str
     save_predictions: bool
     data: Annotated[
-        dict[str, Any],
-        ChosenBy("importer", {"run": RunData}, inside=True, other=EvaluationData),
+        dict[str, Any], ChosenBy("importer", {"run": RunData}, inside=True, other=EvaluationData)
     ]
     trainer: EvaluationTrainer
     suite: Suite

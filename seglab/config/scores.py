@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 SCORES = (
-    "loss", "miou", "miou_present", "dice", "pixel_acc", "class_acc", "fwiou", "miou_per_image",
+    "loss",
+    "miou",
+    "miou_present",
+    "dice",
+    "pixel_acc",
+    "class_acc",
+    "fwiou",
+    "miou_per_image",
     "dice_per_image",
-)  # fmt: skip
+)
 CLASS_SCORES = ("iou", "dice")
 # What decides -> what is reported in its place: the published mean.
 _REPORTED_AS = {"miou_present": "miou"}

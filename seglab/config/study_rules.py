@@ -163,8 +163,11 @@ def _grid_is_countable(value: Sound) -> Iterator[Problem]:
             )
         return
     if value("study.n_trials", None) is None and value("study.conditional", None) is not None:
-        yield Problem("study.n_trials", "expected a whole number (1 or more), got null; how many "
-                      "combinations study.conditional adds is not known beforehand")  # fmt: skip
+        yield Problem(
+            "study.n_trials",
+            "expected a whole number (1 or more), got null; how many "
+            "combinations study.conditional adds is not known beforehand",
+        )
     domains = read_space(_space(value))[0]
     name = sampler["_target_"].rpartition(".")[2]
     sizes = {key: listed_size(domain) for key, domain in domains.items()}

@@ -28,8 +28,10 @@ def _objectives_are_scores(value: Sound) -> Iterator[Problem]:
             continue
         right = "minimize" if lower_is_better(metric) else "maximize"
         if objective["direction"] != right:
-            yield Problem(f"{key}.direction", f"expected {right} for {metric}, got "
-                          f"{show(objective['direction'])}")  # fmt: skip
+            yield Problem(
+                f"{key}.direction",
+                f"expected {right} for {metric}, got {show(objective['direction'])}",
+            )
 
 
 def _metric_problem(metric: str, folds: bool) -> str:

@@ -12,10 +12,7 @@ from typing import Any, Literal
 
 import seglab.optim.options  # noqa: F401 - declares them
 from seglab.core.components import components
-from seglab.core.options import (
-    ChosenBy,
-    Options,
-)
+from seglab.core.options import ChosenBy, Options
 from seglab.core.problems import did_you_mean, nearest_keys, show
 from seglab.losses.options import TermKeys
 from seglab.models.options import ModelKeys

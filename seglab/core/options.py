@@ -109,11 +109,13 @@ def signature_of(options: type[Options], call: Callable[..., Any]) -> inspect.Si
     named = [one for one in own if one.name != "chosen" and one.kind is not one.VAR_KEYWORD]
     declared = [
         inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, annotation=field.annotation,
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=field.annotation,
             default=inspect.Parameter.empty if field.is_required() else field.default,
         )
         for name, field in options.model_fields.items()
-    ]  # fmt: skip
+    ]
     return inspect.Signature([*named, *declared])
 
 

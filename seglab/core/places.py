@@ -13,10 +13,22 @@ from seglab.core.errors import DiskFullError, PlaceError, SeglabError
 
 # No space, no quota, or larger than a file may be.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_UNUSABLE = frozenset({
-    errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
-    errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO, errno.EINVAL, errno.ENOTSUP,
-})  # fmt: skip
+_UNUSABLE = frozenset(
+    {
+        errno.ENOENT,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+        errno.ENXIO,
+        errno.EINVAL,
+        errno.ENOTSUP,
+    }
+)
 # What NumPy says, without a number, where not all of an array could be written.
 _SHORT_WRITE = "requested and"
 

@@ -9,9 +9,19 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGES = (
-    "torch", "torchvision", "pytorch-lightning", "torchmetrics", "timm", "kornia",
-    "segmentation-models-pytorch", "hydra-core", "omegaconf", "optuna", "wandb", "numpy",
-)  # fmt: skip
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "torchmetrics",
+    "timm",
+    "kornia",
+    "segmentation-models-pytorch",
+    "hydra-core",
+    "omegaconf",
+    "optuna",
+    "wandb",
+    "numpy",
+)
 
 
 def package_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:

@@ -25,13 +25,26 @@ CLASS_METRICS = ("iou", "dice")
 # Metric -> the sign of a sensible target, and the range of its values.
 METRICS: dict[str, tuple[Sign, tuple[float, float]]] = {
     **dict.fromkeys(
-        ("miou", "miou_present", "dice", "pixel_acc", "class_acc", "fwiou", "miou_per_image",
-         "dice_per_image", "iou", "boundary_iou", "boundary_f1", "surface_dice", "relative_miou"),
+        (
+            "miou",
+            "miou_present",
+            "dice",
+            "pixel_acc",
+            "class_acc",
+            "fwiou",
+            "miou_per_image",
+            "dice_per_image",
+            "iou",
+            "boundary_iou",
+            "boundary_f1",
+            "surface_dice",
+            "relative_miou",
+        ),
         (">=", UNIT),
     ),
     **dict.fromkeys(("ece", "ece_classwise", "aurc"), ("<=", UNIT)),
     **dict.fromkeys(("loss", "hd95"), ("<=", UNBOUNDED)),
-}  # fmt: skip
+}
 COSTS: dict[str, tuple[Sign, tuple[float, float]]] = dict.fromkeys(
     ("params_m", "gflops", "latency_ms", "peak_memory_mb"), ("<=", UNBOUNDED)
 )

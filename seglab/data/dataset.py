@@ -135,10 +135,7 @@ class TrainCollate:
     """
 
     def __init__(
-        self,
-        mixer: Mixer | None = None,
-        seed: int = 0,
-        ignore_index: int = DEFAULT_IGNORE_INDEX,
+        self, mixer: Mixer | None = None, seed: int = 0, ignore_index: int = DEFAULT_IGNORE_INDEX
     ) -> None:
         self.mixer = mixer
         self.seed = seed

@@ -175,10 +175,7 @@ def _duplicates(kept: pd.DataFrame) -> list[list[str]]:
 
 
 def _warnings(
-    manifest: Manifest,
-    absent: dict[str, list[str]],
-    straddling: pd.DataFrame,
-    left_out: list[str],
+    manifest: Manifest, absent: dict[str, list[str]], straddling: pd.DataFrame, left_out: list[str]
 ) -> list[str]:
     warnings = []
     counts = manifest.splits()

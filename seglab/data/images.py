@@ -34,13 +34,31 @@ from seglab.data.bands.npy import NPY_START, read_array
 from seglab.data.lossy import lossy_format
 
 IMAGE_SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".npy",
-)  # fmt: skip
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".webp",
+    ".gif",
+    ".ppm",
+    ".pgm",
+    ".npy",
+)
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 _UNREADABLE = (
-    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error,
-    zlib.error, cv2.error,
-)  # fmt: skip
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    struct.error,
+    zlib.error,
+    cv2.error,
+)
 _ORIENTATION_TAG = 274
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_TAGS = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")

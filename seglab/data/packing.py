@@ -68,9 +68,13 @@ class CacheBuilder:
     """
 
     def __init__(
-        self, manifest: Manifest, folder: Path, image_size: tuple[int, int] | None, channels: int,
+        self,
+        manifest: Manifest,
+        folder: Path,
+        image_size: tuple[int, int] | None,
+        channels: int,
         bands: tuple[int, ...] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.manifest = manifest
         self.folder = folder
         self.image_size = image_size

@@ -62,14 +62,18 @@ def subset_train(manifest: Manifest, fraction: float, seed: int) -> Manifest:
             "train_fraction takes single samples: the training split has only %d groups, %d are "
             "needed. Samples that are left out are like others of their group, so more data seems "
             "to bring less than new groups would",
-            rows["group"].nunique(), MIN_GROUPS,
-        )  # fmt: skip
+            rows["group"].nunique(),
+            MIN_GROUPS,
+        )
     kept_units = _first_units(rows, unit_of, fraction, seed)
     kept = set(rows.loc[unit_of.isin(kept_units), "sample_id"])
     note = {
-        "fraction": fraction, "seed": seed, "by": "group" if by_group else "sample",
-        "samples": len(kept), "of": len(rows),
-    }  # fmt: skip
+        "fraction": fraction,
+        "seed": seed,
+        "by": "group" if by_group else "sample",
+        "samples": len(kept),
+        "of": len(rows),
+    }
     table = manifest.table.copy()
     table["keep"] &= (table["split"] != "train") | table["sample_id"].isin(kept)
     part = dataclasses.replace(

@@ -25,9 +25,12 @@ class BatchPreparer(nn.Module):
     """
 
     def __init__(
-        self, mean: Sequence[float], std: Sequence[float], memory_format: torch.memory_format,
+        self,
+        mean: Sequence[float],
+        std: Sequence[float],
+        memory_format: torch.memory_format,
         full_scale: float = 255.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.memory_format = memory_format
         deviation = torch.tensor(std, dtype=torch.float32)

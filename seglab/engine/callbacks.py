@@ -98,9 +98,13 @@ class HistoryWriter(Callback):
         self._epoch_started = time.perf_counter()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
         batch_idx: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Pass loss and learning rates on every N steps."""
         if not self.sinks or trainer.global_step % self.every_n_steps:
             return
@@ -154,9 +158,13 @@ class FiniteLossGuard(Callback):
         self._recent: deque[tuple[int, torch.Tensor, list[str]]] = deque(maxlen=_CHECK_EVERY_ON_GPU)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
         batch_idx: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Remember the step's loss; look at the remembered ones when it is cheap or due."""
         loss = outputs["loss"]
         self._recent.append((trainer.global_step, loss, batch["sample_id"]))
@@ -215,8 +223,11 @@ class ResumableEarlyStopping(EarlyStopping):
             log.info(
                 "stopped early after epoch %d: no gain over %s %.4f in %d validations "
                 "(callbacks.early_stopping)",
-                trainer.current_epoch, self.monitor, self.best_score, self.wait_count,
-            )  # fmt: skip
+                trainer.current_epoch,
+                self.monitor,
+                self.best_score,
+                self.wait_count,
+            )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop at once where patience had run out before, unless the run has more epochs now."""
@@ -256,9 +267,13 @@ class InterruptGuard(Callback):
                 signal.signal(number, handler)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
         batch_idx: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Save and stop between two steps; after an epoch's last step the epoch is finished first."""
         if not trainer.is_last_batch and self._must_stop(trainer):
             self.writer.save_last(trainer)

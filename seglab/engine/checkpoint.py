@@ -87,8 +87,9 @@ def read_model_state(path: Path) -> dict[str, Tensor]:
         CheckpointError: The file is not a readable checkpoint, or holds no model of seglab.
     """
     state = read_checkpoint(path, ["state_dict"])["state_dict"]
-    own = {name.removeprefix(_MODEL): value
-           for name, value in state.items() if name.startswith(_MODEL)}  # fmt: skip
+    own = {
+        name.removeprefix(_MODEL): value for name, value in state.items() if name.startswith(_MODEL)
+    }
     if not own:
         raise CheckpointError(f"{path} holds no model of seglab")
     return own
@@ -144,9 +145,13 @@ class CheckpointWriter(Checkpoint):
         self.best_epoch = state_dict["best_epoch"]
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
         batch_idx: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Save within an epoch; its last batch is saved together with the epoch's scores."""
         due = self.every_n_steps and trainer.global_step % self.every_n_steps == 0
         if due and not trainer.is_last_batch:
@@ -188,8 +193,10 @@ class CheckpointWriter(Checkpoint):
         log.warning(
             "%s is %s after epoch %d: such an epoch is never the best, and where it is nan neither early "
             "stopping nor a plateau schedule counts it (said once)",
-            self.monitor, score, trainer.current_epoch,
-        )  # fmt: skip
+            self.monitor,
+            score,
+            trainer.current_epoch,
+        )
 
 
 def _share_content(source: Path, target: Path) -> None:

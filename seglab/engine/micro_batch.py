@@ -187,5 +187,7 @@ class MicroBatcher:
             torch.cuda.empty_cache()
         log.warning(
             "out of memory with %d images at once (%s); going on with micro-batches of %d",
-            current, failure, self.size,
-        )  # fmt: skip
+            current,
+            failure,
+            self.size,
+        )

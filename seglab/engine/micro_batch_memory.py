@@ -136,9 +136,13 @@ class MicroBatchMemory:
                 known = learn(self.known())
                 write_json(
                     self.path,
-                    {"schema_version": SCHEMA_VERSION, "of": self.facts,
-                     "fits": known.fits, "fails": known.fails},
-                )  # fmt: skip
+                    {
+                        "schema_version": SCHEMA_VERSION,
+                        "of": self.facts,
+                        "fits": known.fits,
+                        "fails": known.fails,
+                    },
+                )
         except (OSError, Timeout) as error:
             log.warning(
                 "%s cannot be written (%s); the next training does not know", self.path, error

@@ -107,9 +107,13 @@ class MicroBatchKeeper(Callback):
         return self.memory is not None and self.memory.known().fit(pair)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
         batch_idx: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Note the size once steps with the optimizer's whole state have gone through."""
         self._steps += 1
         if self.memory is None or self._steps != SURE_AFTER or not trainer.is_global_zero:
@@ -159,11 +163,14 @@ def _rehearse(module: SegmentationModule, worst_case: WorstCase, batcher: MicroB
 
     for _ in range(_STEPS):
         batcher.run(
-            image, mask, weights,
+            image,
+            mask,
+            weights,
             loss_fn=exact or (lambda image, mask: module.loss(module.model(image), mask)),
             # Not Lightning's: under DDP that would wait for the other ranks.
-            backward=lambda loss: loss.backward(), reset=reset,
-        )  # fmt: skip
+            backward=lambda loss: loss.backward(),
+            reset=reset,
+        )
         optimizer.step()
 
 

@@ -154,10 +154,15 @@ class SegmentationModule(pl.LightningModule):
                 exact.start(image, mask, self.micro_batcher.sizes(len(image)))
 
         losses = self.micro_batcher.run(
-            image, mask, None if exact else safe_divide(weights, totals),
-            loss_fn=exact or (lambda image, mask: self.loss.weighted_terms(self.model(image), mask)),
-            backward=self.manual_backward, reset=reset, sync=self._gradient_sync,
-        )  # fmt: skip
+            image,
+            mask,
+            None if exact else safe_divide(weights, totals),
+            loss_fn=exact
+            or (lambda image, mask: self.loss.weighted_terms(self.model(image), mask)),
+            backward=self.manual_backward,
+            reset=reset,
+            sync=self._gradient_sync,
+        )
         losses = self._mean_over_ranks(losses) if exact is None else exact.terms
         optimizer.step()
         if self.scheduled.interval == "step":
@@ -194,9 +199,12 @@ class SegmentationModule(pl.LightningModule):
             return self.model(image)
 
         return WholeBatchLoss(
-            self.model, forward, self.loss.weighted_terms, gather or self._of_all_ranks,
+            self.model,
+            forward,
+            self.loss.weighted_terms,
+            gather or self._of_all_ranks,
             self.global_rank,
-        )  # fmt: skip
+        )
 
     def _of_all_ranks(self, value: Tensor) -> Tensor:
         if self.trainer.world_size == 1:

@@ -69,14 +69,16 @@ class BoundaryObserver:
         """
         rows = [
             {
-                "sample_id": sample_id, "boundary_iou": mean_defined(boundary_iou(counts)),
-                "boundary_f1": mean_defined(boundary_f1(counts)), HD95: mean_defined(surface.hd95),
+                "sample_id": sample_id,
+                "boundary_iou": mean_defined(boundary_iou(counts)),
+                "boundary_f1": mean_defined(boundary_f1(counts)),
+                HD95: mean_defined(surface.hd95),
                 HD95_MISSED: int(surface.missed.sum()),
             }
             for sample_id, counts, surface in zip(
                 self.sample_ids, self._counts, self._surfaces, strict=True
             )
-        ]  # fmt: skip
+        ]
         return pd.DataFrame(rows)
 
 

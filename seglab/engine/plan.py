@@ -253,10 +253,15 @@ def choose_plan(
 def _stock_plan(device: Device) -> ExecutionPlan:
     cores = max(1, device.num_cores // device.num_devices)
     return ExecutionPlan(
-        accelerator=device.accelerator, num_devices=device.num_devices, precision="fp32",
-        memory_format="contiguous", compile=False, num_threads=cores, num_workers=0,
+        accelerator=device.accelerator,
+        num_devices=device.num_devices,
+        precision="fp32",
+        memory_format="contiguous",
+        compile=False,
+        num_threads=cores,
+        num_workers=0,
         reasons=("stock: torch's own defaults",),
-    )  # fmt: skip
+    )
 
 
 def _auto_plan(settings: PlanSettings, device: Device, model: nn.Module | None) -> ExecutionPlan:
@@ -285,10 +290,15 @@ def _auto_plan(settings: PlanSettings, device: Device, model: nn.Module | None) 
         workers = 0
         reasons.append("no loader workers: /dev/shm has less than 64 MiB")
     return ExecutionPlan(
-        accelerator=device.accelerator, num_devices=device.num_devices, precision=precision,
-        memory_format=memory_format, compile=False, num_threads=cores, num_workers=workers,
+        accelerator=device.accelerator,
+        num_devices=device.num_devices,
+        precision=precision,
+        memory_format=memory_format,
+        compile=False,
+        num_threads=cores,
+        num_workers=workers,
         reasons=tuple(reasons),
-    )  # fmt: skip
+    )
 
 
 def _memory_format(

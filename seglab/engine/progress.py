@@ -59,18 +59,28 @@ class RunProgress(Callback):
         if self.mode != "rich" or not trainer.is_global_zero:
             return
         self._progress = Progress(
-            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), TextColumn("left", markup=False), TimeRemainingColumn(),
-            console=self.console, transient=True, speed_estimate_period=600,
-        )  # fmt: skip
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left", markup=False),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            speed_estimate_period=600,
+        )
         self._progress.start()
         total = (trainer.max_epochs or 0) * int(trainer.num_training_batches)
         self._task = self._progress.add_task("training", total=total, completed=trainer.global_step)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
         batch_idx: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Advance the bar, or say how far the epoch is; the loss stays on its device."""
         if self._progress is not None:
             text = f"epoch {trainer.current_epoch} of {trainer.max_epochs}"
@@ -83,9 +93,14 @@ class RunProgress(Callback):
             self._progress.update(self._task, description="validating")
 
     def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
-        batch_idx: int, dataloader_idx: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
         """Say how far the validation is."""
         total = trainer.num_val_batches[dataloader_idx]
         self._break_silence(trainer, "validating, batch", batch_idx + 1, total)

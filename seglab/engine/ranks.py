@@ -49,9 +49,11 @@ def other_ranks(run_dir: Path, num_devices: int) -> Iterator[None]:
         yield
         return
     variables = {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()),
-        "WORLD_SIZE": str(num_devices), "NODE_RANK": "0",
-    }  # fmt: skip
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(_free_port()),
+        "WORLD_SIZE": str(num_devices),
+        "NODE_RANK": "0",
+    }
     command = [sys.executable, "-m", "seglab.experiment.rank", str(run_dir)]
     children = [
         subprocess.Popen(command, env={**os.environ, **variables, "LOCAL_RANK": str(rank)})

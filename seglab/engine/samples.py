@@ -99,6 +99,9 @@ class OverlayLogger(Callback):
         module = as_module(pl_module)
         labels = module.evaluator.labels
         self.view.log_overlays(
-            "val", predict_samples(module, datamodule, sample_ids), labels.class_names,
-            labels.ignore_index, trainer.global_step,
-        )  # fmt: skip
+            "val",
+            predict_samples(module, datamodule, sample_ids),
+            labels.class_names,
+            labels.ignore_index,
+            trainer.global_step,
+        )

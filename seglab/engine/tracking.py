@@ -36,8 +36,17 @@ GLOBAL_STEP = "trainer/global_step"
 # What the operating system would say: W&B calls 0 finished and everything else failed.
 EXIT_CODES = {"finished": 0, "pruned": 0, "failed": 1, "interrupted": 255}
 _SPLITS = ("train/", "val/", "test/")
-_BEST_IS_MAX = ("miou", "miou_present", "dice", "iou", "pixel_acc", "class_acc", "fwiou",
-                "miou_per_image", "dice_per_image")  # fmt: skip
+_BEST_IS_MAX = (
+    "miou",
+    "miou_present",
+    "dice",
+    "iou",
+    "pixel_acc",
+    "class_acc",
+    "fwiou",
+    "miou_per_image",
+    "dice_per_image",
+)
 _MAX_FAILURES = 5
 # W&B refuses an artifact with more, so one key too many would cost the checkpoint.
 _MAX_METADATA = 100

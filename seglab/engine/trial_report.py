@@ -33,9 +33,13 @@ class TrialReport(Callback):
         self._stepped = False
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
         batch_idx: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Tell that the first optimizer step is done: from here on the device is at work."""
         if self.trial is not None and not self._stepped:
             self._stepped = True

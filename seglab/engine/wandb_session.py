@@ -114,14 +114,21 @@ def _init_arguments(config: WandbConfig, online: bool) -> dict[str, Any]:
     }
     known = {key: value for key, value in wanted.items() if key in wandb.Settings.model_fields}
     return {
-        "mode": "online" if online else "offline", "dir": str(config.run_dir),
-        "id": config.wandb_id, "resume": "allow" if online else None,
+        "mode": "online" if online else "offline",
+        "dir": str(config.run_dir),
+        "id": config.wandb_id,
+        "resume": "allow" if online else None,
         # The default hands out the run that is still open in this process, if there is one.
-        "reinit": "create_new", "project": _project(config.project), "entity": config.entity,
-        "group": config.group, "name": config.name or config.run_id, "tags": _tags(config.tags),
-        "job_type": config.job_type, "notes": config.notes or None,
+        "reinit": "create_new",
+        "project": _project(config.project),
+        "entity": config.entity,
+        "group": config.group,
+        "name": config.name or config.run_id,
+        "tags": _tags(config.tags),
+        "job_type": config.job_type,
+        "notes": config.notes or None,
         "settings": wandb.Settings(**known),
-    }  # fmt: skip
+    }
 
 
 def _tags(tags: Sequence[str]) -> list[str]:

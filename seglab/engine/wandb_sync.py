@@ -24,12 +24,7 @@ from typing import Literal
 
 from seglab.core.errors import ConfigError, RunNotFoundError, SeglabError
 from seglab.core.provenance import utc_now
-from seglab.engine.wandb_mode import (
-    find_segments,
-    has_credentials,
-    is_offline,
-    mark_superseded,
-)
+from seglab.engine.wandb_mode import find_segments, has_credentials, is_offline, mark_superseded
 from seglab.runs import RunRecord, find_runs
 from seglab.runs.locate import RECORD_FILE, describe_missing
 
@@ -225,9 +220,12 @@ def _run_quietly(command: Sequence[str]) -> str:
     # The command leaves a log in WANDB_DIR, by default `wandb/` where the user happens to be.
     with tempfile.TemporaryDirectory(prefix="seglab-wandb-sync-") as folder:
         done = subprocess.run(
-            command, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+            command,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
             env={**environment, "WANDB_DIR": folder},
-        )  # fmt: skip
+        )
     return re.sub(_COLOURS, "", f"{done.stdout}\n{done.stderr}")
 
 

@@ -55,10 +55,12 @@ def num_channels(cfg: DictConfig, manifest: Manifest) -> int:
 def open_cache_of(cfg: DictConfig, manifest: Manifest) -> PackedCache:
     """Return the cache of a whole data set as `cfg` reads it; built where it is missing."""
     return PackedCache.open(
-        manifest, Path(cfg.paths.cache_dir).expanduser(),
+        manifest,
+        Path(cfg.paths.cache_dir).expanduser(),
         tuple(cfg.data.image_size) if cfg.data.image_size else None,
-        channels=cfg.model.get("in_channels") or len(_RGB), bands=bands_to_read(cfg, manifest),
-    )  # fmt: skip
+        channels=cfg.model.get("in_channels") or len(_RGB),
+        bands=bands_to_read(cfg, manifest),
+    )
 
 
 def fit_bands_of(cfg: DictConfig, manifest: Manifest, cache: PackedCache) -> Bands | None:
@@ -91,9 +93,11 @@ def require_same_bands(trained: Bands | None, cache: PackedCache, name: str) -> 
     own = f"{len(trained.numbers)} of {trained.dtype}" if trained else "RGB or grey of 8 bits"
     rgb = cache.bands is None or (cache.bands == _RGB and cache.dtype == "uint8")
     found = "RGB or grey" if cache.bands is None else f"{cache.channels} of {cache.dtype}"
-    fits = rgb if trained is None else (
-        cache.channels == len(trained.numbers) and cache.dtype == trained.dtype
-    )  # fmt: skip
+    fits = (
+        rgb
+        if trained is None
+        else (cache.channels == len(trained.numbers) and cache.dtype == trained.dtype)
+    )
     if not fits:
         raise DataError(
             f"the run was trained on other bands ({own}) than {name} holds ({found}); data.bands "

@@ -65,8 +65,10 @@ def memory_facts(cfg: DictConfig, num_classes: int, plan: ExecutionPlan) -> dict
         "num_classes": num_classes,
         "crop_size": plain(cfg.data.crop_size),
         "loss": sorted({term["_target_"] for term in plain(cfg.loss.terms).values()}),
-        "optimizer": _kind({key: cfg.optimizer.get(key) for key in ("_target_", "name")}
-                           | {"options": plain(cfg.optimizer.get("options"))}),
+        "optimizer": _kind(
+            {key: cfg.optimizer.get(key) for key in ("_target_", "name")}
+            | {"options": plain(cfg.optimizer.get("options"))}
+        ),
         "ema": cfg.trainer.ema_decay is not None,
         "augment_on_device": _augments_on_device(cfg, plan),
         "precision": plan.precision,
@@ -76,7 +78,7 @@ def memory_facts(cfg: DictConfig, num_classes: int, plan: ExecutionPlan) -> dict
         "device": inspect_device(plan.accelerator).name,
         "memory_bytes": memory_limit(plan.accelerator, indices),
         "versions": package_versions(("torch",)),
-    }  # fmt: skip
+    }
 
 
 def _kind(value: Any) -> Any:
@@ -118,9 +120,11 @@ def build_micro_batcher(
             memory.note_failure(batch_size, held)
 
     return MicroBatcher(
-        plan.micro_batch_size, min_size, can_halve=plan.num_devices == 1,
+        plan.micro_batch_size,
+        min_size,
+        can_halve=plan.num_devices == 1,
         on_failure=None if memory is None else remember,
-    )  # fmt: skip
+    )
 
 
 def build_keeper(cfg: DictConfig, manifest: Manifest, plan: ExecutionPlan) -> MicroBatchKeeper:

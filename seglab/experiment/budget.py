@@ -161,9 +161,15 @@ def measure_budget(manifest: Manifest, configurations: Mapping[str, DictConfig])
         one.model.in_channels = num_channels(one, manifest)
         rows.append(_measure(name, one, manifest, image_hw))
     return Budget(
-        rows, image_hw, crop_hw, cfg.data.batch_size, cfg.trainer.max_epochs, counts["train"],
-        counts["val"], plan.sentence(),
-    )  # fmt: skip
+        rows,
+        image_hw,
+        crop_hw,
+        cfg.data.batch_size,
+        cfg.trainer.max_epochs,
+        counts["train"],
+        counts["val"],
+        plan.sentence(),
+    )
 
 
 def common_size(manifest: Manifest) -> tuple[int, int]:
@@ -192,10 +198,16 @@ def _measure(
     steps = math.floor(steps) if cfg.data.drop_last else math.ceil(steps)
     an_epoch = steps * seconds + counts["val"] * cost.latency_ms / 1e3 / cfg.trainer.val_every
     return ModelBudget(
-        name, encoder, cost.params_m, cost.gflops, cost.latency_ms, memory,
-        "measured" if plan.accelerator == "cuda" else "estimated", 1e3 * seconds,
+        name,
+        encoder,
+        cost.params_m,
+        cost.gflops,
+        cost.latency_ms,
+        memory,
+        "measured" if plan.accelerator == "cuda" else "estimated",
+        1e3 * seconds,
         cfg.trainer.max_epochs * an_epoch / 3600,
-    )  # fmt: skip
+    )
 
 
 def _measure_on_device(
@@ -213,9 +225,14 @@ def _measure_on_device(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     seconds = measure_step(
-        model, crop, cfg.data.batch_size, in_channels=channels, device=device, repeats=STEPS,
+        model,
+        crop,
+        cfg.data.batch_size,
+        in_channels=channels,
+        device=device,
+        repeats=STEPS,
         autocast=autocast,
-    )  # fmt: skip
+    )
     if device.type == "cuda":
         return cost, torch.cuda.max_memory_allocated(device) / 1e6, seconds
     image = torch.zeros(cfg.data.batch_size, channels, *crop)
@@ -275,13 +292,17 @@ def format_budget(budget: Budget) -> str:
     )
     rows = [
         {
-            "model": one.model, "encoder": one.encoder, "params (M)": _text(one.params_m, 2),
-            "GFLOPs": _text(one.gflops, 2), "prediction (ms)": _text(one.latency_ms, 1),
+            "model": one.model,
+            "encoder": one.encoder,
+            "params (M)": _text(one.params_m, 2),
+            "GFLOPs": _text(one.gflops, 2),
+            "prediction (ms)": _text(one.latency_ms, 1),
             "training memory (MB)": f"{_text(one.memory_mb, 0)} {one.memory_is}",
-            "step (ms)": _text(one.step_ms, 0), f"hours, {budget.epochs} epochs": _text(one.hours, 2),
+            "step (ms)": _text(one.step_ms, 0),
+            f"hours, {budget.epochs} epochs": _text(one.hours, 2),
         }
         for one in budget.models
-    ]  # fmt: skip
+    ]
     for row, one in zip(rows, budget.models, strict=True):
         if one.note:
             row["training memory (MB)"] = one.note

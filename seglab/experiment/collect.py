@@ -58,8 +58,11 @@ class FoldRun:
     def sentence(self) -> str:
         """Return status and score in a few words."""
         record = RunRecord(self.run_dir)
-        scores = [f"{key} {record.metrics[key]:.4f}" for key in ("val/miou", "test/miou")
-                  if key in record.metrics]  # fmt: skip
+        scores = [
+            f"{key} {record.metrics[key]:.4f}"
+            for key in ("val/miou", "test/miou")
+            if key in record.metrics
+        ]
         return ", ".join([record.status, *scores])
 
 
@@ -93,8 +96,9 @@ def conclude_folds(
     metrics[metric_key(split, "ece")] = float(scores["ece"].mean())
     metrics |= calibrate_out_of_fold(
         [(run.run_dir, (folds[run.name].repeat, folds[run.name].number)) for run in runs],
-        labels.num_classes, split,
-    )  # fmt: skip
+        labels.num_classes,
+        split,
+    )
     with atomic_path(record.run_dir / SCORES_FILE) as temporary:
         scores.to_parquet(temporary, index=False)
     record.write_confusion(split, np.asarray(pooled))
@@ -128,16 +132,22 @@ def _score_row(
     held_out = fold.test_ids or fold.val_ids
     names = safe_class_names(labels.class_names)
     return {
-        "repeat": fold.repeat, "number": fold.number, "fold": fold.name,
-        "run_id": record.run_id, "run_dir": relative_to_record(run.run_dir, cv_dir), "status": record.status,
-        "seed": record.read()["seed"], "train_images": trained_on,
-        "images": len(held_out), MIOU: metrics[metric_key(split, MIOU)],
+        "repeat": fold.repeat,
+        "number": fold.number,
+        "fold": fold.name,
+        "run_id": record.run_id,
+        "run_dir": relative_to_record(run.run_dir, cv_dir),
+        "status": record.status,
+        "seed": record.read()["seed"],
+        "train_images": trained_on,
+        "images": len(held_out),
+        MIOU: metrics[metric_key(split, MIOU)],
         # From the counts: folds trained before this score existed have them too.
         MIOU_PRESENT: miou_present(record.confusion(split)),
         DICE: metrics[metric_key(split, DICE)],
         "ece": metrics[metric_key(split, "ece")],
         **{f"{IOU}/{name}": metrics[metric_key(split, IOU, name)] for name in names},
-    }  # fmt: skip
+    }
 
 
 def _pool_per_image(folds: dict[str, Fold], runs: list[FoldRun], split: str) -> pd.DataFrame:
@@ -180,9 +190,13 @@ def _draw(record: RunRecord, scores: pd.DataFrame, pooled: np.ndarray, labels: L
 
 
 def _show(
-    cfg: DictConfig, record: RunRecord, split: str, scores: pd.DataFrame, pooled: np.ndarray,
+    cfg: DictConfig,
+    record: RunRecord,
+    split: str,
+    scores: pd.DataFrame,
+    pooled: np.ndarray,
     labels: LabelSpace,
-) -> None:  # fmt: skip
+) -> None:
     view = make_view(cfg, record)
     status = "failed"
     try:
@@ -233,9 +247,12 @@ def _show_ending(cfg: DictConfig, record: RunRecord, status: str) -> None:
 
 
 def _tell(
-    console: Console, record: RunRecord, rows: list[dict[str, str | int | float]], split: str,
+    console: Console,
+    record: RunRecord,
+    rows: list[dict[str, str | int | float]],
+    split: str,
     metrics: dict[str, float],
-) -> None:  # fmt: skip
+) -> None:
     show(console, rich_table(rows, f"{record.run_id}: {split}, best weights of each fold"))
     key = metric_key(split, MIOU)
     say(

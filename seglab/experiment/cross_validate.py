@@ -147,10 +147,7 @@ def _plan(cfg: DictConfig, record: RunRecord, console: Console) -> FoldPlan:
     # Before any process of a fold does, so that they find it.
     open_dataset_of(cfg)
     say(console, f"cv  {record.run_dir}")
-    say(
-        console,
-        f"{len(plan.folds)} folds ({cfg.cv.scheme}, plan {plan.hash}) of {manifest.name}",
-    )
+    say(console, f"{len(plan.folds)} folds ({cfg.cv.scheme}, plan {plan.hash}) of {manifest.name}")
     for warning in fold_warnings(plan, manifest):
         say(console, f"warning: {warning}")
     return plan
@@ -191,9 +188,12 @@ def fold_config(cfg: DictConfig, record: RunRecord, name: str) -> DictConfig:
 
 
 def train_fold(
-    cfg: DictConfig, record: RunRecord, fold: FoldRun, console: Console,
+    cfg: DictConfig,
+    record: RunRecord,
+    fold: FoldRun,
+    console: Console,
     trial: TrialChannel | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Train a fold, go on with it, or leave it alone if it is finished."""
     if not (fold.run_dir / RECORD_FILE).is_file():
         train(fold_config(cfg, record, fold.name), fold.run_dir, console, record.run_id, trial)
@@ -206,9 +206,13 @@ def train_fold(
 
 
 def _train_folds(
-    cfg: DictConfig, record: RunRecord, folds: list[FoldRun], slots: list[Slot], console: Console,
+    cfg: DictConfig,
+    record: RunRecord,
+    folds: list[FoldRun],
+    slots: list[Slot],
+    console: Console,
     reports: FoldReports | None = None,
-) -> None:  # fmt: skip
+) -> None:
     waiting = [fold for fold in folds if not fold.is_finished()]
     if len(waiting) < len(folds):
         say(console, f"{len(folds) - len(waiting)} folds are finished already")

@@ -24,12 +24,7 @@ from seglab.experiment.bands import recorded_bands, require_same_bands
 from seglab.experiment.gallery import write_gallery
 from seglab.experiment.initial_weights import forget_sources
 from seglab.experiment.intervals import cost_of, score_sentence
-from seglab.experiment.members import (
-    Member,
-    load_model,
-    members_of,
-    require_unseen,
-)
+from seglab.experiment.members import Member, load_model, members_of, require_unseen
 from seglab.experiment.parts import (
     Dataset,
     build_datamodule,
@@ -103,11 +98,18 @@ def evaluate(
     folder = run_dir or new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name)
     config = {**plain(cfg), "data": plain(run_cfg.data), "split": cfg.data.split}
     record = RunRecord.create(
-        folder, experiment=cfg.experiment_name, kind="eval", config=config,
-        config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)), name=cfg.run_name,
-        parent=source.run_id, seed=run_cfg.seed, tags=list(cfg.tags), notes=cfg.notes,
+        folder,
+        experiment=cfg.experiment_name,
+        kind="eval",
+        config=config,
+        config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)),
+        name=cfg.run_name,
+        parent=source.run_id,
+        seed=run_cfg.seed,
+        tags=list(cfg.tags),
+        notes=cfg.notes,
         main_split=cfg.data.split,
-    )  # fmt: skip
+    )
     with recorded(cfg, record, None) as view:
         metrics = _score(cfg, run_cfg, source, members, record, view, console)
     return EvaluateResult(record.run_dir, metrics)
@@ -153,9 +155,14 @@ def _configuration(cfg: DictConfig, source: RunRecord, members: list[Member]) ->
 
 
 def _score(
-    cfg: DictConfig, run_cfg: DictConfig, source: RunRecord, members: list[Member],
-    record: RunRecord, view: WandbView, console: Console,
-) -> dict[str, float]:  # fmt: skip
+    cfg: DictConfig,
+    run_cfg: DictConfig,
+    source: RunRecord,
+    members: list[Member],
+    record: RunRecord,
+    view: WandbView,
+    console: Console,
+) -> dict[str, float]:
     plan, device = make_plan(run_cfg)
     apply_threads(plan)
     trained_on = Manifest.read(source.run_dir / "manifest")
@@ -184,9 +191,11 @@ def _score(
     keep = [PredictionFiles(record.run_dir, dataset.labels)] if cfg.save_predictions else []
     found = run_suite(cfg, trainer, module, datamodule, cfg.data.split, keep)
     record.update(
-        dataset_fingerprint=dataset.manifest.fingerprint, execution_plan=plan.to_dict(),
-        device=device.name, bands=bands.to_dict() if bands else None,
-    )  # fmt: skip
+        dataset_fingerprint=dataset.manifest.fingerprint,
+        execution_plan=plan.to_dict(),
+        device=device.name,
+        bands=bands.to_dict() if bands else None,
+    )
     metrics = dict(found.result.scores)
     if list(cfg.suite.corruptions):
         table = run_corruptions(cfg, trainer, module, datamodule, found.result, console)
@@ -219,9 +228,7 @@ def _score(
     return metrics
 
 
-def _tell(
-    cfg: DictConfig, found: SuiteResult, metrics: dict[str, float], console: Console
-) -> None:  # fmt: skip
+def _tell(cfg: DictConfig, found: SuiteResult, metrics: dict[str, float], console: Console) -> None:
     split = cfg.data.split
     say(console, score_sentence(metrics, split))
     lines = (
@@ -229,8 +236,11 @@ def _tell(
         ("confidence", ("ece", "ece_classwise", "ece_calibrated", "temperature", "aurc")),
     )
     for label, names in lines:
-        parts = [f"{name} {format_cell(metrics[f'{split}/{name}'], 4)}" for name in names
-                 if f"{split}/{name}" in metrics]  # fmt: skip
+        parts = [
+            f"{name} {format_cell(metrics[f'{split}/{name}'], 4)}"
+            for name in names
+            if f"{split}/{name}" in metrics
+        ]
         if parts:
             say(console, f"{label}: {', '.join(parts)}")
     missed = metrics.get(f"{split}/{HD95_MISSED}")
@@ -240,8 +250,11 @@ def _tell(
             f"hd95: {missed:.0f} times only target or prediction had a class; each counts the "
             f"diagonal of the image, {metrics[f'{split}/{HD95_PENALTY}']:.1f} pixels",
         )
-    costs = [f"{name.partition('/')[2]} {metrics[name]:.4g}" for name in
-             ("cost/params_m", "cost/gflops", "cost/latency_ms") if name in metrics]  # fmt: skip
+    costs = [
+        f"{name.partition('/')[2]} {metrics[name]:.4g}"
+        for name in ("cost/params_m", "cost/gflops", "cost/latency_ms")
+        if name in metrics
+    ]
     if costs:
         say(console, f"cost: {', '.join(costs)}")
     if "slices" in found.tables:

@@ -93,9 +93,12 @@ def _start(cv_dir: Path, fold: FoldRun, slot: Slot, console: Console) -> _Runnin
     with _log_path(fold).open("ab") as stream:
         # A group of its own: Ctrl-C reaches us alone, and we ask the folds to stop.
         process = subprocess.Popen(
-            command, env={**os.environ, **slot.variables}, stdout=stream, stderr=stream,
+            command,
+            env={**os.environ, **slot.variables},
+            stdout=stream,
+            stderr=stream,
             start_new_session=True,
-        )  # fmt: skip
+        )
     say(console, f"fold {fold.name} starts on {slot.name}")
     return _Running(fold, slot, process)
 

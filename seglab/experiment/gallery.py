@@ -100,8 +100,12 @@ def _choose(
     tp, fp, fn = (np.array(per_image[name].tolist(), dtype=np.int64) for name in ("tp", "fp", "fn"))
     union = tp + fp + fn
     for index, name in enumerate(labels.class_names):
-        iou = np.divide(tp[:, index], union[:, index], out=np.full(len(tp), np.nan),
-                        where=(tp + fn)[:, index] >= _MIN_PIXELS)  # fmt: skip
+        iou = np.divide(
+            tp[:, index],
+            union[:, index],
+            out=np.full(len(tp), np.nan),
+            where=(tp + fn)[:, index] >= _MIN_PIXELS,
+        )
         order = [place for place in np.argsort(iou, kind="stable") if np.isfinite(iou[place])]
         for rank, place in enumerate(order[:_PER_CLASS], start=1):
             sample_id = per_image["sample_id"].iloc[place]
@@ -130,9 +134,13 @@ def _case(
     sample_id: str, reason: str, rank: int, score: float, class_name: str | None = None
 ) -> dict[str, Any]:
     return {
-        "case_id": f"{sample_id}: {reason}", "sample_id": sample_id, "reason": reason, "rank": rank,
-        "score": float(score), "class_name": class_name,
-    }  # fmt: skip
+        "case_id": f"{sample_id}: {reason}",
+        "sample_id": sample_id,
+        "reason": reason,
+        "rank": rank,
+        "score": float(score),
+        "class_name": class_name,
+    }
 
 
 def _explain(

@@ -89,8 +89,10 @@ def initialise(model: Segmenter, source: str, manifest: Manifest) -> LoadReport:
 
 def as_record(report: LoadReport) -> dict[str, Any]:
     """Return every name in a report, as plain content for the record."""
-    return {key: value if isinstance(value, str) else list(value)
-            for key, value in asdict(report).items()}  # fmt: skip
+    return {
+        key: value if isinstance(value, str) else list(value)
+        for key, value in asdict(report).items()
+    }
 
 
 def _find(path: Path) -> tuple[Path | None, Path]:
@@ -128,9 +130,12 @@ def _warn_of_other_bands(run_dir: Path, model: Segmenter) -> None:
     before = bands.numbers if bands else None
     if before != model.band_numbers:
         log.warning(
-            "%s: %s was trained on %s, this model takes %s", KEY, run_dir.name, _band_words(before),
+            "%s: %s was trained on %s, this model takes %s",
+            KEY,
+            run_dir.name,
+            _band_words(before),
             _band_words(model.band_numbers),
-        )  # fmt: skip
+        )
 
 
 def _band_words(numbers: tuple[int, ...] | None) -> str:
@@ -144,8 +149,11 @@ def _tell_adapted(
         if name in state and state[name].shape != own[name].shape:
             log.info(
                 "%s: %s is adapted from %d to %d channels of the image, as timm does",
-                KEY, name, state[name].shape[1], own[name].shape[1],
-            )  # fmt: skip
+                KEY,
+                name,
+                state[name].shape[1],
+                own[name].shape[1],
+            )
 
 
 def _tell(report: LoadReport, kept: Mapping[str, str]) -> None:

@@ -58,10 +58,13 @@ def intervals_of(result: EvalResult, manifest: Manifest, labels: LabelSpace) -> 
     split, per_image = result.split, result.per_image
     counts, units = counts_of(per_image), units_of(manifest, per_image)
     statistics: list[tuple[str, str | None, Statistic]] = [
-        (MIOU, None, pooled_miou), (DICE, None, pooled_dice),
-        *((IOU, name, PooledClassIou(index))
-          for index, name in enumerate(safe_class_names(labels.class_names))),
-    ]  # fmt: skip
+        (MIOU, None, pooled_miou),
+        (DICE, None, pooled_dice),
+        *(
+            (IOU, name, PooledClassIou(index))
+            for index, name in enumerate(safe_class_names(labels.class_names))
+        ),
+    ]
     ends: dict[str, float] = {}
     for metric, class_name, statistic in statistics:
         one = score_interval(counts, statistic, groups=units)

@@ -22,10 +22,13 @@ def random_config(cfg: DictConfig) -> DictConfig:
     content = plain(cfg)
     shared = {key: content["cv"][key] for key in _SHARED}
     content["cv"] = {
-        **shared, "scheme": "kfold", "repeats": content["cv"].get("repeats", 1), "fold": None,
+        **shared,
+        "scheme": "kfold",
+        "repeats": content["cv"].get("repeats", 1),
+        "fold": None,
         # Images of one scene on both sides are what is to be measured.
         "allow_leaks": True,
-    }  # fmt: skip
+    }
     content["run_name"] = f"{content['run_name'] or 'leak report'} random folds"
     made = OmegaConf.create(content)
     assert isinstance(made, DictConfig)  # noqa: S101 - made from a mapping

@@ -116,23 +116,36 @@ def build_datamodule(cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan) -> 
     labels, crop = dataset.labels, tuple(cfg.data.crop_size)
     on_device = spec.resolve_backend(plan.accelerator) == "kornia"
     config = LoaderConfig(
-        batch_size=cfg.data.batch_size, eval_batch_size=cfg.data.eval_batch_size,
-        drop_last=cfg.data.drop_last, num_workers=plan.num_workers, seed=cfg.seed,
+        batch_size=cfg.data.batch_size,
+        eval_batch_size=cfg.data.eval_batch_size,
+        drop_last=cfg.data.drop_last,
+        num_workers=plan.num_workers,
+        seed=cfg.seed,
         pin_memory=plan.accelerator == "cuda",
-    )  # fmt: skip
+    )
     return SegDataModule(
-        dataset.manifest, dataset.cache, config,
-        transform=None if on_device else Uint8Augment(spec, crop, labels.ignore_index, dataset.bands),
+        dataset.manifest,
+        dataset.cache,
+        config,
+        transform=None
+        if on_device
+        else Uint8Augment(spec, crop, labels.ignore_index, dataset.bands),
         mixer=None if on_device else build_mixer(spec, dataset.fitted_on),
-        sample_params=functools.partial(_draw, spec, crop, labels.ignore_index) if on_device else None,
+        sample_params=functools.partial(_draw, spec, crop, labels.ignore_index)
+        if on_device
+        else None,
         bands=dataset.bands,
-    )  # fmt: skip
+    )
 
 
 def _draw(
-    spec: AugmentSpec, crop: tuple[int, int], ignore_index: int, rng: np.random.Generator,
-    image_hw: tuple[int, int], mask: np.ndarray | None,
-) -> AugmentParams:  # fmt: skip
+    spec: AugmentSpec,
+    crop: tuple[int, int],
+    ignore_index: int,
+    rng: np.random.Generator,
+    image_hw: tuple[int, int],
+    mask: np.ndarray | None,
+) -> AugmentParams:
     return sample_params(spec, rng, image_hw, crop, mask, ignore_index)
 
 
@@ -167,9 +180,11 @@ def build_loss(cfg: DictConfig, dataset: Dataset) -> WeightedSum:
         own = plain(term.get("class_weights"))
         choice = of_the_sum if own is None else own
         terms[name] = instantiate(
-            term, ignore_index=dataset.labels.ignore_index,
-            class_weights=_resolve_class_weights(choice, dataset), _convert_="all",
-        )  # fmt: skip
+            term,
+            ignore_index=dataset.labels.ignore_index,
+            class_weights=_resolve_class_weights(choice, dataset),
+            _convert_="all",
+        )
     return WeightedSum(terms, plain(cfg.loss.weights))
 
 
@@ -188,26 +203,33 @@ def build_module(
     loss = build_loss(cfg, dataset)
     total_steps = steps_per_epoch * cfg.trainer.max_epochs
     build_schedule = functools.partial(
-        instantiate, cfg.scheduler, total_steps=total_steps, steps_per_epoch=steps_per_epoch,
+        instantiate,
+        cfg.scheduler,
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
         _convert_="all",
-    )  # fmt: skip
+    )
     rates = learning_rates(cfg)
     build_optimizer = functools.partial(
         instantiate, cfg.optimizer, lr=rates.lr, encoder_lr=rates.encoder_lr, _convert_="all"
     )
     settings = StepSettings(
-        seed=cfg.seed, gradient_clip=cfg.trainer.gradient_clip,
-        memory_format=plan.torch_memory_format, monitor=cfg.monitor.metric,
+        seed=cfg.seed,
+        gradient_clip=cfg.trainer.gradient_clip,
+        memory_format=plan.torch_memory_format,
+        monitor=cfg.monitor.metric,
         # Configurations recorded before there was a choice have none.
         whole_batch_losses=cfg.trainer.get("whole_batch_losses", "approximate"),
-    )  # fmt: skip
+    )
     return SegmentationModule(
-        model, loss, dataset.labels,
+        model,
+        loss,
+        dataset.labels,
         factories=(build_optimizer, build_schedule),
         settings=settings,
         micro_batcher=build_micro_batcher(cfg, dataset.manifest, plan, model.min_train_batch),
         device_augment=_device_augment(cfg, dataset, plan),
-    )  # fmt: skip
+    )
 
 
 def _device_augment(
@@ -246,9 +268,14 @@ def with_absolute_paths(cfg: DictConfig) -> DictConfig:
     """Return a copy whose paths hold wherever the run is resumed or evaluated from."""
     cfg = cfg.copy()
     for node, key in (
-        (cfg.data, "root"), (cfg.data, "manifest"), (cfg.model, "encoder_weights"), (cfg.model, INIT_FROM),
-        (cfg.paths, "data_dir"), (cfg.paths, "cache_dir"), (cfg.paths, "runs_dir"),
-    ):  # fmt: skip
+        (cfg.data, "root"),
+        (cfg.data, "manifest"),
+        (cfg.model, "encoder_weights"),
+        (cfg.model, INIT_FROM),
+        (cfg.paths, "data_dir"),
+        (cfg.paths, "cache_dir"),
+        (cfg.paths, "runs_dir"),
+    ):
         value = node.get(key)
         if value and (key != "encoder_weights" or Path(value).expanduser().is_file()):
             node[key] = os.path.normpath(Path(value).expanduser().absolute())

@@ -31,10 +31,17 @@ def start_record(cfg: DictConfig, run_dir: Path | None, kind: str, **facts: Any)
     folder = run_dir or new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name)
     config = plain(cfg)
     return RunRecord.create(
-        folder, experiment=cfg.experiment_name, kind=kind, config=config,
-        config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)), name=cfg.run_name, seed=cfg.seed,
-        tags=list(cfg.tags), notes=cfg.notes, **facts,
-    )  # fmt: skip
+        folder,
+        experiment=cfg.experiment_name,
+        kind=kind,
+        config=config,
+        config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)),
+        name=cfg.run_name,
+        seed=cfg.seed,
+        tags=list(cfg.tags),
+        notes=cfg.notes,
+        **facts,
+    )
 
 
 def require_longer(record: RunRecord, cfg: DictConfig, max_epochs: int) -> None:

@@ -75,12 +75,18 @@ def score_slices(
             low, high = interval.low, interval.high
         rows.append(
             {
-                "slice_kind": one.kind, "slice": one.name, "images": int(counted.sum()),
-                "pixels": int((tp + fn).sum()), "miou": mean_defined(iou), "miou_low": low,
-                "miou_high": high, "dice": float(pooled_dice(total.astype(float), union.astype(float))),
-                "num_classes_averaged": int(np.isfinite(iou).sum()), "iou": iou.tolist(),
+                "slice_kind": one.kind,
+                "slice": one.name,
+                "images": int(counted.sum()),
+                "pixels": int((tp + fn).sum()),
+                "miou": mean_defined(iou),
+                "miou_low": low,
+                "miou_high": high,
+                "dice": float(pooled_dice(total.astype(float), union.astype(float))),
+                "num_classes_averaged": int(np.isfinite(iou).sum()),
+                "iou": iou.tolist(),
             }
-        )  # fmt: skip
+        )
     return pd.DataFrame(rows)
 
 

@@ -81,8 +81,9 @@ def run_suite(
     if confidence is not None:
         scores |= confidence.scores(split)
         tables["reliability"], tables["risk_coverage"] = (
-            confidence.reliability(), confidence.risk_coverage(),
-        )  # fmt: skip
+            confidence.reliability(),
+            confidence.risk_coverage(),
+        )
     if slices is not None:
         manifest = datamodule.manifest
         tables["slices"] = score_slices(per_image, slices, manifest, labels, suite.intervals)
@@ -90,9 +91,13 @@ def run_suite(
 
 
 def run_corruptions(
-    cfg: DictConfig, trainer: pl.Trainer, module: SegmentationModule, datamodule: SegDataModule,
-    clean: EvalResult, console: Console,
-) -> pd.DataFrame:  # fmt: skip
+    cfg: DictConfig,
+    trainer: pl.Trainer,
+    module: SegmentationModule,
+    datamodule: SegDataModule,
+    clean: EvalResult,
+    console: Console,
+) -> pd.DataFrame:
     """Score the split again under each corruption and severity.
 
     Returns:
@@ -118,19 +123,25 @@ def run_corruptions(
 
 
 def _apply(
-    name: str, severity: int, seed: int, bands: Bands | None, images: torch.Tensor,
+    name: str,
+    severity: int,
+    seed: int,
+    bands: Bands | None,
+    images: torch.Tensor,
     sample_ids: list[str],
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     return corrupt(images, name, severity, seed, sample_ids, bands)
 
 
 def _row(name: str, severity: int, result: EvalResult, base: float) -> dict[str, object]:
     miou = result.scores[metric_key(result.split, MIOU)]
     return {
-        "corruption": name, "severity": severity, "miou": miou,
+        "corruption": name,
+        "severity": severity,
+        "miou": miou,
         "dice": result.scores[metric_key(result.split, DICE)],
         "relative": miou / base if base else math.nan,
-    }  # fmt: skip
+    }
 
 
 def write_suite_tables(run_dir: Path, tables: dict[str, pd.DataFrame]) -> None:
@@ -143,8 +154,10 @@ def write_suite_tables(run_dir: Path, tables: dict[str, pd.DataFrame]) -> None:
 def draw_suite(record: RunRecord, tables: dict[str, pd.DataFrame]) -> dict[str, Path]:
     """Draw the tables that have a figure into the record; return the files by name."""
     drawers: dict[str, Callable[[Path], Figure]] = {
-        "reliability": reliability, "slices": slices_figure, "corruptions": corruptions_figure,
-    }  # fmt: skip
+        "reliability": reliability,
+        "slices": slices_figure,
+        "corruptions": corruptions_figure,
+    }
     paths = {}
     for name in drawers.keys() & tables.keys():
         paths[name] = record.figures_dir / f"{name}.png"

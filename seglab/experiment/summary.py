@@ -198,9 +198,12 @@ def _baselines(dataset: Dataset, datamodule: SegDataModule) -> dict[str, float]:
 
 
 def draw_figures(
-    record: RunRecord, module: SegmentationModule, datamodule: SegDataModule,
-    results: dict[str, EvalResult], num_samples: int = _NUM_FIGURE_SAMPLES,
-) -> dict[str, Path]:  # fmt: skip
+    record: RunRecord,
+    module: SegmentationModule,
+    datamodule: SegDataModule,
+    results: dict[str, EvalResult],
+    num_samples: int = _NUM_FIGURE_SAMPLES,
+) -> dict[str, Path]:
     """Draw samples of the first split and a confusion matrix a split; return the files."""
     labels = module.evaluator.labels
     result = next(iter(results.values()))
@@ -226,9 +229,14 @@ def _draw_curves(record: RunRecord) -> dict[str, Path]:
 
 
 def _show(
-    view: WandbView, record: RunRecord, dataset: Dataset, results: dict[str, EvalResult],
-    rows: list[Row], figures: dict[str, Path], metrics: dict[str, float],
-) -> None:  # fmt: skip
+    view: WandbView,
+    record: RunRecord,
+    dataset: Dataset,
+    results: dict[str, EvalResult],
+    rows: list[Row],
+    figures: dict[str, Path],
+    metrics: dict[str, float],
+) -> None:
     view.log_summary(metrics, interval_words(metrics, results))
     view.log_table("tables/classes", rows, record.run_dir)
     for split, result in results.items():
@@ -246,9 +254,12 @@ def _show(
     shown = [metric_key(split, score) for split in results for score in SPLIT_SCORES]
     headlines = {key: metrics[key] for key in ["best_epoch", *shown] if key in metrics}
     view.log_artifact_files(
-        "model", f"{record.run_id}-best", [best, record.config_path], ["best"],
+        "model",
+        f"{record.run_id}-best",
+        [best, record.config_path],
+        ["best"],
         {"fingerprint": fingerprint, **headlines},
-    )  # fmt: skip
+    )
     record.update(wandb=view.facts())
 
 
@@ -270,9 +281,14 @@ def tell_objective(
 
 
 def _tell(
-    console: Console, record: RunRecord, rows: list[Row], metrics: dict[str, float],
-    verdicts: str, splits: list[str], writer: CheckpointWriter,
-) -> None:  # fmt: skip
+    console: Console,
+    record: RunRecord,
+    rows: list[Row],
+    metrics: dict[str, float],
+    verdicts: str,
+    splits: list[str],
+    writer: CheckpointWriter,
+) -> None:
     limit = plain(record.read()["config"])["trainer"]["limit_val_batches"]
     part = f", only {limit} batches a split (trainer.limit_val_batches)" if limit else ""
     show(console, rich_table(rows, f"best weights, epoch {writer.best_epoch}{part}"))

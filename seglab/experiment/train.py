@@ -208,11 +208,13 @@ def _run(
         _announce(record, dataset, plan, device, console)
         view.describe(
             {
-                "fingerprint": dataset.manifest.fingerprint, "device": device.name,
-                "precision": plan.precision, "num_devices": plan.num_devices,
+                "fingerprint": dataset.manifest.fingerprint,
+                "device": device.name,
+                "precision": plan.precision,
+                "num_devices": plan.num_devices,
                 "bands": dataset.bands.to_dict() if dataset.bands else None,
             }
-        )  # fmt: skip
+        )
         _note_learning_rates(cfg, record, view, console)
         fit = prepare_fit(cfg, dataset, model, plan, record, view, console, trial)
         try:
@@ -284,9 +286,8 @@ def _with_bands(dataset: Dataset, cfg: DictConfig, record: RunRecord) -> Dataset
 
 
 def _announce(
-    record: RunRecord, dataset: Dataset, plan: ExecutionPlan, device: Device,
-    console: Console,
-) -> None:  # fmt: skip
+    record: RunRecord, dataset: Dataset, plan: ExecutionPlan, device: Device, console: Console
+) -> None:
     require_same_data(record, dataset.manifest, "start a new run")
     require_same_data_as_other_trials(record, dataset.manifest)
     dataset.manifest.write(record.run_dir / "manifest")
@@ -297,10 +298,7 @@ def _announce(
     )
     counts = ", ".join(f"{count} {split}" for split, count in dataset.manifest.splits().items())
     say(console, f"run {record.run_dir}")
-    say(
-        console,
-        f"data {dataset.manifest.name} ({counts}; {dataset.labels.num_classes} classes)",
-    )
+    say(console, f"data {dataset.manifest.name} ({counts}; {dataset.labels.num_classes} classes)")
     if dataset.bands is not None:
         say(console, dataset.bands.sentence())
     repeated = repeated_images(dataset.manifest)

@@ -31,11 +31,19 @@ def make_view(cfg: DictConfig, record: RunRecord) -> WandbView:
     group = wandb.group or (record.run_id if kind == "cv" else cfg.experiment_name)
     return WandbView(
         WandbConfig(
-            run_dir=record.run_dir, run_id=record.run_id, mode=wandb.mode, project=wandb.project,
-            entity=wandb.entity, group=group, name=cfg.run_name, tags=tuple(cfg.tags),
-            job_type=kind, notes=cfg.notes, log_model=wandb.log_model,
+            run_dir=record.run_dir,
+            run_id=record.run_id,
+            mode=wandb.mode,
+            project=wandb.project,
+            entity=wandb.entity,
+            group=group,
+            name=cfg.run_name,
+            tags=tuple(cfg.tags),
+            job_type=kind,
+            notes=cfg.notes,
+            log_model=wandb.log_model,
         )
-    )  # fmt: skip
+    )
 
 
 def start_view(

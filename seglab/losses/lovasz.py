@@ -11,11 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from seglab.losses.base import (
-    SegmentationLoss,
-    target_weight_sums,
-    weights_for,
-)
+from seglab.losses.base import SegmentationLoss, target_weight_sums, weights_for
 from seglab.losses.options import LovaszOptions
 from seglab.losses.pixels import Pixels, safe_divide
 

@@ -48,10 +48,7 @@ def cross_entropy(
 
 
 def ohem_cross_entropy(
-    pixels: Pixels,
-    class_weights: torch.Tensor | None,
-    threshold: float,
-    min_kept: float,
+    pixels: Pixels, class_weights: torch.Tensor | None, threshold: float, min_kept: float
 ) -> torch.Tensor:
     """Return cross-entropy over the hard pixels only (online hard example mining).
 

@@ -42,9 +42,7 @@ def tversky_loss(
     Returns:
         A scalar in [0, 1].
     """
-    tp, prob_sums, target_sums = (
-        pixels.target_prob_sums, pixels.prob_sums, pixels.class_pixels,
-    )  # fmt: skip
+    tp, prob_sums, target_sums = (pixels.target_prob_sums, pixels.prob_sums, pixels.class_pixels)
     if not options.per_image:
         tp, prob_sums, target_sums = tp.sum(0), prob_sums.sum(0), target_sums.sum(0)
     union = tp + alpha * (prob_sums - tp) + beta * (target_sums - tp)

@@ -170,9 +170,11 @@ def find_contours(
 
 
 def _contours(
-    pred: npt.NDArray[np.integer], target: npt.NDArray[np.integer],
-    counted: npt.NDArray[np.bool_], num_classes: int,
-) -> Contours:  # fmt: skip
+    pred: npt.NDArray[np.integer],
+    target: npt.NDArray[np.integer],
+    counted: npt.NDArray[np.bool_],
+    num_classes: int,
+) -> Contours:
     there = [_pixels(labels, num_classes) > 0 for labels in (pred, target)]
     sure = [_pixels(labels[counted], num_classes) > 0 for labels in (pred, target)]
     one_sided = (sure[0] & ~there[1]) | (sure[1] & ~there[0])
@@ -254,8 +256,12 @@ def _match(
     disc = (steps[:, None] ** 2 + steps[None] ** 2 <= tolerance**2).astype(np.uint8)
     pred = np.where(contours.counted, contours.pred, _VOID)
     target = np.where(contours.counted, contours.target, _VOID)
-    counts = [_pixels(pred, num_classes), np.zeros(num_classes, dtype=np.int64),
-              _pixels(target, num_classes), np.zeros(num_classes, dtype=np.int64)]  # fmt: skip
+    counts = [
+        _pixels(pred, num_classes),
+        np.zeros(num_classes, dtype=np.int64),
+        _pixels(target, num_classes),
+        np.zeros(num_classes, dtype=np.int64),
+    ]
     for index in np.flatnonzero(counts[0] + counts[2]):
         for scored, others, matched in (
             (pred, contours.target, counts[1]),

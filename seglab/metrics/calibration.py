@@ -92,8 +92,12 @@ class CalibrationCounts(Metric):
         self.from_logits = from_logits
         size = ((num_classes + 1) * num_bins,)
         for name, shape in (
-            ("pixels", size), ("hits", size), ("confidence", size), ("brier_sum", ()), ("invalid", ())
-        ):  # fmt: skip
+            ("pixels", size),
+            ("hits", size),
+            ("confidence", size),
+            ("brier_sum", ()),
+            ("invalid", ()),
+        ):
             zeros = torch.zeros(shape, dtype=torch.int64)
             self.add_state(name, zeros, dist_reduce_fx="sum")
 
@@ -199,15 +203,17 @@ class CalibrationCounts(Metric):
             confidence, accuracy = totals.confidence / totals.pixels, totals.hits / totals.pixels
         return [
             {
-                "class_name": name, "bin": index,
-                "low": index / self.num_bins, "high": (index + 1) / self.num_bins,
+                "class_name": name,
+                "bin": index,
+                "low": index / self.num_bins,
+                "high": (index + 1) / self.num_bins,
                 "count": int(totals.pixels[row, index]),
                 "confidence": float(confidence[row, index]),
                 "accuracy": float(accuracy[row, index]),
             }
             for row, name in enumerate((ALL_CLASSES, *class_names))
             for index in range(self.num_bins)
-        ]  # fmt: skip
+        ]
 
 
 class PixelSample:

@@ -69,14 +69,19 @@ def classify_errors(
     rest = wrong & ~missed & ~invented
     edge = rest & boundary_band(mask)
     kinds = {
-        "boundary": edge, "missed": missed, "hallucination": invented, "confusion": rest & ~edge
-    }  # fmt: skip
+        "boundary": edge,
+        "missed": missed,
+        "hallucination": invented,
+        "confusion": rest & ~edge,
+    }
     return ErrorBreakdown(
         pixels={kind: int(flags.sum()) for kind, flags in kinds.items()},
-        pairs={kind: _commonest(mask, pred_mask, flags) for kind, flags in kinds.items() if flags.any()},
+        pairs={
+            kind: _commonest(mask, pred_mask, flags) for kind, flags in kinds.items() if flags.any()
+        },
         wrong=int(wrong.sum()),
         valid=int(valid.sum()),
-    )  # fmt: skip
+    )
 
 
 def _unsupported(
@@ -98,9 +103,7 @@ def _unsupported(
 
 
 def _commonest(
-    mask: npt.NDArray[np.integer],
-    pred_mask: npt.NDArray[np.integer],
-    flags: npt.NDArray[np.bool_],
+    mask: npt.NDArray[np.integer], pred_mask: npt.NDArray[np.integer], flags: npt.NDArray[np.bool_]
 ) -> tuple[int, int]:
     pairs, counts = np.unique(
         np.stack([mask[flags], pred_mask[flags]]).astype(np.int64), axis=1, return_counts=True

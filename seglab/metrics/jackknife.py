@@ -79,9 +79,11 @@ def independent_groups(groups: Groups) -> Groups:
 
 
 def score_interval(
-    counts: ClassCounts, statistic: Statistic = pooled_miou, level: float = 0.95,
+    counts: ClassCounts,
+    statistic: Statistic = pooled_miou,
+    level: float = 0.95,
     groups: Groups = None,
-) -> Estimate:  # fmt: skip
+) -> Estimate:
     """Return a score of pooled counts with its jackknife interval, within [0, 1].
 
     A score of exactly 0 or 1 has no spread; its other bound is that of Clopper and Pearson (1934)
@@ -111,9 +113,12 @@ def score_interval(
 
 
 def difference_interval(
-    candidate: ClassCounts, baseline: ClassCounts, statistic: Statistic = pooled_miou,
-    level: float = 0.95, groups: Groups = None,
-) -> Estimate:  # fmt: skip
+    candidate: ClassCounts,
+    baseline: ClassCounts,
+    statistic: Statistic = pooled_miou,
+    level: float = 0.95,
+    groups: Groups = None,
+) -> Estimate:
     """Return the score of `candidate` minus that of `baseline` with its jackknife t interval.
 
     The same image is left out of both at a time, so the interval is paired. Its p is that of the

@@ -37,9 +37,15 @@ HD95_PENALTY = "hd95_penalty"
 
 # Scores of one split that are single numbers, in the order in which tables show them.
 SPLIT_SCORES = (
-    MIOU, MIOU_PRESENT, DICE, PIXEL_ACC, CLASS_ACC, FWIOU, NUM_CLASSES_AVERAGED,
+    MIOU,
+    MIOU_PRESENT,
+    DICE,
+    PIXEL_ACC,
+    CLASS_ACC,
+    FWIOU,
+    NUM_CLASSES_AVERAGED,
     NUM_CLASSES_PRESENT,
-)  # fmt: skip
+)
 PER_IMAGE_SCORES = (MIOU_PER_IMAGE, DICE_PER_IMAGE, NUM_IMAGES_AVERAGED)
 
 

@@ -31,9 +31,17 @@ from seglab.models.tryout import try_out
 
 # Set by the arguments of `build_smp`, or without a meaning for logits of the image's size.
 _RESERVED = {
-    "self", "kwargs", "encoder_name", "encoder_depth", "encoder_weights", "in_channels", "classes",
-    "activation", "aux_params", "upsampling",
-}  # fmt: skip
+    "self",
+    "kwargs",
+    "encoder_name",
+    "encoder_depth",
+    "encoder_weights",
+    "in_channels",
+    "classes",
+    "activation",
+    "aux_params",
+    "upsampling",
+}
 _ENCODER_OPTIONS = "encoder"
 
 
@@ -134,9 +142,12 @@ def _class(arch: str) -> Any:
 
 
 def _option_problems(
-    arch: Any = None, encoder_name: Any = None, encoder_depth: int | None = None,
-    options: Mapping[str, Any] | None = None, **_others: Any,
-) -> list[str]:  # fmt: skip
+    arch: Any = None,
+    encoder_name: Any = None,
+    encoder_depth: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    **_others: Any,
+) -> list[str]:
     """Return what is wrong with options that go with others, as far as those are right themselves."""
     problems: list[str] = []
     given = options or {}

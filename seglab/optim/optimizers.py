@@ -11,12 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from timm.optim import (
-    create_optimizer_v2,
-    get_optimizer_class,
-    get_optimizer_info,
-    list_optimizers,
-)
+from timm.optim import create_optimizer_v2, get_optimizer_class, get_optimizer_info, list_optimizers
 from torch import nn
 from torch.optim import Optimizer
 

@@ -177,8 +177,10 @@ def _cut_half_line(stream: IO[bytes], path: Path, parsed: bool = False) -> None:
         stream.seek(0, os.SEEK_END)
         log.warning(
             "%s ended in the middle of a line: a writer died there. The %d bytes of what it did "
-            "not finish were cut off; everything before is kept.", path, size - keep,
-        )  # fmt: skip
+            "not finish were cut off; everything before is kept.",
+            path,
+            size - keep,
+        )
 
 
 def _end_of_whole_lines(stream: IO[bytes], parsed: bool) -> int:

@@ -29,12 +29,23 @@ Runs = str | Path | Iterable[str | Path]
 
 # Field of the record -> column; nested fields follow as config.*, metrics.* and so on.
 _COLUMNS = {
-    "run_id": "run_id", "experiment": "experiment", "name": "name", "kind": "kind",
-    "parent": "parent", "status": "status", "seed": "seed", "fold": "fold",
-    "dataset_fingerprint": "fingerprint", "config_hash": "config_hash", "started": "started",
-    "ended": "ended", "wall_time_s": "wall_time_s", "resumed": "resumed", "device": "device",
+    "run_id": "run_id",
+    "experiment": "experiment",
+    "name": "name",
+    "kind": "kind",
+    "parent": "parent",
+    "status": "status",
+    "seed": "seed",
+    "fold": "fold",
+    "dataset_fingerprint": "fingerprint",
+    "config_hash": "config_hash",
+    "started": "started",
+    "ended": "ended",
+    "wall_time_s": "wall_time_s",
+    "resumed": "resumed",
+    "device": "device",
     "tags": "tags",
-}  # fmt: skip
+}
 _MORE_COLUMNS = ("git_commit", "git_dirty", "error", "run_dir")
 # On a network file system a read waits for the server; threads wait together.
 _READERS = 8

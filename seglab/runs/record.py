@@ -87,11 +87,20 @@ class RunRecord:
             problems.append(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
         if problems:
             raise DataError(list_problems(f"cannot record run {run_dir}", problems))
-        content = DEFAULTS | writer_facts() | {
-            "run_id": record.run_id, "experiment": experiment, "kind": kind, "started": utc_now(),
-            "segment_started": time.time(), "config_hash": hash_json(config),
-            "config": dict(config),
-        } | facts  # fmt: skip
+        content = (
+            DEFAULTS
+            | writer_facts()
+            | {
+                "run_id": record.run_id,
+                "experiment": experiment,
+                "kind": kind,
+                "started": utc_now(),
+                "segment_started": time.time(),
+                "config_hash": hash_json(config),
+                "config": dict(config),
+            }
+            | facts
+        )
         content["git"] = content["git"] or git_state()
         content["packages"] = content["packages"] or package_versions()
         for folder in (record.checkpoints_dir, record.figures_dir):
@@ -146,8 +155,10 @@ class RunRecord:
     @property
     def metrics(self) -> dict[str, float]:
         """Final scores by key; undefined ones (a class that never occurs) are NaN."""
-        return {key: float("nan") if value is None else value
-                for key, value in self.read()["metrics"].items()}  # fmt: skip
+        return {
+            key: float("nan") if value is None else value
+            for key, value in self.read()["metrics"].items()
+        }
 
     def update(self, **fields: Any) -> None:
         """Change fields of `run.json` in one step; other fields stay.
@@ -264,9 +275,13 @@ class RunRecord:
         """Say that this process goes on with the run: running again, counted, clock restarted."""
         before = self.read()
         fields = {
-            "status": "running", "ended": None, "error": None, "resumed": before["resumed"] + 1,
-            "wall_time_before_s": before["wall_time_s"], "segment_started": time.time(),
-        }  # fmt: skip
+            "status": "running",
+            "ended": None,
+            "error": None,
+            "resumed": before["resumed"] + 1,
+            "wall_time_before_s": before["wall_time_s"],
+            "segment_started": time.time(),
+        }
         self.update(**fields, **writer_facts())
 
     def finish(self, status: str, error: BaseException | None = None) -> None:

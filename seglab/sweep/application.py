@@ -82,9 +82,12 @@ class Application:
         for override in overrides:
             try:
                 OmegaConf.update(
-                    config, override.key_or_group, override.value(), merge=True,
+                    config,
+                    override.key_or_group,
+                    override.value(),
+                    merge=True,
                     force_add=override.is_force_add(),
-                )  # fmt: skip
+                )
             except OmegaConfBaseException:
                 return None  # Hydra says what is wrong with it
             kind = "hydra" if override.is_hydra_override() else "task"
@@ -143,9 +146,12 @@ class Job:
         setup_globals()
         with as_trial(channel) if self.is_trial else nullcontext():
             done = run_job(
-                task_function=self.task, config=self.config, hydra_context=self.context,
-                job_dir_key="hydra.sweep.dir", job_subdir_key="hydra.sweep.subdir",
-            )  # fmt: skip
+                task_function=self.task,
+                config=self.config,
+                hydra_context=self.context,
+                job_dir_key="hydra.sweep.dir",
+                job_subdir_key="hydra.sweep.subdir",
+            )
         result = done.return_value
         return dict(result.metrics) if hasattr(result, "metrics") else result
 

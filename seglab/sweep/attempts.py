@@ -18,9 +18,7 @@ Attempt = dict[str, Any]
 MOST_FRUITLESS = 5
 # died: its process, seen by its controller. released: the controller stopped. abandoned: the
 # controller vanished. interrupted: never written.
-Ending = Literal[
-    "finished", "pruned", "failed", "interrupted", "died", "released", "abandoned"
-]  # fmt: skip
+Ending = Literal["finished", "pruned", "failed", "interrupted", "died", "released", "abandoned"]
 
 
 def begun(attempts: Sequence[Attempt], worker: str, controller: str, steps: int) -> list[Attempt]:
@@ -33,17 +31,20 @@ def begun(attempts: Sequence[Attempt], worker: str, controller: str, steps: int)
         steps: How many scores the trial has reported before.
     """
     attempt = {
-        "worker": worker, "host": socket.gethostname(), "controller": controller,
-        "started": time.time(), "ended": None, "ending": None, "steps": steps, "error": None,
-    }  # fmt: skip
+        "worker": worker,
+        "host": socket.gethostname(),
+        "controller": controller,
+        "started": time.time(),
+        "ended": None,
+        "ending": None,
+        "steps": steps,
+        "error": None,
+    }
     return [*attempts, attempt]
 
 
 def ended(
-    attempts: Sequence[Attempt],
-    ending: Ending,
-    when: float | None = None,
-    error: str | None = None,
+    attempts: Sequence[Attempt], ending: Ending, when: float | None = None, error: str | None = None
 ) -> list[Attempt]:
     """Return the attempts with the last one ended, if it was not yet.
 

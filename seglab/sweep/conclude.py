@@ -33,13 +33,7 @@ from seglab.runs.study import (
 from seglab.sweep.best import folders_of, repeat_command, write_best
 from seglab.sweep.cluster import Workers
 from seglab.sweep.grid import grid_plan
-from seglab.sweep.protocol import (
-    confirm_dirs,
-    finished_metrics,
-    has_test,
-    sentence,
-    write_protocol,
-)
+from seglab.sweep.protocol import confirm_dirs, finished_metrics, has_test, sentence, write_protocol
 from seglab.sweep.space import settings_in
 from seglab.sweep.start import start_study
 from seglab.sweep.sweep import Sweep, places
@@ -47,9 +41,12 @@ from seglab.sweep.sweep import Sweep, places
 log = logging.getLogger(__name__)
 _MOST_OF_A_FRONT = 20
 _FOR_THE_END = (
-    "seglab.analysis.study", "plotly.io", "plotly.offline", "plotly.graph_objs.layout",
+    "seglab.analysis.study",
+    "plotly.io",
+    "plotly.offline",
+    "plotly.graph_objs.layout",
     "pyarrow.pandas_compat",
-)  # fmt: skip
+)
 
 
 @dataclass
@@ -177,10 +174,12 @@ def _confirm(one: _Concluding, winner: _Winner) -> None:
     """Train the winner anew with other seeds, or else score its weights on test; each once."""
     plan, trial = one.sweep.plan, winner.trial
     facts = {
-        "winner": trial.number, "winner_run": str(trial.user_attrs[RUN_DIR]),
-        "best_value": winner.values[0], "best_of": winner.repeats,
+        "winner": trial.number,
+        "winner_run": str(trial.user_attrs[RUN_DIR]),
+        "best_value": winner.values[0],
+        "best_of": winner.repeats,
         "trials_considered": _considered(one),
-    }  # fmt: skip
+    }
     if not _is_training(one, trial):
         return
     runs, tested = {}, None
@@ -236,9 +235,12 @@ def _test_once(one: _Concluding, trial: FrozenTrial) -> dict[str, float] | None:
     if not has_test(run):
         return None
     words = [
-        literal_word("run", run), "data.split=test", "suite=scores", "logger.wandb.mode=disabled",
+        literal_word("run", run),
+        "data.split=test",
+        "suite=scores",
+        "logger.wandb.mode=disabled",
         literal_word("hydra.run.dir", target),
-    ]  # fmt: skip
+    ]
     command = [sys.executable, "-m", "seglab.cli", "evaluate", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

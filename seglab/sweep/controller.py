@@ -160,9 +160,12 @@ class Controller:
             return Outcome("pruned", first_step_s=ending.first_step_s)
         if ending.kind != "returned":
             return Outcome(
-                "failed", reason=ending.reason or ending.kind, error=ending.error,
-                traceback=ending.traceback, first_step_s=ending.first_step_s,
-            )  # fmt: skip
+                "failed",
+                reason=ending.reason or ending.kind,
+                error=ending.error,
+                traceback=ending.traceback,
+                first_step_s=ending.first_step_s,
+            )
         try:
             values = self.values_of(ending.result)
         except TrainingError as error:

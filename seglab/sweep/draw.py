@@ -125,10 +125,12 @@ def _listed(suggest: Suggest, trials: Sequence[FrozenTrial], seed: int) -> dict[
         if WORDS in one.user_attrs:
             study.add_trial(
                 optuna.trial.create_trial(
-                    state=TrialState.COMPLETE, value=0.0, params=one.params,
+                    state=TrialState.COMPLETE,
+                    value=0.0,
+                    params=one.params,
                     distributions=one.distributions,
                 )
-            )  # fmt: skip
+            )
     while not study.exhausted:
         trial = study.ask()
         try:
@@ -145,9 +147,12 @@ class _OneByOne(BruteForceSampler):
     """Goes through the settings of a space that has an end."""
 
     def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str,
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
         param_distribution: BaseDistribution,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """Return a value that leads to something new; no interval has one after the other."""
         one: Any = param_distribution
         if not isinstance(one, CategoricalDistribution) and (

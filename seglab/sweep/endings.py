@@ -21,9 +21,11 @@ def ending_of(error: BaseException) -> Ending:
     if isinstance(error, TrialPrunedError):
         return Ending("pruned", error=_line(str(error)))
     return Ending(
-        "raised", reason=reason_of(error), error=_line(_text(error)),
+        "raised",
+        reason=reason_of(error),
+        error=_line(_text(error)),
         traceback="".join(traceback.format_exception(error)),
-    )  # fmt: skip
+    )
 
 
 def reason_of(error: BaseException) -> str:
@@ -51,9 +53,11 @@ def death_of(exit_code: int | None, asked: str | None, log_path: Path, offset: i
     elif exit_code == -signal.SIGKILL:
         error += " (out of memory killer?)"
     return Ending(
-        "died", reason=reason, error=f"{error}; see {log_path}",
+        "died",
+        reason=reason,
+        error=f"{error}; see {log_path}",
         traceback=_last_lines(log_path, offset),
-    )  # fmt: skip
+    )
 
 
 def _manner(exit_code: int | None) -> str:

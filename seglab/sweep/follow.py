@@ -9,11 +9,7 @@ from seglab.runs.study import ATTEMPTS, ERROR, REASON, WARM, WORDS, StudyFolder,
 from seglab.sweep.sweep import Sweep
 from seglab.sweep.watch import StudyWatch
 
-_STATUS = {
-    TrialState.COMPLETE: "finished",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
+_STATUS = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 class Follower:

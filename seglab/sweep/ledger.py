@@ -107,9 +107,13 @@ class Ledger:
         trials = of_budget(self._trials.everything())
         states = Counter(trial.state for trial in trials)
         return Counts(
-            states[TrialState.RUNNING], states[TrialState.COMPLETE], states[TrialState.PRUNED],
-            states[TrialState.FAIL], states[TrialState.WAITING], self._trials.budget(trials),
-        )  # fmt: skip
+            states[TrialState.RUNNING],
+            states[TrialState.COMPLETE],
+            states[TrialState.PRUNED],
+            states[TrialState.FAIL],
+            states[TrialState.WAITING],
+            self._trials.budget(trials),
+        )
 
     @patient
     def report(self, claim: Claim, value: float, step: int) -> bool:
@@ -286,8 +290,10 @@ class Ledger:
         else:
             log.warning(
                 "trial %d was taken over by another controller, because this one had not been heard "
-                "of for %g s; what comes of it here is ignored", claim.number, self.plan.grace_s,
-            )  # fmt: skip
+                "of for %g s; what comes of it here is ignored",
+                claim.number,
+                self.plan.grace_s,
+            )
         if self._held.get(claim.number) is claim:
             del self._held[claim.number]
         return None

@@ -9,15 +9,7 @@ from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
-from seglab.runs.study import (
-    ERROR,
-    FAILED_VALUES,
-    FIRST_STEP_S,
-    REASON,
-    REASONS,
-    TRACEBACK,
-    VALUES,
-)
+from seglab.runs.study import ERROR, FAILED_VALUES, FIRST_STEP_S, REASON, REASONS, TRACEBACK, VALUES
 from seglab.sweep.plan import Objective
 
 _MOST_ERROR, _MOST_TRACEBACK = 500, 20_000
@@ -72,9 +64,11 @@ def recordable(outcome: Outcome, objectives: Sequence[Objective]) -> Outcome:
         return replace(outcome, values=None)
     error = (outcome.error or "").strip().splitlines() or ["no reason was given"]
     return replace(
-        outcome, reason=_REASONS.get(outcome.reason or "", "exception"),
-        error=error[0][:_MOST_ERROR], traceback=(outcome.traceback or "")[-_MOST_TRACEBACK:] or None,
-    )  # fmt: skip
+        outcome,
+        reason=_REASONS.get(outcome.reason or "", "exception"),
+        error=error[0][:_MOST_ERROR],
+        traceback=(outcome.traceback or "")[-_MOST_TRACEBACK:] or None,
+    )
 
 
 def attributes(outcome: Outcome) -> Iterator[tuple[str, Any]]:
@@ -84,9 +78,11 @@ def attributes(outcome: Outcome) -> Iterator[tuple[str, Any]]:
         facts[VALUES] = outcome.values
     if outcome.status == "failed":
         facts |= {
-            REASON: outcome.reason, ERROR: outcome.error, TRACEBACK: outcome.traceback,
+            REASON: outcome.reason,
+            ERROR: outcome.error,
+            TRACEBACK: outcome.traceback,
             FAILED_VALUES: [_shown(value) for value in outcome.values] if outcome.values else None,
-        }  # fmt: skip
+        }
     yield from ((key, value) for key, value in facts.items() if value is not None)
 
 
@@ -102,9 +98,13 @@ def outcome_of(trial: FrozenTrial, status: Status | None = None) -> Outcome:
         return Outcome("interrupted", reason="interrupted", error="it goes on elsewhere")
     facts = trial.user_attrs
     return Outcome(
-        status, trial.values or facts.get(VALUES), facts.get(REASON), facts.get(ERROR),
-        facts.get(TRACEBACK), facts.get(FIRST_STEP_S),
-    )  # fmt: skip
+        status,
+        trial.values or facts.get(VALUES),
+        facts.get(REASON),
+        facts.get(ERROR),
+        facts.get(TRACEBACK),
+        facts.get(FIRST_STEP_S),
+    )
 
 
 def _problem(values: Any, objectives: Sequence[Objective]) -> str | None:

@@ -31,9 +31,17 @@ from seglab.sweep.plan import Direction, Objective, StudyPlan
 _DIRECTIONS: dict[str, Direction] = {"max": "maximize", "min": "minimize"}
 # Taken from the node as they are.
 _PLAIN = (
-    "seed", "conditional", "retries", "grace_s", "fail_fast", "max_failure_rate",
-    "trial_timeout_s", "timeout_s", "confirm", "test",
-)  # fmt: skip
+    "seed",
+    "conditional",
+    "retries",
+    "grace_s",
+    "fail_fast",
+    "max_failure_rate",
+    "trial_timeout_s",
+    "timeout_s",
+    "confirm",
+    "test",
+)
 _SHUFFLE_SEED = 0
 
 
@@ -94,14 +102,17 @@ def study_plan(
     domains = read_space(node["space"])[0]
     sampler, n_trials = _sampler_and_budget(node, domains)
     return StudyPlan(
-        name=node["name"], objectives=_objectives(node, cfg), n_trials=n_trials, sampler=sampler,
+        name=node["name"],
+        objectives=_objectives(node, cfg),
+        n_trials=n_trials,
+        sampler=sampler,
         storage=node["storage"] or f"journal:{folder.journal_path.absolute()}",
         pruner=node["pruner"],
         space={key: _settled(text, domains[key]) for key, text in flatten_space(node["space"])},
         enqueue=tuple(_held(settings, domains) for settings in node["enqueue"]),
         warm_start=tuple(str(Path(one).expanduser().absolute()) for one in node["warm_start"]),
         **{key: node[key] for key in _PLAIN},
-    )  # fmt: skip
+    )
 
 
 def _parsed(words: Sequence[str]) -> list[Override]:

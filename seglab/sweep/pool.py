@@ -137,9 +137,18 @@ class Pool:
             offset = stream.tell()
             server, pid, sock = self._fork(stream.fileno())
         one = self._running[number] = RunningTrial(
-            number, slot, server, pid, wire.Inbox(sock), log_path, offset, timeout_s, self.term_s,
-            started, began,
-        )  # fmt: skip
+            number,
+            slot,
+            server,
+            pid,
+            wire.Inbox(sock),
+            log_path,
+            offset,
+            timeout_s,
+            self.term_s,
+            started,
+            began,
+        )
         try:
             wire.send(sock, assignment, SEND_LIMIT_S)
         except OSError:
@@ -188,12 +197,16 @@ class Pool:
                 "functions and what they refer to must be picklable"
             ) from error
         return Assignment(
-            study=self.study, number=number, work=data,
-            environment={**os.environ, **slot.variables}, directory=str(Path.cwd()),
-            path=list(sys.path), argv=list(sys.argv),
+            study=self.study,
+            number=number,
+            work=data,
+            environment={**os.environ, **slot.variables},
+            directory=str(Path.cwd()),
+            path=list(sys.path),
+            argv=list(sys.argv),
             memory_bytes=None if self.memory_gb is None else int(self.memory_gb * 2**30),
             orphan_s=self.orphan_s,
-        )  # fmt: skip
+        )
 
     def _server(self) -> Server:
         """Return the server; a new one where it is gone."""

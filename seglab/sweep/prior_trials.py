@@ -133,9 +133,12 @@ def add_former_trials(study: optuna.Study, plan: StudyPlan, suggest: Suggest) ->
 
 
 def _learn(
-    study: optuna.Study, plan: StudyPlan, suggest: Suggest, source: optuna.Study,
+    study: optuna.Study,
+    plan: StudyPlan,
+    suggest: Suggest,
+    source: optuna.Study,
     asked: Mapping[str, Any],
-) -> None:  # fmt: skip
+) -> None:
     name = asked["study_id"]
     known = [trial.user_attrs.get(WARM) for trial in study.get_trials(deepcopy=False)]
     former = [
@@ -162,10 +165,13 @@ def _warm_trial(trial: FrozenTrial, suggest: Suggest, origin: Mapping[str, Any])
     params, distributions = try_settings(suggest, trial.params, RandomSampler(seed=0), whole=True)
     finished = trial.state == TrialState.COMPLETE
     return optuna.trial.create_trial(
-        state=trial.state, values=trial.values, params=params, distributions=distributions,
+        state=trial.state,
+        values=trial.values,
+        params=params,
+        distributions=distributions,
         intermediate_values=None if finished else trial.intermediate_values,
         user_attrs={WARM: dict(origin)},
-    )  # fmt: skip
+    )
 
 
 def _other_objectives(plan: StudyPlan, asked: Mapping[str, Any]) -> str | None:
@@ -185,8 +191,12 @@ def _tell(name: str, total: int, unfit: Counter[str]) -> None:
         more = f"; {len(unfit) - 3} further reasons" if len(unfit) > 3 else ""
         log.warning(
             "study.warm_start: %d of %d trials of %s were left out: %s%s",
-            left_out, total, name, "; ".join(reasons), more,
-        )  # fmt: skip
+            left_out,
+            total,
+            name,
+            "; ".join(reasons),
+            more,
+        )
 
 
 def _keyed(enqueue: Iterable[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -78,9 +78,12 @@ def has_test(run_dir: Path) -> bool:
 
 
 def write_protocol(
-    folder: StudyFolder, metric: str, winner: dict[str, Any], runs: dict[int, Path],
+    folder: StudyFolder,
+    metric: str,
+    winner: dict[str, Any],
+    runs: dict[int, Path],
     tested: dict[str, float] | None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Write what was chosen, from how many, and what came of it when trained anew.
 
     Args:
@@ -108,11 +111,18 @@ def write_protocol(
     if values and winner["winner"] not in touched_for:
         touched_for = [*touched_for, winner["winner"]]
     content = {
-        **winner, "metric": metric, "confirm": confirm, "confirm_mean": mean, "confirm_low": low,
-        "confirm_high": high, "test_metric": test_metric, "test": bounds if values else None,
+        **winner,
+        "metric": metric,
+        "confirm": confirm,
+        "confirm_mean": mean,
+        "confirm_low": low,
+        "confirm_high": high,
+        "test_metric": test_metric,
+        "test": bounds if values else None,
         "test_touched": before.get("test_touched") or (utc_now() if values else None),
-        "touched_for": touched_for, "written": utc_now(),
-    }  # fmt: skip
+        "touched_for": touched_for,
+        "written": utc_now(),
+    }
     write_json(folder.protocol_path, content)
     return content
 
@@ -120,10 +130,11 @@ def write_protocol(
 def _confirmed(folder: StudyFolder, metric: str, seed: int, run_dir: Path) -> dict[str, Any]:
     scores = finished_metrics(run_dir) or {}
     return {
-        "seed": seed, "run_dir": str(run_dir.relative_to(folder.path)),
+        "seed": seed,
+        "run_dir": str(run_dir.relative_to(folder.path)),
         "value": scores.get(metric, math.nan),
         "test": {key: value for key, value in scores.items() if key.startswith("test/")},
-    }  # fmt: skip
+    }
 
 
 def sentence(content: dict[str, Any]) -> str:

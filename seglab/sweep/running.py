@@ -156,9 +156,12 @@ class RunningTrial:
             # Whatever broke while it was made to stop says nothing about the trial.
             ending = replace(ending, reason="interrupted")
         ending = replace(
-            ending, exit_code=self.exit_code, first_step_s=self._first_step_s,
-            started=self.started, ended=time.time(),
-        )  # fmt: skip
+            ending,
+            exit_code=self.exit_code,
+            first_step_s=self._first_step_s,
+            started=self.started,
+            ended=time.time(),
+        )
         return Ended(self.number, ending)
 
     def _signal(self, number: int) -> None:

@@ -78,9 +78,12 @@ def open_watch(sweep: Sweep, workers: Sequence[str], console: Console) -> StudyW
     # The jobs of a grid have no score in common.
     plan = sweep.plan if sweep.is_study else replace(sweep.plan, objectives=())
     return StudyWatch(
-        console, plan, workers, log_path=folder.log_path,
+        console,
+        plan,
+        workers,
+        log_path=folder.log_path,
         log_of=lambda number: log_of(folder.run_dir(number)),
-    )  # fmt: skip
+    )
 
 
 def tell_known(sweep: Sweep, watch: StudyWatch) -> None:

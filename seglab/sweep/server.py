@@ -56,9 +56,12 @@ class Server:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code.format(theirs.fileno())],
                 env={**os.environ, **_VARIABLES, "PYTHONPATH": os.pathsep.join(sys.path)},
-                stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._output,
-                pass_fds=[theirs.fileno()], start_new_session=True,
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._output,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
         wire.send(self._sock, ServerPlan(tuple(preload), sys.path, orphan_s), _FORK_LIMIT_S)
 
     def fileno(self) -> int:

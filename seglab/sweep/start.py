@@ -19,14 +19,25 @@ from seglab.sweep.sweep import Sweep
 SCHEMA_VERSION = 1
 # What may change between two sittings of a study: none of it changes what a trial's score means.
 _FREE = (
-    "study", "paths", "logger", "callbacks.progress", "tags", "notes", "run_name", "resume",
-    "trainer.num_workers", "trainer.num_threads", "trainer.devices",
-)  # fmt: skip
+    "study",
+    "paths",
+    "logger",
+    "callbacks.progress",
+    "tags",
+    "notes",
+    "run_name",
+    "resume",
+    "trainer.num_workers",
+    "trainer.num_threads",
+    "trainer.devices",
+)
 # Keys that a study begun by a former version lacks, with the value that means what it did then.
 _SINCE: dict[str, Any] = {
-    "data.bands": None, "data.display_bands": None, "model.init_from": None,
+    "data.bands": None,
+    "data.display_bands": None,
+    "model.init_from": None,
     "trainer.whole_batch_losses": "approximate",
-}  # fmt: skip
+}
 _FIXED_OF_PLAN = ("objectives", "space", "conditional", "sampler", "pruner", "seed")
 _MAX_TOLD = 8
 
@@ -63,13 +74,22 @@ def _asked(sweep: Sweep, words: Sequence[str]) -> dict[str, Any]:
     plan = asdict(sweep.plan)
     kept = {name: plan[name] for name in _FIXED_OF_PLAN}
     return {
-        "schema_version": SCHEMA_VERSION, "name": sweep.plan.name, "words": list(words),
-        "experiment": base.get("experiment_name"), "base_config": base,
+        "schema_version": SCHEMA_VERSION,
+        "name": sweep.plan.name,
+        "words": list(words),
+        "experiment": base.get("experiment_name"),
+        "base_config": base,
         "fingerprint": hash_json([_without_free(base), kept]),
-        "fixed_words": list(sweep.words), "jobs": sweep.jobs, **kept,
-        "n_trials": plan["n_trials"], "storage": plan["storage"], "confirm": plan["confirm"],
-        "test": plan["test"], "git": git_state(), "packages": package_versions(),
-    }  # fmt: skip
+        "fixed_words": list(sweep.words),
+        "jobs": sweep.jobs,
+        **kept,
+        "n_trials": plan["n_trials"],
+        "storage": plan["storage"],
+        "confirm": plan["confirm"],
+        "test": plan["test"],
+        "git": git_state(),
+        "packages": package_versions(),
+    }
 
 
 def _base_config(sweep: Sweep) -> dict[str, Any]:
@@ -105,9 +125,10 @@ def _require_same(before: Mapping[str, Any], asked: Mapping[str, Any], folder: S
         list_problems(
             f"{folder.path} holds a study that asked for something else; give this one another "
             "study.name, or say the same again",
-            lines, limit=_MAX_TOLD,
+            lines,
+            limit=_MAX_TOLD,
         )
-    )  # fmt: skip
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -141,9 +141,11 @@ def submit_by_ray(sweep: Sweep, options: Mapping[str, Any]) -> Callable[[Worker]
                 "one with `ray start --head`, or set hydra.launcher.address=null for this machine alone"
             ) from error
     remote = ray.remote(
-        num_cpus=options["cpus_per_worker"], num_gpus=options["gpus_per_worker"], max_retries=0,
+        num_cpus=options["cpus_per_worker"],
+        num_gpus=options["gpus_per_worker"],
+        max_retries=0,
         scheduling_strategy="SPREAD",
-    )(_call)  # fmt: skip
+    )(_call)
     counter = iter(range(1_000_000))
     return lambda worker: _RayHandle(remote.remote(worker), next(counter))
 

@@ -257,9 +257,7 @@ class Tally:
     def counts(self, counts: CountsLike, now: float) -> None:
         """Take the numbers of the whole study, as the storage has them."""
         self._let_time_pass(now)
-        self.ended = {
-            "finished": counts.finished, "pruned": counts.pruned, "failed": counts.failed
-        }  # fmt: skip
+        self.ended = {"finished": counts.finished, "pruned": counts.pruned, "failed": counts.failed}
         self.budget = counts.budget
         self.elsewhere = max(0, counts.running - len(self.running) - len(self._lost))
 

@@ -145,9 +145,11 @@ class PipeChannel:
                 f"the trial's result cannot be sent to its study: {type(error).__name__}: {error}"
             )
             ending = Ending(
-                "raised", reason="exception", error=" ".join(text.split()),
+                "raised",
+                reason="exception",
+                error=" ".join(text.split()),
                 traceback=traceback.format_exc(),
-            )  # fmt: skip
+            )
             result = pickle.dumps(None)
         self._send("ending", replace(ending, result=None), result)
 

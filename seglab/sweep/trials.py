@@ -29,13 +29,7 @@ from seglab.sweep.draw import NothingNewError, draw, tried_settings, untried
 from seglab.sweep.outcome import OF_OUTCOME, STATES, Outcome, attributes
 from seglab.sweep.plan import StudyPlan
 from seglab.sweep.prior_trials import Suggest
-from seglab.sweep.samplers import (
-    build_pruner,
-    build_sampler,
-    grid_points,
-    grid_size,
-    study_with,
-)
+from seglab.sweep.samplers import build_pruner, build_sampler, grid_points, grid_size, study_with
 from seglab.sweep.space import settings_in
 
 log = logging.getLogger(__name__)
@@ -179,9 +173,13 @@ class Trials:
         trial.set_user_attr(ATTEMPTS, attempts)
         facts: Mapping[str, Any] = trial.user_attrs
         return Claim(
-            trial.number, trial, list(facts[WORDS]), (self._folder.path / facts[RUN_DIR]).absolute(),
-            attempt=len(attempts), resumes=len(attempts) > 1,
-        )  # fmt: skip
+            trial.number,
+            trial,
+            list(facts[WORDS]),
+            (self._folder.path / facts[RUN_DIR]).absolute(),
+            attempt=len(attempts),
+            resumes=len(attempts) > 1,
+        )
 
     def give_back(self, trial: optuna.Trial, attempts: list[Attempt]) -> None:
         """Leave a trial to whoever claims it next."""

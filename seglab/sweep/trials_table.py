@@ -37,10 +37,14 @@ def trials_table(
     for trial in trials:
         left = trial.seconds_left(now)
         table.add_row(
-            str(trial.number), trial.worker, short_words(trial.words),
-            trial.where or ("starting" if trial.attempt == 1 else "resuming"), score(trial.value),
-            span(now - trial.started), "" if left is None else span(left),
-        )  # fmt: skip
+            str(trial.number),
+            trial.worker,
+            short_words(trial.words),
+            trial.where or ("starting" if trial.attempt == 1 else "resuming"),
+            score(trial.value),
+            span(now - trial.started),
+            "" if left is None else span(left),
+        )
     return table
 
 

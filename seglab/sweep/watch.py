@@ -85,9 +85,11 @@ class StudyWatch:
         """Open the table."""
         if self.mode == "rich":
             self._live = Live(
-                get_renderable=self.table, console=self.console, transient=True,
+                get_renderable=self.table,
+                console=self.console,
+                transient=True,
                 refresh_per_second=_REFRESH_PER_S,
-            )  # fmt: skip
+            )
             before = sys.stderr
             self._live.start()
             # Log lines go above the table as well; their handlers know the stream from before.
@@ -176,9 +178,12 @@ class StudyWatch:
             self._tally.counts(counts, self._clock())
 
     def known(
-        self, number: int, values: Sequence[float], words: Sequence[str],
+        self,
+        number: int,
+        values: Sequence[float],
+        words: Sequence[str],
         seconds: float | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """A trial that finished in an earlier session, or elsewhere, and how long it took."""
         with self._lock:
             self._tally.known(Scored(number, tuple(values), tuple(words)), seconds)
@@ -245,9 +250,10 @@ class StudyWatch:
         elsewhere = f", {tally.elsewhere} elsewhere" if tally.elsewhere else ""
         idle, left = tally.idle_share(now), tally.seconds_left(now)
         ended = Text.assemble(
-            (f"{tally.done} of {tally.budget} done", "bold"), f": {counts}" if counts else "",
+            (f"{tally.done} of {tally.budget} done", "bold"),
+            f": {counts}" if counts else "",
             f"; {len(tally.running)} running here{elsewhere}",
-        )  # fmt: skip
+        )
         times = Text.assemble(
             f"{many(tally.workers, 'worker')}, idle {100 * (idle or 0):.1f} % of the time; ",
             ("time left unknown yet" if left is None else f"about {span(left)} left", "bold"),

@@ -73,10 +73,7 @@ def test_scores_match_a_hand_computed_matrix():
 
 def test_scores_pool_one_matrix_over_images():
     train = [(_image((RED, BLUE)), _mask((0, 1)))] * 50
-    evaluate = [
-        (_image((RED, RED, RED)), _mask((0, 0, 0))),
-        (_image((BLUE,)), _mask((0,))),
-    ]
+    evaluate = [(_image((RED, RED, RED)), _mask((0, 0, 0))), (_image((BLUE,)), _mask((0,)))]
     scores = baseline_scores(train, evaluate, LABELS)
     # colour: class 0 hits 3 of 4, class 1 predicted once in vain; a mean over images would be 0.5.
     assert scores["colour"] == pytest.approx((3 / 4 + 0.0) / 2)

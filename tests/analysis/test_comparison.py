@@ -50,9 +50,13 @@ def _metrics(counts: np.ndarray, split: str = "val") -> dict[str, float]:
 
 def _run(run_dir: Path, counts: np.ndarray | None, **changes: Any) -> RunRecord:
     facts = {
-        "kind": "train", "seed": 0, "dataset_fingerprint": "f1", "git": {"commit": "abc"},
-        "packages": {"x": "1"}, **changes,
-    }  # fmt: skip
+        "kind": "train",
+        "seed": 0,
+        "dataset_fingerprint": "f1",
+        "git": {"commit": "abc"},
+        "packages": {"x": "1"},
+        **changes,
+    }
     arch = facts.pop("arch", run_dir.name)
     config = facts.pop("config", {})
     config = {"model": {"arch": arch, "encoder_name": "r18"}, "seed": facts["seed"], **config}
@@ -68,9 +72,17 @@ def _cv(run_dir: Path, scores: list[float], plan: str = "plan1", **changes: Any)
     counts = _counts(float(np.mean(scores)))
     record = _run(run_dir, counts, kind="cv", **changes)
     folds = pd.DataFrame(
-        {"repeat": 0, "fold": [f"r0-f{n}" for n in range(len(scores))], "status": "finished",
-         "miou": scores, "dice": scores, "iou/car": scores, "images": 10, "train_images": 30}
-    )  # fmt: skip
+        {
+            "repeat": 0,
+            "fold": [f"r0-f{n}" for n in range(len(scores))],
+            "status": "finished",
+            "miou": scores,
+            "dice": scores,
+            "iou/car": scores,
+            "images": 10,
+            "train_images": 30,
+        }
+    )
     folds.to_parquet(run_dir / "fold_scores.parquet")
     write_text(run_dir / "folds.yaml", f"hash: {plan}\n")
     return record
@@ -247,9 +259,12 @@ def test_evaluations_take_model_hours_and_groups_from_their_training(tmp_path: P
         trained.update(wall_time_s=3600.0)
         _groups(trained.run_dir, groups)
         _run(
-            tmp_path / "evals" / f"{name}-scored", _counts(skill, 3), kind="eval", parent=name,
+            tmp_path / "evals" / f"{name}-scored",
+            _counts(skill, 3),
+            kind="eval",
+            parent=name,
             config={"model": None, "run": str(trained.run_dir)},
-        )  # fmt: skip
+        )
     found = compare([tmp_path / "evals"])
     assert found.table["model"].tolist() == ["b/r18", "a/r18"]
     assert found.table["hours"].tolist() == [1.0, 1.0]
@@ -260,9 +275,14 @@ def test_evaluations_take_model_hours_and_groups_from_their_training(tmp_path: P
 def test_evaluations_whose_training_is_gone_are_no_repeats(tmp_path: Path) -> None:
     for seed, name in enumerate("ab"):
         _run(
-            tmp_path / name, _counts(0.7, seed), kind="eval", parent=f"gone-{name}", seed=seed,
-            arch=None, config={"run": str(tmp_path / "gone" / name)},
-        )  # fmt: skip
+            tmp_path / name,
+            _counts(0.7, seed),
+            kind="eval",
+            parent=f"gone-{name}",
+            seed=seed,
+            arch=None,
+            config={"run": str(tmp_path / "gone" / name)},
+        )
     assert compare([tmp_path]).table["seeds"].tolist() == [1, 1]
 
 
@@ -276,10 +296,13 @@ def test_few_groups_are_noted(tmp_path: Path) -> None:
     ("changes", "reason"),
     [
         ({"dataset_fingerprint": "f2"}, "the data differs: fingerprint f1 (a); fingerprint f2 (b)"),
-        ({"kind": "cv"}, "a mean over folds is no score of one training: a single training (a); "
-                         "a cross-validation (b)"),
+        (
+            {"kind": "cv"},
+            "a mean over folds is no score of one training: a single training (a); "
+            "a cross-validation (b)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_reasons_from_the_record(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
     runs = [_run(tmp_path / "a", _counts(0.7)), _run(tmp_path / "b", _counts(0.7), **changes)]
     assert why_not_comparable(runs) == [reason]

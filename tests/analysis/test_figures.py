@@ -69,8 +69,11 @@ def test_samples_figure_names_the_classes_that_occur(tmp_path: Path) -> None:
     assert _legend(figure) == ["road", "car", "sky", "ignored", "wrong"]
     assert len(figure.axes) == 8
     assert [axes.get_title() for axes in figure.axes[:4]] == [
-        "image", "target", "prediction", "errors",
-    ]  # fmt: skip
+        "image",
+        "target",
+        "prediction",
+        "errors",
+    ]
     assert figure.axes[0].get_xlabel() == "frame-1"
     # 10 of the 30 valid rows are wrong.
     assert figure.axes[3].get_xlabel() == "33.3% of valid pixels wrong"

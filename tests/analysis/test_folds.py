@@ -13,10 +13,14 @@ from seglab.analysis.folds import fold_boxplot, fold_table, summarise_folds
 
 SCORES = pd.DataFrame(
     {
-        "fold": ["r0-f0", "r0-f1", "r0-f2"], "train_images": [20, 20, 20], "images": [10, 10, 10],
-        "miou": [0.5, 0.6, 0.7], "dice": [0.6, 0.7, 0.8], "iou/car": [0.2, np.nan, 0.4],
+        "fold": ["r0-f0", "r0-f1", "r0-f2"],
+        "train_images": [20, 20, 20],
+        "images": [10, 10, 10],
+        "miou": [0.5, 0.6, 0.7],
+        "dice": [0.6, 0.7, 0.8],
+        "iou/car": [0.2, np.nan, 0.4],
     }
-)  # fmt: skip
+)
 
 
 def test_interval_is_that_of_nadeau_and_bengio() -> None:

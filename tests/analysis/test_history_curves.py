@@ -42,9 +42,17 @@ def _texts(figure: Figure) -> str:
 def test_figure_shows_verdict_gap_best_epoch_and_rates(tmp_path: Path) -> None:
     figure = learning_curves(_history(), "run 7")
     texts = _texts(figure)
-    for expected in ("run 7", "Loss: overfit", "overfit since epoch 12", "gap", "validation",
-                     "best epoch 20: mIoU 0.600", "Overfit since epoch 12: ", "encoder",
-                     "decoder"):  # fmt: skip
+    for expected in (
+        "run 7",
+        "Loss: overfit",
+        "overfit since epoch 12",
+        "gap",
+        "validation",
+        "best epoch 20: mIoU 0.600",
+        "Overfit since epoch 12: ",
+        "encoder",
+        "decoder",
+    ):
         assert expected in texts
     losses, scores, _ = figure.axes
     np.testing.assert_array_equal(losses.lines[0].get_ydata(), _history()["train/loss"])
@@ -56,10 +64,13 @@ def test_figure_shows_verdict_gap_best_epoch_and_rates(tmp_path: Path) -> None:
 
 def test_best_epoch_is_that_of_the_classes_present_and_never_one_without_a_score() -> None:
     """A stray pixel of a class that val lacks takes a fourth from val/miou, and nothing from the model."""
-    history = pd.DataFrame({
-        "epoch": range(4), "val/miou": [0.7, 0.6, 0.675, np.nan],
-        "val/miou_present": [0.7, 0.8, 0.9, np.nan],
-    })  # fmt: skip
+    history = pd.DataFrame(
+        {
+            "epoch": range(4),
+            "val/miou": [0.7, 0.6, 0.675, np.nan],
+            "val/miou_present": [0.7, 0.8, 0.9, np.nan],
+        }
+    )
     assert best_epoch(history) == 2
     assert "best epoch 2: mIoU 0.675" in _texts(learning_curves(history))
     assert best_epoch(history.drop(columns="val/miou_present")) == 0

@@ -28,9 +28,11 @@ def make_run(
 ) -> RunRecord:
     epochs = round(14 / fraction)
     config = {
-        "seed": seed, "data": {"train_fraction": fraction}, "model": {"arch": arch},
+        "seed": seed,
+        "data": {"train_fraction": fraction},
+        "model": {"arch": arch},
         "trainer": {"max_epochs": epochs, "val_every": round(1 / fraction)},
-    }  # fmt: skip
+    }
     facts = {"kind": "train", "seed": seed, "dataset_fingerprint": f"f{fraction}", **more}
     record = RunRecord.create(
         folder, experiment="lc", config=config, config_yaml="", git={}, packages={}, **facts
@@ -53,13 +55,10 @@ def runs(tmp_path: Path) -> Path:
         miou = 0.9 - 0.8 * (144 * fraction) ** -0.5
         run_dir = make_run(tmp_path / f"run{number}", fraction, 0, miou).run_dir
         write_manifest(run_dir, round(144 * fraction))
+    make_run(tmp_path / "eval", 1.0, 0, 0.95, kind="eval", parent="run3", main_split="train")
     make_run(
-        tmp_path / "eval", 1.0, 0, 0.95, kind="eval", parent="run3", main_split="train"
-    )  # fmt: skip
-    make_run(
-        tmp_path / "elsewhere", 1.0, 0, 0.1, kind="eval", parent="run3",
-        dataset_fingerprint="other",
-    )  # fmt: skip
+        tmp_path / "elsewhere", 1.0, 0, 0.1, kind="eval", parent="run3", dataset_fingerprint="other"
+    )
     return tmp_path
 
 
@@ -125,17 +124,27 @@ FLAT = [0.58, 0.5999, 0.6, 0.6001]
 @pytest.mark.parametrize(
     ("scores", "train", "kind", "words"),
     [
-        (RISING, math.nan, "more data", "Twice the data (144 to 288 images) would bring about +0.020"),
+        (
+            RISING,
+            math.nan,
+            "more data",
+            "Twice the data (144 to 288 images) would bring about +0.020",
+        ),
         (RISING, 0.99, "more data", "the model overfits what it has (0.990 in training, 0.833"),
         (RISING, 0.85, "more data", "a bigger model may help too"),
         (FLAT, math.nan, "flat", "the training score tells: seglab evaluate run=RUN data.split="),
         (FLAT, 0.95, "flat", "flat, yet the model overfits (0.950 in training, 0.600 in valida"),
-        (FLAT, 0.62, "flat", "no overfitting (0.620 in training, 0.600 in validation): a bigger "
-         "model or better labels"),
+        (
+            FLAT,
+            0.62,
+            "flat",
+            "no overfitting (0.620 in training, 0.600 in validation): a bigger "
+            "model or better labels",
+        ),
         ([0.90, 0.9199, 0.92, 0.9201], 0.93, "flat", "little is left to gain"),
         ([0.4, 0.7, 0.5, 0.65], math.nan, "cannot tell", "repeat with more seeds"),
     ],
-)  # fmt: skip
+)
 def test_verdict(scores: list[float], train: float, kind: str, words: str) -> None:
     verdict = learning_curve_verdict(make_curve(scores, train))
     assert verdict.kind == kind, verdict

@@ -17,10 +17,18 @@ from seglab.core.errors import ConfigError
 from seglab.core.targets import parse_target
 
 SCORES = {
-    "val/miou": 0.72, "val/miou_low": 0.68, "val/miou_high": 0.76, "test/miou": 0.65,
-    "val/iou/car": 0.3, "val/iou/bus": math.nan, "val/ece": 0.04, "val/ece_low": 0.03,
-    "val/ece_high": 0.06, "cost/latency_ms": 43.21, "cost/params_m": None,
-}  # fmt: skip
+    "val/miou": 0.72,
+    "val/miou_low": 0.68,
+    "val/miou_high": 0.76,
+    "test/miou": 0.65,
+    "val/iou/car": 0.3,
+    "val/iou/bus": math.nan,
+    "val/ece": 0.04,
+    "val/ece_low": 0.03,
+    "val/ece_high": 0.06,
+    "cost/latency_ms": 43.21,
+    "cost/params_m": None,
+}
 
 
 def verdict(text: str, main_split: str = "val") -> str:
@@ -105,9 +113,7 @@ def test_wrong_target_is_the_users_mistake() -> None:
 
 
 def outcomes() -> list[Outcome]:
-    return judge(
-        ["miou >= 0.7", "iou/car >= 0.4", "latency_ms <= 50", "params_m <= 5"], SCORES
-    )  # fmt: skip
+    return judge(["miou >= 0.7", "iou/car >= 0.4", "latency_ms <= 50", "params_m <= 5"], SCORES)
 
 
 def test_table_holds_every_target() -> None:

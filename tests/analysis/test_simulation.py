@@ -20,12 +20,7 @@ from seglab.analysis.statistics import (
     simulated_power,
     swap_test,
 )
-from seglab.metrics.pooled import (
-    ImageCounts,
-    pool_units,
-    pooled_miou,
-    score_pooled,
-)
+from seglab.metrics.pooled import ImageCounts, pool_units, pooled_miou, score_pooled
 
 CLASSES, SIMULATIONS, ALPHA, SLACK = 11, 2000, 0.05, 0.015
 Pair = tuple[ImageCounts, ImageCounts]

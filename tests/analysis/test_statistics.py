@@ -66,9 +66,12 @@ def test_swap_test_agrees_with_scipy() -> None:
     first, second = _draw(2, 10)
     second[3] -= 30
     exact = stats.permutation_test(
-        (first, second), lambda a, b, axis: (a - b).mean(axis), permutation_type="samples",
-        vectorized=True, n_resamples=np.inf,
-    ).pvalue  # fmt: skip
+        (first, second),
+        lambda a, b, axis: (a - b).mean(axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=np.inf,
+    ).pvalue
     pair = _flat(first), _flat(second)
     assert swap_test(*pair) == pytest.approx(exact)
     drawn = swap_test(*pair, swaps=999, seed=5)

@@ -21,8 +21,14 @@ TEST = np.array([[4, 0, 0], [0, 4, 0], [0, 2, 0]])
 def test_rows_hold_the_scores_of_each_split() -> None:
     road, car, sky, mean = class_table({"val": VAL, "test": TEST}, NAMES)
     assert list(road) == [
-        "class", "val pixels", "val IoU", "val Dice", "test pixels", "test IoU", "test Dice",
-    ]  # fmt: skip
+        "class",
+        "val pixels",
+        "val IoU",
+        "val Dice",
+        "test pixels",
+        "test IoU",
+        "test Dice",
+    ]
     assert (road["val pixels"], car["val pixels"], sky["val pixels"]) == (8, 2, 0)
     assert road["val IoU"] == pytest.approx(6 / 9)
     assert road["val Dice"] == pytest.approx(12 / 15)

@@ -42,10 +42,13 @@ def _run(
 ) -> RunRecord:
     given = {"git": {"commit": "abc", "dirty": True}, "packages": {"x": "1"}, **facts}
     return RunRecord.create(
-        run_dir, experiment=run_dir.parent.name, kind=kind, config_yaml="",
+        run_dir,
+        experiment=run_dir.parent.name,
+        kind=kind,
+        config_yaml="",
         config={"model": {"arch": "unet"}, "optimizer": {"lr": 0.1}, "seed": 0, **(config or {})},
         **given,
-    )  # fmt: skip
+    )
 
 
 def _trained(run_dir: Path, losses: list[float], **more: Any) -> RunRecord:
@@ -92,8 +95,10 @@ def test_parts_that_need_no_torch_are_imported_without() -> None:
 
 
 def test_mean_and_band_by_hand() -> None:
-    members = [(np.array([0.0, 1.0, 2.0]), np.array([1.0, 2.0, 9.0])),
-               (np.array([0.0, 1.0]), np.array([3.0, 2.0]))]  # fmt: skip
+    members = [
+        (np.array([0.0, 1.0, 2.0]), np.array([1.0, 2.0, 9.0])),
+        (np.array([0.0, 1.0]), np.array([3.0, 2.0])),
+    ]
     table = mean_and_band(members)
     assert table["mean"].tolist() == [2.0, 2.0, 9.0]
     assert table["count"].tolist() == [2, 2, 1]
@@ -118,8 +123,10 @@ def test_seeds_and_folds_become_one_curve_with_a_band(tmp_path: Path) -> None:
     assert drawn == [[4.0, 2.0], [2.0, 2.0], [3.0, 2.0], [5.0, 1.0]]
     assert len(losses.collections) == 1
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        "Training loss", "Validation loss", "Validation mIoU",
-    ]  # fmt: skip
+        "Training loss",
+        "Validation loss",
+        "Validation mIoU",
+    ]
 
 
 def test_curves_of_a_table_of_chosen_runs_and_of_another_metric(tmp_path: Path) -> None:
@@ -138,8 +145,14 @@ def test_curves_of_a_table_of_chosen_runs_and_of_another_metric(tmp_path: Path) 
 def test_folds_of_a_cross_validation_form_the_band(tmp_path: Path) -> None:
     cv = _run(tmp_path / "e" / "cv1", "cv")
     for fold in range(3):
-        _trained(cv.run_dir / "folds" / f"cv1-r0-f{fold}", [1.0 + fold, 1.0], kind="fold",
-                 parent="cv1", fold=f"r0-f{fold}", config={"cv": {"fold": fold}})  # fmt: skip
+        _trained(
+            cv.run_dir / "folds" / f"cv1-r0-f{fold}",
+            [1.0 + fold, 1.0],
+            kind="fold",
+            parent="cv1",
+            fold=f"r0-f{fold}",
+            config={"cv": {"fold": fold}},
+        )
     figure = curves(cv)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["cv1 (3 runs)"]
     assert figure.axes[0].lines[-1].get_ydata().tolist() == [2.0, 1.0]
@@ -158,18 +171,24 @@ def test_curves_refuse_what_cannot_be_drawn(tmp_path: Path) -> None:
 def test_settings_leave_out_seed_names_and_places() -> None:
     table = pd.DataFrame(
         {
-            "run_id": ["a", "b", "c"], "experiment": "e", "name": [None, "n", None],
-            "config.seed": [0, 1, 0], "config.run_name": ["x", "y", "z"],
-            "config.paths.runs_dir": ["p", "q", "p"], "config.cv.fold": ["r0-f0", "r0-f1", None],
-            "config.data.crop_size": [[1, 2], [1, 2], [3, 4]], "config.lr": [np.nan, np.nan, np.nan],
+            "run_id": ["a", "b", "c"],
+            "experiment": "e",
+            "name": [None, "n", None],
+            "config.seed": [0, 1, 0],
+            "config.run_name": ["x", "y", "z"],
+            "config.paths.runs_dir": ["p", "q", "p"],
+            "config.cv.fold": ["r0-f0", "r0-f1", None],
+            "config.data.crop_size": [[1, 2], [1, 2], [3, 4]],
+            "config.lr": [np.nan, np.nan, np.nan],
             "config.optimizer.name": ["sgd", "sgd", "sgd"],
         }
-    )  # fmt: skip
+    )
     assert varied_settings(table) == ["config.data.crop_size"]
     groups = setting_groups(table)
     assert {name: rows["run_id"].tolist() for name, rows in groups.items()} == {
-        "crop_size [1, 2]": ["a", "b"], "crop_size [3, 4]": ["c"],
-    }  # fmt: skip
+        "crop_size [1, 2]": ["a", "b"],
+        "crop_size [3, 4]": ["c"],
+    }
     assert list(setting_groups(table, by="optimizer.name")) == ["name sgd"]
     with pytest.raises(DataError, match=r"did you mean 'config\.optimizer\.name'"):
         setting_groups(table, by="config.optimizer.nam")
@@ -178,10 +197,12 @@ def test_settings_leave_out_seed_names_and_places() -> None:
 def test_groups_of_one_name_get_their_run_ids() -> None:
     table = pd.DataFrame(
         {
-            "run_id": ["a", "b"], "experiment": ["e", "e"], "name": ["n", "n"],
+            "run_id": ["a", "b"],
+            "experiment": ["e", "e"],
+            "name": ["n", "n"],
             **{f"config.x{i}": [0, 1] for i in range(5)},
         }
-    )  # fmt: skip
+    )
     assert list(setting_groups(table)) == ["n (a)", "n (b)"]
 
 
@@ -209,8 +230,10 @@ def test_confused_pairs_by_hand(tmp_path: Path) -> None:
     record.write_confusion("val", MATRIX)
     pairs = confused_pairs(record)
     assert pairs[["target", "prediction", "pixels"]].to_numpy().tolist() == [
-        ["road", "car", 2], ["car", "road", 1], ["sky", "road", 1],
-    ]  # fmt: skip
+        ["road", "car", 2],
+        ["car", "road", 1],
+        ["sky", "road", 1],
+    ]
     np.testing.assert_allclose(pairs["share_of_target"], [0.25, 0.25, 1.0])
     np.testing.assert_allclose(pairs["share_of_prediction"], [0.4, 0.125, 0.125])
     np.testing.assert_allclose(pairs["share_of_errors"], [0.5, 0.25, 0.25])
@@ -243,8 +266,15 @@ def test_fold_scores_and_boxplot(tmp_path: Path) -> None:
     cv = _run(tmp_path / "e" / "cv1", "cv")
     with pytest.raises(RunNotFoundError, match=r"run cv1 \(cv\) has no fold_scores.parquet; train"):
         fold_scores(cv)
-    frame = pd.DataFrame({"fold": ["r0-f0", "r0-f1"], "miou": [0.4, 0.6], "dice": [0.5, 0.7],
-                          "iou/road": [0.4, 0.6], "iou/car": [np.nan, 0.2]})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "fold": ["r0-f0", "r0-f1"],
+            "miou": [0.4, 0.6],
+            "dice": [0.5, 0.7],
+            "iou/road": [0.4, 0.6],
+            "iou/car": [np.nan, 0.2],
+        }
+    )
     frame.to_parquet(cv.run_dir / "fold_scores.parquet")
     pd.testing.assert_frame_equal(fold_scores(cv.run_dir), frame)
     figure = fold_boxplot(cv)

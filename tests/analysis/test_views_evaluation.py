@@ -36,10 +36,16 @@ LABELS = LabelSpace(("road", "car", "sky"))
 
 def _evaluation(run_dir: Path, parent: str = "r1", **facts: Any) -> RunRecord:
     record = RunRecord.create(
-        run_dir, experiment=run_dir.parent.name, kind="eval", config={"split": "val"},
-        config_yaml="", parent=parent, git={"commit": "abc"}, packages={"x": "1"},
+        run_dir,
+        experiment=run_dir.parent.name,
+        kind="eval",
+        config={"split": "val"},
+        config_yaml="",
+        parent=parent,
+        git={"commit": "abc"},
+        packages={"x": "1"},
         **{"dataset_fingerprint": "f", **facts},
-    )  # fmt: skip
+    )
     folder = run_dir / "manifest"
     folder.mkdir()
     (folder / "manifest.yaml").write_text(yaml.safe_dump({"labels": LABELS.to_dict()}))
@@ -53,24 +59,41 @@ def scored(tmp_path: Path) -> RunRecord:
     rows = [("tag", "day", 3, 0.6), ("tag", "night", 2, 0.25), ("all", "all", 5, 0.5)]
     pd.DataFrame(
         [
-            {"slice_kind": kind, "slice": name, "images": images, "pixels": 100, "miou": miou,
-             "miou_low": miou - 0.1, "miou_high": miou + 0.1, "dice": miou,
-             "iou": [miou, miou / 2, np.nan]}
+            {
+                "slice_kind": kind,
+                "slice": name,
+                "images": images,
+                "pixels": 100,
+                "miou": miou,
+                "miou_low": miou - 0.1,
+                "miou_high": miou + 0.1,
+                "dice": miou,
+                "iou": [miou, miou / 2, np.nan],
+            }
             for kind, name, images, miou in rows
         ]
-    ).to_parquet(record.run_dir / "slices.parquet")  # fmt: skip
+    ).to_parquet(record.run_dir / "slices.parquet")
     pd.DataFrame(
-        {"class_name": ["all"] * 3 + ["car"], "bin": [0, 1, 2, 0], "low": [0, 0.5, 0.75, 0],
-         "high": [0.5, 0.75, 1, 1], "count": [10, 30, 0, 5], "confidence": [0.4, 0.7, np.nan, 0.5],
-         "accuracy": [0.5, 0.6, np.nan, 0.5]}
-    ).to_parquet(record.run_dir / "reliability.parquet")  # fmt: skip
+        {
+            "class_name": ["all"] * 3 + ["car"],
+            "bin": [0, 1, 2, 0],
+            "low": [0, 0.5, 0.75, 0],
+            "high": [0.5, 0.75, 1, 1],
+            "count": [10, 30, 0, 5],
+            "confidence": [0.4, 0.7, np.nan, 0.5],
+            "accuracy": [0.5, 0.6, np.nan, 0.5],
+        }
+    ).to_parquet(record.run_dir / "reliability.parquet")
     pd.DataFrame({"coverage": [0.5, 1.0], "risk": [0.1, 0.4]}).to_parquet(
         record.run_dir / "risk_coverage.parquet"
     )
     pd.DataFrame(
-        {"corruption": ["none", "fog", "fog", "rain"], "severity": [0, 1, 2, 1],
-         "miou": [0.5, 0.4, 0.3, 0.1]}
-    ).to_parquet(record.run_dir / "corruptions.parquet")  # fmt: skip
+        {
+            "corruption": ["none", "fog", "fog", "rain"],
+            "severity": [0, 1, 2, 1],
+            "miou": [0.5, 0.4, 0.3, 0.1],
+        }
+    ).to_parquet(record.run_dir / "corruptions.parquet")
     return record
 
 
@@ -146,9 +169,19 @@ def _add_gallery(record: RunRecord, rows: list[tuple[str, str, int, float, str, 
             files[kind] = f"gallery/{sample_id}.{kind}.png"
             Image.fromarray(picture).save(record.run_dir / files[kind])
         name = reason.removeprefix("worst of class ") if "class" in reason else None
-        table.append({"case_id": f"{sample_id}{reason}", "sample_id": sample_id, "reason": reason,
-                      "rank": rank, "score": score, "error_type": error, "detail": detail,
-                      "class_name": name, **files})  # fmt: skip
+        table.append(
+            {
+                "case_id": f"{sample_id}{reason}",
+                "sample_id": sample_id,
+                "reason": reason,
+                "rank": rank,
+                "score": score,
+                "error_type": error,
+                "detail": detail,
+                "class_name": name,
+                **files,
+            }
+        )
     pd.DataFrame(table).to_parquet(record.run_dir / "gallery.parquet")
 
 
@@ -195,8 +228,13 @@ def test_same_images_of_two_runs_line_up(two: tuple[RunRecord, RunRecord]) -> No
     assert [case.sample_id for case in content.select(shared=True)] == ["s2", "s1"]
     panels = content.panels(content.cases[1], confidence=True)
     assert [panel.title for panel in panels] == [
-        "image", "truth", "a", "confidence", "b", "confidence",
-    ]  # fmt: skip
+        "image",
+        "truth",
+        "a",
+        "confidence",
+        "b",
+        "confidence",
+    ]
     assert panels[4].note == "mIoU 0.400, car missed, taken for sky (1%)"
     alone = content.panels(content.cases[0])
     assert [panel.note for panel in alone][-1] == "not in its gallery"
@@ -284,8 +322,13 @@ def test_names_from_files_are_escaped(tmp_path: Path) -> None:
 
 
 def test_latest_evaluation_of_each_run(tmp_path: Path) -> None:
-    made = [("v1", "r1", 0.5, "f"), ("v2", "r1", 0.6, "f"), ("v3", "r2", 0.9, "f"),
-            ("v4", "r3", 0.7, "other"), ("v5", "r2", 0.4, "f")]  # fmt: skip
+    made = [
+        ("v1", "r1", 0.5, "f"),
+        ("v2", "r1", 0.6, "f"),
+        ("v3", "r2", 0.9, "f"),
+        ("v4", "r3", 0.7, "other"),
+        ("v5", "r2", 0.4, "f"),
+    ]
     for number, (name, parent, miou, data) in enumerate(made):
         record = _evaluation(
             tmp_path / "e" / name,

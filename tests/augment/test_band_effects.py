@@ -17,15 +17,26 @@ from tests.multiband import draw
 
 CROP = (40, 48)
 WARP = {
-    "crop": "random", "hflip": 0.5, "scale": [0.4, 1.6], "rotate": 30.0, "perspective": 0.2,
+    "crop": "random",
+    "hflip": 0.5,
+    "scale": [0.4, 1.6],
+    "rotate": 30.0,
+    "perspective": 0.2,
     "perspective_p": 0.5,
-}  # fmt: skip
+}
 
 
 def _bands(count: int = 5, dtype: str = "uint16") -> Bands:
     numbers = tuple(range(1, count + 1))
-    return Bands(numbers, dtype, (900.0,) * count, (300.0,) * count, (300.0,) * count,
-                 (2300.0,) * count, (1, 1, 1))  # fmt: skip
+    return Bands(
+        numbers,
+        dtype,
+        (900.0,) * count,
+        (300.0,) * count,
+        (300.0,) * count,
+        (2300.0,) * count,
+        (1, 1, 1),
+    )
 
 
 def _spec(**sections: object) -> AugmentSpec:
@@ -55,9 +66,12 @@ def test_both_back_ends_agree(dtype: str) -> None:
         bands = Bands(*(vars(bands) | {"low": (19.0,) * 5, "high": (144.0,) * 5}).values())
     image, mask = draw(2, 5, dtype=dtype)
     spec = _spec(
-        geometry=WARP, colour={"p": 1.0, "brightness": 0.3, "contrast": 0.3, "gamma": 0.5},
-        blur={"p": 0.5}, noise={"p": 0.5}, erasing={"p": 0.5},
-    )  # fmt: skip
+        geometry=WARP,
+        colour={"p": 1.0, "brightness": 0.3, "contrast": 0.3, "gamma": 0.5},
+        blur={"p": 0.5},
+        noise={"p": 0.5},
+        erasing={"p": 0.5},
+    )
     params = [sample_params(spec, generator("b", i), (64, 64), CROP) for i in range(8)]
     augment = Uint8Augment(spec, CROP, 255, bands)
     crops, labels = zip(*(augment.apply(image, mask, item) for item in params), strict=True)
@@ -89,8 +103,9 @@ def test_noise_is_another_in_each_band_and_as_strong_as_the_range_is_wide() -> N
     bands = _bands(7)
     spec = _spec(noise={"p": 1.0, "std": [10.0, 10.0]})
     image = np.full((64, 64, 7), 1000, np.uint16)
-    crop, _ = Uint8Augment(spec, (64, 64), 255, bands)(image, image[..., 0].astype(np.uint8) * 0,
-                                                       generator(1))  # fmt: skip
+    crop, _ = Uint8Augment(spec, (64, 64), 255, bands)(
+        image, image[..., 0].astype(np.uint8) * 0, generator(1)
+    )
     noise = crop.reshape(-1, 7) - 1000.0
     assert noise.std(0) == pytest.approx([10 / 255 * 2000] * 7, rel=0.05)
     assert np.abs(np.corrcoef(noise.T) - np.eye(7)).max() < 0.06

@@ -17,9 +17,7 @@ from seglab.augment.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from seglab.augment.weather import Rain, plasma, rain
 from seglab.core.errors import ConfigError, ShapeError
 
-NAMES = [
-    "gaussian_noise", "gaussian_blur", "jpeg", "fog", "rain", "brightness", "contrast",
-]  # fmt: skip
+NAMES = ["gaussian_noise", "gaussian_blur", "jpeg", "fog", "rain", "brightness", "contrast"]
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +112,12 @@ def test_blur_equals_scipys_at_the_scaled_deviation(severity: int, photo: Tensor
     # The shorter side is 112, half of the benchmark's 224.
     sigma = (1.0, 2.0, 3.0, 4.0, 6.0)[severity - 1] / 2
     expected = gaussian_filter(
-        _array(photo).astype(np.float64), sigma, mode="mirror", radius=int(np.ceil(4 * sigma)),
+        _array(photo).astype(np.float64),
+        sigma,
+        mode="mirror",
+        radius=int(np.ceil(4 * sigma)),
         axes=(0, 1),
-    )  # fmt: skip
+    )
     changed = _array(corrupt(photo, "gaussian_blur", severity, 0, ["a"]))
     np.testing.assert_allclose(changed, expected, atol=0.51)
 

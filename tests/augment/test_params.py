@@ -23,15 +23,22 @@ from seglab.core.seeding import generator
 
 EVERYTHING = AugmentSpec(
     geometry=GeometrySpec(
-        crop="random", hflip=0.5, vflip=0.5, scale=(0.5, 2.0), aspect=(0.8, 1.25), rotate=20.0,
-        shear=10.0, perspective=0.2, perspective_p=0.5,
+        crop="random",
+        hflip=0.5,
+        vflip=0.5,
+        scale=(0.5, 2.0),
+        aspect=(0.8, 1.25),
+        rotate=20.0,
+        shear=10.0,
+        perspective=0.2,
+        perspective_p=0.5,
     ),
     colour=ColourSpec(p=0.8, brightness=0.3, contrast=0.3, saturation=0.4, hue=0.1, gamma=0.3),
     blur=BlurSpec(p=0.5),
     noise=NoiseSpec(p=0.5),
     jpeg=JpegSpec(p=0.5),
     erasing=ErasingSpec(p=0.5),
-)  # fmt: skip
+)
 
 
 def _draw(spec: AugmentSpec, seed: int, image_hw: tuple[int, int] = (90, 120)) -> AugmentParams:

@@ -19,11 +19,18 @@ from seglab.core.seeding import generator
 
 WILD = AugmentSpec(
     geometry=GeometrySpec(
-        crop="random", hflip=0.5, vflip=0.5, scale=(0.3, 2.0), aspect=(0.7, 1.4), rotate=45.0,
-        shear=20.0, perspective=0.4, perspective_p=0.7,
+        crop="random",
+        hflip=0.5,
+        vflip=0.5,
+        scale=(0.3, 2.0),
+        aspect=(0.7, 1.4),
+        rotate=45.0,
+        shear=20.0,
+        perspective=0.4,
+        perspective_p=0.7,
     ),
     erasing=ErasingSpec(p=0.5, scale=(0.05, 0.3)),
-)  # fmt: skip
+)
 
 
 def _find_outside(params: AugmentParams) -> tuple[np.ndarray, np.ndarray]:
@@ -188,10 +195,15 @@ def test_mask_of_another_size_stays_aligned(factor: float) -> None:
     mask = draw_disc(round(360 * factor), round(480 * factor))
     spec = AugmentSpec(
         geometry=GeometrySpec(
-            crop="random", hflip=0.5, scale=(0.4, 1.0), rotate=30.0, shear=10.0, perspective=0.2,
+            crop="random",
+            hflip=0.5,
+            scale=(0.4, 1.0),
+            rotate=30.0,
+            shear=10.0,
+            perspective=0.2,
             perspective_p=0.5,
         )
-    )  # fmt: skip
+    )
     augment = Uint8Augment(spec, (192, 256), 255)
     seen = 0
     for seed in range(30):

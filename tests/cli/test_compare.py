@@ -27,10 +27,15 @@ def _make(run_dir: Path, hits: int, **facts: Any) -> None:
     tp = hits + np.random.default_rng(5).integers(-9, 9, (30, 2))
     fn = 100 - tp
     record = RunRecord.create(
-        run_dir, experiment="e", kind="train", config={"model": {"arch": run_dir.name}},
-        config_yaml="", git={"commit": "a"}, packages={"x": "1"},
+        run_dir,
+        experiment="e",
+        kind="train",
+        config={"model": {"arch": run_dir.name}},
+        config_yaml="",
+        git={"commit": "a"},
+        packages={"x": "1"},
         **{"dataset_fingerprint": "f1", **facts},
-    )  # fmt: skip
+    )
     record.write_per_image(
         pd.DataFrame(
             {
@@ -92,9 +97,19 @@ def test_files_hold_everything(seglab: Run) -> None:
         _make(Path("runs/e") / name, hits)
 
     answer = seglab(
-        "compare", "runs/e", "--baseline", "a", "--metric", "iou/car", "--level", "0.9",
-        "--json", "out/c.json", "--csv", "out/c.csv",
-    )  # fmt: skip
+        "compare",
+        "runs/e",
+        "--baseline",
+        "a",
+        "--metric",
+        "iou/car",
+        "--level",
+        "0.9",
+        "--json",
+        "out/c.json",
+        "--csv",
+        "out/c.csv",
+    )
 
     assert answer.code == 0, answer.err
     content = json.loads(Path("out/c.json").read_text())

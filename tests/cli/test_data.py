@@ -26,9 +26,23 @@ def test_drawn_data_is_described_and_previewed(seglab: Run, tmp_path: Path) -> N
     assert "vegetation" in described.out
 
     shown = seglab(
-        "data", "preview", "roads/manifest", "-n", "2", "--versions", "3", "--crop", "48", "64",
-        "--augment", "light", "--set", "augment.geometry.hflip=1", "-o", "pictures/p.png",
-    )  # fmt: skip
+        "data",
+        "preview",
+        "roads/manifest",
+        "-n",
+        "2",
+        "--versions",
+        "3",
+        "--crop",
+        "48",
+        "64",
+        "--augment",
+        "light",
+        "--set",
+        "augment.geometry.hflip=1",
+        "-o",
+        "pictures/p.png",
+    )
     assert shown.code == 0, shown.err
     assert shown.out == "pictures/p.png\n"
     with Image.open(tmp_path / "pictures" / "p.png") as picture:
@@ -61,9 +75,18 @@ def test_folders_are_imported(seglab: Run, monkeypatch: pytest.MonkeyPatch, tmp_
 def test_budget_of_models_is_measured(seglab: Run) -> None:
     seglab("data", "synth", "roads", *SMALL)
     answer = seglab(
-        "data", "describe", "roads/manifest", "--models", "linknet, segnet_basic", "--encoder",
-        "mobilenetv3_small_100", "--batch-size", "2", "--epochs", "3",
-    )  # fmt: skip
+        "data",
+        "describe",
+        "roads/manifest",
+        "--models",
+        "linknet, segnet_basic",
+        "--encoder",
+        "mobilenetv3_small_100",
+        "--batch-size",
+        "2",
+        "--epochs",
+        "3",
+    )
 
     assert answer.code == 0, answer.err
     assert "vegetation" in answer.out
@@ -125,8 +148,12 @@ def test_missing_data_is_the_users_words(seglab: Run) -> None:
 def test_options_are_read_as_yaml_and_names_as_typed() -> None:
     words = ["a=1", "b=[x, y]", "c=true", "d=", "e=x=y"]
     assert parse_options(words, "synth") == {
-        "a": 1, "b": ["x", "y"], "c": True, "d": None, "e": "x=y",
-    }  # fmt: skip
+        "a": 1,
+        "b": ["x", "y"],
+        "c": True,
+        "d": None,
+        "e": "x=y",
+    }
     names = [
         "class_names=[no, 1e3, null, 2024-01-01, 'x: y']",
         "raw_ids={0: off, 1-2: 3}",

@@ -56,6 +56,7 @@ def test_mistakes_are_told(seglab: Run, evaluations: list[tuple[Any, Path]]) -> 
 
     assert answer.code == 2
     assert [line.split(":")[0].strip(" -") for line in answer.err.splitlines()[1:]] == [
-        "run", "data.splt",
-    ]  # fmt: skip
+        "run",
+        "data.splt",
+    ]
     assert evaluations == []

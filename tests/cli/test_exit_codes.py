@@ -38,9 +38,21 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # words, exit code, and what the message says; {t} is the folder of `things`.
 CASES = [
-    ("train paths.runs_dir={t}/file", 2, "file is a file, where a folder is needed; set paths.runs_dir to"),
-    ("train paths.runs_dir={t}/link/x", 2, "is a link to /nowhere/at/all, which is not there; set paths.ru"),
-    ("train hydra.run.dir={t}/file/x", 2, "is a file, where a folder is needed; set hydra.run.dir to"),
+    (
+        "train paths.runs_dir={t}/file",
+        2,
+        "file is a file, where a folder is needed; set paths.runs_dir to",
+    ),
+    (
+        "train paths.runs_dir={t}/link/x",
+        2,
+        "is a link to /nowhere/at/all, which is not there; set paths.ru",
+    ),
+    (
+        "train hydra.run.dir={t}/file/x",
+        2,
+        "is a file, where a folder is needed; set hydra.run.dir to",
+    ),
     ("train data=folder data.root={t}/file", 2, "data.root: expected the folder that holds"),
     ("train data=folder data.root={t}/gone", 2, "nothing is there"),
     ("train resume={t}/file", 2, "resume: expected a run directory"),
@@ -48,10 +60,18 @@ CASES = [
     ("evaluate run={t}/gone", 2, "run"),
     ("report {t}/runs -o {t}/file/r.html", 2, "where a folder is needed; set -o to another place"),
     ("report {t}/runs --output=/proc/nothing/r.html", 2, "; set --output to another place"),
-    ("report {t}/runs -o {t}/link", 2, "is a link to /nowhere/at/all, which is not there; set -o to"),
+    (
+        "report {t}/runs -o {t}/link",
+        2,
+        "is a link to /nowhere/at/all, which is not there; set -o to",
+    ),
     (f"report {{t}}/runs -o {{t}}/{LONG}.html", 2, "longer than the file system takes; set -o to"),
     ("report {t}/runs -o {t}/empty", 2, "is a folder; give a file"),
-    ("report {t}/runs -o /dev/full --force", 1, "became full at /dev/full; free some space, or set -o to"),
+    (
+        "report {t}/runs -o /dev/full --force",
+        1,
+        "became full at /dev/full; free some space, or set -o to",
+    ),
     ("report {t}/gone", 2, "no run"),
     ("compare {t}/gone {t}/runs/e/one", 2, "gone"),
     ("cv collect {t}/gone", 2, "cv collect: no run at"),
@@ -68,7 +88,7 @@ CASES = [
     ("data synth {t}/file/x --num-images 24", 2, "file is a file, where a folder is needed; set "),
     ("data synth /proc/nothing --num-images 24", 2, "/proc/nothing cannot be used"),
     ("data preview {t}/gone/x -o {t}/p.xyz", 2, "--output: expected a picture"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("words", "code", "text"), CASES, ids=[case[0][:60] for case in CASES])

@@ -57,8 +57,12 @@ def test_share_out_of_range_is_refused_before_any_training(seglab: Run, jobs: An
 
 
 def test_other_epochs_data_and_model_keep_the_steps_alike(seglab: Run, jobs: Any) -> None:
-    words = ["data=synth", "model=segnet_basic", "data.train_fraction=0.5,1",
-             "trainer.max_epochs='${per_share:50,${data.train_fraction}}'"]  # fmt: skip
+    words = [
+        "data=synth",
+        "model=segnet_basic",
+        "data.train_fraction=0.5,1",
+        "trainer.max_epochs='${per_share:50,${data.train_fraction}}'",
+    ]
     answer = seglab("train", "-m", *HYDRAS_OWN, "experiment=learning_curve", *words)
 
     assert answer.code == 0, answer.err

@@ -95,10 +95,11 @@ def test_failures_become_messages_and_codes(capsys: pytest.CaptureFixture[str]) 
         (TrainingError("loss is NaN"), 1, "seglab x: loss is NaN\n"),
         (KeyboardInterrupt(), 130, "\nseglab x: interrupted\n"),
         (
-            ValueError("boom\nmore"), 1,
+            ValueError("boom\nmore"),
+            1,
             "seglab x: ValueError: boom. Set SEGLAB_TRACEBACK=1 to see it all.\n",
         ),
-    ]  # fmt: skip
+    ]
     for error, code, text in cases:
         assert guarded("seglab x", lambda error=error: raise_(error)) == code  # type: ignore[misc]
         assert capsys.readouterr().err == text

@@ -20,20 +20,28 @@ Run = Callable[..., Any]
 def run_dir(tmp_path: Path) -> Path:
     """Two images a split: a 50-pixel object found, a 1-pixel object missed, class 2 nowhere."""
     record = RunRecord.create(
-        tmp_path / "runs" / "roads" / "20250101-a", experiment="roads", kind="train", config={},
-        config_yaml="", main_split="val", git={}, packages={},
-    )  # fmt: skip
+        tmp_path / "runs" / "roads" / "20250101-a",
+        experiment="roads",
+        kind="train",
+        config={},
+        config_yaml="",
+        main_split="val",
+        git={},
+        packages={},
+    )
     rows = [
         {"sample_id": "a", "tp": [50, 50, 0], "fp": [0, 0, 0], "fn": [0, 0, 0]},
         {"sample_id": "b", "tp": [99, 0, 0], "fp": [1, 0, 0], "fn": [0, 1, 0]},
     ]
     frame = pd.DataFrame([{**row, "split": split} for split in ("val", "test") for row in rows])
     record.write_per_image(frame)
-    record.set_metrics({
-        f"{split}/iou/{name}": value
-        for split in ("val", "test")
-        for name, value in (("ground", 0.9933), ("thing", 0.9804), ("never", None))
-    })  # fmt: skip
+    record.set_metrics(
+        {
+            f"{split}/iou/{name}": value
+            for split in ("val", "test")
+            for name, value in (("ground", 0.9933), ("thing", 0.9804), ("never", None))
+        }
+    )
     return record.run_dir
 
 
@@ -118,9 +126,12 @@ def test_run_without_class_scores_is_told(seglab: Run, tmp_path: Path) -> None:
 def test_learning_curve_says_whether_more_data_would_help(seglab: Any, tmp_path: Path) -> None:
     for share, images, miou in ((0.25, 25, 0.40), (0.5, 50, 0.50), (1.0, 100, 0.58)):
         record = RunRecord.create(
-            tmp_path / "runs" / f"run-{images}", experiment="learning_curve", kind="train",
-            config={"seed": 0, "data": {"train_fraction": share}}, config_yaml="",
-        )  # fmt: skip
+            tmp_path / "runs" / f"run-{images}",
+            experiment="learning_curve",
+            kind="train",
+            config={"seed": 0, "data": {"train_fraction": share}},
+            config_yaml="",
+        )
         record.set_metrics({"val/miou": miou, "train/miou": miou + 0.02})
         record.finish("finished")
     answer = seglab("metrics", "learning-curve", "runs", "-o", "curve.png")

@@ -33,12 +33,21 @@ def odd(seglab: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _make(run_dir: Path) -> RunRecord:
     record = RunRecord.create(
-        run_dir, experiment="e", kind="train", config={"model": {"arch": run_dir.name}},
-        config_yaml="", main_split="val", git={}, packages={}, dataset_fingerprint="f",
+        run_dir,
+        experiment="e",
+        kind="train",
+        config={"model": {"arch": run_dir.name}},
+        config_yaml="",
+        main_split="val",
+        git={},
+        packages={},
+        dataset_fingerprint="f",
         wandb={"id": "r1", "mode": "offline", "url": None},
-    )  # fmt: skip
-    rows = [{"sample_id": f"i{n}", "split": "val", "tp": [9, n], "fp": [1, 1], "fn": [1, 1]}
-            for n in range(12)]  # fmt: skip
+    )
+    rows = [
+        {"sample_id": f"i{n}", "split": "val", "tp": [9, n], "fp": [1, 1], "fn": [1, 1]}
+        for n in range(12)
+    ]
     record.write_per_image(pd.DataFrame(rows))
     record.set_metrics({"val/miou": 0.8, "val/iou/road": 0.8, "val/iou/car": 0.8})
     record.finish("finished")

@@ -16,9 +16,15 @@ def runs(tmp_path: Path) -> Path:
     """Two finished runs, one broken."""
     for name, score in (("r1", 0.5), ("r2", 0.6)):
         record = RunRecord.create(
-            tmp_path / "runs" / "exp" / name, experiment="exp", kind="train", config={},
-            config_yaml="", name=name, git={"commit": "abc", "dirty": False}, packages={"x": "1"},
-        )  # fmt: skip
+            tmp_path / "runs" / "exp" / name,
+            experiment="exp",
+            kind="train",
+            config={},
+            config_yaml="",
+            name=name,
+            git={"commit": "abc", "dirty": False},
+            packages={"x": "1"},
+        )
         record.set_metrics({"val/miou": score})
         record.finish("finished")
     broken = tmp_path / "runs" / "exp" / "r3"

@@ -38,9 +38,12 @@ class _StoppedError(SeglabError):
     ids=lambda value: type(value).__name__,
 )
 def test_trial_is_named_and_what_it_raised_is_the_cause(
-    seglab: Callable[..., Any], jobs: Any, capsys: pytest.CaptureFixture[str],
-    failure: Exception, said: str,
-) -> None:  # fmt: skip
+    seglab: Callable[..., Any],
+    jobs: Any,
+    capsys: pytest.CaptureFixture[str],
+    failure: Exception,
+    said: str,
+) -> None:
     def fail(cfg: Any) -> None:
         raise failure
 

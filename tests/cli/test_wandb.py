@@ -45,10 +45,15 @@ def words(
 def record(tmp_path: Path) -> RunRecord:
     """A run with one offline segment that waits."""
     made = RunRecord.create(
-        tmp_path / "runs" / "e" / "r1", experiment="e", kind="train", config={}, config_yaml="",
-        git={"commit": "abc"}, packages={"x": "1"},
+        tmp_path / "runs" / "e" / "r1",
+        experiment="e",
+        kind="train",
+        config={},
+        config_yaml="",
+        git={"commit": "abc"},
+        packages={"x": "1"},
         wandb={"id": "r1", "mode": "offline", "url": None},
-    )  # fmt: skip
+    )
     made.finish("finished")
     segment = made.run_dir / "wandb" / "offline-run-20250101_000000-r1"
     segment.mkdir(parents=True)

@@ -57,10 +57,16 @@ def test_no_file_is_left_out() -> None:
     files -= {name for name in files if name.startswith("study/")}
     tested = {f"{group}/{choice}.yaml" for group, choice in CHOICES}
     elsewhere = {
-        "train.yaml", "evaluate.yaml", "data/run.yaml", "hydra/job_logging/seglab.yaml",
-        "hydra/hydra_logging/seglab.yaml", "hydra/sweeper/seglab.yaml", "hydra/launcher/local.yaml",
-        "hydra/launcher/ray.yaml", "hydra/launcher/slurm.yaml",
-    }  # fmt: skip
+        "train.yaml",
+        "evaluate.yaml",
+        "data/run.yaml",
+        "hydra/job_logging/seglab.yaml",
+        "hydra/hydra_logging/seglab.yaml",
+        "hydra/sweeper/seglab.yaml",
+        "hydra/launcher/local.yaml",
+        "hydra/launcher/ray.yaml",
+        "hydra/launcher/slurm.yaml",
+    }
 
     assert files - tested == elsewhere
 

@@ -46,8 +46,13 @@ def test_nearest_keys_prefers_a_slip_then_another_place_then_likeness() -> None:
 
 def test_values_are_shown_as_typed_and_shortened() -> None:
     assert [show(one) for one in (True, None, 1.5, "x", [1, None], {"a": False})] == [
-        "true", "null", "1.5", "'x'", "[1, null]", "{a: false}",
-    ]  # fmt: skip
+        "true",
+        "null",
+        "1.5",
+        "'x'",
+        "[1, null]",
+        "{a: false}",
+    ]
     assert len(show("x" * 500)) == 60
     assert show_names(range(20)).endswith("and 4 more")
 

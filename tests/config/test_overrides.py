@@ -34,10 +34,7 @@ MATRIX = [
         "monitor.mod: no such key (did you mean 'monitor.mode'?), got 'min'; "
         "'monitor' takes metric, mode",
     ),
-    (
-        ["+monitor.a.b=1"],
-        "monitor.a.b: no such key, got 1; 'monitor' takes metric, mode",
-    ),
+    (["+monitor.a.b=1"], "monitor.a.b: no such key, got 1; 'monitor' takes metric, mode"),
     (
         ["lr=0.1"],
         "lr: no such key (did you mean 'optimizer.lr'?), got 0.1; the top level takes augment, "
@@ -80,10 +77,7 @@ MATRIX = [
         ["data.crop_size=[256,256,3]"],
         "data.crop_size: expected [height, width], two whole numbers (1 or more), got [256, 256, 3]",
     ),
-    (
-        ["data.crop_size=[256,0]"],
-        "data.crop_size[1]: expected a whole number (1 or more), got 0",
-    ),
+    (["data.crop_size=[256,0]"], "data.crop_size[1]: expected a whole number (1 or more), got 0"),
     (["tags=fast"], "tags: expected a list of [text, ...], got 'fast'"),
     (
         ["run_name=3"],
@@ -158,10 +152,7 @@ MATRIX = [
         ["augment.geometry.scale=[2,1]"],
         "augment.geometry.scale: expected [low, high] with 0.05 <= low <= high <= 20, got [2, 1]",
     ),
-    (
-        ["resume=runs/x", "seed=1"],
-        "resume: expected null, got 'runs/x'",
-    ),
+    (["resume=runs/x", "seed=1"], "resume: expected null, got 'runs/x'"),
 ]
 
 
@@ -181,15 +172,29 @@ def test_good_words_have_no_problems(problems: Problems) -> None:
 
 def test_all_mistakes_come_at_once(problems: Problems) -> None:
     found = problems(
-        "model=unett", "data=camvid", "+data.rot=x", "optimizer.lr=abc", "++trainer.max_epoch=3",
-        "seed=[1", "hydra/launcher=nope", "trainer.precision=half", "paths.data_dir=${nowhere}",
-    )  # fmt: skip
+        "model=unett",
+        "data=camvid",
+        "+data.rot=x",
+        "optimizer.lr=abc",
+        "++trainer.max_epoch=3",
+        "seed=[1",
+        "hydra/launcher=nope",
+        "trainer.precision=half",
+        "paths.data_dir=${nowhere}",
+    )
     keys = [line.split(":")[0] for line in found]
 
     assert keys == [
-        "seed=[1", "model", "hydra/launcher", "data.rot", "optimizer.lr", "trainer.max_epoch",
-        "trainer.precision", "paths.data_dir", "data.root",
-    ]  # fmt: skip
+        "seed=[1",
+        "model",
+        "hydra/launcher",
+        "data.rot",
+        "optimizer.lr",
+        "trainer.max_epoch",
+        "trainer.precision",
+        "paths.data_dir",
+        "data.root",
+    ]
 
 
 def test_wrong_choice_far_from_all_others_does_not_cause_further_problems(
@@ -214,8 +219,11 @@ def test_plus_signs_are_put_right() -> None:
     ]
 
     assert check_overrides("train", words).overrides == [
-        "seed=3", "data.batch_size=4", "experiment=demo", "++model.options.decoder_use_norm=x",
-    ]  # fmt: skip
+        "seed=3",
+        "data.batch_size=4",
+        "experiment=demo",
+        "++model.options.decoder_use_norm=x",
+    ]
 
 
 def test_manifest_and_download_make_a_root_needless(problems: Problems, tmp_path: Path) -> None:
@@ -228,10 +236,14 @@ def test_manifest_and_download_make_a_root_needless(problems: Problems, tmp_path
 
 def test_every_alternative_of_a_sweep_is_checked_once(problems: Problems) -> None:
     found = problems(
-        "seed=0,-1", "model=unet,segnet,unett", "optimizer.lr=choice(0.1,-0.1)",
-        "data.batch_size=range(0,3)", "optimizer.weight_decay=interval(-1,1)", "study=default",
+        "seed=0,-1",
+        "model=unet,segnet,unett",
+        "optimizer.lr=choice(0.1,-0.1)",
+        "data.batch_size=range(0,3)",
+        "optimizer.weight_decay=interval(-1,1)",
+        "study=default",
         multirun=True,
-    )  # fmt: skip
+    )
 
     assert found == [
         "model: no such choice 'unett' (did you mean 'unet'?); choices are deeplabv3, "
@@ -285,8 +297,12 @@ def test_mistakes_in_an_experiment_name_the_file(problems: Problems, own_folder:
     found = problems("experiment=mine", search=[own_folder])
 
     assert [line.partition(":")[0] for line in found] == [
-        "model", "optimizer", "sede", "optimizer.lr", "trainer.max_epoch",
-    ]  # fmt: skip
+        "model",
+        "optimizer",
+        "sede",
+        "optimizer.lr",
+        "trainer.max_epoch",
+    ]
     assert all(line.endswith("[own/experiment/mine.yaml]") for line in found)
     assert any("(did you mean 'sgd'?)" in line for line in found)
 
@@ -353,9 +369,7 @@ def test_names_stay_the_words_that_were_typed(tmp_path: Path) -> None:
     with open_composer("train", search=[tmp_path]) as composer:
         cfg, _ = composer.compose(checked.overrides)
     saved = OmegaConf.create(OmegaConf.to_yaml(cfg))
-    assert saved.data.options == {
-        "class_names": names, "raw_ids": {0: names[1], 7: 1},
-    }  # fmt: skip
+    assert saved.data.options == {"class_names": names, "raw_ids": {0: names[1], 7: 1}}
     assert saved.tags == [names[1]]
     # The command line has the last word.
     words = ["experiment=mine", "data.options.class_names=[a,2]"]

@@ -16,8 +16,11 @@ MATRIX: list[tuple[dict[str, object], str]] = [
         "nearest above is [224, 256]",
     ),
     (
-        {"model.arch": "deeplabv3plus", "data.crop_size": [200, 256],
-         "model.options": {"encoder_output_stride": 16}},
+        {
+            "model.arch": "deeplabv3plus",
+            "data.crop_size": [200, 256],
+            "model.options": {"encoder_output_stride": 16},
+        },
         "data.crop_size: deeplabv3plus takes sides in multiples of 16, at least 32; got [200, 256], "
         "nearest above is [208, 256]",
     ),
@@ -61,8 +64,11 @@ MATRIX: list[tuple[dict[str, object], str]] = [
         "data.batch_size: pan trains on 2 images or more a device, got 1",
     ),
     (
-        {"optimizer.encoder_lr": 1e-4, "model.freeze_encoder": True,
-         "model.encoder_weights": "imagenet"},
+        {
+            "optimizer.encoder_lr": 1e-4,
+            "model.freeze_encoder": True,
+            "model.encoder_weights": "imagenet",
+        },
         "optimizer.encoder_lr: the encoder is frozen (model.freeze_encoder=true), so it has no rate; "
         "set null, got 0.0001",
     ),
@@ -96,7 +102,10 @@ MATRIX: list[tuple[dict[str, object], str]] = [
         {"loss.weights": {"ce": 1.0, "dise": 1.0, "dice": 0.5}},
         "loss.weights.dise: there is no such term (did you mean 'dice'?); terms are ce, dice",
     ),
-    ({"loss.weights": {"ce": 1.0}}, "loss.weights.dice: missing; give the weight of the term 'dice'"),
+    (
+        {"loss.weights": {"ce": 1.0}},
+        "loss.weights.dice: missing; give the weight of the term 'dice'",
+    ),
     (
         {"loss.weights": {"ce": 0.0, "dice": 0.0}},
         "loss.weights: expected at least one weight above 0, got {ce: 0.0, dice: 0.0}",
@@ -112,15 +121,14 @@ MATRIX: list[tuple[dict[str, object], str]] = [
     ),
     (
         {"optimizer.name": "adamm"},
-        "optimizer.name: timm has no such optimizer (did you mean 'adam'?), "
-        "got 'adamm'",
+        "optimizer.name: timm has no such optimizer (did you mean 'adam'?), got 'adamm'",
     ),
     (
         {"experiment_name": "a/b"},
         "experiment_name: expected letters, digits, '.', '_', '+' or '-' (it names a folder), got "
         "'a/b'",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,17 @@ def node(*words: str) -> DictConfig:
 
 def test_the_choices_are_these() -> None:
     assert NAMES == [
-        "accuracy_latency", "asha", "camvid_lr_batch", "cv_wilcoxon", "default", "grid", "lr_batch",
-        "lr_batch_loss", "none", "random",
-    ]  # fmt: skip
+        "accuracy_latency",
+        "asha",
+        "camvid_lr_batch",
+        "cv_wilcoxon",
+        "default",
+        "grid",
+        "lr_batch",
+        "lr_batch_loss",
+        "none",
+        "random",
+    ]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -69,9 +77,14 @@ def test_study_may_be_absent(default_config: DictConfig) -> None:
 
 
 SAMPLERS = [
-    "TPESampler", "GPSampler", "CmaEsSampler", "QMCSampler", "RandomSampler", "NSGAIISampler",
+    "TPESampler",
+    "GPSampler",
+    "CmaEsSampler",
+    "QMCSampler",
+    "RandomSampler",
+    "NSGAIISampler",
     "NSGAIIISampler",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -101,8 +114,14 @@ MATRIX = [
         "study: no such choice 'lr_batc' (did you mean 'lr_batch'?); choices are accuracy_latency, "
         "asha, camvid_lr_batch, cv_wilcoxon, default, grid, lr_batch, lr_batch_loss, none, random",
     ),
-    (["study=lr_batch,asha"], "study: holds for all trials; give one value, got study=lr_batch,asha"),
-    (["study.retries=0,1"], "study.retries: holds for all trials; give one value, got study.retries=0,1"),
+    (
+        ["study=lr_batch,asha"],
+        "study: holds for all trials; give one value, got study=lr_batch,asha",
+    ),
+    (
+        ["study.retries=0,1"],
+        "study.retries: holds for all trials; give one value, got study.retries=0,1",
+    ),
     (
         ["study=lr_batch", "study.space.optimizer.lr=interval(0.1,1)"],
         "study.space.optimizer.lr: holds for all trials; to search it give optimizer.lr=interval(0.1,1), "
@@ -113,9 +132,18 @@ MATRIX = [
         "optimizer.lr: an interval has no values to try one by one; add study=default to search it, or "
         "give values such as optimizer.lr=0.1,1.0",
     ),
-    (["seed=1,2", "study.n_trials=5"], "study.n_trials: no such key, got 5; it goes with study=default"),
-    (["seed=1,2", "study.name=x"], "study.name: there is no study to name; add study=default, got 'x'"),
-    (["seed=1,2", "study.retries=-1"], "study.retries: expected a whole number (0 or more), got -1"),
+    (
+        ["seed=1,2", "study.n_trials=5"],
+        "study.n_trials: no such key, got 5; it goes with study=default",
+    ),
+    (
+        ["seed=1,2", "study.name=x"],
+        "study.name: there is no study to name; add study=default, got 'x'",
+    ),
+    (
+        ["seed=1,2", "study.retries=-1"],
+        "study.retries: expected a whole number (0 or more), got -1",
+    ),
     (
         ["study=lr_batch", "data.batch_size=8"],
         "data.batch_size: the study searches it, so it cannot be fixed; leave the word out, or begin "
@@ -183,8 +211,11 @@ MATRIX = [
         "study.pruner.percentile: missing; PercentilePruner cannot do without it",
     ),
     (
-        ["study=random", "study.pruner={_target_: optuna.pruners.PatientPruner, patience: 2, "
-         "wrapped_pruner: {_target_: optuna.pruners.NopPrune}}"],
+        [
+            "study=random",
+            "study.pruner={_target_: optuna.pruners.PatientPruner, patience: 2, "
+            "wrapped_pruner: {_target_: optuna.pruners.NopPrune}}",
+        ],
         "study.pruner.wrapped_pruner._target_: optuna.pruners has no 'NopPrune' (did you mean "
         "'NopPruner'?)",
     ),
@@ -192,15 +223,26 @@ MATRIX = [
         ["study=random", "study.pruner=median"],
         "study.pruner: expected a group of keys with a _target_, got 'median'",
     ),
-    (["study=grid", "+study.sampler.search_space={a: [1]}"],
-     "study.sampler.search_space: the study gives it itself; remove it"),
-    (["study=lr_batch", "study.n_trials=0"],
-     "study.n_trials: expected a whole number (1 or more) or null, got 0"),
-    (["study=lr_batch", "study.max_failure_rate=2"],
-     "study.max_failure_rate: expected a number (0 to 1), got 2"),
-    (["study=lr_batch", "study.trial_timeout_s=0"],
-     "study.trial_timeout_s: expected a number (more than 0) or null, got 0"),
-    (["study=lr_batch", "study.confirm=-1"], "study.confirm: expected a whole number (0 or more), got -1"),
+    (
+        ["study=grid", "+study.sampler.search_space={a: [1]}"],
+        "study.sampler.search_space: the study gives it itself; remove it",
+    ),
+    (
+        ["study=lr_batch", "study.n_trials=0"],
+        "study.n_trials: expected a whole number (1 or more) or null, got 0",
+    ),
+    (
+        ["study=lr_batch", "study.max_failure_rate=2"],
+        "study.max_failure_rate: expected a number (0 to 1), got 2",
+    ),
+    (
+        ["study=lr_batch", "study.trial_timeout_s=0"],
+        "study.trial_timeout_s: expected a number (more than 0) or null, got 0",
+    ),
+    (
+        ["study=lr_batch", "study.confirm=-1"],
+        "study.confirm: expected a whole number (0 or more), got -1",
+    ),
     (
         ["study=lr_batch", "study.name=a/b"],
         "study.name: expected letters, digits, '.', '_', '+' or '-' (it names a folder), got 'a/b'",
@@ -241,8 +283,10 @@ MATRIX = [
         ["study=random", "study.conditional={_target_: os.sep}"],
         "study.conditional._target_: expected a function, got 'os.sep'",
     ),
-    (["study=random", "study.objectives=[]"],
-     "study.objectives: expected at least one, or null for the monitored score"),
+    (
+        ["study=random", "study.objectives=[]"],
+        "study.objectives: expected at least one, or null for the monitored score",
+    ),
     (
         ["study=random", "study.objectives=[{metric: test/miou, direction: maximize}]"],
         "study.objectives[0].metric: a study that chooses by test scores has none left to test with; "
@@ -262,8 +306,11 @@ MATRIX = [
         "'study.objectives[0]' takes direction, metric",
     ),
     (
-        ["study=accuracy_latency", "study.sampler={_target_: optuna.samplers.CmaEsSampler}",
-         "~study.sampler.population_size"],
+        [
+            "study=accuracy_latency",
+            "study.sampler={_target_: optuna.samplers.CmaEsSampler}",
+            "~study.sampler.population_size",
+        ],
         "study.sampler: CMA-ES has one objective; for several use NSGAIISampler",
     ),
     (
@@ -286,7 +333,7 @@ MATRIX = [
         "cv.scheme: the scores of nested are of test folds, which a study may not choose by; use "
         "cv=stratified or another for the study [conf/cv/nested.yaml]",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.slow
@@ -350,24 +397,26 @@ def test_every_key_and_value_of_a_space_is_tried(write_study: Callable[..., list
     )
     where = " [own/study/mine.yaml]"
 
-    assert sorted(line.removesuffix(where) for line in found) == sorted([
-        "model: no such choice 'unett' (did you mean 'unet'?); choices are deeplabv3, deeplabv3plus, "
-        "dpt, fpn, linknet, manet, pan, pspnet, segformer, segnet, segnet_basic, unet, unetplusplus, "
-        "upernet",
-        "study.n_trails: no such key (did you mean 'study.n_trials'?), got 4; 'study' takes "
-        "conditional, confirm, enqueue, fail_fast, grace_s, max_failure_rate, n_trials, name, "
-        "objectives, pruner, retries, sampler, seed, space, storage, test and 3 more",
-        "optimizer.lr: expected a number (more than 0), got -1.0",
-        "optimizer.rl: no such key (did you mean 'optimizer.lr'?), got 1; 'optimizer' takes _target_, "
-        "encoder_lr, lr, name, options, weight_decay",
-        "model.dropout: expected a number (0 to 1, 1 excluded), got 2 (with model.dropout=2)",
-        "study.space.data.batch_size: expected a step other than 0, got range(1, 5, 0)",
-        "study.space.seed: expected text such as choice(4, 8), range(1, 5) or tag(log, interval(1e-4, "
-        "1e-1)), got [1, 2]",
-        "study.space.paths.runs_dir: cannot be searched: all trials are kept in one place",
-        "study.space.trainer.precision: glob(...) takes the choices of a group, and there is no group "
-        "'trainer.precision'",
-    ])  # fmt: skip
+    assert sorted(line.removesuffix(where) for line in found) == sorted(
+        [
+            "model: no such choice 'unett' (did you mean 'unet'?); choices are deeplabv3, deeplabv3plus, "
+            "dpt, fpn, linknet, manet, pan, pspnet, segformer, segnet, segnet_basic, unet, unetplusplus, "
+            "upernet",
+            "study.n_trails: no such key (did you mean 'study.n_trials'?), got 4; 'study' takes "
+            "conditional, confirm, enqueue, fail_fast, grace_s, max_failure_rate, n_trials, name, "
+            "objectives, pruner, retries, sampler, seed, space, storage, test and 3 more",
+            "optimizer.lr: expected a number (more than 0), got -1.0",
+            "optimizer.rl: no such key (did you mean 'optimizer.lr'?), got 1; 'optimizer' takes _target_, "
+            "encoder_lr, lr, name, options, weight_decay",
+            "model.dropout: expected a number (0 to 1, 1 excluded), got 2 (with model.dropout=2)",
+            "study.space.data.batch_size: expected a step other than 0, got range(1, 5, 0)",
+            "study.space.seed: expected text such as choice(4, 8), range(1, 5) or tag(log, interval(1e-4, "
+            "1e-1)), got [1, 2]",
+            "study.space.paths.runs_dir: cannot be searched: all trials are kept in one place",
+            "study.space.trainer.precision: glob(...) takes the choices of a group, and there is no group "
+            "'trainer.precision'",
+        ]
+    )
     assert all(line.endswith(where) for line in found)
 
 
@@ -380,8 +429,9 @@ def test_key_that_one_choice_of_the_space_lacks(write_study: Callable[..., list[
 def test_fixed_key_is_forced_where_the_study_varies_its_group(tmp_path: Path) -> None:
     words = ["study=accuracy_latency", "model.dropout=0.1"]
     assert check_overrides("train", words, multirun=True).overrides == [
-        "study=accuracy_latency", "++model.dropout=0.1",
-    ]  # fmt: skip
+        "study=accuracy_latency",
+        "++model.dropout=0.1",
+    ]
 
 
 def test_experiment_may_choose_the_study(tmp_path: Path) -> None:
@@ -459,6 +509,9 @@ def test_files_of_sweeper_and_launcher() -> None:
 
     assert sweeper["_target_"] == "hydra_plugins.seglab_sweep.SeglabSweeper"
     assert launcher == {
-        "_target_": "hydra_plugins.seglab_sweep.LocalLauncher", "workers": "auto",
-        "devices_per_trial": "auto", "memory_gb": None, "preload": None,
-    }  # fmt: skip
+        "_target_": "hydra_plugins.seglab_sweep.LocalLauncher",
+        "workers": "auto",
+        "devices_per_trial": "auto",
+        "memory_gb": None,
+        "preload": None,
+    }

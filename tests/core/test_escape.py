@@ -26,11 +26,43 @@ from seglab.core.terminal import PlainTable, open_console, say, say_heading, sho
 
 PACKAGE = Path(__file__).resolve().parents[2] / "seglab"
 NAMES = (
-    "sign[/old]", "[bold]", "[red]x[/red]", ":smile:", "<script>alert(1)</script>", "a|b", "=1+1",
-    "@x", "+cmd|' /C calc'!A0", "-1+1", "a\nb", "\tx", "`tick` ``two``", "'single' \"double\"", "{{x}}",
-    "{% x %}", "$x$", r"$\frac{$", "a_b", "_a_", "__init__", "*a*", "~~a~~", "&lt;", "[a](http://b.c)",
-    "![a](b)", r"a\|b", "\\", "\x1b[31mred", "</td>", "x\u202ey", "Straße 路", "# h", "- l", "-0.5", "1e-3",
-)  # fmt: skip
+    "sign[/old]",
+    "[bold]",
+    "[red]x[/red]",
+    ":smile:",
+    "<script>alert(1)</script>",
+    "a|b",
+    "=1+1",
+    "@x",
+    "+cmd|' /C calc'!A0",
+    "-1+1",
+    "a\nb",
+    "\tx",
+    "`tick` ``two``",
+    "'single' \"double\"",
+    "{{x}}",
+    "{% x %}",
+    "$x$",
+    r"$\frac{$",
+    "a_b",
+    "_a_",
+    "__init__",
+    "*a*",
+    "~~a~~",
+    "&lt;",
+    "[a](http://b.c)",
+    "![a](b)",
+    r"a\|b",
+    "\\",
+    "\x1b[31mred",
+    "</td>",
+    "x\u202ey",
+    "Straße 路",
+    "# h",
+    "- l",
+    "-0.5",
+    "1e-3",
+)
 
 nasty = pytest.mark.parametrize("name", NAMES, ids=ascii)
 
@@ -175,9 +207,12 @@ def _unsafe(path: Path) -> list[str]:
         return []
     tree, found = ast.parse(text), []
     of_rich = {
-        alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
-        for alias in node.names if (node.module or "").partition(".")[0] == "rich"
-    }  # fmt: skip
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if (node.module or "").partition(".")[0] == "rich"
+    }
     for node in (one for one in ast.walk(tree) if isinstance(one, ast.Call)):
         owner, _, name = ast.unparse(node.func).rpartition(".")
         keywords = {word.arg: ast.unparse(word.value) for word in node.keywords}

@@ -66,10 +66,7 @@ class Outer(Options):
         ({"rate": float("inf")}, ["x.rate: expected a number (more than 0), got inf"]),
         ({"rate": "1"}, ["x.rate: expected a number (more than 0), got '1'"]),
         ({"rate": True}, ["x.rate: expected a number (more than 0), got true"]),
-        (
-            {"count": 0},
-            ["x.count: expected a whole number (1 or more), 'auto' or null, got 0"],
-        ),
+        ({"count": 0}, ["x.count: expected a whole number (1 or more), 'auto' or null, got 0"]),
         (
             {"count": "autp"},
             [
@@ -81,7 +78,10 @@ class Outer(Options):
             {"kind": "unet2"},
             ["x.kind: expected one of unet, segnet, got 'unet2' (did you mean 'unet'?)"],
         ),
-        ({"band": [3, 2]}, ["x.band: expected [low, high] with 0 <= low <= high <= 10, got [3, 2]"]),
+        (
+            {"band": [3, 2]},
+            ["x.band: expected [low, high] with 0 <= low <= high <= 10, got [3, 2]"],
+        ),
         ({"inner": 3}, ["x.inner: expected a group of keys, got 3"]),
         (
             {"inner": {"size": [32]}},
@@ -89,8 +89,10 @@ class Outer(Options):
         ),
         (
             {"inner": {"shar": 1}},
-            ["x.inner.shar: no such key (did you mean 'x.inner.share'?), got 1; 'x.inner' takes "
-             "share, size"],
+            [
+                "x.inner.shar: no such key (did you mean 'x.inner.share'?), got 1; 'x.inner' takes "
+                "share, size"
+            ],
         ),
         # The alternative that took the value's form knows better than both together.
         ({"either": [1, 0]}, ["x.either[1]: expected a whole number (1 or more), got 0"]),
@@ -105,7 +107,7 @@ class Outer(Options):
             ],
         ),
     ],
-)  # fmt: skip
+)
 def test_each_mistake_is_one_line(content: dict[str, Any], problems: list[str]) -> None:
     assert Outer.problems(content, "x") == problems
     with pytest.raises(ConfigError) as caught:

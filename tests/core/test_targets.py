@@ -15,15 +15,21 @@ from seglab.metrics import names
         ("miou >= 0.70", Target("miou", ">=", 0.7), "val/miou"),
         ("  dice>=.5 ", Target("dice", ">=", 0.5), "val/dice"),
         ("test/miou >= 7e-1", Target("miou", ">=", 0.7, "test"), "test/miou"),
-        ("iou/traffic light >= 0.4", Target("iou", ">=", 0.4, None, "traffic light"),
-         "val/iou/traffic light"),
-        ("test/iou/wall/fence >= 0.4", Target("iou", ">=", 0.4, "test", "wall_fence"),
-         "test/iou/wall_fence"),
+        (
+            "iou/traffic light >= 0.4",
+            Target("iou", ">=", 0.4, None, "traffic light"),
+            "val/iou/traffic light",
+        ),
+        (
+            "test/iou/wall/fence >= 0.4",
+            Target("iou", ">=", 0.4, "test", "wall_fence"),
+            "test/iou/wall_fence",
+        ),
         ("latency_ms <= 50", Target("latency_ms", "<=", 50), "cost/latency_ms"),
         ("cost/params_m ≤ 5", Target("params_m", "<=", 5), "cost/params_m"),
         ("val/hd95 <= 12.5", Target("hd95", "<=", 12.5, "val"), "val/hd95"),
     ],
-)  # fmt: skip
+)
 def test_target_is_read_and_has_its_key(text: str, target: Target, key: str) -> None:
     assert parse_target(text) == target
     assert parse_target(text).key() == key

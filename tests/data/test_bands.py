@@ -37,9 +37,11 @@ def manifest(tmp_path: Path) -> Manifest:
 
 @pytest.mark.parametrize(
     ("dtype", "count", "one_by_one"),
-    [*itertools.product(["uint8", "uint16", "float32"], [2, 5, 16], [False, True]),
-     ("float32", 1, False)],
-)  # fmt: skip
+    [
+        *itertools.product(["uint8", "uint16", "float32"], [2, 5, 16], [False, True]),
+        ("float32", 1, False),
+    ],
+)
 def test_tiff_gives_the_values_that_were_written(
     tmp_path: Path, dtype: str, count: int, one_by_one: bool
 ) -> None:
@@ -106,9 +108,11 @@ def test_faulty_files_are_named(tmp_path: Path) -> None:
     pages = [Image.fromarray(image[..., 0].astype(np.float32)) for _ in range(2)]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
     for name, text in (
-        ("cut", "corrupt or truncated"), ("nan", "1 values are NaN or infinite"),
-        ("wide", "bands of uint32; expected uint8"), ("pages", "TIFF with 2 pages"),
-    ):  # fmt: skip
+        ("cut", "corrupt or truncated"),
+        ("nan", "1 values are NaN or infinite"),
+        ("wide", "bands of uint32; expected uint8"),
+        ("pages", "TIFF with 2 pages"),
+    ):
         with pytest.raises(DataError, match=f"{name}.tif: .*{text}"):
             _read(tmp_path / f"{name}.tif")
 
@@ -203,8 +207,15 @@ def test_constant_band_can_still_be_divided_by_its_deviation(tmp_path: Path) -> 
 
 
 def test_picture_shows_the_display_bands_stretched() -> None:
-    bands = Bands((4, 3, 2), "uint16", (0.0,) * 3, (1.0,) * 3, (100.0, 0.0, 50.0),
-                  (300.0, 1000.0, 60.0), (2, 3, 4))  # fmt: skip
+    bands = Bands(
+        (4, 3, 2),
+        "uint16",
+        (0.0,) * 3,
+        (1.0,) * 3,
+        (100.0, 0.0, 50.0),
+        (300.0, 1000.0, 60.0),
+        (2, 3, 4),
+    )
     image = np.array([[[100, 500, 60], [400, 0, 50]]], np.uint16)
     assert picture_of(image, bands).tolist() == [[[255, 128, 0], [0, 0, 255]]]
     assert "pictures show bands 2, 3, 4 as red, green, blue" in bands.sentence()

@@ -23,11 +23,21 @@ SIMPLE = ("kfold", "stratified", "grouped", "stratified_grouped", "block")
 
 def make_row(sample_id: str, pixels: tuple[int, int, int] = (6, 2, 1), **changes: Any) -> dict:
     row = {
-        "sample_id": sample_id, "image": f"{sample_id}.png", "mask": f"{sample_id}_m.png",
-        "height": 1, "width": 10, "split": "train", "group": sample_id, "annotator": None,
-        "tags": [], "sha256": hashlib.sha256(sample_id.encode()).hexdigest(), "phash": None,
-        "class_pixels": [*pixels, 10 - sum(pixels)], "flags": [], "keep": True,
-    }  # fmt: skip
+        "sample_id": sample_id,
+        "image": f"{sample_id}.png",
+        "mask": f"{sample_id}_m.png",
+        "height": 1,
+        "width": 10,
+        "split": "train",
+        "group": sample_id,
+        "annotator": None,
+        "tags": [],
+        "sha256": hashlib.sha256(sample_id.encode()).hexdigest(),
+        "phash": None,
+        "class_pixels": [*pixels, 10 - sum(pixels)],
+        "flags": [],
+        "keep": True,
+    }
     return row | changes
 
 
@@ -181,8 +191,10 @@ def test_each_fold_holds_out_a_block_of_every_sequence_and_odd_frames_move_on() 
     ]
     plan = make_folds(make_manifest(rows), FoldSettings("block", 3))
     assert [fold.val_ids for fold in plan.folds] == [
-        ("a0", "a1", "a2", "b0"), ("a3", "a4", "b1", "b2"), ("a5", "a6", "b3", "c0")
-    ]  # fmt: skip
+        ("a0", "a1", "a2", "b0"),
+        ("a3", "a4", "b1", "b2"),
+        ("a5", "a6", "b3", "c0"),
+    ]
 
 
 @given(st.lists(st.integers(1, 20), max_size=3), st.integers(0, 3), st.booleans())

@@ -26,11 +26,21 @@ from seglab.data.manifest import Manifest
 
 def make_row(sample_id: str, **changes: Any) -> dict:
     row = {
-        "sample_id": sample_id, "image": f"{sample_id}.png", "mask": f"{sample_id}_m.png",
-        "height": 1, "width": 10, "split": "train", "group": sample_id, "annotator": None,
-        "tags": [], "sha256": hashlib.sha256(sample_id.encode()).hexdigest(), "phash": None,
-        "class_pixels": [6, 2, 2], "flags": [], "keep": True,
-    }  # fmt: skip
+        "sample_id": sample_id,
+        "image": f"{sample_id}.png",
+        "mask": f"{sample_id}_m.png",
+        "height": 1,
+        "width": 10,
+        "split": "train",
+        "group": sample_id,
+        "annotator": None,
+        "tags": [],
+        "sha256": hashlib.sha256(sample_id.encode()).hexdigest(),
+        "phash": None,
+        "class_pixels": [6, 2, 2],
+        "flags": [],
+        "keep": True,
+    }
     return row | changes
 
 
@@ -73,9 +83,15 @@ def test_pattern_reads_the_group_out_of_the_sample_id() -> None:
 def test_near_duplicates_are_chains_of_alike_images_joined_with_groups_and_copies() -> None:
     copy = {"sha256": "ab" * 32}
     hashes = {
-        "a": "00000000000000ff", "b": "00000000000000fe", "c": "00000000000000fc",  # a-c: 2 bits
-        "d": "ffffffff00000000", "e": "0f0f0f0f0f0f0f0f", "f": None, "g": None, "h": None,
-    }  # fmt: skip
+        "a": "00000000000000ff",
+        "b": "00000000000000fe",
+        "c": "00000000000000fc",  # a-c: 2 bits
+        "d": "ffffffff00000000",
+        "e": "0f0f0f0f0f0f0f0f",
+        "f": None,
+        "g": None,
+        "h": None,
+    }
     rows = [make_row(name, phash=phash) for name, phash in hashes.items()]
     near = {"group_by": "near_duplicates", "max_hash_distance": 1}
     alone = {"d": "d", "e": "e", "f": "f", "g": "g", "h": "h"}
@@ -86,8 +102,15 @@ def test_near_duplicates_are_chains_of_alike_images_joined_with_groups_and_copie
     rows[5].update(copy)
     rows[6].update(copy)
     assert groups_of(rows, **near) == {
-        "a": "a", "b": "a", "c": "a", "d": "a", "e": "e", "f": "f", "g": "f", "h": "h"
-    }  # fmt: skip
+        "a": "a",
+        "b": "a",
+        "c": "a",
+        "d": "a",
+        "e": "e",
+        "f": "f",
+        "g": "f",
+        "h": "h",
+    }
     with pytest.raises(DataError, match="no sample has one"):
         groups_of([make_row("a"), make_row("b")], **near)
 
@@ -118,9 +141,7 @@ def test_clusters_are_those_of_a_plain_search(
         found = near_marked(values, distance, marked)[:, 0]
     assert [None if p < 0 else int(values[p]) for p in places] == numbers
     distinct = [int(value) for value in values]
-    near = {
-        a: {b for b in distinct if (a ^ b).bit_count() <= distance} for a in distinct
-    }  # fmt: skip
+    near = {a: {b for b in distinct if (a ^ b).bit_count() <= distance} for a in distinct}
     for start, label in zip(distinct, labels, strict=True):
         reached, waiting = {start}, [start]
         while waiting:

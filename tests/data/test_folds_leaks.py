@@ -29,11 +29,21 @@ def make_row(sample_id: str, **changes: Any) -> dict:
     # Hashes of different samples are far apart.
     digest = hashlib.sha256(sample_id.encode()).hexdigest()
     row = {
-        "sample_id": sample_id, "image": f"{sample_id}.png", "mask": f"{sample_id}_m.png",
-        "height": 1, "width": 10, "split": "train", "group": sample_id, "annotator": None,
-        "tags": [], "sha256": digest, "phash": digest[:16],
-        "class_pixels": [6, 2, 2], "flags": [], "keep": True,
-    }  # fmt: skip
+        "sample_id": sample_id,
+        "image": f"{sample_id}.png",
+        "mask": f"{sample_id}_m.png",
+        "height": 1,
+        "width": 10,
+        "split": "train",
+        "group": sample_id,
+        "annotator": None,
+        "tags": [],
+        "sha256": digest,
+        "phash": digest[:16],
+        "class_pixels": [6, 2, 2],
+        "flags": [],
+        "keep": True,
+    }
     return row | changes
 
 

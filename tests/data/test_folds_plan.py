@@ -19,11 +19,21 @@ from seglab.data.manifest import Manifest
 
 def make_row(sample_id: str, **changes: Any) -> dict:
     row = {
-        "sample_id": sample_id, "image": f"{sample_id}.png", "mask": f"{sample_id}_m.png",
-        "height": 1, "width": 10, "split": "train", "group": sample_id, "annotator": None,
-        "tags": [], "sha256": hashlib.sha256(sample_id.encode()).hexdigest(), "phash": None,
-        "class_pixels": [6, 2, 2], "flags": [], "keep": True,
-    }  # fmt: skip
+        "sample_id": sample_id,
+        "image": f"{sample_id}.png",
+        "mask": f"{sample_id}_m.png",
+        "height": 1,
+        "width": 10,
+        "split": "train",
+        "group": sample_id,
+        "annotator": None,
+        "tags": [],
+        "sha256": hashlib.sha256(sample_id.encode()).hexdigest(),
+        "phash": None,
+        "class_pixels": [6, 2, 2],
+        "flags": [],
+        "keep": True,
+    }
     return row | changes
 
 
@@ -36,9 +46,16 @@ def make_manifest(rows: list[dict] | None = None) -> Manifest:
 def test_all_wrong_settings_are_listed() -> None:
     with pytest.raises(ConfigError) as caught:
         FoldSettings(
-            "groupd", folds=1, repeats=0, group_by="colum", max_hash_distance=65, gap=3,
-            inner_folds=1, inner_scheme="nested", splits=("train", "unlabeled"),
-        )  # fmt: skip
+            "groupd",
+            folds=1,
+            repeats=0,
+            group_by="colum",
+            max_hash_distance=65,
+            gap=3,
+            inner_folds=1,
+            inner_scheme="nested",
+            splits=("train", "unlabeled"),
+        )
     text = str(caught.value)
     for part in (
         "got 'groupd' (did you mean 'grouped'?)",
@@ -57,18 +74,30 @@ def test_all_wrong_settings_are_listed() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scheme": "block", "repeats": 2}, "nothing is shuffled, so every repeat would have the same"),
-        ({"scheme": "nested", "inner_scheme": "block", "repeats": 2}, "repeats must be 1 for blocks"),
+        (
+            {"scheme": "block", "repeats": 2},
+            "nothing is shuffled, so every repeat would have the same",
+        ),
+        (
+            {"scheme": "nested", "inner_scheme": "block", "repeats": 2},
+            "repeats must be 1 for blocks",
+        ),
         ({"scheme": "block", "group_by": "near_duplicates"}, "finds no sequences"),
         ({"scheme": "grouped", "group_by": "pattern"}, "needs group_pattern"),
         ({"scheme": "grouped", "group_pattern": "(a)"}, "counts only for group_by=pattern"),
-        ({"scheme": "grouped", "group_by": "pattern", "group_pattern": "("}, "no regular expression"),
-        ({"scheme": "grouped", "group_by": "pattern", "group_pattern": "a"}, "one bracket.*it has 0"),
+        (
+            {"scheme": "grouped", "group_by": "pattern", "group_pattern": "("},
+            "no regular expression",
+        ),
+        (
+            {"scheme": "grouped", "group_by": "pattern", "group_pattern": "a"},
+            "one bracket.*it has 0",
+        ),
         ({"scheme": "grouped", "group_by": "pattern", "group_pattern": "(a)(b)"}, "it has 2"),
         ({"scheme": "kfold", "splits": ()}, "got none"),
         ({"scheme": "kfold", "splits": ("val", "val")}, "each once"),
     ],
-)  # fmt: skip
+)
 def test_contradictions_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         FoldSettings(**changes)
@@ -101,9 +130,11 @@ def test_table_has_one_row_a_fold_and_sample() -> None:
     # Each group of two frames is one sequence, cut into two blocks of one.
     ours = table[table["sample_id"].isin(["s2", "s3"])].sort_values(["fold", "sample_id"])
     assert ours[["fold", "sample_id", "role", "group"]].to_numpy().tolist() == [
-        [0, "s2", "val", "g1"], [0, "s3", "train", "g1"],
-        [1, "s2", "train", "g1"], [1, "s3", "val", "g1"],
-    ]  # fmt: skip
+        [0, "s2", "val", "g1"],
+        [0, "s3", "train", "g1"],
+        [1, "s2", "train", "g1"],
+        [1, "s3", "val", "g1"],
+    ]
     nested = make_folds(manifest, FoldSettings("nested", 3, inner_folds=2)).table()
     assert len(nested) == 3 * 2 * 12
     assert set(nested["inner"]) == {0, 1}
@@ -190,9 +221,7 @@ def test_fold_manifest_keeps_only_what_the_fold_sees() -> None:
     changed = ["split", "keep"]
     assert seen.table.drop(columns=changed).equals(manifest.table.drop(columns=changed))
     assert manifest.splits()["test"] == 1
-    assert fold.split_ids == {
-        "train": ("f0", "f1", "f7", "f8"), "val": ("f3", "f4", "f5")
-    }  # fmt: skip
+    assert fold.split_ids == {"train": ("f0", "f1", "f7", "f8"), "val": ("f3", "f4", "f5")}
 
 
 def test_fold_manifest_of_a_nested_fold_has_its_test_part() -> None:

@@ -51,9 +51,13 @@ def root(tmp_path: Path) -> Path:
 
 def open_raw(root: Path, **changes: Any) -> Manifest:
     content: dict[str, Any] = {
-        "name": "tiny", "importer": "folder", "root": root, "manifest": None, "options": CLASSES,
+        "name": "tiny",
+        "importer": "folder",
+        "root": root,
+        "manifest": None,
+        "options": CLASSES,
         "data_dir": root.parent / "data",
-    }  # fmt: skip
+    }
     return open_dataset(**content | changes)
 
 
@@ -202,9 +206,18 @@ def test_an_explicit_manifest_whose_files_differ_is_refused(root: Path) -> None:
     (line,) = [line for line in message.splitlines() if "seglab data import" in line]
     line = line[line.index("seglab data import") :].removesuffix(":")
     assert shlex.split(line) == [
-        "seglab", "data", "import", "folder", str(root), "--out", str(out), "--name", "mine",
-        "--option", 'class_names=["a", "b"]',
-    ]  # fmt: skip
+        "seglab",
+        "data",
+        "import",
+        "folder",
+        str(root),
+        "--out",
+        str(out),
+        "--name",
+        "mine",
+        "--option",
+        'class_names=["a", "b"]',
+    ]
     assert parse_options(shlex.split(line)[-1:], "folder") == CLASSES
     assert "masks/s2.png changed since the import" in message
     assert "images/s5.png is missing" in message

@@ -39,9 +39,12 @@ def write_png(path: Path, rows: list[bytes], width: int, depth: int, kind: int) 
     palette = chunk(b"PLTE", bytes(range(48))) if kind == 3 else b""
     body = zlib.compress(b"".join(b"\0" + row for row in rows))
     path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + palette + chunk(b"IDAT", body)
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + palette
+        + chunk(b"IDAT", body)
         + chunk(b"IEND", b"")
-    )  # fmt: skip
+    )
 
 
 def deep_tiff(pixels: np.ndarray, turned: int) -> bytes:
@@ -51,10 +54,17 @@ def deep_tiff(pixels: np.ndarray, turned: int) -> bytes:
     bits = struct.pack("<3H", 16, 16, 16)
     after = 8 + 2 + 12 * 10 + 4
     tags = [
-        (256, 3, 1, width), (257, 3, 1, height), (258, 3, channels, after), (259, 3, 1, 1),
-        (262, 3, 1, 2), (273, 4, 1, after + len(bits)), (274, 3, 1, turned),
-        (277, 3, 1, channels), (278, 3, 1, height), (279, 4, 1, len(data)),
-    ]  # fmt: skip
+        (256, 3, 1, width),
+        (257, 3, 1, height),
+        (258, 3, channels, after),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 4, 1, after + len(bits)),
+        (274, 3, 1, turned),
+        (277, 3, 1, channels),
+        (278, 3, 1, height),
+        (279, 4, 1, len(data)),
+    ]
     entries = b"".join(
         struct.pack("<HHI", tag, kind, count)
         + (struct.pack("<I", value) if kind == 4 or count > 2 else struct.pack("<HH", value, 0))
@@ -67,10 +77,15 @@ def deep_tiff(pixels: np.ndarray, turned: int) -> bytes:
 def upright(pixels: np.ndarray, turned: int) -> np.ndarray:
     """Apply an EXIF orientation from its definition: where row 0 and column 0 of the file lie."""
     moves = {
-        1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
-        5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1),
-        7: lambda a: np.rot90(a, 2).swapaxes(0, 1), 8: np.rot90,
-    }  # fmt: skip
+        1: lambda a: a,
+        2: np.fliplr,
+        3: lambda a: np.rot90(a, 2),
+        4: np.flipud,
+        5: lambda a: a.swapaxes(0, 1),
+        6: lambda a: np.rot90(a, -1),
+        7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+        8: np.rot90,
+    }
     return moves[turned](pixels)
 
 

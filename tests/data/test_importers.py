@@ -438,8 +438,14 @@ def test_defaults_are_filled_in_and_containers_made_plain() -> None:
 
 def test_every_importer_can_be_loaded() -> None:
     assert list(components("importer")) == [
-        "folder", "camvid", "voc", "cityscapes", "ade20k", "oxford_pet", "synth",
-    ]  # fmt: skip
+        "folder",
+        "camvid",
+        "voc",
+        "cityscapes",
+        "ade20k",
+        "oxford_pet",
+        "synth",
+    ]
     for name in components("importer"):
         assert load_component("importer", name).__name__ == f"import_{name}"
 

@@ -122,8 +122,11 @@ def test_sub_folders_give_the_splits(root: Path) -> None:
             write_pair(root / f"images/{folder}/{name}.png", root / f"masks/{folder}/{name}.png")
     manifest = run(root)
     assert splits_by_id(manifest) == {
-        "training/a": "train", "training/b": "train", "validation/c": "val", "test/d": "test",
-    }  # fmt: skip
+        "training/a": "train",
+        "training/b": "train",
+        "validation/c": "val",
+        "test/d": "test",
+    }
     assert masks_by_id(manifest)["validation/c"] == "masks/validation/c.png"
 
 
@@ -139,9 +142,12 @@ def test_mask_pattern_by_key_folder_and_name(root: Path) -> None:
     write_pair(root / "scans/p1/x.png", root / "scans/p1/seg_x.png")
     write_pair(root / "scans/p2/x.png", root / "scans/p2/seg_x.png")
     manifest = run(
-        root, images="scans/*/x.png", masks="{folder}/seg_{name}", val_fraction=0.5,
+        root,
+        images="scans/*/x.png",
+        masks="{folder}/seg_{name}",
+        val_fraction=0.5,
         group_pattern="^(?P<group>p[0-9])/",
-    )  # fmt: skip
+    )
     assert masks_by_id(manifest) == {"p1/x": "scans/p1/seg_x.png", "p2/x": "scans/p2/seg_x.png"}
     assert sorted(manifest.table["group"]) == ["p1", "p2"]
     with pytest.raises(ConfigError, match=r"no field \{sten\} \(did you mean 'stem'"):

@@ -15,10 +15,18 @@ from seglab.data.importers.listing import Listing, sources_now
 from tests.data.test_importers import make_ade20k, make_cityscapes, make_folder
 
 LEFT_BEHIND = (
-    ".ipynb_checkpoints/a-checkpoint.png", ".git/a.png", "sub/.thumbnails/a.png", "._a.png",
-    "Thumbs.db", "__MACOSX/._a.png", "__MACOSX/a.png", "@eaDir/a.png", "sub/desktop.ini",
-    "lost+found/a.png", ".hidden.png",
-)  # fmt: skip
+    ".ipynb_checkpoints/a-checkpoint.png",
+    ".git/a.png",
+    "sub/.thumbnails/a.png",
+    "._a.png",
+    "Thumbs.db",
+    "__MACOSX/._a.png",
+    "__MACOSX/a.png",
+    "@eaDir/a.png",
+    "sub/desktop.ini",
+    "lost+found/a.png",
+    ".hidden.png",
+)
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -67,9 +75,14 @@ def test_what_tools_leave_behind_is_skipped_and_said(tmp_path: Path) -> None:
 )
 def test_places_are_folders_or_patterns(tmp_path: Path, place: str, expected: list[str]) -> None:
     root = touch(
-        tmp_path, "one/images/a.png", "two/images/b.png", "two/images/deep/c.jpg", "x [1]/d.png",
-        ".secret/e.png", ".ipynb_checkpoints/images/f.png",
-    )  # fmt: skip
+        tmp_path,
+        "one/images/a.png",
+        "two/images/b.png",
+        "two/images/deep/c.jpg",
+        "x [1]/d.png",
+        ".secret/e.png",
+        ".ipynb_checkpoints/images/f.png",
+    )
     assert names(root, place) == expected
 
 

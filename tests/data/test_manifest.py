@@ -54,9 +54,22 @@ def make_manifest(*rows: dict[str, Any], **changes: Any) -> Manifest:
 
 def test_columns_are_those_of_the_design() -> None:
     assert COLUMNS == (
-        "sample_id", "image", "mask", "height", "width", "split", "group", "annotator", "tags",
-        "sha256", "mask_sha256", "phash", "class_pixels", "flags", "keep",
-    )  # fmt: skip
+        "sample_id",
+        "image",
+        "mask",
+        "height",
+        "width",
+        "split",
+        "group",
+        "annotator",
+        "tags",
+        "sha256",
+        "mask_sha256",
+        "phash",
+        "class_pixels",
+        "flags",
+        "keep",
+    )
 
 
 def test_split_returns_kept_rows_sorted_by_id() -> None:
@@ -139,9 +152,15 @@ def test_wrong_types_are_named(column: str, value: Any, expected: str) -> None:
 
 def test_rows_left_out_may_be_incomplete() -> None:
     broken = make_row(
-        "x", keep=False, height=0, width=0, class_pixels=[], sha256=None, phash=None,
+        "x",
+        keep=False,
+        height=0,
+        width=0,
+        class_pixels=[],
+        sha256=None,
+        phash=None,
         flags=["missing_image"],
-    )  # fmt: skip
+    )
     assert make_manifest(make_row("a"), broken).splits()["train"] == 1
 
 
@@ -157,11 +176,17 @@ def test_fingerprint_ignores_root_name_provenance_and_order() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"split": "val"}, {"keep": False}, {"group": "other"}, {"tags": []}, {"flags": ["blurred"]},
-        {"sha256": "cd" * 32}, {"mask_sha256": "cd" * 32}, {"class_pixels": [3, 2, 1]},
+        {"split": "val"},
+        {"keep": False},
+        {"group": "other"},
+        {"tags": []},
+        {"flags": ["blurred"]},
+        {"sha256": "cd" * 32},
+        {"mask_sha256": "cd" * 32},
+        {"class_pixels": [3, 2, 1]},
         {"annotator": "ann"},
     ],
-)  # fmt: skip
+)
 def test_fingerprint_follows_every_column(changes: dict[str, Any]) -> None:
     assert (
         make_manifest(make_row("a", **changes)).fingerprint
@@ -196,8 +221,10 @@ def test_write_and_read_give_the_same_manifest(tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(again.table, manifest.table)
         assert again.labels == manifest.labels
         assert (again.root, again.name, again.provenance) == (
-            manifest.root, manifest.name, manifest.provenance,
-        )  # fmt: skip
+            manifest.root,
+            manifest.name,
+            manifest.provenance,
+        )
     assert again.table["mask"][1] is None
     assert sorted(file.name for file in path.parent.iterdir()) == [
         "manifest.parquet",

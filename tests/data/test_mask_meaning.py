@@ -52,10 +52,12 @@ def typed(message: str) -> list[dict[str, Any]]:
     lines = [line for line in message.splitlines() if line.startswith(("  data.", "  'data."))]
     words = [shlex.split(line, comments=True) for line in lines]
     return [
-        {key.removeprefix("data.options."): read_value(text) for key, _, text in
-         (word.partition("=") for word in line)}
+        {
+            key.removeprefix("data.options."): read_value(text)
+            for key, _, text in (word.partition("=") for word in line)
+        }
         for line in words
-    ]  # fmt: skip
+    ]
 
 
 def counts(root: Path, **options: Any) -> list[list[int]]:
@@ -104,13 +106,22 @@ def test_255_beside_one_value_is_refused_and_every_way_out_works(
         ([M + 1], NAMES, "2 is no index", {1: "background", 2: "building"}),
         ([M], [*NAMES, "tree"], "no pixel has 2, the index of tree", "identity"),
         ([M, M * 255], NAMES, "no mask holds both 1 and 255", None),
-        ([np.where(M, 255, [[0, 1, 2]] * 2).astype(np.uint8)], [*NAMES, "a", "b"], "no pixel", None),
+        (
+            [np.where(M, 255, [[0, 1, 2]] * 2).astype(np.uint8)],
+            [*NAMES, "a", "b"],
+            "no pixel",
+            None,
+        ),
         ([M * 0], None, "all masks hold only 0", "identity"),
         ([np.arange(40, dtype=np.uint8).reshape(5, 8)], None, "40 values are as likely", None),
-        ([M.astype(np.uint16) * 1000], None, "no pixel has 1, 2, 3",
-         {0: "background", 1000: "foreground"}),
+        (
+            [M.astype(np.uint16) * 1000],
+            None,
+            "no pixel has 1, 2, 3",
+            {0: "background", 1000: "foreground"},
+        ),
     ],
-)  # fmt: skip
+)
 def test_other_readings_are_refused(
     root: Path, masks: list[np.ndarray], names: list[str] | None, reason: str, first: Any
 ) -> None:
@@ -170,11 +181,7 @@ def save_smoothed(mask: np.ndarray, path: Path) -> None:
 
 @pytest.mark.parametrize("names", [None, NAMES])
 @pytest.mark.parametrize(
-    ("save", "reason"),
-    [
-        (save_jpeg, "2 of 2 masks are JPEG"),
-        (save_smoothed, "is not certain"),
-    ],
+    ("save", "reason"), [(save_jpeg, "2 of 2 masks are JPEG"), (save_smoothed, "is not certain")]
 )
 def test_values_that_compression_or_smoothing_made_are_refused(
     root: Path, save: Save, reason: str, names: list[str] | None
@@ -194,14 +201,22 @@ def test_values_that_compression_or_smoothing_made_are_refused(
 
 
 def test_only_lossless_webp_is_read(root: Path) -> None:
-    make(root / "lossy", [COLOURS] * 2, lambda mask, path: Image.fromarray(mask).save(
-        path.with_suffix(".webp"), quality=80))  # fmt: skip
+    make(
+        root / "lossy",
+        [COLOURS] * 2,
+        lambda mask, path: Image.fromarray(mask).save(path.with_suffix(".webp"), quality=80),
+    )
     message = refuse(root / "lossy")
     assert "2 of 2 masks are lossy WebP" in message
     assert "write the masks anew: PNG" in message
     assert typed(message) == []
-    make(root, [M] * 2, lambda mask, path: Image.fromarray(np.repeat(mask[..., None], 3, 2)).save(
-        path.with_suffix(".webp"), lossless=True))  # fmt: skip
+    make(
+        root,
+        [M] * 2,
+        lambda mask, path: Image.fromarray(np.repeat(mask[..., None], 3, 2)).save(
+            path.with_suffix(".webp"), lossless=True
+        ),
+    )
     message = refuse(root)
     assert "WebP" not in message
     assert "2 of 2 masks are RGB" in message
@@ -210,8 +225,11 @@ def test_only_lossless_webp_is_read(root: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
 def test_several_channels_are_refused_unless_stated(root: Path, mode: str) -> None:
-    make(root, [M] * 2, lambda mask, path: Image.fromarray(mask).convert(mode).save(
-        path.with_suffix(".png")))  # fmt: skip
+    make(
+        root,
+        [M] * 2,
+        lambda mask, path: Image.fromarray(mask).convert(mode).save(path.with_suffix(".png")),
+    )
     message = refuse(root, class_names=NAMES)
     assert f"2 of 2 masks are {mode} (for example {root}/masks/0.png): more channels" in message
     assert "found: 0 (8 pixels in 2 masks), 1 (4 pixels in 2 masks)" in message
@@ -276,8 +294,11 @@ def test_masks_may_be_arrays(root: Path, dtype: type) -> None:
 
 
 def test_one_bit_binary_masks(root: Path) -> None:
-    make(root, [M * 255] * 2, lambda mask, path: Image.fromarray(mask).convert("1").save(
-        path.with_suffix(".png")))  # fmt: skip
+    make(
+        root,
+        [M * 255] * 2,
+        lambda mask, path: Image.fromarray(mask).convert("1").save(path.with_suffix(".png")),
+    )
     assert counts(root) == [[4, 2, 0]] * 2
     manifest = run(root, binary=True, class_names=["skin", "lesion"])
     assert manifest.labels.class_names == ("skin", "lesion")
@@ -300,9 +321,10 @@ def test_mistakes_in_raw_ids_are_all_named(root: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         run(root, raw_ids=wrong, class_names=NAMES)
     assert [problem.split(":")[-1][:40] for problem in caught.value.problems] == [
-        " expected a value such as 255, or 0-127,", " 5 says value 5 anew or backwards",
+        " expected a value such as 255, or 0-127,",
+        " 5 says value 5 anew or backwards",
         " no class is called 'bulding' (did you m",
-    ]  # fmt: skip
+    ]
     with pytest.raises(
         ConfigError, match=r"raw_ids\.11: expected a whole number .* or text, got true"
     ):

@@ -146,9 +146,7 @@ def test_eval_groups_shapes_by_hand() -> None:
 
 
 @given(
-    st.lists(st.sampled_from(["a", "b", "c"]), max_size=60),
-    st.integers(1, 9),
-    st.integers(1, 5),
+    st.lists(st.sampled_from(["a", "b", "c"]), max_size=60), st.integers(1, 9), st.integers(1, 5)
 )
 def test_eval_visits_every_row_exactly_once(
     shapes: list[str], batch_size: int, world_size: int

@@ -24,10 +24,21 @@ LABELS = LabelSpace(("road", "car", "bus"))
 def row(number: int, split: str, group: str | None, pixels: tuple[int, int, int]) -> dict[str, Any]:
     name = f"s{number:03}"
     return {
-        "sample_id": name, "image": f"{name}.png", "mask": f"{name}m.png", "height": 2, "width": 5,
-        "split": split, "group": group or name, "annotator": None, "tags": [], "sha256": None,
-        "phash": None, "class_pixels": [*pixels, 10 - sum(pixels)], "flags": [], "keep": True,
-    }  # fmt: skip
+        "sample_id": name,
+        "image": f"{name}.png",
+        "mask": f"{name}m.png",
+        "height": 2,
+        "width": 5,
+        "split": split,
+        "group": group or name,
+        "annotator": None,
+        "tags": [],
+        "sha256": None,
+        "phash": None,
+        "class_pixels": [*pixels, 10 - sum(pixels)],
+        "flags": [],
+        "keep": True,
+    }
 
 
 def make_manifest(train: int = 80, per_group: int = 0, root: Path = Path("/data")) -> Manifest:
@@ -61,8 +72,12 @@ def test_share_is_met_and_other_splits_stay(fraction: float, count: int) -> None
     assert part.fingerprint != manifest.fingerprint
     assert part.provenance["importer"] == "test"
     assert part.provenance["train_subset"] == {
-        "fraction": fraction, "seed": 0, "by": "group", "samples": count, "of": 80,
-    }  # fmt: skip
+        "fraction": fraction,
+        "seed": 0,
+        "by": "group",
+        "samples": count,
+        "of": 80,
+    }
 
 
 @settings(max_examples=40, deadline=None)

@@ -201,9 +201,7 @@ def test_faults_change_only_the_files_they_are_planted_in(
     assert different == {one.sample_id for one in noise + corrupt}
 
 
-def test_near_duplicates_leak_across_splits_under_another_group(
-    faulty: tuple[Path, ImportedFiles],
-):
+def test_near_duplicates_leak_across_splits_under_another_group(faulty: tuple[Path, ImportedFiles]):
     root, imported = faulty
     samples = {one.sample_id: one for one in imported.samples}
     copies = [fault for fault in load_faults(root) if fault.kind == "near_duplicate"]
@@ -299,9 +297,14 @@ def test_last_group_takes_the_rest():
 def test_all_impossible_options_are_listed(tmp_path: Path):
     with pytest.raises(ConfigError) as caught:
         import_synth(
-            tmp_path / "synth", num_images=0, image_size=(10, 64), noise_swap=1.5,
-            domain_shift="fogg", corrupt_files=-1, void_border=99,
-        )  # fmt: skip
+            tmp_path / "synth",
+            num_images=0,
+            image_size=(10, 64),
+            noise_swap=1.5,
+            domain_shift="fogg",
+            corrupt_files=-1,
+            void_border=99,
+        )
     assert [problem.removeprefix("data.options.") for problem in caught.value.problems] == [
         "num_images: expected a whole number (1 or more), got 0",
         "image_size[0]: expected a whole number (48 to 1024), got 10",
@@ -313,9 +316,13 @@ def test_all_impossible_options_are_listed(tmp_path: Path):
     ]
     with pytest.raises(ConfigError) as caught:
         import_synth(
-            tmp_path / "synth", val_fraction=0.6, test_fraction=0.6, noise_swap=1.0,
-            noise_shift=0.5, noise_splits="trian",
-        )  # fmt: skip
+            tmp_path / "synth",
+            val_fraction=0.6,
+            test_fraction=0.6,
+            noise_swap=1.0,
+            noise_shift=0.5,
+            noise_splits="trian",
+        )
     for part in ("val_fraction + test_fraction must", "sum to at most 1", "mean 'train'?"):
         assert sum(part in problem for problem in caught.value.problems) == 1
     assert len(caught.value.problems) == 3

@@ -92,16 +92,26 @@ class Limited(Net):
 
 
 def take_step(
-    loss: WeightedSum, size: int | None, choice: Any, folder: Path, net: Net | None = None,
-    devices: int = 1, rank: int = 0,
-) -> tuple[Tensor, float, MicroBatcher]:  # fmt: skip
+    loss: WeightedSum,
+    size: int | None,
+    choice: Any,
+    folder: Path,
+    net: Net | None = None,
+    devices: int = 1,
+    rank: int = 0,
+) -> tuple[Tensor, float, MicroBatcher]:
     """Train one step; return the weights after it and the epoch's loss."""
     module = SegmentationModule(
-        net or Net(), loss, LabelSpace(("a", "b", "c")),
-        (lambda model: torch.optim.SGD(model.parameters(), lr=1.0),
-         lambda optimizer: build_scheduler(optimizer, "constant", 1, 1)),
-        StepSettings(whole_batch_losses=choice), MicroBatcher(size, can_halve=devices == 1),
-    )  # fmt: skip
+        net or Net(),
+        loss,
+        LabelSpace(("a", "b", "c")),
+        (
+            lambda model: torch.optim.SGD(model.parameters(), lr=1.0),
+            lambda optimizer: build_scheduler(optimizer, "constant", 1, 1),
+        ),
+        StepSettings(whole_batch_losses=choice),
+        MicroBatcher(size, can_halve=devices == 1),
+    )
     share, batch = BATCH // devices, make_batch()
     own = {key: value[rank * share : (rank + 1) * share] for key, value in batch.items()}
     plan = ExecutionPlan("cpu", devices, "fp32", "contiguous", False, 1, 0)
@@ -234,8 +244,12 @@ def test_loss_of_a_split_does_not_depend_on_the_batches_of_its_evaluation(sizes:
 
 
 # Losses, micro-batch and choice of each step that two processes take.
-ON_TWO = ((tuple(MEANS), None, "approximate"), (tuple(MEANS), 1, "approximate"),
-          (tuple(OTHERS), None, "exact"), (tuple(OTHERS), 1, "exact"))  # fmt: skip
+ON_TWO = (
+    (tuple(MEANS), None, "approximate"),
+    (tuple(MEANS), 1, "approximate"),
+    (tuple(OTHERS), None, "exact"),
+    (tuple(OTHERS), 1, "exact"),
+)
 
 
 def on_two(rank: int, folder: Path) -> None:
@@ -256,11 +270,17 @@ def test_two_processes_take_the_step_of_one(tmp_path: Path) -> None:
     children = [
         subprocess.Popen(
             [sys.executable, __file__, str(rank), str(tmp_path)],
-            env={**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-                 "WORLD_SIZE": "2", "NODE_RANK": "0", "LOCAL_RANK": str(rank)},
+            env={
+                **os.environ,
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port),
+                "WORLD_SIZE": "2",
+                "NODE_RANK": "0",
+                "LOCAL_RANK": str(rank),
+            },
         )
         for rank in range(2)
-    ]  # fmt: skip
+    ]
     assert [child.wait(timeout=300) for child in children] == [0, 0]
     ranks = [torch.load(tmp_path / f"rank_{rank}.pt") for rank in range(2)]
     for (names, *_), *both in zip(ON_TWO, *ranks, strict=True):

@@ -93,9 +93,13 @@ def test_one_image_that_does_not_fit_is_an_error_with_advice() -> None:
     device = _Device(0, "out of memory")
     with pytest.raises(TrainingError, match=r"a single image .*data\.crop_size smaller"):
         MicroBatcher().run(
-            torch.ones(2, 1, 2, 2), torch.zeros(2, 2, 2), torch.ones(2), device.loss,
-            lambda x: x.backward(), device.reset,
-        )  # fmt: skip
+            torch.ones(2, 1, 2, 2),
+            torch.zeros(2, 2, 2),
+            torch.ones(2),
+            device.loss,
+            lambda x: x.backward(),
+            device.reset,
+        )
 
 
 def test_parts_never_fall_below_what_batch_norm_needs() -> None:
@@ -107,9 +111,13 @@ def test_parts_never_fall_below_what_batch_norm_needs() -> None:
 
     batcher = MicroBatcher(1, min_size=2)
     batcher.run(
-        torch.ones(5, 1, 2, 2), torch.zeros(5, 2, 2), torch.ones(5), record,
-        lambda x: x.backward(), lambda: None,
-    )  # fmt: skip
+        torch.ones(5, 1, 2, 2),
+        torch.zeros(5, 2, 2),
+        torch.ones(5),
+        record,
+        lambda x: x.backward(),
+        lambda: None,
+    )
     assert sizes == [2, 3]
 
 
@@ -117,9 +125,13 @@ def test_under_ddp_the_size_is_not_changed_by_one_rank() -> None:
     device = _Device(1, "out of memory")
     with pytest.raises(TrainingError, match=r"trainer\.micro_batch_size=1"):
         MicroBatcher(can_halve=False).run(
-            torch.ones(2, 1, 2, 2), torch.zeros(2, 2, 2), torch.ones(2), device.loss,
-            lambda x: x.backward(), device.reset,
-        )  # fmt: skip
+            torch.ones(2, 1, 2, 2),
+            torch.zeros(2, 2, 2),
+            torch.ones(2),
+            device.loss,
+            lambda x: x.backward(),
+            device.reset,
+        )
 
 
 def test_other_errors_pass_unchanged() -> None:
@@ -128,9 +140,13 @@ def test_other_errors_pass_unchanged() -> None:
 
     with pytest.raises(RuntimeError, match="size mismatch"):
         MicroBatcher().run(
-            torch.ones(1, 1, 2, 2), torch.zeros(1, 2, 2), torch.ones(1), broken,
-            lambda x: x.backward(), lambda: None,
-        )  # fmt: skip
+            torch.ones(1, 1, 2, 2),
+            torch.zeros(1, 2, 2),
+            torch.ones(1),
+            broken,
+            lambda x: x.backward(),
+            lambda: None,
+        )
 
 
 def test_real_allocator_failure_is_recognised() -> None:
@@ -157,9 +173,13 @@ def test_a_size_is_sure_after_a_few_steps_and_unsure_after_a_failure() -> None:
 
     def step() -> None:
         batcher.run(
-            torch.ones(4, 1, 2, 2), torch.zeros(4, 2, 2), torch.ones(4), device.loss,
-            lambda x: x.backward(), device.reset,
-        )  # fmt: skip
+            torch.ones(4, 1, 2, 2),
+            torch.zeros(4, 2, 2),
+            torch.ones(4),
+            device.loss,
+            lambda x: x.backward(),
+            device.reset,
+        )
 
     for _ in range(SURE_AFTER):
         assert batcher.may_fail

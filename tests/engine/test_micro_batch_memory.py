@@ -66,9 +66,7 @@ class _Device:
         return batcher.size
 
 
-@given(
-    batch=st.integers(1, 300), size=st.integers(1, 300) | st.none(), least=st.integers(1, 4)
-)  # fmt: skip
+@given(batch=st.integers(1, 300), size=st.integers(1, 300) | st.none(), least=st.integers(1, 4))
 def test_parts_are_even_and_within_their_limits(batch: int, size: int | None, least: int) -> None:
     sizes = part_sizes(batch, size, least)
 
@@ -163,8 +161,11 @@ def test_file_says_what_it_is_about(tmp_path: Path) -> None:
     memory.note_fit(8, 4)
     assert memory.path.parent == tmp_path / "micro_batches"
     assert json.loads(memory.path.read_text()) == {
-        "schema_version": 1, "of": FACTS, "fits": [[8, 4]], "fails": [[8, 8]],
-    }  # fmt: skip
+        "schema_version": 1,
+        "of": FACTS,
+        "fits": [[8, 4]],
+        "fails": [[8, 8]],
+    }
 
 
 def test_what_is_known_is_not_written_again(tmp_path: Path) -> None:

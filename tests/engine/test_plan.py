@@ -64,9 +64,12 @@ def test_layout_in_fp32_on_a_cpu_follows_the_kind_of_network(groups: int, expect
     ],
 )
 def test_torch_is_asked_what_the_cpu_can_do(
-    monkeypatch: pytest.MonkeyPatch, avx512_bf16: bool, capability: str, onednn_has_it: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    avx512_bf16: bool,
+    capability: str,
+    onednn_has_it: bool,
     expected: str,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)

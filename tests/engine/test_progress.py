@@ -12,9 +12,13 @@ from seglab.engine import progress
 from seglab.engine.progress import RunProgress
 
 TRAINER = SimpleNamespace(
-    is_global_zero=True, global_step=0, current_epoch=2, max_epochs=9, num_training_batches=300,
+    is_global_zero=True,
+    global_step=0,
+    current_epoch=2,
+    max_epochs=9,
+    num_training_batches=300,
     num_val_batches=[40],
-)  # fmt: skip
+)
 
 
 class Clock:

@@ -89,8 +89,15 @@ def test_everything_logged_is_in_the_file(tmp_path: Path) -> None:
     for step in (20, 40):
         view.log_step({"train/loss": 1.0 / step, "lr/all": 0.1}, step)
     for epoch, miou in enumerate((0.5, 0.3)):
-        row = {"epoch": epoch, "step": 40 + epoch, "train/loss": 0.9, "val/miou": miou,
-               "val/loss": 1.0 + epoch, "val/iou/car": float("nan"), "seconds": None}  # fmt: skip
+        row = {
+            "epoch": epoch,
+            "step": 40 + epoch,
+            "train/loss": 0.9,
+            "val/miou": miou,
+            "val/loss": 1.0 + epoch,
+            "val/iou/car": float("nan"),
+            "seconds": None,
+        }
         view.log_epoch(row, 40 + epoch)
         view.log_overlays("val", _samples(), NAMES, 255, 40 + epoch)
     rows = [{"class": "road", "iou": 0.5}, {"class": "car", "iou": np.nan}]
@@ -120,8 +127,9 @@ def test_everything_logged_is_in_the_file(tmp_path: Path) -> None:
     ]
     epochs = [row for row in _history(records) if "val/miou" in row]
     assert [(row["epoch"], row[GLOBAL_STEP], row["val/miou"]) for row in epochs] == [
-        (0, 40, 0.5), (1, 41, 0.3),
-    ]  # fmt: skip
+        (0, 40, 0.5),
+        (1, 41, 0.3),
+    ]
     assert not any("val/iou/car" in row or "seconds" in row for row in epochs)
 
     shown = summary["summary"]
@@ -235,9 +243,12 @@ def test_offline_resume_replays_so_that_the_newest_segment_is_complete(tmp_path:
     assert list(old.glob("*.synced")), "`wandb sync` must pass over the superseded segment"
     assert not list(new.glob("*.synced"))
     assert second.facts() == {
-        "id": "r1", "mode": "offline", "project": "seglab", "url": None,
+        "id": "r1",
+        "mode": "offline",
+        "project": "seglab",
+        "url": None,
         "dirs": [f"wandb/{old.name}", f"wandb/{new.name}"],
-    }  # fmt: skip
+    }
 
 
 def test_new_run_in_a_used_folder_does_not_show_old_steps(tmp_path: Path) -> None:
@@ -311,9 +322,14 @@ def test_unreachable_server_falls_back_to_offline_with_the_same_id(tmp_path: Pat
     environment = {key: value for key, value in os.environ.items() if key != "WANDB_MODE"}
     environment |= {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], cwd=CHECKOUT, env=environment,
-        capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=CHECKOUT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
     assert done.returncode == 0, done.stderr
     assert "W&B did not start (online)" in done.stderr
     (segment,) = _segments(tmp_path)

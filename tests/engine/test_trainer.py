@@ -147,10 +147,15 @@ class TestEarlyStopping:
             "val/miou", patience=2, mode=mode, check_on_train_epoch_end=False, check_finite=False
         )
         trainer: Any = SimpleNamespace(
-            callback_metrics={}, should_stop=False, is_global_zero=True, current_epoch=0,
-            sanity_checking=False, fast_dev_run=False, state=SimpleNamespace(fn=TrainerFn.FITTING),
+            callback_metrics={},
+            should_stop=False,
+            is_global_zero=True,
+            current_epoch=0,
+            sanity_checking=False,
+            fast_dev_run=False,
+            state=SimpleNamespace(fn=TrainerFn.FITTING),
             strategy=SimpleNamespace(reduce_boolean_decision=lambda decision, all: decision),  # noqa: A006
-        )  # fmt: skip
+        )
         caplog.set_level("INFO", "seglab")
         for epoch, score in enumerate(scores):
             trainer.current_epoch, trainer.callback_metrics = (

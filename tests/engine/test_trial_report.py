@@ -27,9 +27,11 @@ def module() -> SegmentationModule:
     return SegmentationModule(
         SegNetBasic(num_classes=2, width=4, kernel_size=3),
         WeightedSum({"ce": CrossEntropyLoss()}, {"ce": 1.0}),
-        LabelSpace(("road", "car")), (None, None),  # type: ignore[arg-type]
-        StepSettings(), MicroBatcher(),
-    )  # fmt: skip
+        LabelSpace(("road", "car")),
+        (None, None),  # type: ignore[arg-type]
+        StepSettings(),
+        MicroBatcher(),
+    )
 
 
 def _validated(module: SegmentationModule, score: float) -> SegmentationModule:
@@ -46,9 +48,13 @@ def _trainer(epoch: int = 0, every: int = 1, stopping: bool = False) -> Any:
         return answer
 
     return SimpleNamespace(
-        current_epoch=epoch, max_epochs=5, check_val_every_n_epoch=every, should_stop=stopping,
-        strategy=SimpleNamespace(broadcast=broadcast), asked=asked,
-    )  # fmt: skip
+        current_epoch=epoch,
+        max_epochs=5,
+        check_val_every_n_epoch=every,
+        should_stop=stopping,
+        strategy=SimpleNamespace(broadcast=broadcast),
+        asked=asked,
+    )
 
 
 def _end_epoch(report: TrialReport, module: SegmentationModule, trainer: Any) -> None:
@@ -62,9 +68,7 @@ def test_each_validated_epoch_is_reported_and_told(module: SegmentationModule) -
         _end_epoch(report, _validated(module, epoch / 8), _trainer(epoch, every=2))
     assert channel.reports == [(1, 0.125), (3, 0.375)]
     assert [fact["epoch"] for fact in channel.facts] == [0, 1, 2, 3]
-    assert channel.facts[1] == {
-        "epoch": 1, "max_epochs": 5, "metric": "val/miou", "value": 0.125,
-    }  # fmt: skip
+    assert channel.facts[1] == {"epoch": 1, "max_epochs": 5, "metric": "val/miou", "value": 0.125}
     assert "value" not in channel.facts[0]
 
 

@@ -64,9 +64,16 @@ class Server:
             return {}
         self.runs.append(variables)
         project = {"id": "p", "name": variables["project"], "entity": {"id": "e", "name": "team"}}
-        bucket = {"id": "b", "name": variables["name"], "displayName": "", "description": None,
-                  "config": None, "sweepName": None, "project": project,
-                  "historyLineCount": 0}  # fmt: skip
+        bucket = {
+            "id": "b",
+            "name": variables["name"],
+            "displayName": "",
+            "description": None,
+            "config": None,
+            "sweepName": None,
+            "project": project,
+            "historyLineCount": 0,
+        }
         return {"upsertBucket": {"bucket": bucket, "inserted": True}}
 
 
@@ -198,8 +205,11 @@ def test_plan_looks_at_the_newest_segment_only(tmp_path: Path) -> None:
     _placeholder(training, "offline-run-20250102_000000")
     items = {item.record.run_id: item for item in plan_sync([tmp_path])}
     assert {name: item.action for name, item in items.items()} == {
-        "r1": "upload", "r2": "online", "r3": "nothing recorded", "r4": "running",
-    }  # fmt: skip
+        "r1": "upload",
+        "r2": "online",
+        "r3": "nothing recorded",
+        "r4": "running",
+    }
     assert (items["r1"].segment, items["r1"].superseded) == (second, (first,))
 
 

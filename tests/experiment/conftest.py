@@ -7,13 +7,24 @@ from pathlib import Path
 import pytest
 
 TINY = [
-    "data=synth", "data.options.num_images=24", "data.options.image_size=[48,64]",
-    "data.options.frames_per_group=2", "data.crop_size=[48,64]", "data.batch_size=4",
-    "model=segnet_basic", "model.width=4", "model.kernel_size=3", "model.dropout=0.1",
-    "trainer.max_epochs=2", "trainer.num_workers=0", "trainer.num_threads=1",
-    "trainer.accelerator=cpu", "callbacks.progress=off", "callbacks.overlays.num_images=2",
+    "data=synth",
+    "data.options.num_images=24",
+    "data.options.image_size=[48,64]",
+    "data.options.frames_per_group=2",
+    "data.crop_size=[48,64]",
+    "data.batch_size=4",
+    "model=segnet_basic",
+    "model.width=4",
+    "model.kernel_size=3",
+    "model.dropout=0.1",
+    "trainer.max_epochs=2",
+    "trainer.num_workers=0",
+    "trainer.num_threads=1",
+    "trainer.accelerator=cpu",
+    "callbacks.progress=off",
+    "callbacks.overlays.num_images=2",
     "logger=none",
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="session")

@@ -28,15 +28,30 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("bands")
     root = write_dataset(folder / "data", 10)
     return [
-        "data=folder", f"data.root={root}", "data.options.class_names=[ground,disc]",
-        "data.display_bands=[4,3,2]", "data.crop_size=[64,64]", "data.batch_size=4",
-        "model=segnet_basic", "model.width=8", "model.kernel_size=3", "augment=light",
-        "augment.colour.saturation=0", "augment.noise.p=0.5", "optimizer.lr=0.01",
-        "trainer.max_epochs=3", "trainer.num_workers=0", "trainer.num_threads=1",
-        "trainer.accelerator=cpu", "callbacks.progress=off", "logger=none", "metrics.baseline=true",
-        f"paths.data_dir={folder / 'sd'}", f"paths.cache_dir={folder / 'cache'}",
+        "data=folder",
+        f"data.root={root}",
+        "data.options.class_names=[ground,disc]",
+        "data.display_bands=[4,3,2]",
+        "data.crop_size=[64,64]",
+        "data.batch_size=4",
+        "model=segnet_basic",
+        "model.width=8",
+        "model.kernel_size=3",
+        "augment=light",
+        "augment.colour.saturation=0",
+        "augment.noise.p=0.5",
+        "optimizer.lr=0.01",
+        "trainer.max_epochs=3",
+        "trainer.num_workers=0",
+        "trainer.num_threads=1",
+        "trainer.accelerator=cpu",
+        "callbacks.progress=off",
+        "logger=none",
+        "metrics.baseline=true",
+        f"paths.data_dir={folder / 'sd'}",
+        f"paths.cache_dir={folder / 'cache'}",
         f"paths.runs_dir={folder / 'runs'}",
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +81,14 @@ def test_evaluation_gives_the_numbers_of_the_training(
     finished: TrainResult, words: list[str], tmp_path: Path
 ) -> None:
     chosen = [
-        f"run={finished.run_dir}", "data.split=val", "suite=scores", "suite.gallery=2",
-        "suite.corruptions=[contrast]", "suite.severities=[5]", *words[-3:],
-    ]  # fmt: skip
+        f"run={finished.run_dir}",
+        "data.split=val",
+        "suite=scores",
+        "suite.gallery=2",
+        "suite.corruptions=[contrast]",
+        "suite.severities=[5]",
+        *words[-3:],
+    ]
     result = evaluate(compose(chosen, "evaluate"), tmp_path / "e", QUIET)
     assert result.metrics["val/miou"] == finished.metrics["val/miou"]
     assert list((tmp_path / "e" / "gallery").glob("*.png"))
@@ -80,8 +100,14 @@ def test_evaluation_gives_the_numbers_of_the_training(
 def test_other_data_is_read_with_the_bands_of_the_run(
     finished: TrainResult, words: list[str], tmp_path: Path
 ) -> None:
-    common = [f"run={finished.run_dir}", "data=folder", "data.split=val", "suite=scores",
-              "data.options.class_names=[ground,disc]", *words[-3:]]  # fmt: skip
+    common = [
+        f"run={finished.run_dir}",
+        "data=folder",
+        "data.split=val",
+        "suite=scores",
+        "data.options.class_names=[ground,disc]",
+        *words[-3:],
+    ]
     six = write_dataset(tmp_path / "six", 6, count=6)
     result = evaluate(compose([*common, f"data.root={six}"], "evaluate"), tmp_path / "a", QUIET)
     assert RunRecord.open(result.run_dir).read()["bands"]["numbers"] == [1, 2, 3, 4, 5]

@@ -52,9 +52,12 @@ def _same_tensors(one: object, other: object) -> bool:
 def words(tiny: list[str], tmp_path: Path) -> list[str]:
     """The tiny training, with a memory of its own."""
     return [
-        *tiny, "trainer.max_epochs=1", "callbacks.overlays.num_images=0", "logger=none",
+        *tiny,
+        "trainer.max_epochs=1",
+        "callbacks.overlays.num_images=0",
+        "logger=none",
         f"paths.cache_dir={tmp_path / 'cache'}",
-    ]  # fmt: skip
+    ]
 
 
 class _SmallDevice:
@@ -82,9 +85,14 @@ class _SmallDevice:
 
 def test_rates_follow_the_batch_and_are_recorded(words: list[str], tmp_path: Path) -> None:
     scaled = [
-        *words, "data.batch_size=16", "lr_scaling.rule=sqrt", "lr_scaling.batch_size=4",
-        "optimizer.lr=1e-3", "optimizer.encoder_lr=2e-4", "scheduler=constant",
-    ]  # fmt: skip
+        *words,
+        "data.batch_size=16",
+        "lr_scaling.rule=sqrt",
+        "lr_scaling.batch_size=4",
+        "optimizer.lr=1e-3",
+        "optimizer.encoder_lr=2e-4",
+        "scheduler=constant",
+    ]
     console = Console(record=True, width=200, file=io.StringIO())
     result = _train(scaled, tmp_path / "a", console)
     assert (
@@ -92,9 +100,12 @@ def test_rates_follow_the_batch_and_are_recorded(words: list[str], tmp_path: Pat
         in console.export_text()
     )
     by_hand = [
-        *words, "data.batch_size=16", "optimizer.lr=2e-3", "optimizer.encoder_lr=4e-4",
+        *words,
+        "data.batch_size=16",
+        "optimizer.lr=2e-3",
+        "optimizer.encoder_lr=4e-4",
         "scheduler=constant",
-    ]  # fmt: skip
+    ]
     same = _train(by_hand, tmp_path / "b")
     first, second = _checkpoint(result.run_dir), _checkpoint(same.run_dir)
     assert _same_tensors(first["state_dict"], second["state_dict"])
@@ -111,9 +122,12 @@ def test_rates_follow_the_batch_and_are_recorded(words: list[str], tmp_path: Pat
 
 def test_resumed_run_keeps_its_rates(words: list[str], tmp_path: Path) -> None:
     scaled = [
-        *words, "trainer.max_epochs=2", "lr_scaling.rule=linear", "lr_scaling.batch_size=1",
+        *words,
+        "trainer.max_epochs=2",
+        "lr_scaling.rule=linear",
+        "lr_scaling.batch_size=1",
         "callbacks.checkpoint.every_n_steps=1",
-    ]  # fmt: skip
+    ]
     whole = _train(scaled, tmp_path / "whole")
     # As a kill after the first epoch leaves it.
     stopped = tmp_path / "stopped"
@@ -148,9 +162,11 @@ def test_configuration_from_before_there_was_a_rule_has_none(words: list[str]) -
 
 
 def test_second_training_begins_with_what_the_first_found(
-    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     words = [*words, "data.batch_size=8", "loss=ce", "trainer.max_epochs=2"]
     device = _SmallDevice(monkeypatch, images=2)
     with caplog.at_level(logging.WARNING):
@@ -237,17 +253,31 @@ def test_facts_are_what_decides_memory(words: list[str]) -> None:
     base = memory_facts(cfg, 7, make_plan(cfg)[0])
     assert base["memory_bytes"] > 2**28  # type: ignore[operator]
     for key, value in {
-        "data.batch_size": 16, "optimizer.lr": 0.1, "model.dropout": 0.3, "loss.weights.dice": 0.3,
-        "optimizer.weight_decay": 0.1, "seed": 3, "trainer.max_epochs": 9,
-        "loss.class_weights": "median_frequency", "trainer.micro_batch_size": "probe",
-    }.items():  # fmt: skip
+        "data.batch_size": 16,
+        "optimizer.lr": 0.1,
+        "model.dropout": 0.3,
+        "loss.weights.dice": 0.3,
+        "optimizer.weight_decay": 0.1,
+        "seed": 3,
+        "trainer.max_epochs": 9,
+        "loss.class_weights": "median_frequency",
+        "trainer.micro_batch_size": "probe",
+    }.items():
         assert facts(key, value) == base, key
     for key, value in {
-        "data.crop_size": [32, 64], "model.width": 8, "model.dropout": 0.0, "optimizer.name": "sgd",
-        "trainer.precision": "another", "trainer.memory_format": "another", "model.in_channels": 1,
-        "trainer.ema_decay": 0.9, "trainer.compile": True, "augment.backend": "kornia",
-        "optimizer.options": {"momentum": 0.9}, "trainer.whole_batch_losses": "exact",
-    }.items():  # fmt: skip
+        "data.crop_size": [32, 64],
+        "model.width": 8,
+        "model.dropout": 0.0,
+        "optimizer.name": "sgd",
+        "trainer.precision": "another",
+        "trainer.memory_format": "another",
+        "model.in_channels": 1,
+        "trainer.ema_decay": 0.9,
+        "trainer.compile": True,
+        "augment.backend": "kornia",
+        "optimizer.options": {"momentum": 0.9},
+        "trainer.whole_batch_losses": "exact",
+    }.items():
         if value == "another":
             pair = {"trainer.precision": ("fp32", "bf16")}.get(key, ("contiguous", "channels_last"))
             value = pair[base[key.removeprefix("trainer.")] == pair[0]]
@@ -325,13 +355,20 @@ LIMITED = """
 def test_real_limit_is_met_once_and_remembered(words: list[str], tmp_path: Path) -> None:
     """Sixteen images need more than the process may have; a second training knows."""
     larger = [
-        *words, "data.options.image_size=[96,128]", "data.crop_size=[96,128]", "model.width=32",
-        "data.batch_size=16", "loss=ce", f"paths.data_dir={tmp_path / 'data'}",
-    ]  # fmt: skip
+        *words,
+        "data.options.image_size=[96,128]",
+        "data.crop_size=[96,128]",
+        "model.width=32",
+        "data.batch_size=16",
+        "loss=ce",
+        f"paths.data_dir={tmp_path / 'data'}",
+    ]
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(LIMITED), str(tmp_path), *larger],
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     _, first, second = done.stderr.split("@@ ")
     assert "out of memory with 16 images at once" in first
@@ -376,14 +413,25 @@ UNEQUAL = """
 def test_ranks_agree_before_the_first_step_and_remember(words: list[str], tmp_path: Path) -> None:
     """Two processes of which one holds less: none can shrink alone in a step."""
     (tmp_path / "sitecustomize.py").write_text(textwrap.dedent(UNEQUAL))
-    command = [sys.executable, "-m", "seglab.cli", "train", *words, "data.batch_size=8",
-               "trainer.max_epochs=2", "trainer.devices=2"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "seglab.cli",
+        "train",
+        *words,
+        "data.batch_size=8",
+        "trainer.max_epochs=2",
+        "trainer.devices=2",
+    ]
     said = []
     for name in ("first", "second"):
         done = subprocess.run(
-            [*command, f"hydra.run.dir={tmp_path / name}"], capture_output=True, text=True,
-            timeout=300, env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        )  # fmt: skip
+            [*command, f"hydra.run.dir={tmp_path / name}"],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        )
         assert done.returncode == 0, done.stderr[-3000:]
         said.append(done.stdout + done.stderr)
         plan = RunRecord.open(tmp_path / name).read()["execution_plan"]

@@ -25,9 +25,13 @@ from seglab.experiment.budget import (
 from seglab.inference.cost import Cost
 
 WORDS = (
-    "data.crop_size=[32,64]", "data.batch_size=4", "trainer.max_epochs=5",
-    "trainer.accelerator=cpu", "trainer.num_threads=1", "trainer.precision=fp32",
-)  # fmt: skip
+    "data.crop_size=[32,64]",
+    "data.batch_size=4",
+    "trainer.max_epochs=5",
+    "trainer.accelerator=cpu",
+    "trainer.num_threads=1",
+    "trainer.precision=fp32",
+)
 
 
 def make_manifest(train: int = 10, val: int = 3) -> Manifest:
@@ -38,12 +42,22 @@ def make_manifest(train: int = 10, val: int = 3) -> Manifest:
         name = f"s{number:02}"
         rows.append(
             {
-                "sample_id": name, "image": f"{name}.png", "mask": f"{name}m.png",
-                "height": size[0], "width": size[1], "split": "train" if number < train else "val",
-                "group": name, "annotator": None, "tags": [], "sha256": None, "phash": None,
-                "class_pixels": [size[0] * size[1], 0, 0], "flags": [], "keep": True,
+                "sample_id": name,
+                "image": f"{name}.png",
+                "mask": f"{name}m.png",
+                "height": size[0],
+                "width": size[1],
+                "split": "train" if number < train else "val",
+                "group": name,
+                "annotator": None,
+                "tags": [],
+                "sha256": None,
+                "phash": None,
+                "class_pixels": [size[0] * size[1], 0, 0],
+                "flags": [],
+                "keep": True,
             }
-        )  # fmt: skip
+        )
     labels = LabelSpace(("road", "car"))
     return Manifest(pd.DataFrame(rows), labels, Path("/data"), "tiny", "index", {})
 
@@ -169,5 +183,13 @@ def test_table_says_what_it_holds_for() -> None:
     assert plan == "plan: x"
     assert "hours, 50 epochs" in columns
     assert values.split() == [
-        "unet", "resnet18", "14.33", "31.20", "45.7", "746", "estimated", "912", "1.23",
-    ]  # fmt: skip
+        "unet",
+        "resnet18",
+        "14.33",
+        "31.20",
+        "45.7",
+        "746",
+        "estimated",
+        "912",
+        "1.23",
+    ]

@@ -95,8 +95,11 @@ def test_tracker_file_read_back_names_group_and_kind(
     wandb = Path(sys.executable).parent / "wandb"
     shown = subprocess.run(
         [str(wandb), "leet", "inspect", "--json", str(file)],
-        capture_output=True, text=True, check=True, timeout=60,
-    ).stdout  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
     assert finished.run_id in shown  # the group of all three
     assert f'"{kind}"' in shown
     assert "exit_code" in shown
@@ -230,9 +233,16 @@ def test_test_split_is_never_touched_by_folds(finished: RunRecord) -> None:
 @pytest.mark.slow
 def test_nested_folds_are_scored_on_what_chose_no_weights(tiny: list[str], tmp_path: Path) -> None:
     words = [
-        *tiny, "cv=nested", "cv.folds=2", "cv.inner_folds=2", "cv.inner_scheme=grouped", "cv.gap=0",
-        "trainer.max_epochs=1", "logger=none", "data.options.num_images=40",
-    ]  # fmt: skip
+        *tiny,
+        "cv=nested",
+        "cv.folds=2",
+        "cv.inner_folds=2",
+        "cv.inner_scheme=grouped",
+        "cv.gap=0",
+        "trainer.max_epochs=1",
+        "logger=none",
+        "data.options.num_images=40",
+    ]
     record = RunRecord(launch(compose(words), tmp_path / "cv", QUIET).run_dir)
     assert record.read()["main_split"] == "test"
     assert record.metrics["num_folds"] == 4

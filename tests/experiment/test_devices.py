@@ -17,10 +17,15 @@ def test_two_processes_score_the_same_integers_as_one(tiny: list[str], tmp_path:
     """The history is scored by both processes, the final table by one, with the same weights."""
     # Groups of one image, so that the validation split has an odd number of images.
     words = [
-        *tiny, "data.options.num_images=25", "data.options.frames_per_group=1",
-        "data.options.val_fraction=0.2", "trainer.max_epochs=1", "trainer.devices=2", "logger=none",
+        *tiny,
+        "data.options.num_images=25",
+        "data.options.frames_per_group=1",
+        "data.options.val_fraction=0.2",
+        "trainer.max_epochs=1",
+        "trainer.devices=2",
+        "logger=none",
         "loss=ce",
-    ]  # fmt: skip
+    ]
     command = [sys.executable, "-m", "seglab.cli", "train", *words]
     done = subprocess.run(
         [*command, f"hydra.run.dir={tmp_path / 'two'}"], capture_output=True, text=True, timeout=300

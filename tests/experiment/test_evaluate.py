@@ -50,10 +50,14 @@ def test_train_split_can_be_scored_too(finished: TrainResult, tmp_path: Path) ->
 @pytest.mark.slow
 def test_other_data_with_the_same_classes(finished: TrainResult, tmp_path: Path) -> None:
     words = [
-        f"run={finished.run_dir}", "data=synth", "data.options.num_images=12",
-        "data.options.image_size=[48,64]", "data.options.frames_per_group=2",
-        "data.options.seed=7", "data.split=val",
-    ]  # fmt: skip
+        f"run={finished.run_dir}",
+        "data=synth",
+        "data.options.num_images=12",
+        "data.options.image_size=[48,64]",
+        "data.options.frames_per_group=2",
+        "data.options.seed=7",
+        "data.split=val",
+    ]
     result = evaluate(compose(words, "evaluate"), tmp_path / "eval", QUIET)
     record = RunRecord.open(tmp_path / "eval").read()
     assert (

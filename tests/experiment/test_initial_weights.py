@@ -24,16 +24,27 @@ THREE = ("sky", "road", "car")
 def manifest(names: tuple[str, ...] = THREE, **splits: str) -> Manifest:
     """One row a `file=split`; other files have other hashes."""
     row = {
-        "height": 8, "width": 8, "annotator": None, "tags": [], "phash": None,
-        "class_pixels": [64, *[0] * len(names)], "flags": [], "keep": True,
-    }  # fmt: skip
+        "height": 8,
+        "width": 8,
+        "annotator": None,
+        "tags": [],
+        "phash": None,
+        "class_pixels": [64, *[0] * len(names)],
+        "flags": [],
+        "keep": True,
+    }
     rows = [
-        row | {
-            "sample_id": file, "image": f"{file}.png", "mask": f"{file}_mask.png", "split": split,
-            "group": file, "sha256": hashlib.sha256(file.encode()).hexdigest(),
+        row
+        | {
+            "sample_id": file,
+            "image": f"{file}.png",
+            "mask": f"{file}_mask.png",
+            "split": split,
+            "group": file,
+            "sha256": hashlib.sha256(file.encode()).hexdigest(),
         }
         for file, split in splits.items()
-    ]  # fmt: skip
+    ]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return Manifest(table, LabelSpace(names), Path("/nowhere"), "data", "index", {})
 

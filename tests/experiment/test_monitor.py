@@ -28,15 +28,24 @@ def manifest(**pixels: list[list[int]]) -> Manifest:
     """A data set of images with these pixels of road, car, sign, and ignored ones, by split."""
     rows = [
         {
-            "sample_id": f"{split}{number}", "image": f"{split}{number}.png",
-            "mask": f"{split}{number}-mask.png", "height": 3, "width": 3, "split": split,
-            "group": f"{split}{number}", "annotator": None,
-            "tags": [], "sha256": None, "phash": None, "class_pixels": counts, "flags": [],
+            "sample_id": f"{split}{number}",
+            "image": f"{split}{number}.png",
+            "mask": f"{split}{number}-mask.png",
+            "height": 3,
+            "width": 3,
+            "split": split,
+            "group": f"{split}{number}",
+            "annotator": None,
+            "tags": [],
+            "sha256": None,
+            "phash": None,
+            "class_pixels": counts,
+            "flags": [],
             "keep": True,
         }
         for split, images in pixels.items()
         for number, counts in enumerate(images)
-    ]  # fmt: skip
+    ]
     return Manifest(pd.DataFrame(rows), LabelSpace(NAMES), Path("/data"), "toy", "index", {})
 
 
@@ -68,8 +77,9 @@ def test_objectives_of_a_study_decide_too() -> None:
     with pytest.raises(ConfigError) as caught:
         require_defined(cfg, NO_SIGN)
     assert [problem.partition(":")[0] for problem in caught.value.problems] == [
-        "monitor.metric", "study.objectives[1].metric",
-    ]  # fmt: skip
+        "monitor.metric",
+        "study.objectives[1].metric",
+    ]
     assert "names no class of the data (did you mean 'sign'?)" in caught.value.problems[0]
 
 
@@ -108,9 +118,12 @@ def test_every_fold_is_asked_before_any_is_trained() -> None:
 
 def test_what_chose_and_what_is_reported_are_told_apart() -> None:
     metrics = {
-        "val/miou": 0.5, "val/miou_present": 0.75, "val/loss": 0.1,
-        "val/num_classes_averaged": 3, "val/num_classes_present": 2,
-    }  # fmt: skip
+        "val/miou": 0.5,
+        "val/miou_present": 0.75,
+        "val/loss": 0.1,
+        "val/num_classes_averaged": 3,
+        "val/num_classes_present": 2,
+    }
     said = chosen_by(monitoring("val/miou_present"), metrics)
     assert said.startswith(
         "best weights: chosen by val/miou_present 0.7500; val/miou_present is over the 2"

@@ -20,9 +20,12 @@ from seglab.runs import RunRecord
 
 # Dropout, moving averages and momentum: all state that a careless resume would lose.
 STATEFUL = [
-    "trainer.max_epochs=3", "callbacks.checkpoint.every_n_steps=1", "trainer.ema_decay=0.9",
-    "augment=strong", "optimizer=adamw",
-]  # fmt: skip
+    "trainer.max_epochs=3",
+    "callbacks.checkpoint.every_n_steps=1",
+    "trainer.ema_decay=0.9",
+    "augment=strong",
+    "optimizer=adamw",
+]
 
 
 def _weights(run_dir: Path) -> dict[str, torch.Tensor]:

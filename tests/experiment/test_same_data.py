@@ -122,18 +122,27 @@ def test_a_run_on_data_that_changed_is_neither_scored_nor_gone_on_with(
         (root / "images" / f"s{number}.png").write_bytes(copy.read_bytes())
     words = [
         *[word for word in tiny if not word.startswith("data")],
-        "data=folder", f"data.root={root}", "data.options.class_names=[left,right]",
-        "data.crop_size=[48,64]", "data.batch_size=2", "trainer.max_epochs=1", "logger=none",
-        f"paths.data_dir={tmp_path / 'data'}", f"paths.cache_dir={tmp_path / 'cache'}",
-    ]  # fmt: skip
+        "data=folder",
+        f"data.root={root}",
+        "data.options.class_names=[left,right]",
+        "data.crop_size=[48,64]",
+        "data.batch_size=2",
+        "trainer.max_epochs=1",
+        "logger=none",
+        f"paths.data_dir={tmp_path / 'data'}",
+        f"paths.cache_dir={tmp_path / 'cache'}",
+    ]
     said = io.StringIO()
     result = train(compose(words), tmp_path / "run", Console(file=said, width=200))
     assert "warning: image files that are byte for byte in several splits" in said.getvalue()
     mirror(root / "masks" / "s3.png")
     asked = [
-        f"run={result.run_dir}", "data.split=val", "suite=scores",
-        f"paths.data_dir={tmp_path / 'data'}", f"paths.cache_dir={tmp_path / 'cache'}",
-    ]  # fmt: skip
+        f"run={result.run_dir}",
+        "data.split=val",
+        "suite=scores",
+        f"paths.data_dir={tmp_path / 'data'}",
+        f"paths.cache_dir={tmp_path / 'cache'}",
+    ]
     with pytest.raises(DataError, match=r"raw changed since .* began \(1 mask changed\)"):
         evaluate(compose(asked, "evaluate"), tmp_path / "eval", Console(quiet=True))
     record = RunRecord.open(result.run_dir)

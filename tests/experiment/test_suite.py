@@ -32,9 +32,12 @@ def trained(tiny_words: list[str], tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def measured(trained: TrainResult, tmp_path_factory: pytest.TempPathFactory) -> EvaluateResult:
     words = [
-        f"run={trained.run_dir}", "suite.corruptions=[brightness,gaussian_noise]",
-        "suite.severities=[1,5]", "suite.gallery=6", 'objective.targets=["miou >= 0.99"]',
-    ]  # fmt: skip
+        f"run={trained.run_dir}",
+        "suite.corruptions=[brightness,gaussian_noise]",
+        "suite.severities=[1,5]",
+        "suite.gallery=6",
+        'objective.targets=["miou >= 0.99"]',
+    ]
     folder = tmp_path_factory.mktemp("exp") / "eval"
     return evaluate(compose(words, "evaluate"), folder, QUIET)
 
@@ -119,9 +122,12 @@ def test_calibration_and_its_tables(measured: EvaluateResult) -> None:
 def test_corruptions_start_at_the_clean_score(measured: EvaluateResult) -> None:
     stress = table(measured, "corruptions")
     assert stress.iloc[0].to_dict() | {"dice": 0} == {
-        "corruption": "none", "severity": 0, "miou": measured.metrics["val/miou"], "relative": 1.0,
+        "corruption": "none",
+        "severity": 0,
+        "miou": measured.metrics["val/miou"],
+        "relative": 1.0,
         "dice": 0,
-    }  # fmt: skip
+    }
     assert stress["corruption"].tolist()[1:] == ["brightness"] * 2 + ["gaussian_noise"] * 2
     assert stress["severity"].tolist()[1:] == [1, 5, 1, 5]
     assert measured.metrics["val/relative_miou"] == pytest.approx(stress["relative"][1:].mean())

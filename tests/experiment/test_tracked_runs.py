@@ -39,8 +39,11 @@ def _inspect(run_dir: Path, *options: str) -> str:
     wandb = Path(sys.executable).parent / "wandb"
     return subprocess.run(
         [str(wandb), "leet", "inspect", "--json", *options, str(file)],
-        capture_output=True, text=True, check=True, timeout=60,
-    ).stdout  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
 
 
 def _summary(run_dir: Path) -> dict[str, Any]:
@@ -110,10 +113,21 @@ def test_all_of_a_run_with_many_or_odd_classes_is_in_its_file(count: int, tmp_pa
     names = (*NASTY, *(f"class {index}" for index in range(count)))[:count]
     labels = LabelSpace(names)
     row = {
-        "sample_id": "a[/b]", "image": "a.png", "mask": "a.png", "height": 1, "width": count,
-        "split": "val", "group": "g", "annotator": None, "tags": [], "sha256": None, "phash": None,
-        "class_pixels": [1] * count + [0], "flags": [], "keep": True,
-    }  # fmt: skip
+        "sample_id": "a[/b]",
+        "image": "a.png",
+        "mask": "a.png",
+        "height": 1,
+        "width": count,
+        "split": "val",
+        "group": "g",
+        "annotator": None,
+        "tags": [],
+        "sha256": None,
+        "phash": None,
+        "class_pixels": [1] * count + [0],
+        "flags": [],
+        "keep": True,
+    }
     manifest = Manifest(pd.DataFrame([row]), labels, tmp_path, "Mühle [x]", "index", {})
     record = RunRecord.create(
         tmp_path / "run", experiment="e", kind="train", config={}, config_yaml="a: 1\n"

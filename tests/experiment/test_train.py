@@ -134,9 +134,14 @@ def test_finished_run_is_not_resumed(finished: TrainResult) -> None:
 def test_moving_average_scores_are_those_of_the_best_epoch(tiny: list[str], tmp_path: Path) -> None:
     # A rate that explodes late: the best epoch is not the last, and the average differs from both.
     words = [
-        *tiny, "trainer.ema_decay=0.5", "trainer.max_epochs=4", "optimizer=sgd", "scheduler=constant",
-        "optimizer.lr=0.3", "seed=3",
-    ]  # fmt: skip
+        *tiny,
+        "trainer.ema_decay=0.5",
+        "trainer.max_epochs=4",
+        "optimizer=sgd",
+        "scheduler=constant",
+        "optimizer.lr=0.3",
+        "seed=3",
+    ]
     result = _train(words, tmp_path / "a")
     history = RunRecord.open(result.run_dir).history()
     best = history["val/miou_present"].idxmax()

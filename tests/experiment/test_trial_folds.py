@@ -21,8 +21,12 @@ pytestmark = pytest.mark.slow
 
 QUIET = Console(quiet=True)
 FOLDS = [
-    "cv=grouped", "cv.folds=3", "trainer.max_epochs=1", "logger=none", "metrics.train_images=0",
-]  # fmt: skip
+    "cv=grouped",
+    "cv.folds=3",
+    "trainer.max_epochs=1",
+    "logger=none",
+    "metrics.train_images=0",
+]
 
 
 def _launch(words: list[str], run_dir: Path, channel: Channel) -> TrainResult:
@@ -85,9 +89,13 @@ class TestCrossValidation:
 
     @pytest.mark.slow
     def test_taken_up_it_reports_finished_folds_again(
-        self, tiny: list[str], folded: RunRecord, heard: Channel, tmp_path: Path,
+        self,
+        tiny: list[str],
+        folded: RunRecord,
+        heard: Channel,
+        tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
-    ) -> None:  # fmt: skip
+    ) -> None:
         real, calls = cv_module.train, []
 
         def stops_at_the_third(*args: object) -> object:
@@ -130,9 +138,13 @@ class TestCrossValidation:
 
     @pytest.mark.slow
     def test_folds_side_by_side_are_reported_as_they_finish(
-        self, tiny: list[str], folded: RunRecord, heard: Channel, tmp_path: Path,
+        self,
+        tiny: list[str],
+        folded: RunRecord,
+        heard: Channel,
+        tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
-    ) -> None:  # fmt: skip
+    ) -> None:
         monkeypatch.setattr(cv_module, "_slots", lambda cfg: [Slot("one"), Slot("two")])
         channel = Channel()
         result = _launch([*tiny, *FOLDS], tmp_path / "t", channel)

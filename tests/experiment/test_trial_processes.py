@@ -62,9 +62,12 @@ def _start(run_dir: Path, reports: Path, words: list[str], stop_at: int = -1) ->
         str(stop_at),
     ]
     return subprocess.Popen(
-        [*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [*command, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env=dict(os.environ),
-    )  # fmt: skip
+    )
 
 
 def _read(reports: Path) -> list[tuple[int, float]]:
@@ -87,9 +90,13 @@ def _launch(words: list[str], run_dir: Path, channel: Channel) -> TrainResult:
 @pytest.mark.slow
 def test_killed_and_taken_up_is_the_same_trial(tiny: list[str], tmp_path: Path) -> None:
     words = [
-        *tiny, "trainer.max_epochs=5", "logger=none", "callbacks.checkpoint.every_n_steps=1",
-        "trainer.ema_decay=0.9", "augment=strong",
-    ]  # fmt: skip
+        *tiny,
+        "trainer.max_epochs=5",
+        "logger=none",
+        "callbacks.checkpoint.every_n_steps=1",
+        "trainer.ema_decay=0.9",
+        "augment=strong",
+    ]
     straight = Channel()
     whole = _launch(words, tmp_path / "whole", straight)
     run_dir, said = tmp_path / "killed", tmp_path / "said"
@@ -122,9 +129,13 @@ def test_killed_and_taken_up_is_the_same_trial(tiny: list[str], tmp_path: Path) 
 @pytest.mark.slow
 def test_all_ranks_leave_a_pruned_trial_together(tiny: list[str], tmp_path: Path) -> None:
     words = [
-        *tiny, "trainer.devices=2", "logger=none", "trainer.max_epochs=200", "loss=ce",
+        *tiny,
+        "trainer.devices=2",
+        "logger=none",
+        "trainer.max_epochs=200",
+        "loss=ce",
         "data.eval_batch_size=2",
-    ]  # fmt: skip
+    ]
     said = tmp_path / "said"
     process = _start(tmp_path / "t", said, words, stop_at=1)
     _wait_until(lambda: said.is_file() and len(_read(said)) == 2, process, 300)
@@ -150,9 +161,13 @@ def test_folds_end_with_a_killed_trial_and_are_taken_up(
 ) -> None:
     monkeypatch.setattr(cv_module, "_slots", lambda cfg: [Slot("one"), Slot("two")])
     words = [
-        *tiny, "cv=grouped", "cv.folds=2", "trainer.max_epochs=40", "logger=none",
+        *tiny,
+        "cv=grouped",
+        "cv.folds=2",
+        "trainer.max_epochs=40",
+        "logger=none",
         "metrics.train_images=0",
-    ]  # fmt: skip
+    ]
     run_dir, said = tmp_path / "t", tmp_path / "said"
     script = "import seglab.experiment.cross_validate as cv\nfrom seglab.engine.slots import Slot\n"
     script += "cv._slots = lambda cfg: [Slot('one'), Slot('two')]\n" + textwrap.dedent(SCRIPT)
@@ -169,7 +184,4 @@ def test_folds_end_with_a_killed_trial_and_are_taken_up(
     assert sorted(step for step, _ in channel.reports) == [0, 1]
     assert len(folds) == 2
     assert not [fold for fold in folds if fold.is_running()]
-    assert [RunRecord(path).read()["resumed"] for path in find_runs(run_dir / "folds")] == [
-        1,
-        1,
-    ]
+    assert [RunRecord(path).read()["resumed"] for path in find_runs(run_dir / "folds")] == [1, 1]

@@ -44,17 +44,27 @@ def runs(
                 cv2.imwrite(str(path), np.full_like(pixels, 255) if void else pixels)
     words = [word for word in tiny_words if not word.startswith("data")]
     words += [
-        "data=folder", f"data.root={root / 'data'}", "data.crop_size=[48,64]", "data.batch_size=4",
+        "data=folder",
+        f"data.root={root / 'data'}",
+        "data.crop_size=[48,64]",
+        "data.batch_size=4",
         "data.options.class_names=[left,right]",
-        "data.options.raw_ids=identity", "trainer.max_epochs=1", "logger=none",
-        'objective.targets=["test/miou >= 0.5", "hd95 <= 9"]', f"paths.data_dir={root / 'd'}",
-    ]  # fmt: skip
+        "data.options.raw_ids=identity",
+        "trainer.max_epochs=1",
+        "logger=none",
+        'objective.targets=["test/miou >= 0.5", "hd95 <= 9"]',
+        f"paths.data_dir={root / 'd'}",
+    ]
     console = Console(width=300, record=True, file=(root / "said").open("w"))
     trained = train(compose(words), root / "runs" / "run", console)
     suite = [
-        f"run={trained.run_dir}", "data.split=test", "suite.corruptions=[gaussian_noise]",
-        "suite.severities=[1]", "suite.gallery=2", "logger=none",
-    ]  # fmt: skip
+        f"run={trained.run_dir}",
+        "data.split=test",
+        "suite.corruptions=[gaussian_noise]",
+        "suite.severities=[1]",
+        "suite.gallery=2",
+        "logger=none",
+    ]
     scored = evaluate(compose(suite, "evaluate"), root / "runs" / "eval", console)
     return RunRecord(trained.run_dir), RunRecord(scored.run_dir), console.export_text()
 

@@ -74,9 +74,11 @@ def test_model_of_another_output_size_is_refused() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(1, 12), st.integers(0, 1000),
-    st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]), st.booleans(),
-)  # fmt: skip
+    st.integers(1, 12),
+    st.integers(0, 1000),
+    st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]),
+    st.booleans(),
+)
 def test_argmax_equals_torchs_with_ties(
     num_classes: int, seed: int, dtype: torch.dtype, channels_last: bool
 ) -> None:

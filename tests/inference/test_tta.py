@@ -75,8 +75,13 @@ def test_images_are_rescaled_and_predictions_asked_for_at_the_masks_size() -> No
     TestTimeAugmentation(recorder, ("h",), (0.5, 1.0, 1.5))(image)
     # 4.5 and 6.5 round to even, 13.5 and 19.5 too.
     assert [tuple(seen.shape[2:]) for seen in recorder.seen] == [
-        (4, 6), (4, 6), (9, 13), (9, 13), (14, 20), (14, 20),
-    ]  # fmt: skip
+        (4, 6),
+        (4, 6),
+        (9, 13),
+        (9, 13),
+        (14, 20),
+        (14, 20),
+    ]
     assert recorder.sizes == [(9, 13)] * 6
     small = F.interpolate(image, size=(4, 6), mode="bilinear", align_corners=False)
     assert torch.equal(recorder.seen[0], small)

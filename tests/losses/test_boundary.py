@@ -47,10 +47,7 @@ def test_signed_distances_by_brute_force() -> None:
 def test_row_of_pixels_by_hand() -> None:
     mask = torch.tensor([[[0, 0, 0, 1, 1, 255]]])
     pixels = Pixels(torch.zeros(1, 2, 1, 6), mask)
-    assert signed_distances(pixels)[0, :, 0].tolist() == [
-        [-2, -1, 0, 1, 2, 0],
-        [3, 2, 1, 0, -1, 0],
-    ]
+    assert signed_distances(pixels)[0, :, 0].tolist() == [[-2, -1, 0, 1, 2, 0], [3, 2, 1, 0, -1, 0]]
     # Probability 1/2 everywhere; five valid pixels; the mean of two classes.
     assert float(BoundaryLoss()(torch.zeros(1, 2, 1, 6), mask)) == pytest.approx(
         0.5 * (0 + 5) / 5 / 2

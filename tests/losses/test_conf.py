@@ -19,9 +19,17 @@ GIVEN_BY_THE_RUN = {"ignore_index"}
 
 def test_expected_choices() -> None:
     assert {path.stem for path in FILES} == {
-        "boundary", "ce", "ce_dice", "ce_lovasz", "dice", "focal", "jaccard", "lovasz", "ohem",
+        "boundary",
+        "ce",
+        "ce_dice",
+        "ce_lovasz",
+        "dice",
+        "focal",
+        "jaccard",
+        "lovasz",
+        "ohem",
         "tversky",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

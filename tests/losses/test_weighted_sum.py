@@ -98,9 +98,7 @@ def test_unresolved_word_is_refused_but_none_is_not(
         WeightedSum({"ce": CrossEntropyLoss()}, {"ce": 1}, class_weights="median_frequency")
 
 
-def test_ignore_index_of_the_terms_or_of_the_sum(
-    batch: tuple[torch.Tensor, torch.Tensor],
-) -> None:
+def test_ignore_index_of_the_terms_or_of_the_sum(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     expected = CrossEntropyLoss(ignore_index=200)(*batch)
     from_term = WeightedSum({"ce": CrossEntropyLoss(ignore_index=200)}, {"ce": 1})
     assert from_term.ignore_index == 200

@@ -21,9 +21,19 @@ def test_help() -> None:
 @pytest.mark.slow
 def test_competitors_agree_where_every_class_occurs() -> None:
     command = [
-        sys.executable, "-m", "scripts.bench_metrics", "--classes", "3", "--size", "64", "64",
-        "--batch-size", "2", "--turns", "1",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "scripts.bench_metrics",
+        "--classes",
+        "3",
+        "--size",
+        "64",
+        "64",
+        "--batch-size",
+        "2",
+        "--turns",
+        "1",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     counting = done.stdout.partition("counting")[2].partition("argmax, ms")[0].splitlines()[1:]
     assert len(counting) == 6

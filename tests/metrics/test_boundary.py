@@ -88,13 +88,19 @@ def plain_reference(pred: np.ndarray, mask: np.ndarray, classes: int, tolerance:
     counted = {a for a in pixels if not any(void[b] for b in chess[a])}
 
     def band(labels: np.ndarray, index: int) -> set:
-        return {a for a in counted if labels[a] == index
-                and any(labels[b] not in (-1, index) for b in chess[a])}  # fmt: skip
+        return {
+            a
+            for a in counted
+            if labels[a] == index and any(labels[b] not in (-1, index) for b in chess[a])
+        }
 
     def contour(labels: np.ndarray, index: int) -> list:
         near = lambda a: [b for b in chess[a] if abs(a[0] - b[0]) + abs(a[1] - b[1]) == 1]  # noqa: E731
-        return [a for a in pixels if labels[a] == index
-                and any(labels[b] not in (-1, index) for b in near(a))]  # fmt: skip
+        return [
+            a
+            for a in pixels
+            if labels[a] == index and any(labels[b] not in (-1, index) for b in near(a))
+        ]
 
     def matched(own: list, other: list) -> int:
         return sum(any(np.hypot(a[0] - b[0], a[1] - b[1]) <= tolerance for b in other) for a in own)
@@ -107,11 +113,17 @@ def plain_reference(pred: np.ndarray, mask: np.ndarray, classes: int, tolerance:
         bands = band(pred, index), band(mask, index)
         all_of = contour(pred, index), contour(mask, index)
         own = [[a for a in side if a in counted] for side in all_of]
-        rows.append((
-            len(bands[0] & bands[1]), len(bands[0] | bands[1]),
-            len(own[0]), matched(own[0], all_of[1]), len(own[1]), matched(own[1], all_of[0]),
-            int(one_sided(pred, mask, index) or one_sided(mask, pred, index)),
-        ))  # fmt: skip
+        rows.append(
+            (
+                len(bands[0] & bands[1]),
+                len(bands[0] | bands[1]),
+                len(own[0]),
+                matched(own[0], all_of[1]),
+                len(own[1]),
+                matched(own[1], all_of[0]),
+                int(one_sided(pred, mask, index) or one_sided(mask, pred, index)),
+            )
+        )
     names = BoundaryCounts.__dataclass_fields__
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
@@ -121,8 +133,9 @@ def test_band_is_that_of_the_papers_code_inside_the_image() -> None:
     target, pred = np.zeros((2, 60, 80), dtype=np.uint8)
     cv2.circle(target, (38, 30), 17, 1, -1)
     cv2.circle(pred, (42, 28), 15, 1, -1)
-    bands = [mask - cv2.erode(mask, np.ones((3, 3), np.uint8), iterations=4)
-             for mask in (pred, target)]  # fmt: skip
+    bands = [
+        mask - cv2.erode(mask, np.ones((3, 3), np.uint8), iterations=4) for mask in (pred, target)
+    ]
     counts = boundary_counts(pred, target, 2, tolerance_px=4.4)
     assert counts.band_intersection[1] == (bands[0] & bands[1]).sum()
     assert counts.band_union[1] == (bands[0] | bands[1]).sum()
@@ -232,8 +245,10 @@ def test_wrong_input_is_explained() -> None:
 
 def test_is_fast_enough_to_run_on_every_image() -> None:
     random = np.random.default_rng(0)
-    noise = [cv2.GaussianBlur(random.standard_normal((360, 480)).astype(np.float32), (0, 0), 18)
-             for _ in range(11)]  # fmt: skip
+    noise = [
+        cv2.GaussianBlur(random.standard_normal((360, 480)).astype(np.float32), (0, 0), 18)
+        for _ in range(11)
+    ]
     mask = np.argmax(noise, axis=0).astype(np.uint8)
     pred = np.roll(mask, 3, axis=1)
     durations = []

@@ -49,9 +49,14 @@ def test_four_pixels_by_hand() -> None:
     assert [row["class_name"] for row in rows] == ["all"] * 5 + ["a"] * 5 + ["b"] * 5
     assert [row["count"] for row in rows] == [0, 0, 0, 2, 1, 0, 1, 0, 1, 1, 1, 1, 0, 1, 0]
     assert rows[3] == {
-        "class_name": "all", "bin": 3, "low": 0.6, "high": 0.8, "count": 2,
-        "confidence": pytest.approx(0.7), "accuracy": 0.5,
-    }  # fmt: skip
+        "class_name": "all",
+        "bin": 3,
+        "low": 0.6,
+        "high": 0.8,
+        "count": 2,
+        "confidence": pytest.approx(0.7),
+        "accuracy": 0.5,
+    }
     assert np.isnan([rows[0]["confidence"], rows[0]["accuracy"]]).all()
     assert (rows[6]["confidence"], rows[6]["accuracy"]) == (pytest.approx(0.3), 0)
 

@@ -32,8 +32,11 @@ def masks(seed: int) -> Masks:
     mask = torch.randint(0, 3, (6, 9, 11), generator=random)
     mask[0] = 0
     mask[1][mask[1] == 2] = 1
-    pred = torch.where(torch.rand(mask.shape, generator=random) < 0.7, mask,
-                       torch.randint(0, 3, mask.shape, generator=random))  # fmt: skip
+    pred = torch.where(
+        torch.rand(mask.shape, generator=random) < 0.7,
+        mask,
+        torch.randint(0, 3, mask.shape, generator=random),
+    )
     pred[2, 0, :4] = 3
     pred[0, 0, 0] = 2
     return pred, mask
@@ -133,9 +136,10 @@ def test_only_what_is_checked_here_is_called_checked() -> None:
     checked = {(row.library.split(" ")[0], row.name) for row in rows if row.checked}
     assert checked == set(CALLS)
     assert {row.library for row in rows if not row.checked} == {
-        "MONAI (by definition, not run)", "mmsegmentation (by definition, not run)",
+        "MONAI (by definition, not run)",
+        "mmsegmentation (by definition, not run)",
         "Ultralytics (by definition, not run)",
-    }  # fmt: skip
+    }
 
 
 def test_the_known_toy_case_with_three_classes() -> None:

@@ -17,8 +17,19 @@ from seglab.metrics.surface import surface_scores
 
 CLASSES, IMAGES = 3, 3
 LABELS = LabelSpace(tuple(f"c{index}" for index in range(CLASSES)))
-HIGH = ("miou", "dice", "pixel_acc", "class_acc", "fwiou", "miou_per_image", "dice_per_image",
-        "boundary_iou", "boundary_f1", "surface_dice", "small_objects")  # fmt: skip
+HIGH = (
+    "miou",
+    "dice",
+    "pixel_acc",
+    "class_acc",
+    "fwiou",
+    "miou_per_image",
+    "dice_per_image",
+    "boundary_iou",
+    "boundary_f1",
+    "surface_dice",
+    "small_objects",
+)
 LOW = ("hd95", "aurc")
 Found = list[tuple[int, slice, slice]]
 

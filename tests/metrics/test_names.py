@@ -16,8 +16,12 @@ def test_keys() -> None:
 
 def test_slashes_repeats_and_empty_names() -> None:
     assert names.safe_class_names(["a/b", "a_b", "a_b", " ", "c"]) == (
-        "a_b", "a_b_1", "a_b_2", "class_3", "c",
-    )  # fmt: skip
+        "a_b",
+        "a_b_1",
+        "a_b_2",
+        "class_3",
+        "c",
+    )
 
 
 @given(st.lists(st.text("a_/ 12", max_size=4), max_size=8))

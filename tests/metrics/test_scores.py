@@ -114,10 +114,19 @@ def test_nothing_valid_is_nan_everywhere() -> None:
 def test_score_dict_has_exactly_the_promised_keys() -> None:
     result = scores.score_dict([[1, 0], [0, 1]], ["road", "wall/fence"], "test")
     assert list(result) == [
-        "test/miou", "test/miou_present", "test/dice", "test/pixel_acc", "test/class_acc",
-        "test/fwiou", "test/num_classes_averaged", "test/num_classes_present", "test/iou/road",
-        "test/iou/wall_fence", "test/dice/road", "test/dice/wall_fence",
-    ]  # fmt: skip
+        "test/miou",
+        "test/miou_present",
+        "test/dice",
+        "test/pixel_acc",
+        "test/class_acc",
+        "test/fwiou",
+        "test/num_classes_averaged",
+        "test/num_classes_present",
+        "test/iou/road",
+        "test/iou/wall_fence",
+        "test/dice/road",
+        "test/dice/wall_fence",
+    ]
     assert set(result.values()) == {1.0, 2}
     assert all(isinstance(value, float | int) for value in result.values())
 
@@ -141,8 +150,13 @@ def test_class_order_permutes_scores_and_keeps_means(
     np.testing.assert_array_equal(
         scores.iou_per_class(permuted), scores.iou_per_class(confusion)[order]
     )
-    for score in (scores.miou, scores.mean_dice, scores.class_accuracy, scores.pixel_accuracy,
-                  scores.frequency_weighted_iou):  # fmt: skip
+    for score in (
+        scores.miou,
+        scores.mean_dice,
+        scores.class_accuracy,
+        scores.pixel_accuracy,
+        scores.frequency_weighted_iou,
+    ):
         np.testing.assert_allclose(score(permuted), score(confusion), rtol=1e-12)
 
 

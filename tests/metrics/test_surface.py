@@ -15,12 +15,7 @@ from torchmetrics.functional.segmentation import hausdorff_distance
 
 from seglab.core.errors import DataError, ShapeError
 from seglab.metrics.boundary import boundary_counts
-from seglab.metrics.surface import (
-    SurfaceScores,
-    SurfaceSummary,
-    summarise_surfaces,
-    surface_scores,
-)
+from seglab.metrics.surface import SurfaceScores, SurfaceSummary, summarise_surfaces, surface_scores
 
 
 def square(left: int, size: int = 6, shape: tuple[int, int] = (20, 30)) -> np.ndarray:
@@ -128,14 +123,17 @@ def test_agrees_with_distance_transforms(seed: int) -> None:
     counts = boundary_counts(pred, mask, 3, tolerance_px=2)
     cross = ndimage.generate_binary_structure(2, 1)
     for index in range(3):
-        edges = [(labels == index) & ~ndimage.binary_erosion(labels == index, cross, border_value=1)
-                 for labels in (pred, mask)]  # fmt: skip
+        edges = [
+            (labels == index) & ~ndimage.binary_erosion(labels == index, cross, border_value=1)
+            for labels in (pred, mask)
+        ]
         if not all(edge.any() for edge in edges):
             assert scores.hd95[index] == pytest.approx(math.hypot(20, 18))
             assert scores.missed[index]
             continue
-        distances = [ndimage.distance_transform_edt(~edges[1 - side])[edges[side]]
-                     for side in (0, 1)]  # fmt: skip
+        distances = [
+            ndimage.distance_transform_edt(~edges[1 - side])[edges[side]] for side in (0, 1)
+        ]
         expected = max(np.percentile(one, 95) for one in distances)
         assert scores.hd95[index] == pytest.approx(expected)
         matched = counts.pred_matched[index] + counts.target_matched[index]
@@ -155,11 +153,19 @@ def test_is_symmetric(seed: int) -> None:
 def test_summary_leaves_out_the_undefined_and_counts_the_missed() -> None:
     nan = float("nan")
     images = [
-        SurfaceScores(np.array([2.0, 10.0, nan]), np.array([0.5, 0.0, nan]),
-                      np.array([False, True, False]), 10.0),
-        SurfaceScores(np.array([4.0, 6.0, nan]), np.array([1.0, 0.5, nan]),
-                      np.array([False, False, False]), 20.0),
-    ]  # fmt: skip
+        SurfaceScores(
+            np.array([2.0, 10.0, nan]),
+            np.array([0.5, 0.0, nan]),
+            np.array([False, True, False]),
+            10.0,
+        ),
+        SurfaceScores(
+            np.array([4.0, 6.0, nan]),
+            np.array([1.0, 0.5, nan]),
+            np.array([False, False, False]),
+            20.0,
+        ),
+    ]
     summary = summarise_surfaces(images)
     assert summary.hd95_per_class == pytest.approx([3, 8, nan], nan_ok=True)
     assert summary.surface_dice_per_class == pytest.approx([0.75, 0.25, nan], nan_ok=True)

@@ -39,8 +39,10 @@ class TestRealWeights:
         assert (report.missing, report.mismatched) == ((), ())
         # The head of the classifier: last convolution, its normalisation, the linear layer.
         assert {name.split(".")[0] for name in report.unexpected} == {
-            "conv_head", "bn2", "classifier",
-        }  # fmt: skip
+            "conv_head",
+            "bn2",
+            "classifier",
+        }
         counters = [name for name in file if name.endswith("num_batches_tracked")]
         assert len(report.loaded) + len(report.unexpected) + len(counters) == len(file)
         for name, value in model.encoder.model.state_dict().items():
@@ -53,9 +55,11 @@ class TestRealWeights:
             2, "unet", "tf_efficientnet_lite0", encoder_weights=str(LITE0), in_channels=in_channels
         )
         theirs = timm.create_model(
-            "tf_efficientnet_lite0", pretrained=True, in_chans=in_channels,
+            "tf_efficientnet_lite0",
+            pretrained=True,
+            in_chans=in_channels,
             pretrained_cfg_overlay={"file": str(LITE0)},
-        )  # fmt: skip
+        )
         assert ours.encoder.model.conv_stem.weight.shape[1] == in_channels
         assert torch.equal(ours.encoder.model.conv_stem.weight, theirs.conv_stem.weight)
         assert ours.load_report.missing == ours.load_report.mismatched == ()

@@ -22,10 +22,14 @@ BATCHES = st.integers(1, 4096)
 @pytest.mark.parametrize(
     ("rule", "batch_size", "factor"),
     [
-        ("none", 64, 1.0), ("linear", 64, 8.0), ("linear", 8, 1.0), ("linear", 4, 0.5),
-        ("sqrt", 32, 2.0), ("sqrt", 2, 0.5),
+        ("none", 64, 1.0),
+        ("linear", 64, 8.0),
+        ("linear", 8, 1.0),
+        ("linear", 4, 0.5),
+        ("sqrt", 32, 2.0),
+        ("sqrt", 2, 0.5),
     ],
-)  # fmt: skip
+)
 def test_factor_of_each_rule(rule: Rule, batch_size: int, factor: float) -> None:
     assert LrScaling(rule, 8).factor(batch_size) == factor
 
@@ -57,8 +61,10 @@ def test_encoder_keeps_its_ratio_and_the_line_says_all() -> None:
         "(linear in the batch, 12 for 8)"
     )
     assert rates.metrics() == {
-        "lr/effective": rates.lr, "lr/effective_encoder": rates.encoder_lr, "lr/factor": 1.5,
-    }  # fmt: skip
+        "lr/effective": rates.lr,
+        "lr/effective_encoder": rates.encoder_lr,
+        "lr/factor": 1.5,
+    }
 
 
 def test_encoder_without_a_rate_of_its_own_gets_none() -> None:

@@ -39,10 +39,31 @@ def test_create_writes_every_field_of_the_contract(tmp_path: Path) -> None:
     record = _create(tmp_path / "demo" / "r1", seed=3, fold=2, parent="cv1", device="cpu")
     content = json.loads((tmp_path / "demo" / "r1" / "run.json").read_text())
     promised = {
-        "schema_version", "run_id", "experiment", "name", "kind", "parent", "status", "started",
-        "ended", "config_hash", "git", "dataset_fingerprint", "fold", "seed", "packages", "device",
-        "execution_plan", "wall_time_s", "metrics", "wandb", "pid", "host", "error", "resumed",
-    }  # fmt: skip
+        "schema_version",
+        "run_id",
+        "experiment",
+        "name",
+        "kind",
+        "parent",
+        "status",
+        "started",
+        "ended",
+        "config_hash",
+        "git",
+        "dataset_fingerprint",
+        "fold",
+        "seed",
+        "packages",
+        "device",
+        "execution_plan",
+        "wall_time_s",
+        "metrics",
+        "wandb",
+        "pid",
+        "host",
+        "error",
+        "resumed",
+    }
     assert promised <= set(content)
     assert (content["run_id"], content["status"], content["fold"]) == ("r1", "running", 2)
     assert content["config_hash"] == hash_json(CONFIG)

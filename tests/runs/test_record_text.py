@@ -16,8 +16,14 @@ from seglab.runs.record_text import RecordText, flatten
 from seglab.runs.schema import DEFAULTS, read_record
 
 CONFIG = {"optimizer": {"lr": 0.1, "options": {}}, "data": {"crop": [64, 96], "name": "a"}, "n": 1}
-RECORD = {"run_id": "r", "kind": "train", "notes": "a\nb,\n  \"c\": {", "tags": ["x", "y"],
-          "metrics": {"val/miou": 0.5, "val/iou/car": None}, "config": CONFIG}  # fmt: skip
+RECORD = {
+    "run_id": "r",
+    "kind": "train",
+    "notes": 'a\nb,\n  "c": {',
+    "tags": ["x", "y"],
+    "metrics": {"val/miou": 0.5, "val/iou/car": None},
+    "config": CONFIG,
+}
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats(-1e9, 1e9) | st.text(max_size=5)
 names = st.sampled_from(["a", "b", 'c"', "d\n", "config", "x.y"])
@@ -40,9 +46,12 @@ def test_record_as_written(tmp_path: Path) -> None:
     write_json(path, DEFAULTS | RECORD)
     parsed = RecordText().parse(path.read_bytes(), path)
     assert parsed["config"] == {
-        "config.optimizer.lr": 0.1, "config.optimizer.options": {}, "config.data.crop": [64, 96],
-        "config.data.name": "a", "config.n": 1,
-    }  # fmt: skip
+        "config.optimizer.lr": 0.1,
+        "config.optimizer.options": {},
+        "config.data.crop": [64, 96],
+        "config.data.name": "a",
+        "config.n": 1,
+    }
     assert parsed == _expected(path)
     assert parsed["notes"] == RECORD["notes"]
     assert set(parsed) == set(DEFAULTS)
@@ -103,10 +112,14 @@ def test_random_records_read_the_same(
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "is not JSON"), ("{}", "no schema_version"), ("[]", "not a run record"),
-     ('{\n  "schema_version": 99,\n  "config": {}\n}', "install a newer seglab"),
-     ('{\n  "schema_version": 1,\n  "seed": 1', "is not JSON")],
-)  # fmt: skip
+    [
+        ("{", "is not JSON"),
+        ("{}", "no schema_version"),
+        ("[]", "not a run record"),
+        ('{\n  "schema_version": 99,\n  "config": {}\n}', "install a newer seglab"),
+        ('{\n  "schema_version": 1,\n  "seed": 1', "is not JSON"),
+    ],
+)
 def test_broken_records_are_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "run.json"
     path.write_text(text)

@@ -68,9 +68,11 @@ def test_a_broken_study_file_says_what_is_wrong(tmp_path: Path, content: str, me
 
 def test_no_password_is_written_wherever_it_stands(tmp_path: Path) -> None:
     folder = _started(
-        tmp_path, storage=URL, words=[f"study.storage={URL}", "lr=1"],
+        tmp_path,
+        storage=URL,
+        words=[f"study.storage={URL}", "lr=1"],
         base_config={"study": {"storage": "postgresql://me@h/d?password=s%40cret&sslmode=require"}},
-    )  # fmt: skip
+    )
     assert "s%40cret" not in folder.json_path.read_text()
     content = folder.read()
     assert content["storage"] == folder.storage == SHOWN

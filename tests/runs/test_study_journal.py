@@ -179,8 +179,10 @@ def test_optunas_own_lock_outlives_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "j.log"
     study = _study(path)
     _killed_holder(
-        HOLDER.format(module="optuna.storages.journal", name="JournalFileSymlinkLock", path=repr(str(path)))
-    )  # fmt: skip
+        HOLDER.format(
+            module="optuna.storages.journal", name="JournalFileSymlinkLock", path=repr(str(path))
+        )
+    )
     assert Path(f"{path}.lock").is_symlink()
     began = time.monotonic()
     study.set_user_attr("after", True)
@@ -224,9 +226,7 @@ for number in range(20):
 def test_processes_do_not_mix_their_lines(tmp_path: Path) -> None:
     path = tmp_path / "j.log"
     _study(path, trials=0)
-    writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(path), name]) for name in "ab"
-    ]  # fmt: skip
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), name]) for name in "ab"]
     assert [writer.wait(60) for writer in writers] == [0, 0]
     lines = path.read_bytes().splitlines()
     assert len(lines) == 1 + 2 * 20

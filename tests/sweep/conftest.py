@@ -41,9 +41,13 @@ class Server:
         import psycopg
 
         with psycopg.connect(
-            host="127.0.0.1", port=self.port, user=_USER, password=PASSWORD, dbname=database,
+            host="127.0.0.1",
+            port=self.port,
+            user=_USER,
+            password=PASSWORD,
+            dbname=database,
             autocommit=True,
-        ) as connection:  # fmt: skip
+        ) as connection:
             connection.execute(command)
 
     def hang_up(self, database: str) -> None:
@@ -106,10 +110,23 @@ def postgres_server() -> Iterator[Server]:
     data = home / "data"
     options = {"cwd": home, **who}
     made = subprocess.run(
-        [binaries / "initdb", "-D", data, "-U", _USER, f"--pwfile={secret}", "--no-sync",
-         "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"],
-        capture_output=True, text=True, check=False, **options,
-    )  # fmt: skip
+        [
+            binaries / "initdb",
+            "-D",
+            data,
+            "-U",
+            _USER,
+            f"--pwfile={secret}",
+            "--no-sync",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
     if made.returncode:
         shutil.rmtree(home)
         pytest.skip(f"no PostgreSQL server: initdb failed: {made.stderr.strip()[-200:]}")
@@ -117,10 +134,23 @@ def postgres_server() -> Iterator[Server]:
         free.bind(("127.0.0.1", 0))
         server = Server(free.getsockname()[1])
     process = subprocess.Popen(
-        [binaries / "postgres", "-D", data, "-p", str(server.port), "-k", "",
-         "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options,
-    )  # fmt: skip
+        [
+            binaries / "postgres",
+            "-D",
+            data,
+            "-p",
+            str(server.port),
+            "-k",
+            "",
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "fsync=off",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **options,
+    )
     try:
         _wait_until_up(server, process)
         server.run(f"CREATE DATABASE {DATABASE}")
@@ -188,9 +218,12 @@ def make_plan() -> Callable[..., StudyPlan]:
 
     def make(**words: Any) -> StudyPlan:
         standard = {
-            "name": "demo", "objectives": (Objective("val/miou", "maximize"),), "n_trials": 10,
-            "sampler": {"_target_": "optuna.samplers.RandomSampler"}, "storage": "",
-        }  # fmt: skip
+            "name": "demo",
+            "objectives": (Objective("val/miou", "maximize"),),
+            "n_trials": 10,
+            "sampler": {"_target_": "optuna.samplers.RandomSampler"},
+            "storage": "",
+        }
         return StudyPlan(**{**standard, **words})
 
     return make

@@ -25,21 +25,23 @@ PLACES = ["hydra.sweep.dir=/runs/a study", "hydra.sweep.subdir=t0001"]
 VALUES = st.lists(
     st.sampled_from(
         [
-            "optimizer.lr=0.003", "optimizer.lr=null", "data.batch_size=16", "data.crop_size=[64,96]",
-            "model.encoder_name=resnet34", "optimizer.lr=0.1", "notes='a, ${seed}=b'",
-            "seed=${data.batch_size}", "study.sampler={n_startup_trials:3}", "trainer.max_epochs=2",
-            "++optimizer.lr=0.2", "++notes2=[1]",
+            "optimizer.lr=0.003",
+            "optimizer.lr=null",
+            "data.batch_size=16",
+            "data.crop_size=[64,96]",
+            "model.encoder_name=resnet34",
+            "optimizer.lr=0.1",
+            "notes='a, ${seed}=b'",
+            "seed=${data.batch_size}",
+            "study.sampler={n_startup_trials:3}",
+            "trainer.max_epochs=2",
+            "++optimizer.lr=0.2",
+            "++notes2=[1]",
         ]
     ),
     max_size=4,
-)  # fmt: skip
-FILES = [
-    "model=deeplabv3",
-    "optimizer=sgd",
-    "hydra/launcher=ray",
-    "+notes2=1",
-    "~notes",
-]
+)
+FILES = ["model=deeplabv3", "optimizer=sgd", "hydra/launcher=ray", "+notes2=1", "~notes"]
 
 
 @pytest.fixture(scope="module")

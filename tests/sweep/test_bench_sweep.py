@@ -90,9 +90,13 @@ def test_early_scores_tell_as_much_of_the_last_as_is_said(
         ]
 
     drawn = [
-        (10 ** rng.uniform(-4, -1), rng.choice([4, 8, 16, 32]), rng.choice(["ce", "ce_dice", "focal"]))
+        (
+            10 ** rng.uniform(-4, -1),
+            rng.choice([4, 8, 16, 32]),
+            rng.choice(["ce", "ce_dice", "focal"]),
+        )
         for _ in range(3000)
-    ]  # fmt: skip
+    ]
     correlation = spearmanr(scores(epoch), scores(objective.EPOCHS)).statistic
     assert correlation == pytest.approx(expected, abs=0.03)
 
@@ -112,12 +116,20 @@ def test_stages_of_a_start_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     spans = [
         startup.Span(*one)
         for one in (
-            (7, "job start", 0, 0), (7, "first step", 1, 2), (7, "job end", 10, 10),
-            (1, "tell", 10.1, 10.3), (1, "ask", 10.3, 10.4), (1, "fork", 10.5, 10.6),
-            (8, "job start", 10.7, 10.7), (8, "imports", 10.7, 10.8), (8, "model", 11, 12),
-            (8, "first step", 12.5, 13), (8, "first step", 13, 13.5), (8, "job end", 15, 15),
+            (7, "job start", 0, 0),
+            (7, "first step", 1, 2),
+            (7, "job end", 10, 10),
+            (1, "tell", 10.1, 10.3),
+            (1, "ask", 10.3, 10.4),
+            (1, "fork", 10.5, 10.6),
+            (8, "job start", 10.7, 10.7),
+            (8, "imports", 10.7, 10.8),
+            (8, "model", 11, 12),
+            (8, "first step", 12.5, 13),
+            (8, "first step", 13, 13.5),
+            (8, "job end", 15, 15),
         )
-    ]  # fmt: skip
+    ]
     (start,) = startup.starts_in_study(spans)
     assert start.begins_s == pytest.approx(2.5)
     assert start.ends_s == pytest.approx(3)
@@ -136,10 +148,18 @@ def test_peer_environment_stays_out_of_the_repository(monkeypatch: pytest.Monkey
 def test_benchmark_runs(tmp_path: Path) -> None:
     target = tmp_path / "figures.json"
     done = subprocess.run(
-        [sys.executable, str(SCRIPTS / "bench_sweep.py"), "--quick", "--arms", "b,c",
-         "--json", str(target)],
-        capture_output=True, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            str(SCRIPTS / "bench_sweep.py"),
+            "--quick",
+            "--arms",
+            "b,c",
+            "--json",
+            str(target),
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "(b) workers idle <= 3 % while trials wait" in done.stdout
     runs = json.loads(target.read_text())["runs"]

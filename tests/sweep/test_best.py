@@ -138,9 +138,12 @@ def test_trial_overrules_the_experiment(tmp_path: Path) -> None:
 
 def test_numbers_read_back_as_what_they_are(tmp_path: Path) -> None:
     words = [
-        "optimizer.lr=1e-4", "optimizer.weight_decay=3.0000000000000004e-11", "augment.blur.p=1",
-        "scheduler.final_div_factor=1e22", "+model.options={a: 1, b: 1.0, c: true, d: inf}",
-    ]  # fmt: skip
+        "optimizer.lr=1e-4",
+        "optimizer.weight_decay=3.0000000000000004e-11",
+        "augment.blur.p=1",
+        "scheduler.final_div_factor=1e22",
+        "+model.options={a: 1, b: 1.0, c: true, d: inf}",
+    ]
     path = write_best(tmp_path, "best", [], words, [])
 
     said = written(path)  # by PyYAML, which takes `1e-4` for text
@@ -152,10 +155,46 @@ def test_numbers_read_back_as_what_they_are(tmp_path: Path) -> None:
 
 
 TRICKY = [
-    "no", "1e3", "1e-4", "0x1f", "0o17", "1_000", "12:30", "2024-01-01", "null", "~", "", "nan",
-    ".inf", " x ", "a: b", "a #b", "- a", "[a]", "{a: b}", "@a", "%a", "!a", "&a *b", "é ß", "true",
-    "a, b", "a=b", "x" * 300, "a  b", "C:/d", "=", "a\\b", "???x", "y", "+1", "1.", ":", "'", '"',
-]  # fmt: skip
+    "no",
+    "1e3",
+    "1e-4",
+    "0x1f",
+    "0o17",
+    "1_000",
+    "12:30",
+    "2024-01-01",
+    "null",
+    "~",
+    "",
+    "nan",
+    ".inf",
+    " x ",
+    "a: b",
+    "a #b",
+    "- a",
+    "[a]",
+    "{a: b}",
+    "@a",
+    "%a",
+    "!a",
+    "&a *b",
+    "é ß",
+    "true",
+    "a, b",
+    "a=b",
+    "x" * 300,
+    "a  b",
+    "C:/d",
+    "=",
+    "a\\b",
+    "???x",
+    "y",
+    "+1",
+    "1.",
+    ":",
+    "'",
+    '"',
+]
 
 
 def test_text_reads_back_as_text(tmp_path: Path) -> None:
@@ -253,8 +292,11 @@ def test_folder_of_the_user_is_not_needed_again(tmp_path: Path) -> None:
     again = composed("experiment=best", search=tmp_path / "a")
     assert again == composed(*words, search=own)
     assert again["model"] == {
-        "_target_": "seglab.models.SegNetBasic", "in_channels": 3, "width": 16, "init_from": None,
-    }  # fmt: skip
+        "_target_": "seglab.models.SegNetBasic",
+        "in_channels": 3,
+        "width": 16,
+        "init_from": None,
+    }
     assert again["logger"]["wandb"]["project"] == "p"
     assert "# Written out below: model=mine, as the trial had it." in path.read_text()
     checked = check_overrides("train", ["experiment=best"], search=[tmp_path / "a"])
@@ -287,9 +329,12 @@ def test_path_from_the_working_directory_holds_from_any(
 
 def test_what_is_the_studys_or_the_machines_is_left_out(tmp_path: Path) -> None:
     words = [
-        "run_name=trial-7", "paths.runs_dir=/big/runs", "logger.wandb.group=study", "tags=[a]",
+        "run_name=trial-7",
+        "paths.runs_dir=/big/runs",
+        "logger.wandb.group=study",
+        "tags=[a]",
         "logger.wandb.project=mine",
-    ]  # fmt: skip
+    ]
     path = write_best(tmp_path, "best", words, [], [])
 
     assert written(path) == {"tags": ["a"], "logger": {"wandb": {"project": "mine"}}}
@@ -313,8 +358,9 @@ def test_study_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     assert written(path) == {
         "defaults": [{"override /scheduler": "poly"}],
-        "optimizer": {"lr": 0.1}, "trainer": {"max_epochs": 3},
-    }  # fmt: skip
+        "optimizer": {"lr": 0.1},
+        "trainer": {"max_epochs": 3},
+    }
     assert composed("experiment=best", search=tmp_path / "best") == composed(*words)
 
 
@@ -346,8 +392,11 @@ def test_command_line_repeats_the_trial(tmp_path: Path) -> None:
     command = ["--config-dir", str(folder), "experiment=best", "--cfg", "job", "--resolve"]
     answer = subprocess.run(
         [sys.executable, "-m", "seglab.cli", "train", *command],
-        cwd=tmp_path, capture_output=True, text=True, env=os.environ.copy(),
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ.copy(),
+    )
 
     assert answer.returncode == 0, answer.stderr
     content = OmegaConf.to_container(OmegaConf.create(answer.stdout))
@@ -362,10 +411,20 @@ PLAIN_TEXT = st.text(
 GROUPS = {
     group: sorted(path.stem for path in (CONF / group).glob("*.yaml") if path.stem != "run")
     for group in (
-        "data", "cv", "model", "loss", "optimizer", "scheduler", "augment", "trainer", "logger",
-        "objective", "experiment", "debug",
+        "data",
+        "cv",
+        "model",
+        "loss",
+        "optimizer",
+        "scheduler",
+        "augment",
+        "trainer",
+        "logger",
+        "objective",
+        "experiment",
+        "debug",
     )
-}  # fmt: skip
+}
 VALUES: dict[str, st.SearchStrategy[str]] = {
     "optimizer.lr": st.floats(1e-12, 1e12).map(repr),
     "seed": st.integers(0, 2**40).map(str),
@@ -427,10 +486,17 @@ def test_yaml_means_the_same_to_every_reader(content: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (1e-05, "1.0e-05"), ("1e-05", '"1e-05"'), ("none", "none"), ("no", '"no"'), (None, "null"),
-        ("seglab.models.build_smp", "seglab.models.build_smp"), ([1, 2.0], "[1, 2.0]"), (True, "true"),
-        ({"a": [[1, 2], [3]]}, "a:\n  - [1, 2]\n  - [3]\n"), ({"a": {}, "b": []}, "a: {}\nb: []\n"),
+        (1e-05, "1.0e-05"),
+        ("1e-05", '"1e-05"'),
+        ("none", "none"),
+        ("no", '"no"'),
+        (None, "null"),
+        ("seglab.models.build_smp", "seglab.models.build_smp"),
+        ([1, 2.0], "[1, 2.0]"),
+        (True, "true"),
+        ({"a": [[1, 2], [3]]}, "a:\n  - [1, 2]\n  - [3]\n"),
+        ({"a": {}, "b": []}, "a: {}\nb: []\n"),
     ],
-)  # fmt: skip
+)
 def test_yaml_reads_well(value: object, text: str) -> None:
     assert yaml_text(value) == text

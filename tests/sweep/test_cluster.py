@@ -22,9 +22,12 @@ pytestmark = [pytest.mark.slow]
 TRIALS = 6
 SHORT = ("study.n_trials=6", "seconds=1", "study.enqueue=[{x:0},{x:1},{x:2},{x:4},{x:6},{x:8}]")
 ON_SLURM = (
-    "hydra/launcher=slurm", "hydra.launcher.cluster=local", "hydra.launcher.jobs=2",
-    "hydra.launcher.gpus_per_node=0", "hydra.launcher.preload=[]",
-)  # fmt: skip
+    "hydra/launcher=slurm",
+    "hydra.launcher.cluster=local",
+    "hydra.launcher.jobs=2",
+    "hydra.launcher.gpus_per_node=0",
+    "hydra.launcher.preload=[]",
+)
 
 
 def all_finished_once(folder: Path) -> None:
@@ -53,17 +56,20 @@ def test_a_job_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     words = (*ON_SLURM, *SHORT[1:], "study.n_trials=6", "study.grace_s=5", "seconds=1")
     process = subprocess.Popen(
-        command(tmp_path, *words), env=environment(tmp_path), stdout=subprocess.PIPE,
+        command(tmp_path, *words),
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    )
     end = time.monotonic() + 120
     while len(noted(tmp_path, "starts")) < 3 and time.monotonic() < end:
         assert process.poll() is None, process.stdout.read().decode()
         time.sleep(0.1)
     workers = [
-        one for one in psutil.Process(process.pid).children(recursive=True)
+        one
+        for one in psutil.Process(process.pid).children(recursive=True)
         if "submitit.core._submit" in " ".join(one.cmdline())
-    ]  # fmt: skip
+    ]
     assert workers
     os.kill(workers[0].pid, signal.SIGKILL)
     output = process.communicate(timeout=200)[0].decode()
@@ -88,10 +94,15 @@ def ray_address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_workers_are_tasks_on_two_nodes_of_ray(tmp_path: Path, ray_address: str) -> None:
     done = run(
-        tmp_path, "hydra/launcher=ray", f"hydra.launcher.address='{ray_address}'",
-        "hydra.launcher.jobs=2", "hydra.launcher.cpus_per_worker=1",
-        "hydra.launcher.gpus_per_worker=0", "hydra.launcher.preload=[]", *SHORT,
-    )  # fmt: skip
+        tmp_path,
+        "hydra/launcher=ray",
+        f"hydra.launcher.address='{ray_address}'",
+        "hydra.launcher.jobs=2",
+        "hydra.launcher.cpus_per_worker=1",
+        "hydra.launcher.gpus_per_worker=0",
+        "hydra.launcher.preload=[]",
+        *SHORT,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     all_finished_once(tmp_path)
     assert len(controllers(tmp_path)) == 2
@@ -100,9 +111,12 @@ def test_workers_are_tasks_on_two_nodes_of_ray(tmp_path: Path, ray_address: str)
 def test_ray_that_is_not_there_is_told(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     done = run(
-        tmp_path, "hydra/launcher=ray", "hydra.launcher.address='127.0.0.1:1'",
-        "hydra.launcher.jobs=1", *SHORT,
-    )  # fmt: skip
+        tmp_path,
+        "hydra/launcher=ray",
+        "hydra.launcher.address='127.0.0.1:1'",
+        "hydra.launcher.jobs=1",
+        *SHORT,
+    )
     assert done.returncode == 2, done.stdout + done.stderr
     assert "hydra.launcher.address" in done.stderr
 
@@ -111,9 +125,11 @@ def test_two_commands_share_one_study_in_postgresql(tmp_path: Path, postgres_url
     # Long enough that the second comes while the first has some left, also on a busy machine.
     words = (*SHORT, "seconds=2", f"study.storage='{postgres_url}'", "hydra.launcher.workers=1")
     first = subprocess.Popen(
-        command(tmp_path, *words), env=environment(tmp_path), stdout=subprocess.PIPE,
+        command(tmp_path, *words),
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    )
     end = time.monotonic() + 120
     while not noted(tmp_path, "starts") and time.monotonic() < end:
         assert first.poll() is None, first.stdout.read().decode()

@@ -60,8 +60,9 @@ def test_the_dashboard_shows_a_running_study(
     where = str(place.path) if place.kind == "journal" else storage
     process = subprocess.Popen(
         [DASHBOARD, where, "--port", str(port), "--host", "127.0.0.1"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         (summary,) = _wait_for_studies(port, process)["study_summaries"]
         assert summary["study_name"] == "demo-abc123"

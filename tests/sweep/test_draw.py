@@ -22,15 +22,20 @@ from seglab.sweep.tally import Best, Scored
 Make = Callable[..., StudyPlan]
 RANDOM = {"_target_": "optuna.samplers.RandomSampler"}
 TPE = {
-    "_target_": "optuna.samplers.TPESampler", "n_startup_trials": 2, "multivariate": True,
-    "group": True, "constant_liar": True,
-}  # fmt: skip
+    "_target_": "optuna.samplers.TPESampler",
+    "n_startup_trials": 2,
+    "multivariate": True,
+    "group": True,
+    "constant_liar": True,
+}
 SAMPLERS = {
-    "random": RANDOM, "tpe": TPE, "brute": {"_target_": "optuna.samplers.BruteForceSampler"},
+    "random": RANDOM,
+    "tpe": TPE,
+    "brute": {"_target_": "optuna.samplers.BruteForceSampler"},
     "nsga": {"_target_": "optuna.samplers.NSGAIISampler", "population_size": 4},
     "cmaes": {"_target_": "optuna.samplers.CmaEsSampler", "popsize": 4},
     "grid": {"_target_": "optuna.samplers.GridSampler", "search_space": {"lr": [1e-3, 2e-3]}},
-}  # fmt: skip
+}
 LR = {"lr": "choice(1e-3, 2e-3)"}
 
 
@@ -92,9 +97,11 @@ def test_a_conditional_space_ends_when_it_is_used_up(
     name: str, folder: StudyFolder, make_plan: Make
 ) -> None:
     plan = make_plan(
-        n_trials=20, sampler=SAMPLERS[name], space={"model": "choice(a, b)"},
+        n_trials=20,
+        sampler=SAMPLERS[name],
+        space={"model": "choice(a, b)"},
         conditional={"_target_": f"{__name__}.deeper"},
-    )  # fmt: skip
+    )
     ledger = _ledger(folder, plan)
     assert ledger.counts().budget == 20
     deep = [["model=b", f"depth={depth}"] for depth in range(1, 5)]
@@ -128,9 +135,11 @@ def test_a_study_that_repeated_itself_before_goes_on_with_what_is_left(
     plan = make_plan(n_trials=4, sampler=RANDOM, space=LR)
     space = parse_space({"lr": "choice(1e-3, 2e-3)"})
     old = Ledger(
-        folder, replace(plan, n_trials=3, may_repeat=True, enqueue=({"lr": 1e-3},) * 3), "c1",
+        folder,
+        replace(plan, n_trials=3, may_repeat=True, enqueue=({"lr": 1e-3},) * 3),
+        "c1",
         lambda trial: suggest(trial, space),
-    )  # fmt: skip
+    )
     assert _run(old) == [["lr=0.001"]] * 3
     old.close()
     ledger = _ledger(folder, plan, "c2")

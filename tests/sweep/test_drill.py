@@ -22,16 +22,22 @@ RAISES, NAN, HANGS, OUT_OF_MEMORY, KILLED, BEST = 3, 5, 7, 9, 11, 16
 TRIALS = 20
 WAIT_S = 120.0
 WORDS = (
-    "hydra.launcher.workers=2", "hydra.launcher.memory_gb=1.5", "study.trial_timeout_s=5",
+    "hydra.launcher.workers=2",
+    "hydra.launcher.memory_gb=1.5",
+    "study.trial_timeout_s=5",
     "seconds=0.3",
-)  # fmt: skip
+)
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        command(folder, *words), env=environment(folder), stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=hears_ctrl_c,
-    )  # fmt: skip
+        command(folder, *words),
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=hears_ctrl_c,
+    )
 
 
 def hears_ctrl_c() -> None:

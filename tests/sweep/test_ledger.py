@@ -141,16 +141,23 @@ def test_an_outcome_is_kept_with_all_that_is_known(open_ledger: Open, folder: St
     claim = _claimed(ledger)
     told = ledger.tell(
         claim,
-        Outcome("failed", reason="exception", error="ValueError: bad\nmore", traceback="Traceback",
-                first_step_s=1.5),
-    )  # fmt: skip
+        Outcome(
+            "failed",
+            reason="exception",
+            error="ValueError: bad\nmore",
+            traceback="Traceback",
+            first_step_s=1.5,
+        ),
+    )
     assert (told.status, told.reason, told.error) == ("failed", "exception", "ValueError: bad")
     stored = _trial(folder, 0)
     assert stored.state == TrialState.FAIL
     facts = stored.user_attrs
     assert (facts[REASON], facts[ERROR], facts[TRACEBACK]) == (
-        "exception", "ValueError: bad", "Traceback",
-    )  # fmt: skip
+        "exception",
+        "ValueError: bad",
+        "Traceback",
+    )
     assert facts[FIRST_STEP_S] == 1.5
     assert facts[ATTEMPTS][0]["ending"] == "failed"
     assert facts[ATTEMPTS][0]["ended"] >= facts[ATTEMPTS][0]["started"]
@@ -175,9 +182,13 @@ def test_a_finished_trial_has_its_value(open_ledger: Open, folder: StudyFolder) 
     ],
 )
 def test_values_that_cannot_count_make_a_failure(
-    tmp_path: Path, folder: StudyFolder, make_plan: Callable[..., StudyPlan], values: Any,
-    message: str, kept: Any,
-) -> None:  # fmt: skip
+    tmp_path: Path,
+    folder: StudyFolder,
+    make_plan: Callable[..., StudyPlan],
+    values: Any,
+    message: str,
+    kept: Any,
+) -> None:
     ledger = Ledger(folder, make_plan(), "c1", suggest)
     told = ledger.tell(_claimed(ledger), Outcome("finished", values))
     assert (told.status, told.reason) == ("failed", "nan")
@@ -545,9 +556,7 @@ def test_a_sampler_that_stumbles_does_not_lose_the_result(
 ) -> None:
     # Optuna's grid sampler looks for the place in the grid of a trial that was enqueued.
     grid = {"_target_": "optuna.samplers.GridSampler", "search_space": {"x": [0.0, 1.0], "n": [1]}}
-    ledger = Ledger(
-        folder, make_plan(sampler=grid, enqueue=({"x": 0.5, "n": 2},)), "c1", suggest
-    )  # fmt: skip
+    ledger = Ledger(folder, make_plan(sampler=grid, enqueue=({"x": 0.5, "n": 2},)), "c1", suggest)
     first, second = _claimed(ledger), _claimed(ledger)
     assert ledger.tell(second, DONE).status == "finished"
     assert ledger.tell(first, DONE).status == "finished"
@@ -609,9 +618,7 @@ def test_a_trial_that_somebody_else_asks_for_is_run_within_the_budget(
     assert ledger.claim("cpu 0") is None
 
 
-def test_other_directions_than_those_of_the_study_are_refused(
-    open_ledger: Open,
-) -> None:
+def test_other_directions_than_those_of_the_study_are_refused(open_ledger: Open) -> None:
     open_ledger()
     with pytest.raises(ConfigError, match="was started with maximize, got minimize"):
         open_ledger(objectives=(Objective("val/loss", "minimize"),))
@@ -639,9 +646,12 @@ def test_a_space_that_makes_no_trial_is_told_before_anything_is_written(
 
 
 def test_a_controller_waits_for_a_server_that_is_away(
-    folder: StudyFolder, make_plan: Callable[..., StudyPlan], postgres_server: Any,
-    postgres_url: str, caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+    folder: StudyFolder,
+    make_plan: Callable[..., StudyPlan],
+    postgres_server: Any,
+    postgres_url: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     name = postgres_url.rpartition("/")[2]
     ledger = Ledger(folder, make_plan(storage=postgres_url, grace_s=30.0), "c1", suggest)
     claim = _claimed(ledger)
@@ -664,9 +674,11 @@ Server({postgres_server.port}).open_to_others("{name}", True)
 
 
 def test_a_server_that_stays_away_is_an_error(
-    folder: StudyFolder, make_plan: Callable[..., StudyPlan], postgres_server: Any,
+    folder: StudyFolder,
+    make_plan: Callable[..., StudyPlan],
+    postgres_server: Any,
     postgres_url: str,
-) -> None:  # fmt: skip
+) -> None:
     name = postgres_url.rpartition("/")[2]
     ledger = Ledger(folder, make_plan(storage=postgres_url, grace_s=0.5), "c1", suggest)
     postgres_server.open_to_others(name, False)

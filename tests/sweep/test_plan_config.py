@@ -102,15 +102,25 @@ def test_glob_and_interval_in_a_grid(composer: Composer) -> None:
 
 def test_words_are_split_by_how_many_values_they_have() -> None:
     fixed, swept = split_words(
-        ["study=lr_batch", "++model.options.x=a,b", "notes='a,b'", "+preset=p,q", "~tags",
-         "optimizer.lr=tag(log, interval(1e-4, 1e-1))", "++seed=1,2", "+run=x"]
-    )  # fmt: skip
+        [
+            "study=lr_batch",
+            "++model.options.x=a,b",
+            "notes='a,b'",
+            "+preset=p,q",
+            "~tags",
+            "optimizer.lr=tag(log, interval(1e-4, 1e-1))",
+            "++seed=1,2",
+            "+run=x",
+        ]
+    )
 
     assert fixed == ["study=lr_batch", "notes='a,b'", "~tags", "+run=x"]
     assert swept == {
-        "model.options.x": "a,b", "+preset": "p,q", "seed": "1,2",
+        "model.options.x": "a,b",
+        "+preset": "p,q",
+        "seed": "1,2",
         "optimizer.lr": "tag(log, interval(1e-4, 1e-1))",
-    }  # fmt: skip
+    }
 
 
 def test_study_of_a_file_and_of_words(plan: Any, tmp_path: Path) -> None:
@@ -119,9 +129,10 @@ def test_study_of_a_file_and_of_words(plan: Any, tmp_path: Path) -> None:
     assert made.name == "lr_batch"
     assert made.objectives == (Objective("val/miou_present", "maximize"),)
     assert made.space == {
-        "optimizer.lr": "tag(log, interval(1e-4, 1e-2))", "data.batch_size": "2,4",
+        "optimizer.lr": "tag(log, interval(1e-4, 1e-2))",
+        "data.batch_size": "2,4",
         "model": "unet,segnet",
-    }  # fmt: skip
+    }
     assert made.seed == 7
     assert made.storage == f"journal:{tmp_path / 's' / 'journal.log'}"
     assert made.sampler["_target_"] == "optuna.samplers.TPESampler"
@@ -134,33 +145,44 @@ def test_settings_of_the_node_reach_the_plan(plan: Any, tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "study.json").write_text("{}", encoding="utf-8")
     made = plan(
-        "study=default", "model.dropout=interval(0,0.5)", "data.crop_size=[64,64],[96,96]",
-        "monitor.metric=val/loss", "monitor.mode=min", "study.n_trials=3", "study.storage=sqlite:///x.db",
+        "study=default",
+        "model.dropout=interval(0,0.5)",
+        "data.crop_size=[64,64],[96,96]",
+        "monitor.metric=val/loss",
+        "monitor.mode=min",
+        "study.n_trials=3",
+        "study.storage=sqlite:///x.db",
         "study.enqueue=[{model.dropout: 0, data.crop_size: [96,96]}, {model: {dropout: 0.5}}]",
-        f"study.warm_start=[{tmp_path}/old]", "study.timeout_s=60", "study.confirm=5",
-        "study.test=false", "study.name=mine",
-    )  # fmt: skip
+        f"study.warm_start=[{tmp_path}/old]",
+        "study.timeout_s=60",
+        "study.confirm=5",
+        "study.test=false",
+        "study.name=mine",
+    )
 
     assert made.objectives == (Objective("val/loss", "minimize"),)
     assert (made.name, made.n_trials, made.storage) == ("mine", 3, "sqlite:///x.db")
     assert (made.timeout_s, made.confirm, made.test) == (60, 5, False)
     assert made.enqueue == (
-        {"model.dropout": 0.0, "data.crop_size": "[96,96]"}, {"model.dropout": 0.5},
-    )  # fmt: skip
+        {"model.dropout": 0.0, "data.crop_size": "[96,96]"},
+        {"model.dropout": 0.5},
+    )
     assert made.warm_start == (str(tmp_path / "old"),)
     study = optuna.create_study()
     study.enqueue_trial(made.enqueue[0])
     assert suggest(study.ask(), parse_space(made.space)) == [
-        "++model.dropout=0.0", "++data.crop_size=[96,96]",
-    ]  # fmt: skip
+        "++model.dropout=0.0",
+        "++data.crop_size=[96,96]",
+    ]
 
 
 def test_several_objectives(plan: Any) -> None:
     made = plan("study=accuracy_latency")
 
     assert made.objectives == (
-        Objective("val/miou_present", "maximize"), Objective("cost/latency_ms", "minimize"),
-    )  # fmt: skip
+        Objective("val/miou_present", "maximize"),
+        Objective("cost/latency_ms", "minimize"),
+    )
     assert made.pruner is None
 
 
@@ -174,13 +196,16 @@ def test_glob_is_settled_when_the_study_is_planned(plan: Any) -> None:
 @pytest.mark.parametrize("n_trials", ["null", "100", "4"])
 def test_grid_sampler_gets_its_values_and_at_most_all_of_them(plan: Any, n_trials: str) -> None:
     made = plan(
-        "study=grid", "optimizer.lr=range(0.1,0.4,0.1)", "optimizer.weight_decay=0.0,0.1",
+        "study=grid",
+        "optimizer.lr=range(0.1,0.4,0.1)",
+        "optimizer.weight_decay=0.0,0.1",
         f"study.n_trials={n_trials}",
-    )  # fmt: skip
+    )
 
     assert made.sampler["search_space"] == {
-        "optimizer.lr": [0.1, 0.2, 0.3], "optimizer.weight_decay": [0.0, 0.1],
-    }  # fmt: skip
+        "optimizer.lr": [0.1, 0.2, 0.3],
+        "optimizer.weight_decay": [0.0, 0.1],
+    }
     assert made.n_trials == (4 if n_trials == "4" else 6)
     sampler = optuna.samplers.GridSampler(made.sampler["search_space"], seed=0)
     study = optuna.create_study(sampler=sampler)
@@ -194,8 +219,13 @@ def test_grid_sampler_gets_its_values_and_at_most_all_of_them(plan: Any, n_trial
 
 
 def test_grid_holds_lists_and_null(plan: Any) -> None:
-    made = plan("study=grid", "optimizer.lr=0.1,0.2", "optimizer.weight_decay=0.0,0.1",
-                "data.crop_size=[64,64],[96,96]", "model.encoder_weights=null,imagenet")  # fmt: skip
+    made = plan(
+        "study=grid",
+        "optimizer.lr=0.1,0.2",
+        "optimizer.weight_decay=0.0,0.1",
+        "data.crop_size=[64,64],[96,96]",
+        "model.encoder_weights=null,imagenet",
+    )
 
     assert made.sampler["search_space"]["data.crop_size"] == ["[64,64]", "[96,96]"]
     assert made.sampler["search_space"]["model.encoder_weights"] == [None, "imagenet"]
@@ -203,8 +233,12 @@ def test_grid_holds_lists_and_null(plan: Any) -> None:
 
 
 def test_brute_force_counts_what_can_be_counted(plan: Any) -> None:
-    words = ["study=random", "study.sampler._target_=optuna.samplers.BruteForceSampler",
-             "optimizer.lr=0.1,0.2", "optimizer.weight_decay=int(interval(0,4))"]  # fmt: skip
+    words = [
+        "study=random",
+        "study.sampler._target_=optuna.samplers.BruteForceSampler",
+        "optimizer.lr=0.1,0.2",
+        "optimizer.weight_decay=int(interval(0,4))",
+    ]
     assert plan(*words, "study.n_trials=null").n_trials == 10
 
 
@@ -220,8 +254,10 @@ PROBLEMS = [
     ),
     (
         ["study=grid", "optimizer.lr=interval(0,1)"],
-        ["optimizer.lr: GridSampler tries value by value; give choice(...) or range(...) instead of "
-         "an interval"],
+        [
+            "optimizer.lr: GridSampler tries value by value; give choice(...) or range(...) instead of "
+            "an interval"
+        ],
     ),
     (
         ["study=grid", "optimizer.lr=range(0,1000)", "optimizer.weight_decay=range(0,1000)"],
@@ -233,22 +269,28 @@ PROBLEMS = [
     ),
     (
         ["study=random", "study.n_trials=null"],
-        ["study.n_trials: expected a whole number (1 or more), got null; all combinations are tried "
-         "by optuna.samplers.GridSampler"],
+        [
+            "study.n_trials: expected a whole number (1 or more), got null; all combinations are tried "
+            "by optuna.samplers.GridSampler"
+        ],
     ),
     (
         ["study=default", "seed=1,2", "+study.n_trails=3"],
-        ["study.n_trails: no such key (did you mean 'study.n_trials'?), got 3; 'study' takes "
-         "conditional, confirm, enqueue, fail_fast, grace_s, max_failure_rate, n_trials, name, "
-         "objectives, pruner, retries, sampler, seed, space, storage, test and 3 more"],
+        [
+            "study.n_trails: no such key (did you mean 'study.n_trials'?), got 3; 'study' takes "
+            "conditional, confirm, enqueue, fail_fast, grace_s, max_failure_rate, n_trials, name, "
+            "objectives, pruner, retries, sampler, seed, space, storage, test and 3 more"
+        ],
     ),
     (
         ["study=default"],
-        ["study.space: nothing is searched; give some keys values such as choice(4, 8), range(1, 5) "
-         "or tag(log, interval(1e-4, 1e-1)), here or on the command line"],
+        [
+            "study.space: nothing is searched; give some keys values such as choice(4, 8), range(1, 5) "
+            "or tag(log, interval(1e-4, 1e-1)), here or on the command line"
+        ],
     ),
     (["study=none", "seed=1,2"], ["study: there is none; add study=default or another study"]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("words", "lines"), PROBLEMS, ids=lambda one: " ".join(one)[:40])

@@ -108,9 +108,13 @@ class TestSurroundings:
         def look(trial: Any) -> Any:
             default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
             return (
-                "SEGLAB_LEFT" in os.environ, os.getcwd(), "/left" in sys.path,  # noqa: PTH109
-                os.umask(0), default, "left" in sys.modules,
-            )  # fmt: skip
+                "SEGLAB_LEFT" in os.environ,
+                str(Path.cwd()),
+                "/left" in sys.path,
+                os.umask(0),
+                default,
+                "left" in sys.modules,
+            )
 
         before = run(bare, look, tmp_path).result
         run(bare, disturb, tmp_path)
@@ -165,8 +169,12 @@ class TestSurroundings:
         bare.start(0, work, bare.slots[0], log)
         collect(bare)
         assert log.read_text().splitlines() == [
-            "before", "printed \\udc80", "complained", "from another process", "from C",
-        ]  # fmt: skip
+            "before",
+            "printed \\udc80",
+            "complained",
+            "from another process",
+            "from C",
+        ]
 
     def test_leaves_as_an_interpreter_does(self, bare: Pool, tmp_path: Path) -> None:
         def work(trial: Any) -> str:
@@ -201,8 +209,10 @@ class TestMessages:
                 if isinstance(event, Report):
                     bare.answer(7, prune=event.step == 2)
         assert events[:-1] == [
-            Report(7, 0, 0.5), Report(7, 2, 0.25), Progress(7, {"epoch": 1, "max_epochs": 3}),
-        ]  # fmt: skip
+            Report(7, 0, 0.5),
+            Report(7, 2, 0.25),
+            Progress(7, {"epoch": 1, "max_epochs": 3}),
+        ]
         assert events[-1].ending.result == [False, False, True]
         bare.answer(7, prune=True)  # too late; nothing happens
 

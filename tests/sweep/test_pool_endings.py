@@ -90,7 +90,12 @@ class TestRaised:
     @pytest.mark.parametrize(
         ("function", "kind", "reason", "error"),
         [
-            (_fails, "raised", "exception", "TrainingError: the loss is not finite: - step 3 - step 4"),
+            (
+                _fails,
+                "raised",
+                "exception",
+                "TrainingError: the loss is not finite: - step 3 - step 4",
+            ),
             (_nested, "raised", "out_of_memory", "ValueError: augmentation failed"),
             (_exits, "raised", "out_of_memory", "ValueError: augmentation failed"),
             (_exits_pruned, "pruned", None, "worse than others"),
@@ -98,7 +103,7 @@ class TestRaised:
             (lambda: sys.exit(3), "raised", "exception", "the work called sys.exit(3)"),
         ],
         ids=["error", "cause", "exit for a cause", "exit pruned", "exit interrupted", "exit"],
-    )  # fmt: skip
+    )
     def test_reason(
         self, bare: Pool, tmp_path: Path, function: Any, kind: str, reason: str, error: str
     ) -> None:
@@ -158,13 +163,16 @@ class TestDied:
     @pytest.mark.parametrize(
         ("work", "code", "error"),
         [
-            (lambda trial: os.kill(os.getpid(), signal.SIGKILL), -9,
-             "the process was killed by SIGKILL (out of memory killer?); see "),
+            (
+                lambda trial: os.kill(os.getpid(), signal.SIGKILL),
+                -9,
+                "the process was killed by SIGKILL (out of memory killer?); see ",
+            ),
             (lambda trial: os._exit(3), 3, "the process left with exit code 3 and no result; see "),
             (_break_off, -9, "the process was killed by SIGKILL (out of memory killer?); see "),
         ],
         ids=["killed", "left", "within a message"],
-    )  # fmt: skip
+    )
     def test_reason(self, bare: Pool, tmp_path: Path, work: Any, code: int, error: str) -> None:
         ending = run(bare, work, tmp_path)
         assert (ending.kind, ending.reason, ending.exit_code) == ("died", "killed", code)

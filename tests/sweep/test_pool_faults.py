@@ -75,9 +75,13 @@ def script(folder: Path, body: str) -> list[str]:
 def started(folder: Path, body: str) -> subprocess.Popen[str]:
     """Run such a script in a session of its own, as in a terminal of its own."""
     return subprocess.Popen(
-        script(folder, body), env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
-        stdout=subprocess.PIPE, start_new_session=True, preexec_fn=hears_ctrl_c,
-    )  # fmt: skip
+        script(folder, body),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=hears_ctrl_c,
+    )
 
 
 def hears_ctrl_c() -> None:

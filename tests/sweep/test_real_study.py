@@ -18,12 +18,22 @@ from seglab.runs import RunRecord, load_runs
 from seglab.runs.locate import find_runs
 
 TINY = [
-    "data=synth", "data.options.num_images=24", "data.options.image_size=[48,64]",
-    "data.options.frames_per_group=2", "data.crop_size=[48,64]", "data.batch_size=4",
-    "model=segnet_basic", "model.width=4", "model.kernel_size=3", "trainer.max_epochs=2",
-    "trainer.num_threads=1", "trainer.accelerator=cpu", "callbacks.progress=off",
-    "logger.wandb.mode=disabled", "experiment_name=e",
-]  # fmt: skip
+    "data=synth",
+    "data.options.num_images=24",
+    "data.options.image_size=[48,64]",
+    "data.options.frames_per_group=2",
+    "data.crop_size=[48,64]",
+    "data.batch_size=4",
+    "model=segnet_basic",
+    "model.width=4",
+    "model.kernel_size=3",
+    "trainer.max_epochs=2",
+    "trainer.num_threads=1",
+    "trainer.accelerator=cpu",
+    "callbacks.progress=off",
+    "logger.wandb.mode=disabled",
+    "experiment_name=e",
+]
 LR = "optimizer.lr=tag(log,interval(1e-3,1e-2))"
 
 
@@ -94,10 +104,21 @@ def test_a_study_from_the_first_trial_to_the_test_split(tmp_path: Path) -> None:
     # The best configuration is one that trains to the same score.
     (path,) = (folder / "best" / "experiment").glob("*.yaml")
     rerun = subprocess.run(
-        [sys.executable, "-m", "seglab.cli", "train", "--config-dir", str(folder / "best"),
-         f"experiment={path.stem}", f"paths.runs_dir={tmp_path / 'again'}"],
-        capture_output=True, text=True, check=False, timeout=200,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "seglab.cli",
+            "train",
+            "--config-dir",
+            str(folder / "best"),
+            f"experiment={path.stem}",
+            f"paths.runs_dir={tmp_path / 'again'}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
     assert rerun.returncode == 0, rerun.stderr
     (repeated,) = find_runs(tmp_path / "again")
     assert metrics(repeated)["val/miou_present"] == pytest.approx(protocol["best_value"], abs=1e-12)
@@ -138,11 +159,19 @@ def test_a_killed_study_gives_the_scores_of_one_that_was_not(tmp_path: Path) -> 
 @pytest.mark.slow
 def test_a_trial_can_be_a_cross_validation_pruned_fold_by_fold(tmp_path: Path) -> None:
     done = train(
-        tmp_path, "-m", "study=cv_wilcoxon", "cv=kfold", "cv.folds=3", "cv.allow_leaks=true",
-        "study.n_trials=2", "trainer.max_epochs=1", "study.space={optimizer.lr:'choice(1e-2,1e-9)'}",
+        tmp_path,
+        "-m",
+        "study=cv_wilcoxon",
+        "cv=kfold",
+        "cv.folds=3",
+        "cv.allow_leaks=true",
+        "study.n_trials=2",
+        "trainer.max_epochs=1",
+        "study.space={optimizer.lr:'choice(1e-2,1e-9)'}",
         "study.enqueue=[{optimizer.lr:0.01},{optimizer.lr:1e-9}]",
-        "study.pruner.p_threshold=0.9", "study.pruner.n_startup_steps=1",
-    )  # fmt: skip
+        "study.pruner.p_threshold=0.9",
+        "study.pruner.n_startup_steps=1",
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     runs = load_runs(tmp_path)
     summaries = runs[runs["kind"] == "cv"].sort_values("run_id")
@@ -156,9 +185,13 @@ def test_a_trial_can_be_a_cross_validation_pruned_fold_by_fold(tmp_path: Path) -
 @pytest.mark.slow
 def test_a_grid_goes_on_though_a_job_fails(tmp_path: Path) -> None:
     done = train(
-        tmp_path, "-m", "optimizer=sgd", "optimizer.lr=0.01,1e30,0.02", "trainer.max_epochs=1",
+        tmp_path,
+        "-m",
+        "optimizer=sgd",
+        "optimizer.lr=0.01,1e30,0.02",
+        "trainer.max_epochs=1",
         "hydra.launcher.workers=2",
-    )  # fmt: skip
+    )
     assert done.returncode == 1
     assert "1 of 3 jobs failed" in done.stderr
     assert "job 1 (optimizer.lr=1e+30): TrainingError: the loss became" in done.stderr

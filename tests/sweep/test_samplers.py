@@ -28,15 +28,19 @@ TRIALS = 15
 GRID = {"x": [-1.0, 0.0, 1.0], "lr": [1e-3, 1e-2], "depth": [1, 2, 3]}
 SAMPLERS: dict[str, dict[str, Any]] = {
     "random": {"_target_": "optuna.samplers.RandomSampler"},
-    "tpe": {"_target_": "optuna.samplers.TPESampler", "n_startup_trials": 4, "multivariate": True,
-            "constant_liar": True},
+    "tpe": {
+        "_target_": "optuna.samplers.TPESampler",
+        "n_startup_trials": 4,
+        "multivariate": True,
+        "constant_liar": True,
+    },
     "gp": {"_target_": "optuna.samplers.GPSampler", "n_startup_trials": 5},
     "cmaes": {"_target_": "optuna.samplers.CmaEsSampler", "popsize": 4},
     "nsga": {"_target_": "optuna.samplers.NSGAIISampler", "population_size": 4},
     "qmc": {"_target_": "optuna.samplers.QMCSampler", "scramble": True},
     "grid": {"_target_": "optuna.samplers.GridSampler", "search_space": GRID},
     "brute": {"_target_": "optuna.samplers.BruteForceSampler"},
-}  # fmt: skip
+}
 # Samplers of whole grids cannot draw from intervals.
 DISCRETE = {"brute"}
 Make = Callable[..., StudyPlan]
@@ -159,8 +163,10 @@ def test_a_kill_between_two_parameters_changes_nothing(
 
 def test_seeds_of_trials_are_fixed_for_all_time() -> None:
     assert [trial_seed(0, 0), trial_seed(0, 1), trial_seed(1, 0)] == [
-        713_683_445, 1_419_524_863, 208_367_845,
-    ]  # fmt: skip
+        713_683_445,
+        1_419_524_863,
+        208_367_845,
+    ]
     seeds = {trial_seed(seed, number) for seed in range(10) for number in range(1000)}
     assert len(seeds) == 10_000
     assert max(seeds) < 2**31
@@ -179,16 +185,15 @@ def test_trials_of_a_sequence_share_it_and_the_others_do_not(make_plan: Make) ->
 
 def test_nodes_inside_are_built_too(make_plan: Make) -> None:
     nested = {
-        "_target_": "optuna.samplers.NSGAIISampler", "population_size": 8,
+        "_target_": "optuna.samplers.NSGAIISampler",
+        "population_size": 8,
         "crossover": {"_target_": "optuna.samplers.nsgaii.SBXCrossover", "eta": 2.0},
-    }  # fmt: skip
+    }
     sampler = build_sampler(make_plan(sampler=nested), 0)
     crossover = sampler._child_generation_strategy._crossover  # type: ignore[attr-defined]
     assert type(crossover).__name__ == "SBXCrossover"
     inner = {"_target_": "optuna.samplers.RandomSampler"}
-    fixed = {
-        "_target_": "optuna.samplers.PartialFixedSampler", "_args_": [{"x": 0.5}, inner],
-    }  # fmt: skip
+    fixed = {"_target_": "optuna.samplers.PartialFixedSampler", "_args_": [{"x": 0.5}, inner]}
     base = build_sampler(make_plan(sampler=fixed), 3)._base_sampler  # type: ignore[attr-defined]
     assert base._rng.rng.rand() == np.random.RandomState(trial_seed(0, 3)).rand()
     weights = {"_target_": "optuna.samplers._tpe.sampler.default_weights", "_partial_": True}
@@ -208,7 +213,7 @@ def test_nodes_inside_are_built_too(make_plan: Make) -> None:
         ({"_target_": "optuna.samplers.TPESampler", "n_start": 1}, "does not take these arguments"),
         ({"_target_": "optuna.pruners.NopPruner"}, "expected a sampler of Optuna"),
     ],
-)  # fmt: skip
+)
 def test_a_sampler_that_is_none_says_so(make_plan: Make, node: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build_sampler(make_plan(sampler=node), 0)

@@ -152,8 +152,18 @@ def test_text_is_asked_for() -> None:
         parse_space({"key": [4, 8]})  # type: ignore[dict-item]
 
 
-@pytest.mark.parametrize("key", ["study.n_trials", "hydra.job.num", "monitor.metric", "paths.data_dir",
-                                 "experiment_name", "hydra/launcher", "resume"])  # fmt: skip
+@pytest.mark.parametrize(
+    "key",
+    [
+        "study.n_trials",
+        "hydra.job.num",
+        "monitor.metric",
+        "paths.data_dir",
+        "experiment_name",
+        "hydra/launcher",
+        "resume",
+    ],
+)
 def test_what_all_trials_share_is_not_searched(key: str) -> None:
     with pytest.raises(ConfigError, match="cannot be searched: "):
         parse_space({key: "a,b"})
@@ -168,10 +178,35 @@ def test_nested_keys_mean_the_same_as_dotted_ones() -> None:
 
 
 SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=12),
-    st.sampled_from(["null", "True", "1", "1e3", "a,b", "a b", "[1]", "{a:1}", "${x}", "choice(1,2)",
-                     "C:\\new", "it's", '"', "\\", "", " ", "a=b", "inf", "glob(*)"]),
-)  # fmt: skip
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False),
+    st.text(max_size=12),
+    st.sampled_from(
+        [
+            "null",
+            "True",
+            "1",
+            "1e3",
+            "a,b",
+            "a b",
+            "[1]",
+            "{a:1}",
+            "${x}",
+            "choice(1,2)",
+            "C:\\new",
+            "it's",
+            '"',
+            "\\",
+            "",
+            " ",
+            "a=b",
+            "inf",
+            "glob(*)",
+        ]
+    ),
+)
 VALUES = st.one_of(SCALARS, st.lists(st.one_of(SCALARS, st.lists(SCALARS, max_size=3)), max_size=4))
 
 
@@ -218,11 +253,14 @@ def test_mapping_and_array_scalars_are_written() -> None:
 
 def test_words_of_a_trial_compose_to_what_was_chosen() -> None:
     space = {
-        "model": "unet,linknet", "optimizer.lr": "tag(log, interval(1e-4, 1e-1))",
-        "data.crop_size": "[64,96],[96,64]", "data.batch_size": "range(2, 9, 2)",
-        "notes": "'a, b',null and void,'1'", "model.options.decoder_use_norm": "true,batchnorm",
+        "model": "unet,linknet",
+        "optimizer.lr": "tag(log, interval(1e-4, 1e-1))",
+        "data.crop_size": "[64,96],[96,64]",
+        "data.batch_size": "range(2, 9, 2)",
+        "notes": "'a, b',null and void,'1'",
+        "model.options.decoder_use_norm": "true,batchnorm",
         "optimizer.weight_decay": "0.0,0.01",
-    }  # fmt: skip
+    }
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=3))
     distributions = parse_space(space)
     for _ in range(3):
@@ -264,8 +302,15 @@ def test_domain_takes_what_it_holds() -> None:
     assert isinstance(take(whole, 4.0), int)
     assert isinstance(take(real, 1), float)
     assert take(Choices(("[1,2]", None, "a")), [1, 2]) == "[1,2]"
-    for domain, value in ((whole, 3), (whole, 10), (whole, True), (real, 2.0), (real, "1"),
-                          (Choices((1, 2)), True), (Choices(("a",)), "b")):  # fmt: skip
+    for domain, value in (
+        (whole, 3),
+        (whole, 10),
+        (whole, True),
+        (real, 2.0),
+        (real, "1"),
+        (Choices((1, 2)), True),
+        (Choices(("a",)), "b"),
+    ):
         with pytest.raises(ValueError, match="expected"):
             take(domain, value)
 
@@ -314,20 +359,33 @@ def test_further_settings_depend_on_what_was_chosen(own_module: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "problems"),
     [
-        ("silent", ["study.conditional: expected my_space.silent to return settings, key -> value "
-                    "({} for none), got null"]),
-        ("number", ["study.conditional: expected my_space.number to return settings, key -> value "
-                    "({} for none), got 3"]),
+        (
+            "silent",
+            [
+                "study.conditional: expected my_space.silent to return settings, key -> value "
+                "({} for none), got null"
+            ],
+        ),
+        (
+            "number",
+            [
+                "study.conditional: expected my_space.number to return settings, key -> value "
+                "({} for none), got 3"
+            ],
+        ),
         ("broken", ["study.conditional: my_space.broken failed for trial 0: KeyError: 'nothing'"]),
         ("nowhere", ["my_space has no 'nowhere'"]),
-        ("again", [
-            "study.conditional: my_space.again returned 'model': the study searches it (study.space); "
-            "return other keys only",
-            "study.conditional: my_space.again returned 3: expected a key such as optimizer.lr",
-            "study.conditional: my_space.again returned 'x y': expected a key such as optimizer.lr",
-        ]),
+        (
+            "again",
+            [
+                "study.conditional: my_space.again returned 'model': the study searches it (study.space); "
+                "return other keys only",
+                "study.conditional: my_space.again returned 3: expected a key such as optimizer.lr",
+                "study.conditional: my_space.again returned 'x y': expected a key such as optimizer.lr",
+            ],
+        ),
     ],
-)  # fmt: skip
+)
 def test_function_that_returns_nonsense_is_named(
     own_module: Path, name: str, problems: list[str]
 ) -> None:

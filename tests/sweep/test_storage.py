@@ -35,18 +35,22 @@ def _forgets(monkeypatch: pytest.MonkeyPatch) -> None:
         ("sqlite:////a/s.db", "sqlite", "sqlite:////a/s.db"),
         ("postgresql://me:pw@h:1/d", "postgresql", "postgresql+psycopg://me@h:1/d"),
         ("postgres://me@h/d", "postgresql", "postgresql+psycopg://me@h/d"),
-        ("postgresql+psycopg://h/d?sslmode=require&password=pw", "postgresql",
-         "postgresql+psycopg://h/d?sslmode=require"),
+        (
+            "postgresql+psycopg://h/d?sslmode=require&password=pw",
+            "postgresql",
+            "postgresql+psycopg://h/d?sslmode=require",
+        ),
     ],
-)  # fmt: skip
+)
 def test_texts_of_storages(
     spec: str, kind: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = storage_place.importlib.util.find_spec
     monkeypatch.setattr(
-        storage_place.importlib.util, "find_spec",
+        storage_place.importlib.util,
+        "find_spec",
         lambda name: None if name == "psycopg2" else find(name),
-    )  # fmt: skip
+    )
     place = parse_storage(spec)
     assert (place.kind, str(place)) == (kind, text)
 

@@ -171,12 +171,22 @@ def test_folds() -> None:
 @pytest.mark.parametrize(
     "facts",
     [
-        {}, {"epoch": None}, {"epoch": "x", "max_epochs": "y"}, {"epoch": 3}, {"max_epochs": 3},
-        {"epoch": 3, "max_epochs": 0}, {"epoch": math.nan, "max_epochs": math.inf},
-        {"fold": 1, "folds": 0}, {"finished": None, "folds": 3}, {"value": "x"}, {"value": None},
-        {"epoch": -5, "max_epochs": -1}, {"metric": None, "value": math.nan}, {"epoch": 10**400},
+        {},
+        {"epoch": None},
+        {"epoch": "x", "max_epochs": "y"},
+        {"epoch": 3},
+        {"max_epochs": 3},
+        {"epoch": 3, "max_epochs": 0},
+        {"epoch": math.nan, "max_epochs": math.inf},
+        {"fold": 1, "folds": 0},
+        {"finished": None, "folds": 3},
+        {"value": "x"},
+        {"value": None},
+        {"epoch": -5, "max_epochs": -1},
+        {"metric": None, "value": math.nan},
+        {"epoch": 10**400},
     ],
-)  # fmt: skip
+)
 def test_odd_facts_are_no_harm(facts: dict[str, object]) -> None:
     one = trial(0, 0)
     for now in (0, 0, 10):
@@ -203,8 +213,10 @@ def test_best_of_one_objective() -> None:
 
     lower = Best((LATENCY,))
     assert [lower.add(Scored(i, (value,), ())) for i, value in enumerate((3.0, 4.0, 2.0))] == [
-        True, False, True,
-    ]  # fmt: skip
+        True,
+        False,
+        True,
+    ]
 
 
 def test_pareto_front() -> None:
@@ -227,9 +239,11 @@ def test_front_is_what_nothing_else_beats(values: list[tuple[int, int]]) -> None
     for number, pair in enumerate(values):
         best.add(Scored(number, tuple(map(float, pair)), ()))
     beaten = {
-        one for one in values for other in values
+        one
+        for one in values
+        for other in values
         if other != one and other[0] >= one[0] and other[1] <= one[1]
-    }  # fmt: skip
+    }
     front = sorted(one.values for one in best.trials)
     assert front == sorted({tuple(map(float, one)) for one in values if one not in beaten})
     assert all(a != b for a, b in pairwise(front))

@@ -48,9 +48,12 @@ def start(folder: StudyFolder, storage: str, tmp_path: Path) -> Iterator[Start]:
 
     def run(**options: Any) -> ForkProcess:
         words = {
-            "controller": f"c{len(started)}", "storage": storage, "grace_s": 20.0,
-            "log": str(tmp_path / "lines.txt"), **options,
-        }  # fmt: skip
+            "controller": f"c{len(started)}",
+            "storage": storage,
+            "grace_s": 20.0,
+            "log": str(tmp_path / "lines.txt"),
+            **options,
+        }
         # Forked, because a new interpreter needs longer to start than the whole study.
         process = multiprocessing.get_context("fork").Process(
             target=_serve, args=(folder.path, words)
@@ -107,9 +110,7 @@ def test_two_controllers_run_each_trial_once(
 
 
 def test_a_learning_sampler_proposes_no_point_twice(start: Start, folder: StudyFolder) -> None:
-    tpe = {
-        "_target_": "optuna.samplers.TPESampler", "n_startup_trials": 5, "constant_liar": True,
-    }  # fmt: skip
+    tpe = {"_target_": "optuna.samplers.TPESampler", "n_startup_trials": 5, "constant_liar": True}
     _end(*(start(sampler=tpe, n_trials=24) for _ in range(3)))
     _require_all_accounted(folder, 24)
     assert len({tuple(trial.params.values()) for trial in open_study(folder).trials}) == 24

@@ -40,17 +40,27 @@ class Study:
     """A watch with a clock of its own, and what it wrote."""
 
     def __init__(
-        self, objectives: Sequence[Objective] = (MIOU,), mode: str = "plain", workers: int = 2,
-        width: int = 80, height: int = 24, **more: object,
-    ) -> None:  # fmt: skip
+        self,
+        objectives: Sequence[Objective] = (MIOU,),
+        mode: str = "plain",
+        workers: int = 2,
+        width: int = 80,
+        height: int = 24,
+        **more: object,
+    ) -> None:
         self.now = 0.0
         self.out = io.StringIO()
         self.console = Console(file=self.out, width=width, height=height)
         plan = StudyPlan("lr_batch", tuple(objectives), 40, {}, "journal:x")
         names = [f"cpu {number}" for number in range(workers)]
         self.watch = StudyWatch(
-            self.console, plan, names, mode=mode, clock=lambda: self.now, **more  # type: ignore[arg-type]
-        )  # fmt: skip
+            self.console,
+            plan,
+            names,
+            mode=mode,
+            clock=lambda: self.now,
+            **more,  # type: ignore[arg-type]
+        )
 
     def lines(self) -> list[str]:
         """What was written since the last look."""
@@ -227,8 +237,9 @@ def test_table_of_folds_and_steps() -> None:
     watch.reported(1, 3, 0.25)
     watch.reported(9, 3, 0.25)  # of nobody known
     watch.progress(9, {"epoch": 1})
-    watch.progress(0, {"epoch": 0, "max_epochs": 4, "fold": 2, "folds": 5, "metric": "val/miou",
-                       "value": 0.5})  # fmt: skip
+    watch.progress(
+        0, {"epoch": 0, "max_epochs": 4, "fold": 2, "folds": 5, "metric": "val/miou", "value": 0.5}
+    )
     assert study.table()[:3] == [
         "trial  on             parameters                      fold  val/miou  time  left",
         "    0  gpu MIG-7f9c…  x=[1]                        2/5 1/4    0.5000  0:00  0:00",
@@ -344,8 +355,9 @@ FACTS = st.dictionaries(
     st.sampled_from(
         ["epoch", "max_epochs", "fold", "folds", "finished", "metric", "value", "first_step"]
     ),
-    ODD, max_size=8,
-)  # fmt: skip
+    ODD,
+    max_size=8,
+)
 STATUS = st.sampled_from(["finished", "pruned", "failed", "retried", "interrupted", "odd"])
 EVENTS = st.one_of(
     st.tuples(st.just("started"), st.integers(0, 3), st.integers(1, 3)),
@@ -381,19 +393,39 @@ def test_nothing_odd_stops_it(events: list[tuple], width: int) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0:00"), (7.4, "0:07"), (59.6, "1:00"), (750, "12:30"), (3600, "1:00:00"),
-     (11_100, "3:05:00"), (86_400, "1d 0:00:00"), (183_900, "2d 3:05:00"), (-5, "0:00"),
-     (math.nan, "?"), (math.inf, "?"), (None, "?")],
-)  # fmt: skip
+    [
+        (0, "0:00"),
+        (7.4, "0:07"),
+        (59.6, "1:00"),
+        (750, "12:30"),
+        (3600, "1:00:00"),
+        (11_100, "3:05:00"),
+        (86_400, "1d 0:00:00"),
+        (183_900, "2d 3:05:00"),
+        (-5, "0:00"),
+        (math.nan, "?"),
+        (math.inf, "?"),
+        (None, "?"),
+    ],
+)
 def test_span(seconds: float | None, text: str) -> None:
     assert span(seconds) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.51234, "0.5123"), (0, "0.0000"), (-1.5, "-1.5000"), (1e-7, "1.000e-07"), (None, "-"),
-     (1234567.0, "1.235e+06"), (math.nan, "nan"), (math.inf, "inf"), ("x", "x")],
-)  # fmt: skip
+    [
+        (0.51234, "0.5123"),
+        (0, "0.0000"),
+        (-1.5, "-1.5000"),
+        (1e-7, "1.000e-07"),
+        (None, "-"),
+        (1234567.0, "1.235e+06"),
+        (math.nan, "nan"),
+        (math.inf, "inf"),
+        ("x", "x"),
+    ],
+)
 def test_score(value: object, text: str) -> None:
     assert score(value) == text
 
@@ -406,9 +438,11 @@ def test_score(value: object, text: str) -> None:
         (["a.scale=1", "b.scale=2"], "a.scale=1 b.scale=2"),
         (["lr=1", "optimizer.lr=2", "x.optimizer.lr=3"], "lr=1 optimizer.lr=2 x.optimizer.lr=3"),
         (["model=unet", "~augment.blur", "+x='no, [a]'"], "model=unet ~blur x=no, [a]"),
-        (["seed=12345678901234567890", "a=1.0", "b=", "c='", "d"],
-         "seed=12345678901234567890 a=1 b= c=' d"),
+        (
+            ["seed=12345678901234567890", "a=1.0", "b=", "c='", "d"],
+            "seed=12345678901234567890 a=1 b= c=' d",
+        ),
     ],
-)  # fmt: skip
+)
 def test_short_words(words: list[str], text: str) -> None:
     assert short_words(words) == text

@@ -25,9 +25,13 @@ from seglab.runs.process import effective_status
 
 # Fields of a record whose parts the page reads, and what stands there if they are of another kind.
 _FORMS: dict[str, tuple[type, Any]] = {
-    "metrics": (dict, {}), "config": (dict, {}), "git": (dict, None), "packages": (dict, None),
-    "error": (dict, None), "tags": (list, []),
-}  # fmt: skip
+    "metrics": (dict, {}),
+    "config": (dict, {}),
+    "git": (dict, None),
+    "packages": (dict, None),
+    "error": (dict, None),
+    "tags": (list, []),
+}
 
 
 @dataclass(frozen=True)
@@ -84,10 +88,14 @@ def collect_report(
         views.append(_view(f"r{number}", label, facts, files, album, options.max_cases))
     views = _with_palettes(views)
     return Report(
-        title=options.title or _title(views), created=utc_now(), version=__version__,
-        runs=tuple(views), problems=tuple(problems), warnings=tuple(_warnings(views)),
+        title=options.title or _title(views),
+        created=utc_now(),
+        version=__version__,
+        runs=tuple(views),
+        problems=tuple(problems),
+        warnings=tuple(_warnings(views)),
         pictures=album.develop(),
-    )  # fmt: skip
+    )
 
 
 def _folders(given: str) -> Iterator[Path]:
@@ -160,14 +168,22 @@ def _view(
         name: files.table(f"{name}.parquet", shape) for name, shape in EVALUATION_TABLES.items()
     }
     return RunView(
-        key=key, label=label, run_dir=str(files.folder), facts=facts, metrics=metrics,
-        class_names=names, palette=palette, config_text=files.text("config.yaml"),
-        history=history, verdict=None if history.empty else fit_verdict(history),
-        confusions=confusions, cases=read_gallery(files, album, max_cases),
+        key=key,
+        label=label,
+        run_dir=str(files.folder),
+        facts=facts,
+        metrics=metrics,
+        class_names=names,
+        palette=palette,
+        config_text=files.text("config.yaml"),
+        history=history,
+        verdict=None if history.empty else fit_verdict(history),
+        confusions=confusions,
+        cases=read_gallery(files, album, max_cases),
         tables={name: table for name, table in tables.items() if table is not None},
         samples=files.attempt("figures/samples.png", lambda path: album.add(path, "figure")),
         cross_validation=_cross_validation(files) if facts["kind"] == "cv" else None,
-    )  # fmt: skip
+    )
 
 
 def _classes_of_metrics(metrics: Mapping[str, float], split: str) -> tuple[str, ...]:

@@ -74,12 +74,19 @@ def run_charts(runs: Sequence[RunView], slots: Mapping[str, int]) -> list[Chart]
 
 def score_chart(histories: Mapping[str, pd.DataFrame], slots: Mapping[str, int]) -> Chart:
     """Return validation mIoU by epoch, one line a history, its best epoch marked."""
-    lines = [_line(label, history, VAL_MIOU, slots[label], best=True)
-             for label, history in histories.items()]  # fmt: skip
+    lines = [
+        _line(label, history, VAL_MIOU, slots[label], best=True)
+        for label, history in histories.items()
+    ]
     said = "; ".join(f"{line.label} reaches {line.y.max():.3f}" for line in lines if len(line.x))
     values = np.concatenate([np.empty(0), *(line.y for line in lines)])
-    svg = line_chart(lines, f"Validation mIoU by epoch: {said or 'not recorded'}", "epoch", "mIoU",
-                     y=Axis.around(values, floor=0.0))  # fmt: skip
+    svg = line_chart(
+        lines,
+        f"Validation mIoU by epoch: {said or 'not recorded'}",
+        "epoch",
+        "mIoU",
+        y=Axis.around(values, floor=0.0),
+    )
     return Chart("Validation mIoU", svg, legend_of(lines), f"The dot is the best epoch: {_BEST}.")
 
 
@@ -88,15 +95,18 @@ def _losses(
 ) -> Chart:
     lines = [_line(label, history, column, slots[label]) for label, history in histories.items()]
     said = "; ".join(f"{line.label} ends at {line.y[-1]:.3g}" for line in lines if len(line.x))
-    svg = line_chart(lines, f"{title} by epoch: {said or 'not recorded'}", "epoch", "loss",
-                     y=_typical(lines))  # fmt: skip
+    svg = line_chart(
+        lines, f"{title} by epoch: {said or 'not recorded'}", "epoch", "loss", y=_typical(lines)
+    )
     return Chart(title, svg, legend_of(lines))
 
 
 def _charts_of_one(history: pd.DataFrame) -> list[Chart]:
     losses = [_line("training", history, TRAIN_LOSS, 0), _line("validation", history, VAL_LOSS, 9)]
-    scores = [_line("mIoU", history, VAL_MIOU, 1, best=True),
-              _line("Dice", history, "val/dice", 10)]  # fmt: skip
+    scores = [
+        _line("mIoU", history, VAL_MIOU, 1, best=True),
+        _line("Dice", history, "val/dice", 10),
+    ]
     rates = [
         _line(str(name).removeprefix("lr/"), history, str(name), 2 + 9 * number)
         for number, name in enumerate(
@@ -105,17 +115,34 @@ def _charts_of_one(history: pd.DataFrame) -> list[Chart]:
     ]
     values = np.concatenate([np.empty(0), *(line.y for line in scores)])
     charts = [
-        Chart("Validation scores", line_chart(scores, _ends("Validation scores", scores), "epoch",
-              "score", y=Axis.around(values, floor=0.0)), legend_of(scores),
-              f"The dot is the best epoch: {_BEST}."),
-        Chart("Losses", line_chart(losses, _ends("Losses", losses), "epoch", "loss",
-              y=_typical(losses)), legend_of(losses)),
-    ]  # fmt: skip
+        Chart(
+            "Validation scores",
+            line_chart(
+                scores,
+                _ends("Validation scores", scores),
+                "epoch",
+                "score",
+                y=Axis.around(values, floor=0.0),
+            ),
+            legend_of(scores),
+            f"The dot is the best epoch: {_BEST}.",
+        ),
+        Chart(
+            "Losses",
+            line_chart(losses, _ends("Losses", losses), "epoch", "loss", y=_typical(losses)),
+            legend_of(losses),
+        ),
+    ]
     positive = np.concatenate([np.empty(0), *(line.y[line.y > 0] for line in rates)])
     if positive.size:
         rates = [Line(r.label, r.x[r.y > 0], r.y[r.y > 0], r.slot) for r in rates]
-        svg = line_chart(rates, _ends("Learning rates", rates), "epoch", "learning rate",
-                         y=Axis.logarithmic(positive))  # fmt: skip
+        svg = line_chart(
+            rates,
+            _ends("Learning rates", rates),
+            "epoch",
+            "learning rate",
+            y=Axis.logarithmic(positive),
+        )
         charts.append(Chart("Learning rate", svg, legend_of(rates)))
     return charts
 
@@ -143,10 +170,15 @@ def _typical(lines: Sequence[Line]) -> Axis:
 def verdict_table(runs: Sequence[RunView]) -> Table:
     """Return in words and numbers what the curves show, one row a run."""
     columns = (
-        Column("run", numeric=False), Column("epochs"), Column("best epoch", note=_BEST),
-        Column("val mIoU there"), Column("train loss"), Column("val loss"),
-        Column("verdict", numeric=False), Column("in words", numeric=False),
-    )  # fmt: skip
+        Column("run", numeric=False),
+        Column("epochs"),
+        Column("best epoch", note=_BEST),
+        Column("val mIoU there"),
+        Column("train loss"),
+        Column("val loss"),
+        Column("verdict", numeric=False),
+        Column("in words", numeric=False),
+    )
     return Table(
         "verdicts", "What the curves say", columns, tuple(_verdict_row(run) for run in runs)
     )

@@ -32,8 +32,12 @@ from seglab.metrics.names import metric_key
 
 _CLEAN = "none"
 _CALIBRATION = (
-    ("ece", 4), ("ece_classwise", 4), ("ece_calibrated", 4), ("temperature", 2), ("aurc", 4),
-)  # fmt: skip
+    ("ece", 4),
+    ("ece_classwise", 4),
+    ("ece_calibrated", 4),
+    ("temperature", 2),
+    ("aurc", 4),
+)
 # One grid for all runs, so that the reader's pointer meets them at the same coverage.
 _COVERAGES = np.linspace(0.0, 1.0, 101)
 
@@ -63,9 +67,10 @@ def slices_table(runs: Sequence[RunView]) -> Table:
     by_run = [_by_slice(run.tables["slices"]) for run in runs]
     keys = list(dict.fromkeys(key for found in by_run for key in found))
     columns = (
-        Column("slice", numeric=False), Column("images"),
+        Column("slice", numeric=False),
+        Column("images"),
         *(Column(f"{run.label} mIoU", better="high") for run in runs),
-    )  # fmt: skip
+    )
     rows = []
     for key in keys:
         first = next(found[key] for found in by_run if key in found)
@@ -91,20 +96,28 @@ def _by_slice(frame: pd.DataFrame) -> dict[tuple[str, str], dict[str, object]]:
 def slices_of_one(run: RunView) -> Table:
     """Return one row a slice with all its scores, those of single classes among them."""
     columns = (
-        Column("slice", numeric=False), Column("images"), Column("mIoU"), Column("Dice"),
+        Column("slice", numeric=False),
+        Column("images"),
+        Column("mIoU"),
+        Column("Dice"),
         Column("classes", note="Over how many classes the mean runs"),
         *(Column(f"IoU {name}", "iou") for name in run.class_names),
-    )  # fmt: skip
+    )
     rows = []
     for (kind, name), row in _by_slice(run.tables["slices"]).items():
         iou = row.get("iou")
         per_class = list(iou) if isinstance(iou, list | tuple | np.ndarray) else []
         per_class += [math.nan] * (len(run.class_names) - len(per_class))
-        rows.append((
-            text_cell(name, sub=kind), whole_cell(row.get("images")), _score(row),
-            number_cell(as_number(row.get("dice"))), whole_cell(row.get("num_classes_averaged")),
-            *(number_cell(as_number(value)) for value in per_class[: len(run.class_names)]),
-        ))  # fmt: skip
+        rows.append(
+            (
+                text_cell(name, sub=kind),
+                whole_cell(row.get("images")),
+                _score(row),
+                number_cell(as_number(row.get("dice"))),
+                whole_cell(row.get("num_classes_averaged")),
+                *(number_cell(as_number(value)) for value in per_class[: len(run.class_names)]),
+            )
+        )
     return Table(f"slices-{run.key}", f"Scores by slice, {run.label}", columns, scale_bands(rows))
 
 
@@ -118,20 +131,27 @@ def _score(row: Mapping[str, object]) -> Cell:
 
 def corruption_block(runs: Sequence[RunView], slots: Mapping[str, int]) -> Block:
     """Return one chart a corruption, mIoU by severity, and a table of all."""
-    names = list(dict.fromkeys(
-        str(name) for run in runs for name in run.tables["corruptions"]["corruption"]
-        if str(name) != _CLEAN
-    ))  # fmt: skip
+    names = list(
+        dict.fromkeys(
+            str(name)
+            for run in runs
+            for name in run.tables["corruptions"]["corruption"]
+            if str(name) != _CLEAN
+        )
+    )
     tops = [run.tables["corruptions"]["miou"].max() for run in runs]
     y = Axis.around([float(top) for top in tops], floor=0.0)
     levels = sorted({int(level) for run in runs for level in run.tables["corruptions"]["severity"]})
     x = Axis.around(levels, whole=True)
     charts = tuple(_corruption_chart(runs, name, slots, x, y) for name in names)
     columns = (
-        Column("corruption", numeric=False), Column("run", numeric=False),
+        Column("corruption", numeric=False),
+        Column("run", numeric=False),
         *(Column("clean" if level == 0 else f"severity {level}") for level in levels),
-        Column("mean share of clean", note="mIoU under this corruption as a share of the clean mIoU"),
-    )  # fmt: skip
+        Column(
+            "mean share of clean", note="mIoU under this corruption as a share of the clean mIoU"
+        ),
+    )
     rows = [_corruption_row(run, name, levels) for name in names for run in runs]
     return Block(
         charts, Table(f"corruptions-{runs[0].key}", "mIoU by severity", columns, tuple(rows))
@@ -184,17 +204,25 @@ def calibration_block(runs: Sequence[RunView], slots: Mapping[str, int]) -> Bloc
     columns = (
         Column("run", numeric=False),
         Column("ECE", better="low", note="Expected calibration error"),
-        Column("ECE by class", better="low", note="Mean of the calibration errors of single classes"),
-        Column("ECE calibrated", better="low", note="After the logits are divided by the temperature"),
+        Column(
+            "ECE by class", better="low", note="Mean of the calibration errors of single classes"
+        ),
+        Column(
+            "ECE calibrated", better="low", note="After the logits are divided by the temperature"
+        ),
         Column("temperature", note="What the logits are divided by to calibrate them; 1: as is"),
         Column("AURC", better="low", note="Area under the risk-coverage curve"),
-    )  # fmt: skip
+    )
     rows = [
-        (text_cell(run.label, link=run.key),
-         *(number_cell(run.metric(metric_key(run.split, name)), digits)
-           for name, digits in _CALIBRATION))
+        (
+            text_cell(run.label, link=run.key),
+            *(
+                number_cell(run.metric(metric_key(run.split, name)), digits)
+                for name, digits in _CALIBRATION
+            ),
+        )
         for run in runs
-    ]  # fmt: skip
+    ]
     numbers = any(cell.value is not None for row in rows for cell in row[1:])
     marked = mark_best(columns, rows)
     table = Table(f"calibration-{runs[0].key}", "Calibration in numbers", columns, marked)
@@ -205,8 +233,9 @@ def _gaps_by_class(runs: Sequence[RunView]) -> Table | None:
     """Return the mean distance between confidence and accuracy by class, one column a run."""
     with_bins = having(runs, "reliability")
     gaps = [_gaps(run.tables["reliability"]) for run in with_bins]
-    names = [name for name in dict.fromkeys(name for found in gaps for name in found)
-             if name != "all"]  # fmt: skip
+    names = [
+        name for name in dict.fromkeys(name for found in gaps for name in found) if name != "all"
+    ]
     if not names:
         return None
     columns = (
@@ -257,7 +286,13 @@ def _risk_coverage(runs: Sequence[RunView], slots: Mapping[str, int]) -> Chart:
     said = "; ".join(
         f"{line.label} {line.y[-1]:.3f} with all pixels" for line in lines if len(line.x)
     )
-    svg = line_chart(lines, f"Risk by coverage: {said}", "coverage", "share of wrong pixels",
-                     x=Axis.around([], floor=0.0, ceiling=1.0), y=Axis.around(values, floor=0.0))  # fmt: skip
+    svg = line_chart(
+        lines,
+        f"Risk by coverage: {said}",
+        "coverage",
+        "share of wrong pixels",
+        x=Axis.around([], floor=0.0, ceiling=1.0),
+        y=Axis.around(values, floor=0.0),
+    )
     note = "How many of the kept pixels are wrong when the least sure ones are set aside."
     return Chart("Risk and coverage", svg, legend_of(lines), note)

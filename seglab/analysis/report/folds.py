@@ -51,12 +51,15 @@ def cross_validation_view(run: RunView) -> CrossValidationView:
         charts.append(score_chart(content.folds, slots))
     matrix = run.confusions.get(run.split)
     return CrossValidationView(
-        key=run.key, label=run.label, facts=_facts(run, scores),
+        key=run.key,
+        label=run.label,
+        facts=_facts(run, scores),
         table=None if scores is None else fold_table(f"folds-{run.key}", scores),
         charts=tuple(charts),
-        confusion=None if matrix is None else confusion_view(
-            f"oof-{run.key}", "Out of fold", matrix, run.class_names),
-    )  # fmt: skip
+        confusion=None
+        if matrix is None
+        else confusion_view(f"oof-{run.key}", "Out of fold", matrix, run.class_names),
+    )
 
 
 def _facts(run: RunView, scores: pd.DataFrame | None) -> tuple[tuple[str, str, str], ...]:
@@ -86,20 +89,25 @@ def fold_table(key: str, scores: pd.DataFrame) -> Table:
     """Return one row a fold. None is marked as the best: each is scored on data of its own."""
     names = _class_columns(scores)
     columns = (
-        Column("fold", numeric=False), Column("mIoU"), Column("Dice"), Column("images"),
+        Column("fold", numeric=False),
+        Column("mIoU"),
+        Column("Dice"),
+        Column("images"),
         *(Column(f"IoU {name}", "iou") for name in names.values()),
         Column("status", numeric=False),
-    )  # fmt: skip
+    )
     rows = []
     for row in scores.to_dict(orient="records"):
         status = str(row.get("status", "-"))
-        rows.append((
-            text_cell(_fold_name(row)),
-            *(number_cell(as_number(row.get(name))) for name in ("miou", "dice")),
-            whole_cell(row.get("images")),
-            *(number_cell(as_number(row.get(name))) for name in names),
-            text_cell(status, css=f"status {status}"),
-        ))  # fmt: skip
+        rows.append(
+            (
+                text_cell(_fold_name(row)),
+                *(number_cell(as_number(row.get(name))) for name in ("miou", "dice")),
+                whole_cell(row.get("images")),
+                *(number_cell(as_number(row.get(name))) for name in names),
+                text_cell(status, css=f"status {status}"),
+            )
+        )
     return Table(key, "Scores by fold", columns, tuple(rows))
 
 

@@ -14,8 +14,11 @@ from seglab.analysis.report.pictures import Album, Content
 from seglab.core.errors import DataError
 
 _PICTURES: dict[str, Content] = {
-    "image": "photo", "truth": "mask", "prediction": "mask", "confidence": "confidence",
-}  # fmt: skip
+    "image": "photo",
+    "truth": "mask",
+    "prediction": "mask",
+    "confidence": "confidence",
+}
 _NO_RANK = 10**6
 
 

@@ -29,9 +29,11 @@ GENERATOR = "seglab report"
 _TEMPLATES = Path(__file__).parent / "template"
 _MAX_MATRICES = 12
 _WRITTEN_BY_EVALUATE = {
-    "slices": "scores by slice", "corruptions": "scores under corruption",
-    "reliability": "reliability", "risk_coverage": "risk and coverage",
-}  # fmt: skip
+    "slices": "scores by slice",
+    "corruptions": "scores under corruption",
+    "reliability": "reliability",
+    "risk_coverage": "risk and coverage",
+}
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,12 @@ def render_template(name: str, **content: Any) -> str:
     style = Markup((_TEMPLATES / "report.css").read_text("utf-8"))  # noqa: S704 - our own file
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True,
-        lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
     environment.filters["runtime"] = format_runtime
     environment.filters["moment"] = format_moment
     environment.filters["breakable"] = breakable
@@ -95,27 +100,35 @@ def page_content(report: Report) -> dict[str, Any]:
         "runs_table": runs_table(runs),
         "intervals": interval_chart(runs, slots),
         "run_charts": curves.run_charts(drawn, slots) if drawn else [],
-        "num_with_curves": sum(not run.history.empty for run in runs), "num_drawn": len(drawn),
+        "num_with_curves": sum(not run.history.empty for run in runs),
+        "num_drawn": len(drawn),
         "verdicts": curves.verdict_table(drawn) if drawn else None,
         "cross_validations": [folds.cross_validation_view(run) for run in runs if run.kind == "cv"],
         "matrices": [_matrices(run) for run in matrices[:_MAX_MATRICES]],
         "num_matrices": len(matrices),
-        "slices": [(title, evaluation.slices_table(group), group) for title, group in by_data(sliced)],
+        "slices": [
+            (title, evaluation.slices_table(group), group) for title, group in by_data(sliced)
+        ],
         "slices_of_one": evaluation.slices_of_one,
-        "corruptions": [(title, evaluation.corruption_block(group, slots))
-                        for title, group in by_data(corrupted)],
-        "calibration": [(title, evaluation.calibration_block(group, slots))
-                        for title, group in by_data(calibrated)],
+        "corruptions": [
+            (title, evaluation.corruption_block(group, slots))
+            for title, group in by_data(corrupted)
+        ],
+        "calibration": [
+            (title, evaluation.calibration_block(group, slots))
+            for title, group in by_data(calibrated)
+        ],
         "entries": entries,
-        "choices": {name: cases.choices(entries, name)
-                    for name in ("class_names", "error_types", "reasons")},
+        "choices": {
+            name: cases.choices(entries, name) for name in ("class_names", "error_types", "reasons")
+        },
         "gallery_runs": sum(bool(run.cases) for run in runs),
         "palettes": _palettes(runs),
         "class_tables": {run.key: _class_table(run) for run in runs},
         "absent": absent_sentences(runs),
         "stored": _stored(report),
         "series": {run.key: series_class(slots[run.key]) for run in runs},
-    }  # fmt: skip
+    }
 
 
 def header_facts(report: Report) -> list[tuple[str, str]]:
@@ -176,10 +189,11 @@ def interval_chart(runs: Sequence[RunView], slots: dict[str, int]) -> curves.Cha
 
 def _matrices(run: RunView) -> RunMatrices:
     views = tuple(
-        confusion.confusion_view(f"confusion-{run.key}-{number}", f"{run.label}, {split}", matrix,
-                                 run.class_names)
+        confusion.confusion_view(
+            f"confusion-{run.key}-{number}", f"{run.label}, {split}", matrix, run.class_names
+        )
         for number, (split, matrix) in enumerate(run.confusions.items())
-    )  # fmt: skip
+    )
     return RunMatrices(run, views)
 
 
@@ -191,12 +205,13 @@ def _class_table(run: RunView) -> cells.Table | None:
     columns = tuple(cells.Column(name, numeric=name != "class") for name in names)
     shown = tuple(
         tuple(
-            cells.text_cell(row[name]) if isinstance(row[name], str) else
-            cells.number_cell(row[name])  # type: ignore[arg-type]
+            cells.text_cell(row[name])
+            if isinstance(row[name], str)
+            else cells.number_cell(row[name])  # type: ignore[arg-type]
             for name in names
         )
         for row in rows
-    )  # fmt: skip
+    )
     return cells.Table(f"classes-{run.key}", f"Scores by class, {run.label}", columns, shown)
 
 

@@ -95,8 +95,16 @@ def line_chart(
         mark = line.best if line.best is not None else (0 if len(line.x) == 1 else None)
         if mark is not None:
             tip = f"{line.label}: {number(line.y[mark], 4)} at {x_label} {number(line.x[mark])}"
-            parts.append(tag("circle", tag("title", tip), class_=f"mark {shown}", r=3.6,
-                             cx=float(across[mark]), cy=float(up[mark])))  # fmt: skip
+            parts.append(
+                tag(
+                    "circle",
+                    tag("title", tip),
+                    class_=f"mark {shown}",
+                    r=3.6,
+                    cx=float(across[mark]),
+                    cy=float(up[mark]),
+                )
+            )
     return drawing(WIDTH, HEIGHT, description, *parts, chart=_pointer_data(lines, x, y, x_label))
 
 
@@ -105,15 +113,21 @@ def _pointer_data(lines: Sequence[Line], x: Axis, y: Axis, x_label: str) -> str:
     return json.dumps(
         {
             "box": [_BOX.left, _BOX.top, _BOX.right, _BOX.bottom],
-            "x": [x.low, x.high], "y": [y.low, y.high], "log": y.log, "name": x_label,
+            "x": [x.low, x.high],
+            "y": [y.low, y.high],
+            "log": y.log,
+            "name": x_label,
             "lines": [
-                {"label": line.label, "class": series_class(line.slot),
-                 "points": [[_short(a), _short(b)] for a, b in zip(line.x, line.y, strict=True)]}
+                {
+                    "label": line.label,
+                    "class": series_class(line.slot),
+                    "points": [[_short(a), _short(b)] for a, b in zip(line.x, line.y, strict=True)],
+                }
                 for line in lines
             ],
         },
         separators=(",", ":"),
-    )  # fmt: skip
+    )
 
 
 def _short(value: float) -> float | int:
@@ -145,24 +159,42 @@ def _spread(row: Spread, axis: Axis, box: Box, y: float) -> Markup:
     shown = series_class(row.slot)
     name = row.label if len(row.label) <= _NAME_CHARS else f"{row.label[: _NAME_CHARS - 1]}…"
     parts = [
-        tag("text", tag("title", row.label), name, class_="row", x=box.left - 8, y=y + 4,
-            text_anchor="end")
-    ]  # fmt: skip
+        tag(
+            "text",
+            tag("title", row.label),
+            name,
+            class_="row",
+            x=box.left - 8,
+            y=y + 4,
+            text_anchor="end",
+        )
+    ]
     points = np.array([value for value in row.points if np.isfinite(value)])
     if points.size >= 3:
         low, middle, high = (at(float(q)) for q in np.percentile(points, [25, 50, 75]))
-        parts.append(tag("rect", class_=f"box {shown}", x=low, width=max(high - low, 0.5), y=y - 7,
-                         height=14))  # fmt: skip
-        parts.append(tag("line", class_=f"middle {shown}", x1=middle, x2=middle, y1=y - 7,
-                         y2=y + 7))  # fmt: skip
+        parts.append(
+            tag(
+                "rect", class_=f"box {shown}", x=low, width=max(high - low, 0.5), y=y - 7, height=14
+            )
+        )
+        parts.append(
+            tag("line", class_=f"middle {shown}", x1=middle, x2=middle, y1=y - 7, y2=y + 7)
+        )
     if np.isfinite(row.low) and np.isfinite(row.high):
-        parts.append(tag("line", class_=f"whisker {shown}", x1=at(row.low), x2=at(row.high), y1=y,
-                         y2=y))  # fmt: skip
+        parts.append(
+            tag("line", class_=f"whisker {shown}", x1=at(row.low), x2=at(row.high), y1=y, y2=y)
+        )
     parts += [
-        tag("circle", tag("title", f"{row.label}: {value:.3f}"), class_=f"dot {shown}",
-            cx=at(float(value)), cy=y, r=3)
+        tag(
+            "circle",
+            tag("title", f"{row.label}: {value:.3f}"),
+            class_=f"dot {shown}",
+            cx=at(float(value)),
+            cy=y,
+            r=3,
+        )
         for value in points
-    ]  # fmt: skip
+    ]
     if np.isfinite(row.middle):
         between = f" [{row.low:.3f}, {row.high:.3f}]" if np.isfinite(row.low) else ""
         tip = tag("title", f"{row.label}: {row.middle:.3f}{between}")
@@ -205,12 +237,25 @@ def reliability_chart(bins: Bins, description: str, slot: int = 0) -> Markup:
     for start, end, part in zip(*across, share, strict=True):
         # Bars take a third of the height, so that they stay below the line they explain.
         size = float(part) * (_BOX.bottom - _BOX.top) / 3
-        parts.append(tag("rect", tag("title", f"{part:.1%} of pixels"), class_="bar",
-                         x=float(start) + 0.5, width=max(0.5, float(end - start) - 1),
-                         y=_BOX.bottom - size, height=size))  # fmt: skip
+        parts.append(
+            tag(
+                "rect",
+                tag("title", f"{part:.1%} of pixels"),
+                class_="bar",
+                x=float(start) + 0.5,
+                width=max(0.5, float(end - start) - 1),
+                y=_BOX.bottom - size,
+                height=size,
+            )
+        )
     ends = np.array([0.0, 1.0])
-    parts.append(path(unit.place(ends, _BOX.left, _BOX.right),
-                      unit.place(ends, _BOX.bottom, _BOX.top), class_="diagonal"))  # fmt: skip
+    parts.append(
+        path(
+            unit.place(ends, _BOX.left, _BOX.right),
+            unit.place(ends, _BOX.bottom, _BOX.top),
+            class_="diagonal",
+        )
+    )
     used = (bins.count > 0) & np.isfinite(bins.confidence) & np.isfinite(bins.accuracy)
     line = Line("accuracy", bins.confidence[used], bins.accuracy[used])
     if used.any():
@@ -218,8 +263,14 @@ def reliability_chart(bins: Bins, description: str, slot: int = 0) -> Markup:
         y = unit.place(line.y, _BOX.bottom, _BOX.top)
         parts.append(path(x, y, class_=f"line {shown}"))
         parts += [
-            tag("circle", tag("title", f"confidence {a:.3f}, accuracy {b:.3f}"), class_=f"mark {shown}",
-                cx=float(at), cy=float(up), r=3)
+            tag(
+                "circle",
+                tag("title", f"confidence {a:.3f}, accuracy {b:.3f}"),
+                class_=f"mark {shown}",
+                cx=float(at),
+                cy=float(up),
+                r=3,
+            )
             for a, b, at, up in zip(line.x, line.y, x, y, strict=True)
-        ]  # fmt: skip
+        ]
     return drawing(WIDTH, HEIGHT, description, *parts)

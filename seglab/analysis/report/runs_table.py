@@ -28,11 +28,14 @@ _INTERVAL_NOTE = (
 )
 # key within the split, heading, which end is good, digits
 _MORE = (
-    ("boundary_iou", "boundary IoU", "high", 3), ("boundary_f1", "boundary F1", "high", 3),
-    ("surface_dice", "surface Dice", "high", 3), (HD95, "HD95 (px)", "low", 1),
-    ("relative_miou", "robustness", "high", 3), ("ece", "ECE", "low", 4),
+    ("boundary_iou", "boundary IoU", "high", 3),
+    ("boundary_f1", "boundary F1", "high", 3),
+    ("surface_dice", "surface Dice", "high", 3),
+    (HD95, "HD95 (px)", "low", 1),
+    ("relative_miou", "robustness", "high", 3),
+    ("ece", "ECE", "low", 4),
     ("aurc", "AURC", "low", 4),
-)  # fmt: skip
+)
 _NOTES = {
     "relative_miou": "Mean mIoU under corruptions, as a share of the clean mIoU",
     "ece": "Expected calibration error: distance between confidence and accuracy",
@@ -41,11 +44,22 @@ _NOTES = {
     "has a class of an image it counts the image's diagonal; below, how often that was",
 }
 _COST = (
-    ("cost/params_m", "params (M)", 2), ("cost/gflops", "GFLOPs", 2),
+    ("cost/params_m", "params (M)", 2),
+    ("cost/gflops", "GFLOPs", 2),
     ("cost/latency_ms", "latency (ms)", 1),
-)  # fmt: skip
-_SETTINGS_LEFT_OUT = ("paths.", "logger.", "run_name", "experiment_name", "notes", "tags", "seed",
-                      "resume", "callbacks.progress", "trainer.num_workers")  # fmt: skip
+)
+_SETTINGS_LEFT_OUT = (
+    "paths.",
+    "logger.",
+    "run_name",
+    "experiment_name",
+    "notes",
+    "tags",
+    "seed",
+    "resume",
+    "callbacks.progress",
+    "trainer.num_workers",
+)
 _MAX_SETTINGS = 24
 # Keys of `cv` that say how folds are trained, not how they are cut.
 _NOT_OF_THE_CUT = ("fold", "workers", "leak_report")
@@ -74,7 +88,7 @@ def runs_table(runs: Sequence[RunView]) -> Table:
         *_settings(runs),
         *_cost(),
         *_facts(),
-    ]  # fmt: skip
+    ]
     ordered = sorted(runs, key=_order)
     rows = [tuple(source.cell(run) for source in sources) for run in ordered]
     kept = [
@@ -112,8 +126,12 @@ def _name_cell(run: RunView) -> Cell:
 
 def splits_of(runs: Sequence[RunView]) -> list[str]:
     """Return the splits with a mIoU, validation first."""
-    found = {key.split("/")[0] for run in runs for key in run.metrics
-             if key.count("/") == 1 and key.endswith(f"/{MIOU}")}  # fmt: skip
+    found = {
+        key.split("/")[0]
+        for run in runs
+        for key in run.metrics
+        if key.count("/") == 1 and key.endswith(f"/{MIOU}")
+    }
     return sorted(found, key=lambda split: (_SPLIT_ORDER.get(split, 9), split))
 
 
@@ -142,11 +160,14 @@ def _scores(runs: Sequence[RunView]) -> list[_Source]:
 
 def _more(runs: Sequence[RunView]) -> list[_Source]:
     return [
-        _metric(metric_key(split, key), Column(f"{split} {title}", "more", True, _NOTES.get(key, ""),
-                                               better), digits)  # type: ignore[arg-type]
+        _metric(
+            metric_key(split, key),
+            Column(f"{split} {title}", "more", True, _NOTES.get(key, ""), better),
+            digits,
+        )  # type: ignore[arg-type]
         for split in splits_of(runs)
         for key, title, better, digits in _MORE
-    ]  # fmt: skip
+    ]
 
 
 def _classes(runs: Sequence[RunView]) -> list[_Source]:

@@ -89,10 +89,15 @@ def collect_study(folder: str | Path, title: str = "") -> StudyPage:
     view = read_study(folder)
     figures, absent = _pictures(view)
     return StudyPage(
-        title=title or f"{view.asked.get('experiment') or 'study'}: {view.name}", created=utc_now(),
-        version=__version__, view=view, summary=study_summary(view),
-        protocol=view.folder.read_protocol(), figures=figures, absent=absent,
-    )  # fmt: skip
+        title=title or f"{view.asked.get('experiment') or 'study'}: {view.name}",
+        created=utc_now(),
+        version=__version__,
+        view=view,
+        summary=study_summary(view),
+        protocol=view.folder.read_protocol(),
+        figures=figures,
+        absent=absent,
+    )
 
 
 def _pictures(view: StudyView) -> tuple[tuple[tuple[Drawing, Picture], ...], tuple[str, ...]]:
@@ -157,8 +162,13 @@ def big_numbers(page: StudyPage) -> list[tuple[str, str, str]]:
     summary, view, protocol = page.summary, page.view, page.protocol or {}
     numbers = []
     if summary.best is not None:
-        numbers.append((f"best {view.objectives[0].metric}, optimistic", f"{summary.best_value:.3f}",
-                        f"trial {summary.best}"))  # fmt: skip
+        numbers.append(
+            (
+                f"best {view.objectives[0].metric}, optimistic",
+                f"{summary.best_value:.3f}",
+                f"trial {summary.best}",
+            )
+        )
     elif summary.front:
         numbers.append(("trials on the Pareto front", str(len(summary.front)), ""))
     if isinstance(protocol.get("confirm_mean"), float):
@@ -180,8 +190,13 @@ def big_numbers(page: StudyPage) -> list[tuple[str, str, str]]:
     counts = ", ".join(f"{count} {state}" for state, count in summary.counts.items())
     numbers.append(("trials ended", f"{summary.ended}{of}", counts))
     if summary.workers:
-        numbers.append(("of work", format_runtime(summary.compute_h * 3600),
-                        f"in {format_runtime(summary.wall_h * 3600)}"))  # fmt: skip
+        numbers.append(
+            (
+                "of work",
+                format_runtime(summary.compute_h * 3600),
+                f"in {format_runtime(summary.wall_h * 3600)}",
+            )
+        )
     if summary.idle.waiting == summary.idle.waiting:
         numbers.append(("idle while trials waited", f"{100 * summary.idle.waiting:.1f} %", ""))
     return numbers
@@ -192,18 +207,26 @@ def trials_table(view: StudyView) -> Table:
     goals = view.objectives
     better: dict[bool, Any] = {True: "high", False: "low"}
     columns = (
-        Column("trial", numeric=False), Column("state", numeric=False),
+        Column("trial", numeric=False),
+        Column("state", numeric=False),
         *(Column(goal.metric, better=better[goal.maximises]) for goal in goals),
-        *(Column(scale.label, numeric=scale.is_numeric, note=name)
-          for name, scale in view.scales.items()),
+        *(
+            Column(scale.label, numeric=scale.is_numeric, note=name)
+            for name, scale in view.scales.items()
+        ),
         Column("steps", note="Epochs or folds that it reported"),
-        Column("time (s)", note="Of work, all starts together"), Column("starts"),
-        Column("worker", numeric=False), Column("why", numeric=False),
-    )  # fmt: skip
+        Column("time (s)", note="Of work, all starts together"),
+        Column("starts"),
+        Column("worker", numeric=False),
+        Column("why", numeric=False),
+    )
     rows = sorted(view.trials.to_dict("records"), key=lambda row: _order(row, view))
     cells = [_trial_cells(row, view) for row in rows]
-    kept = [place for place, column in enumerate(columns)
-            if place < 2 or any(row[place].value is not None for row in cells)]  # fmt: skip
+    kept = [
+        place
+        for place, column in enumerate(columns)
+        if place < 2 or any(row[place].value is not None for row in cells)
+    ]
     shown = tuple(columns[place] for place in kept)
     first = 2 if goals[0].maximises and 2 in kept else None
     marked = mark_best(shown, [tuple(row[place] for place in kept) for row in cells])
@@ -228,9 +251,12 @@ def _trial_cells(row: Mapping[Hashable, Any], view: StudyView) -> list[Cell]:
         text_cell(row["state"], css=f"status {row['state']}"),
         *(number_cell(float(row[goal.metric]), 4) for goal in view.objectives),
         *(_param_cell(row.get(f"{PARAM}{name}")) for name in view.scales),
-        number_cell(steps), number_cell(float(row["duration_s"]), 1),
-        number_cell(int(row["attempts"])), _word_cell(row["worker"]), _word_cell(error),
-    ]  # fmt: skip
+        number_cell(steps),
+        number_cell(float(row["duration_s"]), 1),
+        number_cell(int(row["attempts"])),
+        _word_cell(row["worker"]),
+        _word_cell(error),
+    ]
 
 
 def _word_cell(value: object) -> Cell:
@@ -259,10 +285,14 @@ def confirm_table(protocol: Protocol | None) -> Table | None:
         Column("run", numeric=False),
     )
     rows = tuple(
-        (Cell(str(one["seed"]), float(one["seed"])), number_cell(one.get("value"), 4),
-         number_cell((one.get("test") or {}).get(test), 4), text_cell(one.get("run_dir"), css="setting"))
+        (
+            Cell(str(one["seed"]), float(one["seed"])),
+            number_cell(one.get("value"), 4),
+            number_cell((one.get("test") or {}).get(test), 4),
+            text_cell(one.get("run_dir"), css="setting"),
+        )
         for one in runs
-    )  # fmt: skip
+    )
     return Table("confirm-table", "The winner trained anew with other seeds", columns, rows)
 
 
@@ -273,14 +303,22 @@ def workers_table(summary: StudySummary) -> Table | None:
     columns = (
         Column("worker", numeric=False),
         Column("there (s)", note="From its first start to the study's last end"),
-        Column("idle (s)"), Column("idle, share"), Column("idle while trials waited (s)"),
+        Column("idle (s)"),
+        Column("idle, share"),
+        Column("idle while trials waited (s)"),
         Column("idle while trials waited, share"),
-    )  # fmt: skip
+    )
     rows = tuple(
-        (text_cell(row["lane"]), number_cell(row["total_s"], 1), number_cell(row["idle_s"], 1),
-         number_cell(row["idle"]), number_cell(row["idle_waiting_s"], 1), number_cell(row["idle_waiting"]))
+        (
+            text_cell(row["lane"]),
+            number_cell(row["total_s"], 1),
+            number_cell(row["idle_s"], 1),
+            number_cell(row["idle"]),
+            number_cell(row["idle_waiting_s"], 1),
+            number_cell(row["idle_waiting"]),
+        )
         for row in summary.idle.table.to_dict("records")
-    )  # fmt: skip
+    )
     return Table("workers-table", "Workers", columns, rows)
 
 

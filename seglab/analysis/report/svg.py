@@ -135,13 +135,22 @@ def axes(box: Box, x: Axis, y: Axis, x_label: str = "", y_label: str = "") -> Ma
     parts = []
     for value, at in zip(y.ticks, y.place(y.ticks, box.bottom, box.top), strict=True):
         parts.append(tag("line", class_="grid", x1=box.left, x2=box.right, y1=at, y2=at))
-        parts.append(tag("text", number(value), class_="tick", x=box.left - 6, y=float(at) + 3.5,
-                         text_anchor="end"))  # fmt: skip
+        parts.append(
+            tag(
+                "text",
+                number(value),
+                class_="tick",
+                x=box.left - 6,
+                y=float(at) + 3.5,
+                text_anchor="end",
+            )
+        )
     parts.append(x_ticks(box, x))
     if x_label:
         middle = (box.left + box.right) / 2
-        parts.append(tag("text", x_label, class_="name", x=middle, y=box.bottom + 31,
-                         text_anchor="middle"))  # fmt: skip
+        parts.append(
+            tag("text", x_label, class_="name", x=middle, y=box.bottom + 31, text_anchor="middle")
+        )
     if y_label:
         parts.append(tag("text", y_label, class_="name", x=2, y=11))
     return Markup("").join(parts)
@@ -153,8 +162,9 @@ def x_ticks(box: Box, x: Axis, grid: bool = False) -> Markup:
     for value, at in zip(x.ticks, x.place(x.ticks, box.left, box.right), strict=True):
         if grid:
             parts.append(tag("line", class_="grid", x1=at, x2=at, y1=box.top, y2=box.bottom))
-        parts.append(tag("text", number(value), class_="tick", x=at, y=box.bottom + 15,
-                         text_anchor="middle"))  # fmt: skip
+        parts.append(
+            tag("text", number(value), class_="tick", x=at, y=box.bottom + 15, text_anchor="middle")
+        )
     return Markup("").join(parts)
 
 
@@ -163,10 +173,15 @@ def drawing(
 ) -> Markup:
     """Return the whole SVG; a screen reader reads the description in its place."""
     return tag(
-        "svg", tag("title", description), *parts, class_="chart", role="img",
-        viewBox=f"0 0 {width:g} {height:g}", aria_label=description,
+        "svg",
+        tag("title", description),
+        *parts,
+        class_="chart",
+        role="img",
+        viewBox=f"0 0 {width:g} {height:g}",
+        aria_label=description,
         **{f"data_{name}": value for name, value in data.items()},
-    )  # fmt: skip
+    )
 
 
 def path(x: np.ndarray, y: np.ndarray, **attributes: object) -> Markup:

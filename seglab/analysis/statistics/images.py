@@ -36,9 +36,13 @@ _MAX_FLIPS = 4_000_000
 
 
 def swap_test(
-    candidate: ClassCounts, baseline: ClassCounts, statistic: Statistic = pooled_miou,
-    swaps: int = 9_999, seed: int = 0, groups: Groups = None,
-) -> float:  # fmt: skip
+    candidate: ClassCounts,
+    baseline: ClassCounts,
+    statistic: Statistic = pooled_miou,
+    swaps: int = 9_999,
+    seed: int = 0,
+    groups: Groups = None,
+) -> float:
     """Return the two-sided p-value of no difference, by swapping the models image by image.
 
     A permutation test (Fisher, 1935; for pooled scores Noreen, 1989): were the models the same, it

@@ -100,9 +100,14 @@ def welch_test(candidate: npt.ArrayLike, baseline: npt.ArrayLike, level: float =
     result = stats.ttest_ind(first, second, equal_var=False)
     interval = result.confidence_interval(level)
     return Estimate(
-        value, float(interval.low), float(interval.high), error, float(result.pvalue),
-        float(result.df), units,
-    )  # fmt: skip
+        value,
+        float(interval.low),
+        float(interval.high),
+        error,
+        float(result.pvalue),
+        float(result.df),
+        units,
+    )
 
 
 def _t_estimate(scores: npt.NDArray[np.float64], factor: float, level: float) -> Estimate:

@@ -7,11 +7,7 @@ from seglab.analysis.study.idle import IdleShare, idle_share
 from seglab.analysis.study.importance import importance_table
 from seglab.analysis.study.load import StudyView, load_trials, read_study, write_trials_csv
 from seglab.analysis.study.parallel import parallel_figure
-from seglab.analysis.study.parameter_figures import (
-    contour_figure,
-    importance_figure,
-    slice_figure,
-)
+from seglab.analysis.study.parameter_figures import contour_figure, importance_figure, slice_figure
 from seglab.analysis.study.progress_figures import (
     history_figure,
     intermediate_figure,

@@ -14,9 +14,12 @@ from seglab.runs.study import ATTEMPTS, WARM
 
 CONTROLLER = "controller:"
 STATES = {
-    TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running", TrialState.WAITING: "waiting",
-}  # fmt: skip
+    TrialState.COMPLETE: "finished",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
 LOST = "lost"
 # How an attempt ends whose trial goes on in another.
 _BROKEN_OFF = ("died", "released", "abandoned", "interrupted")
@@ -59,8 +62,9 @@ def attempts_table(
         life of the study.
     """
     found = [attempt for trial in trials for attempt in _attempts(trial)]
-    beats = [float(one["beat"]) for one in _controllers(study_attrs or {}).values()
-             if one.get("beat")]  # fmt: skip
+    beats = [
+        float(one["beat"]) for one in _controllers(study_attrs or {}).values() if one.get("beat")
+    ]
     moments = [moment for one in found for moment in (one.started, one.ended)] + beats
     last = max((moment for moment in moments if not math.isnan(moment)), default=math.nan)
     closed = [one._replace(ended=_end(one, found, last)) for one in found]
@@ -80,18 +84,27 @@ def _attempts(trial: FrozenTrial) -> list[Attempt]:
     if not said and trial.datetime_start is not None and not trial.user_attrs.get(WARM):
         # A study of plain Optuna: times without a zone are the clock of the machine.
         ended = trial.datetime_complete
-        said = [{"started": trial.datetime_start.timestamp(),
-                 "ended": None if ended is None else ended.timestamp()}]  # fmt: skip
+        said = [
+            {
+                "started": trial.datetime_start.timestamp(),
+                "ended": None if ended is None else ended.timestamp(),
+            }
+        ]
     return [
         Attempt(
-            number=trial.number, attempt=place, worker=str(one.get("worker") or _NOBODY),
-            host=one.get("host"), lane="", started=float(one["started"]),
+            number=trial.number,
+            attempt=place,
+            worker=str(one.get("worker") or _NOBODY),
+            host=one.get("host"),
+            lane="",
+            started=float(one["started"]),
             ended=math.nan if one.get("ended") is None else float(one["ended"]),
-            outcome=_outcome(trial.state, one, place == len(said)), open=one.get("ended") is None,
+            outcome=_outcome(trial.state, one, place == len(said)),
+            open=one.get("ended") is None,
             controller=one.get("controller"),
         )
         for place, one in enumerate(said, start=1)
-    ]  # fmt: skip
+    ]
 
 
 def _outcome(state: TrialState, attempt: Mapping[str, Any], is_last: bool) -> str:
@@ -132,8 +145,11 @@ def _with_lanes(attempts: Sequence[Attempt]) -> list[Attempt]:
 
 def _controllers(study_attrs: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Return what is known of each controller by its id."""
-    return {key.removeprefix(CONTROLLER): one for key, one in study_attrs.items()
-            if key.startswith(CONTROLLER) and isinstance(one, dict)}  # fmt: skip
+    return {
+        key.removeprefix(CONTROLLER): one
+        for key, one in study_attrs.items()
+        if key.startswith(CONTROLLER) and isinstance(one, dict)
+    }
 
 
 def controller_lives(study_attrs: Mapping[str, Any], attempts: pd.DataFrame) -> list[Span] | None:

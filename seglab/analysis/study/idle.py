@@ -11,8 +11,16 @@ import pandas as pd
 from seglab.analysis.study.attempts import Attempt, Span, listed, union
 
 _COLUMNS = (
-    "lane", "first", "last", "waiting_s", "idle_waiting_s", "idle_waiting", "total_s", "idle_s", "idle",
-)  # fmt: skip
+    "lane",
+    "first",
+    "last",
+    "waiting_s",
+    "idle_waiting_s",
+    "idle_waiting",
+    "total_s",
+    "idle_s",
+    "idle",
+)
 
 
 @dataclass(frozen=True)
@@ -59,8 +67,9 @@ def idle_share(
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     return IdleShare(
         _ratio(table["idle_waiting_s"].sum(), table["waiting_s"].sum()),
-        _ratio(table["idle_s"].sum(), table["total_s"].sum()), table,
-    )  # fmt: skip
+        _ratio(table["idle_s"].sum(), table["total_s"].sum()),
+        table,
+    )
 
 
 def _row(
@@ -71,10 +80,16 @@ def _row(
     waiting, idle_waiting = _idle(busy, (first, until), windows)
     total, idle = _idle(busy, (first, end), windows)
     return {
-        "lane": mine[0].lane, "first": first, "last": last, "waiting_s": waiting,
-        "idle_waiting_s": idle_waiting, "idle_waiting": _ratio(idle_waiting, waiting),
-        "total_s": total, "idle_s": idle, "idle": _ratio(idle, total),
-    }  # fmt: skip
+        "lane": mine[0].lane,
+        "first": first,
+        "last": last,
+        "waiting_s": waiting,
+        "idle_waiting_s": idle_waiting,
+        "idle_waiting": _ratio(idle_waiting, waiting),
+        "total_s": total,
+        "idle_s": idle,
+        "idle": _ratio(idle, total),
+    }
 
 
 def _idle(busy: Sequence[Span], window: Span, windows: Sequence[Span]) -> tuple[float, float]:

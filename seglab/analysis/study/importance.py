@@ -61,8 +61,9 @@ def _table(view: StudyView, objective: int, seed: int) -> pd.DataFrame:
     trials = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     if len(trials) < _LEAST:
         raise NotDrawableError(f"{len(trials)} finished trials; importance needs at least {_LEAST}")
-    varied = [name for name in view.scales
-              if len({repr(trial.params.get(name)) for trial in trials}) > 1]  # fmt: skip
+    varied = [
+        name for name in view.scales if len({repr(trial.params.get(name)) for trial in trials}) > 1
+    ]
     if not varied:
         raise NotDrawableError("no parameter took two values")
     if len({trial.value for trial in trials}) < 2:
@@ -93,9 +94,12 @@ def ranked_params(view: StudyView, objective: int = 0) -> list[str]:
 
 
 def _method(
-    method: Method, names: Sequence[str], trials: Sequence[FrozenTrial],
-    samples: Sequence[Sequence[FrozenTrial]], direction: optuna.study.StudyDirection,
-) -> pd.DataFrame | None:  # fmt: skip
+    method: Method,
+    names: Sequence[str],
+    trials: Sequence[FrozenTrial],
+    samples: Sequence[Sequence[FrozenTrial]],
+    direction: optuna.study.StudyDirection,
+) -> pd.DataFrame | None:
     whole = _importances(method, names, trials, direction)
     if not whole:
         return None
@@ -103,18 +107,21 @@ def _method(
     spread = pd.DataFrame([one for one in again if one], columns=list(names))
     return pd.DataFrame(
         {
-            "param": list(names), "method": method,
+            "param": list(names),
+            "method": method,
             "importance": [whole.get(name, 0.0) for name in names],
             "low": [spread[name].quantile(0.1) for name in names],
             "high": [spread[name].quantile(0.9) for name in names],
         }
-    )  # fmt: skip
+    )
 
 
 def _importances(
-    method: Method, names: Sequence[str], trials: Sequence[FrozenTrial],
+    method: Method,
+    names: Sequence[str],
+    trials: Sequence[FrozenTrial],
     direction: optuna.study.StudyDirection,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """Return importances that sum to 1; none where the trials say nothing."""
     # A bootstrap sample may lack the trials that have a parameter, or hold one value only.
     present = [name for name in names if any(name in trial.params for trial in trials)]

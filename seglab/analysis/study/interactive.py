@@ -55,10 +55,13 @@ def blank(title: str, **layout: Any) -> go.Figure:
     look = {
         "title": {"text": plotly_text(title), "x": 0.01, "font": {"size": 17}},
         "font": {"family": "DejaVu Sans, Verdana, sans-serif", "size": 13, "color": INK},
-        "plot_bgcolor": "white", "paper_bgcolor": "white", "hoverlabel": {"align": "left"},
-        "legend": {"orientation": "h", "y": -0.14, "x": 0}, "margin": {"t": 60, "r": 30, "b": 90, "l": 80},
+        "plot_bgcolor": "white",
+        "paper_bgcolor": "white",
+        "hoverlabel": {"align": "left"},
+        "legend": {"orientation": "h", "y": -0.14, "x": 0},
+        "margin": {"t": 60, "r": 30, "b": 90, "l": 80},
         "template": {"layout": {"xaxis": axis, "yaxis": axis}},
-    }  # fmt: skip
+    }
     return go.Figure(layout={**look, **layout})
 
 
@@ -101,18 +104,34 @@ def history_page(view: StudyView, objective: int = 0) -> go.Figure:
     for state, mine in rows.groupby("state", sort=False):
         if state in _SYMBOLS:
             figure.add_scatter(
-                x=mine["number"], y=mine["shown"], mode="markers", name=state, hoverinfo="text",
+                x=mine["number"],
+                y=mine["shown"],
+                mode="markers",
+                name=state,
+                hoverinfo="text",
                 marker={"color": COLOURS[str(state)], "symbol": _SYMBOLS[str(state)], "size": 9},
                 hovertext=[told[trial] for trial in mine["number"]],
-            )  # fmt: skip
+            )
     done = view.finished(objective)
     best = np.maximum.accumulate(goal.sign * done[goal.metric].to_numpy(float)) * goal.sign
-    figure.add_scatter(x=[*done["number"], rows["number"].max()], y=[*best, best[-1]], name="best so far",
-                       mode="lines", line={"shape": "hv", "color": INK}, hoverinfo="skip")  # fmt: skip
+    figure.add_scatter(
+        x=[*done["number"], rows["number"].max()],
+        y=[*best, best[-1]],
+        name="best so far",
+        mode="lines",
+        line={"shape": "hv", "color": INK},
+        hoverinfo="skip",
+    )
     winner = best_number(view, objective)
-    figure.add_scatter(x=[winner], y=[best[-1]], mode="markers", name="best", hoverinfo="text",
-                       hovertext=told[winner or 0],
-                       marker={"symbol": "star", "size": 16, "color": BEST})  # fmt: skip
+    figure.add_scatter(
+        x=[winner],
+        y=[best[-1]],
+        mode="markers",
+        name="best",
+        hoverinfo="text",
+        hovertext=told[winner or 0],
+        marker={"symbol": "star", "size": 16, "color": BEST},
+    )
     pad = 0.02 * (high - low) if len(values) else 0.0
     figure.update_yaxes(range=[low - pad, high + pad])
     return figure
@@ -133,13 +152,23 @@ def intermediate_page(view: StudyView) -> go.Figure:
         name, colour = ("best", BEST) if best else (state, COLOURS[state])
         steps = sorted(trial.intermediate_values)
         figure.add_scatter(
-            x=steps, y=[trial.intermediate_values[step] for step in steps], name=name,
-            legendgroup=name, showlegend=name not in named, mode="lines+markers",
+            x=steps,
+            y=[trial.intermediate_values[step] for step in steps],
+            name=name,
+            legendgroup=name,
+            showlegend=name not in named,
+            mode="lines+markers",
             line={"color": colour, "width": 3 if best else 1.2},
-            marker={"size": [3] * (len(steps) - 1) + [8], "symbol": _SYMBOLS.get(state, "circle"),
-                    "color": colour, "line": {"width": 0}},
-            opacity=1.0 if best else 0.8, hoverinfo="y+text", hovertext=told[trial.number],
-        )  # fmt: skip
+            marker={
+                "size": [3] * (len(steps) - 1) + [8],
+                "symbol": _SYMBOLS.get(state, "circle"),
+                "color": colour,
+                "line": {"width": 0},
+            },
+            opacity=1.0 if best else 0.8,
+            hoverinfo="y+text",
+            hovertext=told[trial.number],
+        )
         named.add(name)
     every = [value for trial, _ in curves for value in trial.intermediate_values.values()]
     figure.update_yaxes(range=value_limits(every, goal))
@@ -156,15 +185,30 @@ def pareto_page(view: StudyView) -> go.Figure:
     told, done, front = describe(view), view.finished(), pareto_trials(view)
     pairs = list(combinations(view.objectives, 2))[:3]
     figure = make_subplots(1, len(pairs), figure=blank(heading(view, "Pareto front")))
-    groups = (("other finished trials", done[~done["number"].isin(front["number"])], COLOURS["pruned"], 7),
-              (f"Pareto front ({len(front)} trials)", front, BLUE, 11))  # fmt: skip
+    groups = (
+        (
+            "other finished trials",
+            done[~done["number"].isin(front["number"])],
+            COLOURS["pruned"],
+            7,
+        ),
+        (f"Pareto front ({len(front)} trials)", front, BLUE, 11),
+    )
     for column, (first, second) in enumerate(pairs, start=1):
         for name, rows, colour, size in groups:
             figure.add_scatter(
-                x=rows[first.metric], y=rows[second.metric], mode="markers", name=name, row=1, col=column,
-                marker={"color": colour, "size": size}, showlegend=column == 1, legendgroup=name,
-                hoverinfo="text", hovertext=[told[trial] for trial in rows["number"]],
-            )  # fmt: skip
+                x=rows[first.metric],
+                y=rows[second.metric],
+                mode="markers",
+                name=name,
+                row=1,
+                col=column,
+                marker={"color": colour, "size": size},
+                showlegend=column == 1,
+                legendgroup=name,
+                hoverinfo="text",
+                hovertext=[told[trial] for trial in rows["number"]],
+            )
         figure.update_xaxes(title_text=plotly_text(metric_label(first)), row=1, col=column)
         figure.update_yaxes(title_text=plotly_text(metric_label(second)), row=1, col=column)
     return figure
@@ -180,11 +224,24 @@ def importance_page(view: StudyView, objective: int = 0) -> go.Figure:
     )
     for method, colour in (("fANOVA", BLUE), ("PED-ANOVA", SKY)):
         rows = table[table["method"] == method]
-        error = {"array": rows["high"] - rows["importance"], "arrayminus": rows["importance"] - rows["low"],
-                 "type": "data", "symmetric": False, "color": INK, "thickness": 1.2}  # fmt: skip
-        figure.add_bar(x=rows["importance"], y=rows["label"].map(plotly_text), orientation="h",
-                       name=method, error_x=error, marker_color=colour,
-                       hovertext=rows["param"].map(plotly_text), hoverinfo="text+x")  # fmt: skip
+        error = {
+            "array": rows["high"] - rows["importance"],
+            "arrayminus": rows["importance"] - rows["low"],
+            "type": "data",
+            "symmetric": False,
+            "color": INK,
+            "thickness": 1.2,
+        }
+        figure.add_bar(
+            x=rows["importance"],
+            y=rows["label"].map(plotly_text),
+            orientation="h",
+            name=method,
+            error_x=error,
+            marker_color=colour,
+            hovertext=rows["param"].map(plotly_text),
+            hoverinfo="text+x",
+        )
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(range=[0, 1])
     return figure
@@ -200,13 +257,21 @@ def timeline_page(view: StudyView) -> go.Figure:
     for outcome, rows in attempts.groupby("outcome", sort=False):
         start = pd.to_datetime(rows["started"], unit="s").dt.round("ms")
         figure.add_bar(
-            base=start, x=((rows["ended"] - rows["started"]) * 1000).clip(lower=1.0),
+            base=start,
+            x=((rows["ended"] - rows["started"]) * 1000).clip(lower=1.0),
             y=rows["lane"].map(plotly_text),
-            orientation="h", name="broken off, taken up again" if outcome == LOST else outcome,
-            marker={"color": COLOURS.get(str(outcome), SKY), "line": {"color": "white", "width": 1}},
-            hoverinfo="text", hovertext=_attempt_texts(rows, told), text=rows["number"].astype(str),
-            textposition="inside", insidetextanchor="middle",
-        )  # fmt: skip
+            orientation="h",
+            name="broken off, taken up again" if outcome == LOST else outcome,
+            marker={
+                "color": COLOURS.get(str(outcome), SKY),
+                "line": {"color": "white", "width": 1},
+            },
+            hoverinfo="text",
+            hovertext=_attempt_texts(rows, told),
+            text=rows["number"].astype(str),
+            textposition="inside",
+            insidetextanchor="middle",
+        )
     figure.update_xaxes(type="date")
     lanes = map(plotly_text, sorted(attempts["lane"].unique(), key=natural_order))
     figure.update_yaxes(
@@ -216,5 +281,7 @@ def timeline_page(view: StudyView) -> go.Figure:
 
 
 def _attempt_texts(rows: pd.DataFrame, told: dict[int, str]) -> Sequence[str]:
-    return [f"{told[row.number]}<br>start {row.attempt}: {row.ended - row.started:.1f} s"
-            for row in listed(rows)]  # fmt: skip
+    return [
+        f"{told[row.number]}<br>start {row.attempt}: {row.ended - row.started:.1f} s"
+        for row in listed(rows)
+    ]

@@ -42,10 +42,24 @@ from seglab.runs.study import (
 
 PARAM = "params."
 _LISTED = (
-    "number", "state", "last_value", "last_step", "worker", "host", "started", "ended",
-    "duration_s", "attempts", "first_step_s", "reason", "error", "run_dir", "run_id", "warm",
+    "number",
+    "state",
+    "last_value",
+    "last_step",
+    "worker",
+    "host",
+    "started",
+    "ended",
+    "duration_s",
+    "attempts",
+    "first_step_s",
+    "reason",
+    "error",
+    "run_dir",
+    "run_id",
+    "warm",
     "repeat_of",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -169,10 +183,12 @@ def _single(trial: FrozenTrial | None, objective: int | None, values: int) -> Fr
     if objective is None or trial.values is None:
         return trial
     return optuna.trial.create_trial(
-        state=trial.state, value=trial.values[min(objective, len(trial.values) - 1)],
-        params=trial.params, distributions=trial.distributions,
+        state=trial.state,
+        value=trial.values[min(objective, len(trial.values) - 1)],
+        params=trial.params,
+        distributions=trial.distributions,
         intermediate_values=trial.intermediate_values,
-    )  # fmt: skip
+    )
 
 
 def _has_values(trial: FrozenTrial, objective: int | None, values: int) -> bool:
@@ -201,13 +217,17 @@ def read_study(folder: StudyFolder | str | Path, warm: bool = False) -> StudyVie
     kept = [trial for trial in every if warm or not trial.user_attrs.get(WARM)]
     attempts = attempts_table(kept, study.user_attrs)
     return StudyView(
-        folder=folder, asked=asked, objectives=objectives,
-        trials=_table(folder, kept, objectives, attempts), attempts=attempts,
-        scales=param_scales(kept), frozen=tuple(kept),
+        folder=folder,
+        asked=asked,
+        objectives=objectives,
+        trials=_table(folder, kept, objectives, attempts),
+        attempts=attempts,
+        scales=param_scales(kept),
+        frozen=tuple(kept),
         warm=sum(bool(trial.user_attrs.get(WARM)) for trial in every),
         alive=controller_lives(study.user_attrs, attempts),
         exhausted=study.user_attrs.get(EXHAUSTED) == hash_json(asked.get("space")),
-    )  # fmt: skip
+    )
 
 
 def as_folder(folder: StudyFolder | str | Path) -> StudyFolder:
@@ -261,9 +281,11 @@ def _objectives(asked: Mapping[str, Any], study: optuna.Study) -> tuple[StudyObj
 
 
 def _table(
-    folder: StudyFolder, trials: Sequence[FrozenTrial], objectives: Sequence[StudyObjective],
+    folder: StudyFolder,
+    trials: Sequence[FrozenTrial],
+    objectives: Sequence[StudyObjective],
     attempts: pd.DataFrame,
-) -> pd.DataFrame:  # fmt: skip
+) -> pd.DataFrame:
     by_trial: dict[int, list[Attempt]] = {}
     for one in listed(attempts):
         by_trial.setdefault(one.number, []).append(one)
@@ -304,9 +326,11 @@ def _param_column(values: list[Any]) -> pd.Series:
 
 
 def _row(
-    folder: StudyFolder, trial: FrozenTrial, objectives: Sequence[StudyObjective],
+    folder: StudyFolder,
+    trial: FrozenTrial,
+    objectives: Sequence[StudyObjective],
     attempts: Sequence[Attempt],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     said = trial.user_attrs
     row: dict[str, Any] = {"number": trial.number, "state": STATES[trial.state]}
     if trial.state == TrialState.COMPLETE:

@@ -69,9 +69,11 @@ def parallel_figure(
             LineCollection(
                 [_curve(points[place]) for place in order],
                 colors=np.where(best[:, None], _rgba(BEST), colours(norm(values[order]))),
-                linewidths=np.where(best, 2.2, 1.0), alpha=np.where(best, 1.0, 0.75), zorder=2,
+                linewidths=np.where(best, 2.2, 1.0),
+                alpha=np.where(best, 1.0, 0.75),
+                zorder=2,
             )
-        )  # fmt: skip
+        )
         for place, scale in enumerate(scales):
             _axis(axes, place, scale.label, line_ticks(scale, bool((rows[:, place] < 0).any())))
         _axis(axes, len(names), goal.metric, line_ticks(ParamScale("", "", "linear", *limits)))
@@ -131,8 +133,17 @@ def line_ticks(scale: ParamScale, absent: bool = False) -> list[tuple[float, str
 
 def _axis(axes: Axes, place: int, name: str, ticks: Sequence[tuple[float, str]]) -> None:
     axes.plot([place, place], [0, 1], color=INK, linewidth=1.0, zorder=3)
-    axes.annotate(name, (place, 1), xytext=(0, 10), textcoords="offset points", ha="center",
-                  va="bottom", fontsize=9, fontweight="bold", annotation_clip=False)  # fmt: skip
+    axes.annotate(
+        name,
+        (place, 1),
+        xytext=(0, 10),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        fontsize=9,
+        fontweight="bold",
+        annotation_clip=False,
+    )
     for height, text in ticks:
         if text != _NOT_SET:
             axes.plot(
@@ -142,8 +153,21 @@ def _axis(axes: Axes, place: int, name: str, ticks: Sequence[tuple[float, str]])
 
 
 def _write(axes: Axes, place: int, height: float, text: str) -> None:
-    axes.annotate(text, (place, height), xytext=(5, 0), textcoords="offset points", va="center",
-                  fontsize=7.5, color=INK if text != _NOT_SET else MUTED, zorder=4,
-                  annotation_clip=False,
-                  bbox={"facecolor": "white", "edgecolor": PALE, "linewidth": 0.4, "alpha": 0.85,
-                        "boxstyle": "round,pad=0.15"})  # fmt: skip
+    axes.annotate(
+        text,
+        (place, height),
+        xytext=(5, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=7.5,
+        color=INK if text != _NOT_SET else MUTED,
+        zorder=4,
+        annotation_clip=False,
+        bbox={
+            "facecolor": "white",
+            "edgecolor": PALE,
+            "linewidth": 0.4,
+            "alpha": 0.85,
+            "boxstyle": "round,pad=0.15",
+        },
+    )

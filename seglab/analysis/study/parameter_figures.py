@@ -96,8 +96,11 @@ def _warnings(view: StudyView, table: pd.DataFrame, count: int) -> list[str]:
             f"{pruned} pruned trials do not count: what got them pruned matters more than shown."
         )
     known = set(table.loc[table["method"] == "fANOVA", "param"])
-    conditional = [label for name, label in zip(table["param"], table["label"], strict=True)
-                   if name not in known]  # fmt: skip
+    conditional = [
+        label
+        for name, label in zip(table["param"], table["label"], strict=True)
+        if name not in known
+    ]
     if conditional:
         said.append(f"Not in every trial, so PED-ANOVA only: {joined(conditional)}.")
     return said
@@ -133,8 +136,17 @@ def slice_figure(
             scale = view.scales[names[place]]
             across = spread(scale, view.places(done, scale.name))
             axes.set_ylim(*value_limits(values, goal))
-            dots = axes.scatter(across, np.clip(values, *axes.get_ylim()), c=numbers, cmap=_LATE, s=22,
-                                edgecolors=MUTED, linewidths=0.4, clip_on=False, zorder=3)  # fmt: skip
+            dots = axes.scatter(
+                across,
+                np.clip(values, *axes.get_ylim()),
+                c=numbers,
+                cmap=_LATE,
+                s=22,
+                edgecolors=MUTED,
+                linewidths=0.4,
+                clip_on=False,
+                zorder=3,
+            )
             left_out = spread(scale, view.places(pruned, scale.name))
             _grey_marks(axes, left_out, np.full(len(left_out), axes.get_ylim()[0]))
             _star(axes, across, values, done["number"] == best_number(view, objective))
@@ -167,8 +179,17 @@ def _tilt(axes: Axes, scale: ParamScale) -> None:
 
 def _star(axes: Axes, x: Floats, y: Floats, is_best: pd.Series) -> None:
     mask = is_best.to_numpy()
-    axes.plot(x[mask], y[mask], "*", color=BEST, markersize=12, markeredgecolor="white",
-              markeredgewidth=0.7, zorder=6, clip_on=False)  # fmt: skip
+    axes.plot(
+        x[mask],
+        y[mask],
+        "*",
+        color=BEST,
+        markersize=12,
+        markeredgecolor="white",
+        markeredgewidth=0.7,
+        zorder=6,
+        clip_on=False,
+    )
 
 
 def contour_figure(
@@ -212,15 +233,39 @@ def _pair(
     places = view.places(done, scales[0].name), view.places(done, scales[1].name)
     ground = score_surface(scales, places, values, limits)
     if ground is not None:
-        axes.contourf(ground.x, ground.y, ground.score, levels=np.linspace(*limits, 13),
-                      cmap=colours, norm=norm, alpha=0.55, extend="both", zorder=1)  # fmt: skip
+        axes.contourf(
+            ground.x,
+            ground.y,
+            ground.score,
+            levels=np.linspace(*limits, 13),
+            cmap=colours,
+            norm=norm,
+            alpha=0.55,
+            extend="both",
+            zorder=1,
+        )
     pruned = view.trials[view.trials["state"] == "pruned"]
-    _grey_marks(axes, *(spread(scale, view.places(pruned, scale.name), turn)
-                        for turn, scale in enumerate(scales)))  # fmt: skip
+    _grey_marks(
+        axes,
+        *(
+            spread(scale, view.places(pruned, scale.name), turn)
+            for turn, scale in enumerate(scales)
+        ),
+    )
     across, up = spread(scales[0], places[0], 0), spread(scales[1], places[1], 1)
     size = 30 if len(done) < _MANY else 14
-    axes.scatter(across, up, c=values, cmap=colours, norm=norm, s=size, edgecolors="white",
-                 linewidths=0.7, zorder=4, clip_on=False)  # fmt: skip
+    axes.scatter(
+        across,
+        up,
+        c=values,
+        cmap=colours,
+        norm=norm,
+        s=size,
+        edgecolors="white",
+        linewidths=0.7,
+        zorder=4,
+        clip_on=False,
+    )
     _star(axes, across, up, done["number"] == best_number(view, objective))
     for axis, scale in zip((axes.xaxis, axes.yaxis), scales, strict=True):
         scale.dress(axis)

@@ -83,8 +83,11 @@ class ParamScale:
         """Return a few values with what to write beside them."""
         if self.kind == "category":
             step = math.ceil(len(self.choices) / _MAX_TICKS)
-            return [(float(place), short(choice)) for place, choice in enumerate(self.choices)
-                    if place % step == 0]  # fmt: skip
+            return [
+                (float(place), short(choice))
+                for place, choice in enumerate(self.choices)
+                if place % step == 0
+            ]
         if self.high <= self.low:
             return [(self.low, number(self.low))]
         found = self._round_ticks()

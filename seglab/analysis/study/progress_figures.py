@@ -76,13 +76,31 @@ def _dots(axes: Axes, x: object, y: object, state: str, label: str) -> None:
         return
     low, high = axes.get_ylim()
     inside = np.clip(up, low, high)
-    axes.plot(across, inside, MARKERS[state], color=COLOURS[state], label=label,
-              markersize=4.5 if len(across) < _MANY else 3,
-              clip_on=False, markeredgecolor="white", markeredgewidth=0.4, zorder=3)  # fmt: skip
+    axes.plot(
+        across,
+        inside,
+        MARKERS[state],
+        color=COLOURS[state],
+        label=label,
+        markersize=4.5 if len(across) < _MANY else 3,
+        clip_on=False,
+        markeredgecolor="white",
+        markeredgewidth=0.4,
+        zorder=3,
+    )
     beyond = up != inside
     if beyond.any():
-        axes.plot(across[beyond], inside[beyond], "o", markersize=8, markerfacecolor="none", zorder=4,
-                  markeredgecolor=COLOURS[state], clip_on=False, label="beyond the axis")  # fmt: skip
+        axes.plot(
+            across[beyond],
+            inside[beyond],
+            "o",
+            markersize=8,
+            markerfacecolor="none",
+            zorder=4,
+            markeredgecolor=COLOURS[state],
+            clip_on=False,
+            label="beyond the axis",
+        )
 
 
 def _edge(axes: Axes, view: StudyView) -> None:
@@ -90,9 +108,18 @@ def _edge(axes: Axes, view: StudyView) -> None:
     for state in ("failed", "running"):
         numbers = view.trials.loc[view.trials["state"] == state, "number"]
         if len(numbers):
-            axes.plot(numbers, [axes.get_ylim()[0]] * len(numbers), MARKERS[state], label=state,
-                      color=COLOURS[state], markersize=6, clip_on=False, zorder=4,
-                      markeredgecolor="white", markeredgewidth=0.5)  # fmt: skip
+            axes.plot(
+                numbers,
+                [axes.get_ylim()[0]] * len(numbers),
+                MARKERS[state],
+                label=state,
+                color=COLOURS[state],
+                markersize=6,
+                clip_on=False,
+                zorder=4,
+                markeredgecolor="white",
+                markeredgewidth=0.5,
+            )
 
 
 def _best_so_far(axes: Axes, view: StudyView, objective: int) -> None:
@@ -100,13 +127,29 @@ def _best_so_far(axes: Axes, view: StudyView, objective: int) -> None:
     done = view.finished(objective).sort_values("number")
     best = np.maximum.accumulate(goal.sign * done[goal.metric].to_numpy(float)) * goal.sign
     last = int(view.trials["number"].max())
-    axes.step([*done["number"], last], [*best, best[-1]], where="post", color=INK, linewidth=1.3,
-              label="best so far", zorder=2)  # fmt: skip
+    axes.step(
+        [*done["number"], last],
+        [*best, best[-1]],
+        where="post",
+        color=INK,
+        linewidth=1.3,
+        label="best so far",
+        zorder=2,
+    )
     first = best_trials(view, 1, objective).iloc[0]
     winner, value = int(first["number"]), float(first[goal.metric])
-    axes.plot([winner], [value], "*", color=BEST, markersize=12, zorder=5, clip_on=False,
-              markeredgecolor="white", markeredgewidth=0.7,
-              label=f"best: trial {winner}, {value:.4g}")  # fmt: skip
+    axes.plot(
+        [winner],
+        [value],
+        "*",
+        color=BEST,
+        markersize=12,
+        zorder=5,
+        clip_on=False,
+        markeredgecolor="white",
+        markeredgewidth=0.7,
+        label=f"best: trial {winner}, {value:.4g}",
+    )
 
 
 def reported_curves(view: StudyView) -> list[tuple[FrozenTrial, str]]:
@@ -169,8 +212,14 @@ def _curve(axes: Axes, trial: FrozenTrial, state: str, alpha: float, is_best: bo
     order = 5 if is_best else (2 if state == "pruned" else 3)
     axes.plot(steps, up, color=colour, linewidth=2 if is_best else 1, alpha=alpha, zorder=order)
     if state in ("pruned", "failed") or len(steps) == 1:
-        axes.plot(steps[-1:], up[-1:], MARKERS.get(state, "o"), color=COLOURS[state], markersize=4.5,
-                  zorder=4)  # fmt: skip
+        axes.plot(
+            steps[-1:],
+            up[-1:],
+            MARKERS.get(state, "o"),
+            color=COLOURS[state],
+            markersize=4.5,
+            zorder=4,
+        )
 
 
 def step_name(view: StudyView) -> str:
@@ -198,13 +247,28 @@ def pareto_figure(view: StudyView) -> Figure:
         for axes, (first, second) in zip(panels, pairs, strict=True):
             goals = view.objectives[first], view.objectives[second]
             across, up = (goal.metric for goal in goals)
-            axes.plot(done[across], done[up], "o", color=COLOURS["pruned"], markersize=4, alpha=0.8,
-                      label="other finished trials")  # fmt: skip
+            axes.plot(
+                done[across],
+                done[up],
+                "o",
+                color=COLOURS["pruned"],
+                markersize=4,
+                alpha=0.8,
+                label="other finished trials",
+            )
             ordered = front.sort_values(across)
             if len(view.objectives) == 2:
                 _front_line(axes, ordered[across].to_numpy(), ordered[up].to_numpy(), goals)
-            axes.plot(ordered[across], ordered[up], "o", color=BLUE, markersize=6, zorder=4,
-                      markeredgecolor="white", label=f"Pareto front ({len(front)} trials)")  # fmt: skip
+            axes.plot(
+                ordered[across],
+                ordered[up],
+                "o",
+                color=BLUE,
+                markersize=6,
+                zorder=4,
+                markeredgecolor="white",
+                label=f"Pareto front ({len(front)} trials)",
+            )
             _name_points(axes, ordered["number"], ordered[across], ordered[up])
             axes.set(xlabel=metric_label(goals[0]), ylabel=metric_label(goals[1]))
             axes.margins(0.08)
@@ -229,5 +293,12 @@ def _name_points(axes: Axes, numbers: object, x: object, y: object, limit: int =
     step = max(1, -(-len(listed) // limit))
     for place, (trial, across, up) in enumerate(listed):
         if place % step == 0 or place == len(listed) - 1:
-            axes.annotate(number(float(trial)), (across, up), xytext=(4, 4), fontsize=7, color=MUTED,
-                          textcoords="offset points", zorder=5)  # fmt: skip
+            axes.annotate(
+                number(float(trial)),
+                (across, up),
+                xytext=(4, 4),
+                fontsize=7,
+                color=MUTED,
+                textcoords="offset points",
+                zorder=5,
+            )

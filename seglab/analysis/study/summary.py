@@ -79,7 +79,8 @@ def study_summary(view: StudyView) -> StudySummary:
     own = attempts[attempts["number"].isin(trials["number"])]
     return StudySummary(
         counts={state: number for state, number in counts.items() if number},
-        budget=view.budget, warm=view.warm,
+        budget=view.budget,
+        warm=view.warm,
         best=None if row is None else int(row["number"]),
         best_value=math.nan if row is None else float(row[view.objectives[0].metric]),
         best_of=0 if row is None else int(row[REPEATS]),
@@ -90,9 +91,10 @@ def study_summary(view: StudyView) -> StudySummary:
         wall_h=float((own["ended"].max() - start) / 3600) if len(own) else math.nan,
         pruned_share=counts["pruned"] / ended if ended else math.nan,
         saved_h=time_saved(view) / 3600,
-        retried=int((own["outcome"] == LOST).sum()), workers=int(own["lane"].nunique()),
+        retried=int((own["outcome"] == LOST).sum()),
+        workers=int(own["lane"].nunique()),
         idle=idle_share(own, view.budget, view.alive),
-    )  # fmt: skip
+    )
 
 
 def _hours_since(start: float, moment: pd.Timestamp) -> float:

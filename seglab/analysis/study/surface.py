@@ -37,9 +37,11 @@ class Surface:
 
 
 def score_surface(
-    scales: tuple[ParamScale, ParamScale], places: tuple[Floats, Floats], values: Floats,
+    scales: tuple[ParamScale, ParamScale],
+    places: tuple[Floats, Floats],
+    values: Floats,
     limits: tuple[float, float],
-) -> Surface | None:  # fmt: skip
+) -> Surface | None:
     """Fit a Gaussian process to trials; the parameters not shown count as noise.
 
     Args:

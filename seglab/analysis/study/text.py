@@ -154,11 +154,15 @@ def result_sentences(
     """Say which trial is best and what may be claimed of it."""
     if len(view.objectives) > 1:
         count = len(summary.front)
-        return [
-            f"{count} trials are on the Pareto front: no other trial beats them in all of "
-            f"{', '.join(goal.metric for goal in view.objectives)}. They were picked from "
-            f"{summary.ended} trials by these very scores, so they look better than they are."
-        ] if count else ["No trial finished, so there is no best one."]  # fmt: skip
+        return (
+            [
+                f"{count} trials are on the Pareto front: no other trial beats them in all of "
+                f"{', '.join(goal.metric for goal in view.objectives)}. They were picked from "
+                f"{summary.ended} trials by these very scores, so they look better than they are."
+            ]
+            if count
+            else ["No trial finished, so there is no best one."]
+        )
     if summary.best is None:
         return ["No trial finished, so there is no best one."]
     goal = view.objectives[0]

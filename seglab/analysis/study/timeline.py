@@ -21,9 +21,12 @@ from seglab.analysis.study.wording import plural
 from seglab.analysis.style import INK, MUTED, new_figure, styled
 
 _NAMES = {
-    "finished": "finished", "pruned": "pruned", "failed": "failed", "running": "running",
+    "finished": "finished",
+    "pruned": "pruned",
+    "failed": "failed",
+    "running": "running",
     LOST: "broken off, taken up again",
-}  # fmt: skip
+}
 _UNITS = ((7200.0, 3600.0, "hours"), (300.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 _PAUSE_SHARE = 0.2
 _MAX_ROWS = 32
@@ -96,11 +99,7 @@ def timeline_figure(view: StudyView) -> Figure:
         _bars(axes, attempts, lanes, clock, unit)
         last_start = float(attempts.groupby("number")["started"].min().max())
         _marks(axes, clock, last_start, unit)
-        axes.set_yticks(
-            range(len(lanes)),
-            lanes,
-            fontsize=8 if len(lanes) <= 24 else 5,
-        )
+        axes.set_yticks(range(len(lanes)), lanes, fontsize=8 if len(lanes) <= 24 else 5)
         axes.set_ylim(len(lanes) - 0.4, -0.6)
         axes.set_xlim(-0.005 * length / unit, 1.005 * max(length, 1e-9) / unit)
         axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
@@ -138,16 +137,33 @@ def _bars(
     for outcome, name in _NAMES.items():
         mine = (attempts["outcome"] == outcome).to_numpy()
         if mine.any():
-            axes.barh(height[mine], widths[mine], left=starts[mine], height=0.78, label=name,
-                      color=COLOURS[outcome], edgecolor="white", linewidth=0.5, zorder=2,
-                      hatch="////" if outcome == LOST else None)  # fmt: skip
+            axes.barh(
+                height[mine],
+                widths[mine],
+                left=starts[mine],
+                height=0.78,
+                label=name,
+                color=COLOURS[outcome],
+                edgecolor="white",
+                linewidth=0.5,
+                zorder=2,
+                hatch="////" if outcome == LOST else None,
+            )
     shown = attempts["number"].astype(str)
     for text, place, start, width, outcome in zip(
         shown, height, starts, widths, attempts["outcome"], strict=True
     ):
         if width > 0.011 * (len(text) + 0.6) * longest and len(lanes) <= 24:
-            axes.text(start + width / 2, place, text, ha="center", va="center", fontsize=6.5, zorder=3,
-                      color="white" if outcome in ("finished", "failed") else INK)  # fmt: skip
+            axes.text(
+                start + width / 2,
+                place,
+                text,
+                ha="center",
+                va="center",
+                fontsize=6.5,
+                zorder=3,
+                color="white" if outcome in ("finished", "failed") else INK,
+            )
 
 
 def _marks(axes: Axes, clock: Clock, last_start: float, unit: float) -> None:
@@ -155,9 +171,18 @@ def _marks(axes: Axes, clock: Clock, last_start: float, unit: float) -> None:
     for begin, end in clock.pauses:
         left, right = clock.place([clock.start + begin, clock.start + end]) / unit
         axes.axvspan(left, right, color="#f1eee8", zorder=0, linewidth=0)
-        axes.annotate(f"pause\n{_span(end - begin)}", ((left + right) / 2, 0), xytext=(0, 2),
-                      xycoords=("data", "axes fraction"), textcoords="offset points", ha="center",
-                      va="bottom", fontsize=6.5, color=MUTED, rotation=90)  # fmt: skip
+        axes.annotate(
+            f"pause\n{_span(end - begin)}",
+            ((left + right) / 2, 0),
+            xytext=(0, 2),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=6.5,
+            color=MUTED,
+            rotation=90,
+        )
     at = float(clock.place([last_start])[0]) / unit
     axes.axvline(at, color=INK, linewidth=1.0, linestyle=":", zorder=4, label="last trial started")
 
@@ -173,5 +198,14 @@ def _idle_column(axes: Axes, lanes: Sequence[str], idle: IdleShare) -> None:
     for place, lane in enumerate(lanes):
         share = float(shares.get(lane, math.nan))
         text = "" if math.isnan(share) else f"{100 * share:.1f} % idle"
-        axes.annotate(text, (1, place), xycoords=("axes fraction", "data"), xytext=(4, 0), va="center",
-                      textcoords="offset points", fontsize=7, color=MUTED, annotation_clip=False)  # fmt: skip
+        axes.annotate(
+            text,
+            (1, place),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 0),
+            va="center",
+            textcoords="offset points",
+            fontsize=7,
+            color=MUTED,
+            annotation_clip=False,
+        )

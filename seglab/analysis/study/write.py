@@ -93,14 +93,24 @@ def drawings(view: StudyView) -> Iterator[Drawing]:
             ("contour", "Pairs of parameters", contour_figure, contour_page),
             ("slice", "One parameter at a time", slice_figure, slice_page),
         ):
-            yield Drawing(f"{name}{end}", f"{title}{of}", _HINTS[name],
-                          functools.partial(figure, objective=place),
-                          functools.partial(page, objective=place))  # fmt: skip
+            yield Drawing(
+                f"{name}{end}",
+                f"{title}{of}",
+                _HINTS[name],
+                functools.partial(figure, objective=place),
+                functools.partial(page, objective=place),
+            )
     if not several:
-        yield Drawing("intermediate", "On the way", _HINTS["intermediate"], intermediate_figure,
-                      intermediate_page)  # fmt: skip
-    yield Drawing("timeline", "Timeline of the workers", _HINTS["timeline"], timeline_figure,
-                  timeline_page)  # fmt: skip
+        yield Drawing(
+            "intermediate",
+            "On the way",
+            _HINTS["intermediate"],
+            intermediate_figure,
+            intermediate_page,
+        )
+    yield Drawing(
+        "timeline", "Timeline of the workers", _HINTS["timeline"], timeline_figure, timeline_page
+    )
 
 
 def write_figures(folder: StudyFolder | str | Path) -> list[Path]:
@@ -118,8 +128,10 @@ def write_figures(folder: StudyFolder | str | Path) -> list[Path]:
     written: list[Path] = []
     for drawing in drawings(view):
         stem = folder.figures_dir / drawing.name
-        for path, draw in ((stem.with_name(f"{stem.name}.png"), _write_png),
-                           (stem.with_name(f"{stem.name}.html"), _write_html)):  # fmt: skip
+        for path, draw in (
+            (stem.with_name(f"{stem.name}.png"), _write_png),
+            (stem.with_name(f"{stem.name}.html"), _write_html),
+        ):
             try:
                 draw(drawing, view, path)
             except NotDrawableError as reason:

@@ -53,9 +53,12 @@ def check_versions(installed: Mapping[str, str]) -> Iterator[Finding]:
     for name, versions in MALICIOUS.items():
         if installed.get(name) in versions:
             yield Finding(
-                _AREA, name, "bad", f"{installed[name]} is a malicious upload",
+                _AREA,
+                name,
+                "bad",
+                f"{installed[name]} is a malicious upload",
                 f"uninstall {name}, change every secret this machine held, install 2.6.6 or newer",
-            )  # fmt: skip
+            )
     yield from _check_plugins(installed)
 
 
@@ -72,16 +75,21 @@ def _check_plugins(installed: Mapping[str, str]) -> Iterator[Finding]:
     sweeper = installed.get("hydra-optuna-sweeper")
     if sweeper is not None:
         yield Finding(
-            _AREA, "hydra-optuna-sweeper", "bad",
+            _AREA,
+            "hydra-optuna-sweeper",
+            "bad",
             f"{sweeper} forces Optuna 2, seglab sweeps with Optuna 5",
             "pip uninstall hydra-optuna-sweeper; pip install -U 'optuna>=5'",
-        )  # fmt: skip
+        )
     builds = sorted(name for name in installed if name.startswith("opencv-") and "python" in name)
     if len(builds) > 1:
         yield Finding(
-            _AREA, "opencv", "note", f"{' and '.join(builds)} overwrite each other's files",
+            _AREA,
+            "opencv",
+            "note",
+            f"{' and '.join(builds)} overwrite each other's files",
             "keep opencv-python-headless alone",
-        )  # fmt: skip
+        )
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -92,9 +92,14 @@ def fit_bands(
     high = np.where(high > low, high, low + np.where(std > 0, std, 1.0))
     mean, std, low, high = (one.tolist() for one in (mean, std, low, high))
     return Bands(
-        tuple(numbers), images.dtype.name, tuple(mean), tuple(std), tuple(low), tuple(high),
+        tuple(numbers),
+        images.dtype.name,
+        tuple(mean),
+        tuple(std),
+        tuple(low),
+        tuple(high),
         tuple(display or default_display(numbers)),
-    )  # fmt: skip
+    )
 
 
 Measured = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]

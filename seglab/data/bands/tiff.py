@@ -28,9 +28,14 @@ _GREY, _RGB = (0, 1), 2
 _KINDS = {1: "u", 2: "i", 3: "f"}
 # Those that libtiff unpacks without knowing what the bytes mean; JPEG and its like do not.
 _COMPRESSIONS = {
-    1: "none", 5: "LZW", 8: "deflate", 32773: "PackBits", 32946: "deflate", 34925: "LZMA",
+    1: "none",
+    5: "LZW",
+    8: "deflate",
+    32773: "PackBits",
+    32946: "deflate",
+    34925: "LZMA",
     50000: "Zstandard",
-}  # fmt: skip
+}
 _HORIZONTAL, _FLOATING = 2, 3
 # Other pages that only repeat the first one: an overview, a mask of valid pixels.
 _SIDE_PAGES = 1 | 4
@@ -181,14 +186,22 @@ def _cut(content: bytes, offsets: Sequence[int], sizes: Sequence[int]) -> list[b
 
 
 def _as_grey_file(
-    chunks: Sequence[bytes], size: tuple[int, int], chunk_hw: tuple[int, int], compression: int,
+    chunks: Sequence[bytes],
+    size: tuple[int, int],
+    chunk_hw: tuple[int, int],
+    compression: int,
     tiled: bool,
-) -> bytes:  # fmt: skip
+) -> bytes:
     """Return a (big) TIFF file of one 8-bit channel that holds these strips or tiles as they are."""
     count = len(chunks)
     entries: list[tuple[int, Sequence[int]]] = [
-        (256, [size[1]]), (257, [size[0]]), (258, [8]), (259, [compression]), (262, [1]), (277, [1]),
-    ]  # fmt: skip
+        (256, [size[1]]),
+        (257, [size[0]]),
+        (258, [8]),
+        (259, [compression]),
+        (262, [1]),
+        (277, [1]),
+    ]
     places, lengths = (324, 325) if tiled else (273, 279)
     if tiled:
         entries += [(322, [chunk_hw[1]]), (323, [chunk_hw[0]])]

@@ -83,6 +83,8 @@ def with_mask_hashes(manifest: Manifest, hashes: FileHashes, place: Path) -> Man
     log.warning(
         "the manifest %s was written by a former version of seglab and holds no hashes of %d masks: "
         "they are taken as they are now (fingerprint %s); import the data again to keep them",
-        place, int(bare.sum()), complete.fingerprint,
-    )  # fmt: skip
+        place,
+        int(bare.sum()),
+        complete.fingerprint,
+    )
     return complete

@@ -23,15 +23,18 @@ def describe_changes(former: Manifest, now: Manifest) -> list[str]:
             f"{', '.join(now.labels.class_names)}"
         )
     elif (former.labels.to_dict(), former.mask_encoding) != (
-        now.labels.to_dict(), now.mask_encoding,
-    ):  # fmt: skip
+        now.labels.to_dict(),
+        now.mask_encoding,
+    ):
         changes.append("the meaning of the mask values changed")
     old, new = _by_id(former), _by_id(now)
     common = old.keys() & new.keys()
     for column, words in (
-        ("split", "in another split"), ("group", "in another group"),
-        ("keep", "taken in or out"), ("tags", "with other tags"),
-    ):  # fmt: skip
+        ("split", "in another split"),
+        ("group", "in another group"),
+        ("keep", "taken in or out"),
+        ("tags", "with other tags"),
+    ):
         count = sum(old[name][column] != new[name][column] for name in common)
         if count:
             changes.append(f"{_count(count, ('sample', 'samples'))} {words}")

@@ -169,9 +169,12 @@ def _names(root: Path, entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     for entry in entries:
         relative = entry.image.relative_to(root)
         names = (
-            entry.key, entry.image.name, entry.image.stem, relative.as_posix(),
+            entry.key,
+            entry.image.name,
+            entry.image.stem,
+            relative.as_posix(),
             relative.with_suffix("").as_posix(),
-        )  # fmt: skip
+        )
         for name in set(map(composed, names)):
             by_name.setdefault(name, []).append(entry)
     return by_name

@@ -19,12 +19,7 @@ from seglab.data.importers.mask_survey import (
     survey_storage,
     survey_values,
 )
-from seglab.data.importers.remedies import (
-    colour_remedies,
-    lossy_remedies,
-    refusal,
-    value_remedies,
-)
+from seglab.data.importers.remedies import colour_remedies, lossy_remedies, refusal, value_remedies
 
 _BINARY_NAMES = ("background", "foreground")
 # 1-bit and 0/1 masks are binary too, so both 1 and 255 are foreground.
@@ -65,8 +60,12 @@ def label_space(masks: Sequence[Path], options: LabelOptions) -> tuple[LabelSpac
         reasons = _doubts(found, options)
         sentence = "inferred from the masks"
     if reasons:
-        raise refusal("what the values in the masks mean is not certain", reasons, found.table(),
-                      value_remedies(found, options))  # fmt: skip
+        raise refusal(
+            "what the values in the masks mean is not certain",
+            reasons,
+            found.table(),
+            value_remedies(found, options),
+        )
     space = _space(options, len(set(found.pixels) - {options.void}))
     return space, f"mask values {sentence}: {_reading(found, space)}", _naming(options, space)
 
@@ -189,8 +188,12 @@ def _judge_colours(masks: Sequence[Path], options: LabelOptions) -> str:
                 f"{found.masks[BLACK]} masks hold black [0, 0, 0], which is not in the palette: a "
                 "class or ignored pixels"
             )
-            raise refusal("what the colours in the masks mean is not certain", [reason],
-                          found.table(), colour_remedies(found, options))  # fmt: skip
+            raise refusal(
+                "what the colours in the masks mean is not certain",
+                [reason],
+                found.table(),
+                colour_remedies(found, options),
+            )
     ignored = "" if options.ignore_colour is None else f", {list(options.ignore_colour)} is ignored"
     return f"mask colours as stated in palette{ignored}"
 
@@ -228,8 +231,11 @@ def _doubts(found: ValueSurvey, options: LabelOptions) -> list[str]:
     elif absent:
         reasons.append(f"the values have gaps: no pixel has {_some(absent)}")
     if known is None and len(ids) == 1:
-        reasons.append(f"all masks hold {ids[0]} as their only value but {options.void}"
-                       if found.pixels[options.void] else f"all masks hold only {ids[0]}")  # fmt: skip
+        reasons.append(
+            f"all masks hold {ids[0]} as their only value but {options.void}"
+            if found.pixels[options.void]
+            else f"all masks hold only {ids[0]}"
+        )
     if known is None and len(ids) > _MOST_IDS:
         reasons.append(f"{len(ids)} values are as likely smoothing or compression as classes")
     if found.pixels[options.void] and options.ignore_index is None:

@@ -101,9 +101,15 @@ class LabelOptions:
         if problems:
             raise ConfigError(problems)
         return cls(
-            names, tuple(colours), raw, identity, mask_encoding, binary, ignore_index,
+            names,
+            tuple(colours),
+            raw,
+            identity,
+            mask_encoding,
+            binary,
+            ignore_index,
             ignored[0] if ignored else None,
-        )  # fmt: skip
+        )
 
 
 def _read_names(given: Sequence[str] | None) -> tuple[tuple[str, ...] | None, list[str]]:

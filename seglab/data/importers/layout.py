@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from seglab.core.errors import (
-    DataError,
-    DataNotFoundError,
-    list_problems,
-)
+from seglab.core.errors import DataError, DataNotFoundError, list_problems
 
 
 def find_base(root: Path, needed: Sequence[str], candidates: Iterable[str] = (".",)) -> Path:

@@ -21,10 +21,16 @@ from seglab.data.importers.layout import read_lines, read_pairs
 # Left behind by macOS archives, NAS systems, Windows and file systems; all in lower case.
 _LEFTOVERS = frozenset(
     {
-        "__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found", "thumbs.db", "desktop.ini",
+        "__macosx",
+        "@eadir",
+        "#recycle",
+        "$recycle.bin",
+        "lost+found",
+        "thumbs.db",
+        "desktop.ini",
         "system volume information",
     }
-)  # fmt: skip
+)
 _WILDCARDS = frozenset("*?[")
 _NAMED = 3
 # What was skipped, as a user reads it: for one, for several.

@@ -67,9 +67,7 @@ def import_dataset(
         imported.mask_values = f"mask values as published with {importer}"
     for note in [*imported.notes, imported.mask_values]:
         log.info("%s: %s", name, note)
-    provenance = {
-        "importer": importer, "options": complete, "mask_values": imported.mask_values,
-    }  # fmt: skip
+    provenance = {"importer": importer, "options": complete, "mask_values": imported.mask_values}
     # Taken before the files are read: what changes meanwhile is read again the next time.
     statuses = {} if hashes is None else hashes.statuses(_file_names(imported.samples, root))
     manifest = build_manifest(imported, root, name, provenance, on_error=on_error)

@@ -14,9 +14,16 @@ from seglab.data.importers.layout import find_base
 from seglab.data.importers.listing import Listing
 
 FOLDER_SPLITS = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test", "unlabeled": "unlabeled", "unlabelled": "unlabeled",
-}  # fmt: skip
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+    "unlabeled": "unlabeled",
+    "unlabelled": "unlabeled",
+}
 MASK_FIELDS = ("stem", "name", "key", "folder", "split")
 
 

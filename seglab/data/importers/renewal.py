@@ -43,9 +43,14 @@ def tell_changes(former: Manifest | None, renewed: Manifest, folder: Path) -> No
         changes = f"imported again, for its manifest held no hashes of masks; {changes}"
     log.warning(
         "data set %r under %s: %s since %s; new fingerprint %s (%s before, kept in %s)",
-        renewed.name, renewed.root, changes, _time_of_import(former), renewed.fingerprint,
-        former.fingerprint, folder,
-    )  # fmt: skip
+        renewed.name,
+        renewed.root,
+        changes,
+        _time_of_import(former),
+        renewed.fingerprint,
+        former.fingerprint,
+        folder,
+    )
 
 
 def _time_of_import(manifest: Manifest) -> str:

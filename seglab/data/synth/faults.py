@@ -140,10 +140,7 @@ def _spoil(root: Path, sample: PlannedSample, kind: str, seed: int) -> PlantedFa
 
 
 def plant_near_duplicates(
-    root: Path,
-    samples: Sequence[PlannedSample],
-    options: SynthOptions,
-    taken: Iterable[str],
+    root: Path, samples: Sequence[PlannedSample], options: SynthOptions, taken: Iterable[str]
 ) -> tuple[list[PlannedSample], list[PlantedFault]]:
     """Put slightly changed copies of training images into val and test, as new samples.
 
@@ -186,10 +183,7 @@ def _copy_sample(
 
 
 def plant_corrupt_files(
-    root: Path,
-    samples: Sequence[PlannedSample],
-    options: SynthOptions,
-    taken: Iterable[str],
+    root: Path, samples: Sequence[PlannedSample], options: SynthOptions, taken: Iterable[str]
 ) -> list[PlantedFault]:
     """Damage files of samples without another fault, in all ways in turn."""
     spared = set(taken)

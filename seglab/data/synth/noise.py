@@ -106,11 +106,7 @@ def _jagged(mask: np.ndarray, rng: np.random.Generator, radius: float) -> np.nda
     ]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     return cv2.remap(
-        mask,
-        x + offsets[0],
-        y + offsets[1],
-        cv2.INTER_NEAREST,
-        borderMode=cv2.BORDER_REPLICATE,
+        mask, x + offsets[0], y + offsets[1], cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
     )
 
 

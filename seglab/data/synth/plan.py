@@ -67,9 +67,7 @@ def plan_groups(options: SynthOptions) -> list[PlannedGroup]:
         shift = options.domain_shift if split == "test" else "none"
         for place, number in enumerate(numbers):
             fixed = SceneOptions(
-                is_complete=place == 0,
-                has_rare=place < len(numbers) - stripped,
-                shift=shift,
+                is_complete=place == 0, has_rare=place < len(numbers) - stripped, shift=shift
             )
             planned[number] = PlannedGroup(number, split, _frames(options, number), fixed)
     groups = [planned[number] for number in range(count)]

@@ -50,10 +50,7 @@ def develop(
 
 
 # Another camera: reds and blues leak into each other and the whole turns cold.
-_TINT = np.asarray(
-    [[0.45, 0.25, 0.25], [0.15, 0.75, 0.25], [0.45, 0.15, 0.80]],
-    dtype=np.float32,
-)
+_TINT = np.asarray([[0.45, 0.25, 0.25], [0.15, 0.75, 0.25], [0.45, 0.15, 0.80]], dtype=np.float32)
 
 
 def _vignette(height: int, width: int, rng: np.random.Generator) -> np.ndarray:

@@ -100,11 +100,7 @@ def _sample(noise: np.ndarray, x: np.ndarray, z: np.ndarray, density: float) -> 
 
 
 def paint_ground(
-    colour: np.ndarray,
-    number: np.ndarray,
-    scene: Scene,
-    view: View,
-    shade: np.ndarray | None,
+    colour: np.ndarray, number: np.ndarray, scene: Scene, view: View, shade: np.ndarray | None
 ) -> None:
     """Paint terrain and road below the horizon.
 

@@ -37,14 +37,20 @@ class Maker:
     ) -> RunRecord:
         """A finished run with a confusion matrix; `scores` come on top of the matrix's own."""
         given = {
-            "config": {"data": {"name": "toy"}, "optimizer": {"lr": 0.1}}, "name": run_id,
+            "config": {"data": {"name": "toy"}, "optimizer": {"lr": 0.1}},
+            "name": run_id,
             "git": {"commit": "0123456789abcdef", "dirty": False},
-            "packages": {"seglab": "0.1.0"}, "dataset_fingerprint": "f1", "seed": 0,
-        }  # fmt: skip
+            "packages": {"seglab": "0.1.0"},
+            "dataset_fingerprint": "f1",
+            "seed": 0,
+        }
         record = RunRecord.create(
-            self.root / "exp" / run_id, experiment="exp", kind=kind,
-            config_yaml=f"note: {HOSTILE}\n", **(given | facts),
-        )  # fmt: skip
+            self.root / "exp" / run_id,
+            experiment="exp",
+            kind=kind,
+            config_yaml=f"note: {HOSTILE}\n",
+            **(given | facts),
+        )
         record.write_confusion(record.read()["main_split"], CONFUSION)
         record.set_metrics({**score_dict(CONFUSION, CLASSES, "val"), **(scores or {})})
         record.finish("finished")
@@ -54,8 +60,14 @@ class Maker:
         """Eight epochs; the best is the last but one."""
         for epoch in range(8):
             score = best - 0.05 * abs(6 - epoch)
-            row = {"epoch": epoch, "train/loss": 2.0 / (epoch + 1), "val/loss": 2.2 / (epoch + 1),
-                   "val/miou": score, "val/dice": score + 0.1, "lr": 10.0 ** -(epoch + 1)}  # fmt: skip
+            row = {
+                "epoch": epoch,
+                "train/loss": 2.0 / (epoch + 1),
+                "val/loss": 2.2 / (epoch + 1),
+                "val/miou": score,
+                "val/dice": score + 0.1,
+                "lr": 10.0 ** -(epoch + 1),
+            }
             record.log_epoch(row)
         return record
 
@@ -78,34 +90,53 @@ class Maker:
         for rank, sample in enumerate(sample_ids):
             mask = np.array(PALETTE, np.uint8)[rng.integers(0, 3, (48, 64))]
             pictures = {
-                "image": rng.integers(0, 256, (48, 64, 3)).astype(np.uint8), "truth": mask,
-                "prediction": mask[::-1], "confidence": mask[..., 0],
-            }  # fmt: skip
+                "image": rng.integers(0, 256, (48, 64, 3)).astype(np.uint8),
+                "truth": mask,
+                "prediction": mask[::-1],
+                "confidence": mask[..., 0],
+            }
             for name, picture in pictures.items():
                 Image.fromarray(picture).save(folder / f"{sample}_{name}.png")
             row = {
-                "sample_id": sample, "rank": rank, "score": 0.1 * rank,
+                "sample_id": sample,
+                "rank": rank,
+                "score": 0.1 * rank,
                 **{name: f"gallery/{sample}_{name}.png" for name in pictures},
-            }  # fmt: skip
+            }
             reasons = [("worst image", "missed", "car as road", "car")]
             if rank == 0:
                 reasons.append(("worst of slice night", "boundary", HOSTILE, "road"))
             rows += [
-                {**row, "case_id": f"{sample}{reason}", "reason": reason, "error_type": error,
-                 "detail": detail, "class_name": name}
+                {
+                    **row,
+                    "case_id": f"{sample}{reason}",
+                    "reason": reason,
+                    "error_type": error,
+                    "detail": detail,
+                    "class_name": name,
+                }
                 for reason, error, detail, name in reasons
-            ]  # fmt: skip
+            ]
         pd.DataFrame(rows).to_parquet(record.run_dir / "gallery.parquet")
 
     def evaluation_tables(self, record: RunRecord, score: float) -> None:
         """Two slices, two corruptions, ten bins, five coverages."""
         iou = [score, score / 2, float("nan")]
         slices = [
-            {"slice_kind": kind, "slice": name, "images": images, "pixels": 10, "miou": score,
-             "miou_low": score - 0.1, "miou_high": score + 0.1, "dice": score,
-             "num_classes_averaged": 2, "iou": iou}
+            {
+                "slice_kind": kind,
+                "slice": name,
+                "images": images,
+                "pixels": 10,
+                "miou": score,
+                "miou_low": score - 0.1,
+                "miou_high": score + 0.1,
+                "dice": score,
+                "num_classes_averaged": 2,
+                "iou": iou,
+            }
             for kind, name, images in (("all", "all", 9), ("tag", HOSTILE, 3))
-        ]  # fmt: skip
+        ]
         pd.DataFrame(slices).to_parquet(record.run_dir / "slices.parquet")
         worse = [
             ("none", 0, 1.0),
@@ -115,19 +146,30 @@ class Maker:
             ("jpeg", 2, 0.7),
         ]
         corrupted = [
-            {"corruption": name, "severity": level, "miou": score * share, "dice": score,
-             "relative": share}
+            {
+                "corruption": name,
+                "severity": level,
+                "miou": score * share,
+                "dice": score,
+                "relative": share,
+            }
             for name, level, share in worse
-        ]  # fmt: skip
+        ]
         pd.DataFrame(corrupted).to_parquet(record.run_dir / "corruptions.parquet")
         edges = np.linspace(0.0, 1.0, 11)
         bins = [
-            {"class_name": name, "bin": index, "low": edges[index], "high": edges[index + 1],
-             "count": index, "confidence": edges[index] + 0.05,
-             "accuracy": edges[index] + 0.05 - gap if index else float("nan")}
+            {
+                "class_name": name,
+                "bin": index,
+                "low": edges[index],
+                "high": edges[index + 1],
+                "count": index,
+                "confidence": edges[index] + 0.05,
+                "accuracy": edges[index] + 0.05 - gap if index else float("nan"),
+            }
             for name, gap in (("all", 0.02), ("car", 0.04))
             for index in range(10)
-        ]  # fmt: skip
+        ]
         pd.DataFrame(bins).to_parquet(record.run_dir / "reliability.parquet")
         coverage = np.linspace(0.2, 1.0, 5)
         frame = pd.DataFrame({"coverage": coverage, "risk": 0.1 * coverage})
@@ -150,10 +192,19 @@ class Maker:
             place = record.run_dir / "folds" / f"{run_id}-r0-f{fold}"
             place.parent.mkdir(exist_ok=True)
             member.run_dir.rename(place)
-            rows.append({"repeat": 0, "number": fold, "fold": f"r0-f{fold}", "run_id": place.name,
-                         "status": "failed" if fold == 2 else "finished", "images": 10 + fold,
-                         "miou": 0.4 + 0.1 * fold if fold < 2 else float("nan"), "dice": 0.5,
-                         "iou/road": 0.6 + 0.1 * fold})  # fmt: skip
+            rows.append(
+                {
+                    "repeat": 0,
+                    "number": fold,
+                    "fold": f"r0-f{fold}",
+                    "run_id": place.name,
+                    "status": "failed" if fold == 2 else "finished",
+                    "images": 10 + fold,
+                    "miou": 0.4 + 0.1 * fold if fold < 2 else float("nan"),
+                    "dice": 0.5,
+                    "iou/road": 0.6 + 0.1 * fold,
+                }
+            )
         pd.DataFrame(rows).to_parquet(record.run_dir / "fold_scores.parquet")
         return record
 

@@ -19,10 +19,16 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 _BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 _DRIVER = shutil.which("chromedriver")
 _FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
     "--disable-dev-shm-usage",
-)  # fmt: skip
+)
 
 pytestmark = pytest.mark.skipif(
     not (_BROWSER and _DRIVER), reason="no chromium or chromedriver on PATH"
@@ -45,9 +51,15 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def opened(browser: Any, full_page: Path) -> Iterator[Any]:
     """The page, fresh, on a desktop in light mode; the test fails if the console has an error."""
     resize(browser, 1280)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [
-        {"name": "prefers-color-scheme", "value": "light"},
-        {"name": "prefers-reduced-motion", "value": "reduce"}]})  # fmt: skip
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {
+            "features": [
+                {"name": "prefers-color-scheme", "value": "light"},
+                {"name": "prefers-reduced-motion", "value": "reduce"},
+            ]
+        },
+    )
     browser.get(full_page.as_uri())
     browser.execute_script("localStorage.clear()")
     browser.refresh()
@@ -184,8 +196,10 @@ def test_dark_mode_is_chosen_and_remembered(opened: Any) -> None:
 
 
 def test_system_chooses_dark_mode_first(opened: Any) -> None:
-    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [
-        {"name": "prefers-color-scheme", "value": "dark"}]})  # fmt: skip
+    opened.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": "dark"}]},
+    )
     wait_for(lambda: opened.find_element(By.ID, "theme").get_attribute("aria-pressed") == "true")
 
 

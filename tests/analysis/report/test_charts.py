@@ -161,8 +161,11 @@ def test_best_is_marked_only_among_comparable_rows() -> None:
     rows = [tuple(number_cell(value) for value in row) for row in values]
     marked = mark_best(columns, rows, lambda index: "other" if index == 3 else "same")
     assert [[cell.best for cell in row] for row in marked] == [
-        [False, False, False], [True, True, False], [True, False, False], [False, False, False],
-    ]  # fmt: skip
+        [False, False, False],
+        [True, True, False],
+        [True, False, False],
+        [False, False, False],
+    ]
 
 
 def test_equal_values_have_no_best() -> None:
@@ -304,8 +307,10 @@ def test_calibration_gap_by_class_weighs_bins_by_pixels(full_report: Report) -> 
     runs = [run for run in full_report.runs if run.tables]
     block = calibration_block(runs, {run.key: number for number, run in enumerate(runs)})
     assert [chart.title for chart in block.charts] == [
-        "Reliability, c-eval", "Reliability, d-eval", "Risk and coverage",
-    ]  # fmt: skip
+        "Reliability, c-eval",
+        "Reliability, d-eval",
+        "Risk and coverage",
+    ]
     assert block.by_class is not None
     assert [cell.text for cell in block.by_class.rows[0]] == ["car", "0.0400", "0.0400"]
     assert block.table is not None

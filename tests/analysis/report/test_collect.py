@@ -135,8 +135,10 @@ def test_fields_of_another_form_are_left_out(maker: Any) -> None:
     record.json_path.write_text(json.dumps(content))
     report = collect_report([record.run_dir])
     assert [p.split(": ")[1].split(";")[0] for p in report.problems] == [
-        "git is no dict", "error is no dict", "tags is no list",
-    ]  # fmt: skip
+        "git is no dict",
+        "error is no dict",
+        "tags is no list",
+    ]
     assert report.runs[0].facts["tags"] == []
     assert report.runs[0].metrics == {}
 

@@ -125,10 +125,16 @@ def test_tables_have_headers_and_captions(page: Page) -> None:
 
 def test_facts_and_sentences_are_there(html: str) -> None:
     for words in (
-        "3 train, 2 eval, 1 cv", "0123456789", "g-broken: the record is left out",
-        "Not finished: f-failed (failed)", "RuntimeError", "0.500 ± 0.100", "road taken for car",
-        "Calibration error by class", "[0.550, 0.650]",
-    ):  # fmt: skip
+        "3 train, 2 eval, 1 cv",
+        "0123456789",
+        "g-broken: the record is left out",
+        "Not finished: f-failed (failed)",
+        "RuntimeError",
+        "0.500 ± 0.100",
+        "road taken for car",
+        "Calibration error by class",
+        "[0.550, 0.650]",
+    ):
         assert words in html, words
 
 
@@ -166,8 +172,13 @@ def test_written_file_is_known_as_a_report(maker: Any, tmp_path: Path) -> None:
 
 def test_small_formats() -> None:
     assert [format_runtime(seconds) for seconds in (None, 0, "x", 88, 3275.3, 16500)] == [
-        "not recorded", "not recorded", "not recorded", "88 s", "55 min", "4.6 h",
-    ]  # fmt: skip
+        "not recorded",
+        "not recorded",
+        "not recorded",
+        "88 s",
+        "55 min",
+        "4.6 h",
+    ]
     assert format_moment("2026-11-22T17:37:15+00:00") == "2026-11-22 17:37 UTC"
     assert format_moment(None) == "not recorded"
     assert breakable("a_<b>") == "a_<wbr>&lt;b&gt;"

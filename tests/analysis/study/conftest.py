@@ -55,20 +55,31 @@ class Trial:
             attrs["attempts"] = [self._attempt(*one) for one in self.attempts]
         now = datetime.fromtimestamp(START)
         return FrozenTrial(
-            number=number, trial_id=number, state=self.state, value=None,
+            number=number,
+            trial_id=number,
+            state=self.state,
+            value=None,
             values=None if self.values is None else list(self.values),
-            datetime_start=now if begun else None, datetime_complete=now if over else None,
-            params=dict(self.params), distributions={name: self.space[name] for name in self.params},
-            user_attrs={**attrs, **self.attrs}, system_attrs={},
+            datetime_start=now if begun else None,
+            datetime_complete=now if over else None,
+            params=dict(self.params),
+            distributions={name: self.space[name] for name in self.params},
+            user_attrs={**attrs, **self.attrs},
+            system_attrs={},
             intermediate_values=dict(enumerate(self.steps)),
-        )  # fmt: skip
+        )
 
     def _attempt(
         self, worker: str, start: float, end: float | None, more: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         ended = None if end is None else START + end
-        return {"worker": worker, "host": self.host, "started": START + start, "ended": ended,
-                **(more or {})}  # fmt: skip
+        return {
+            "worker": worker,
+            "host": self.host,
+            "started": START + start,
+            "ended": ended,
+            **(more or {}),
+        }
 
 
 def write_study(
@@ -82,22 +93,35 @@ def write_study(
     folder = StudyFolder(path)
     study_id = f"{path.name}-ab12cd"
     content = {
-        "study_id": study_id, "name": path.name, "experiment": "toy",
-        "created": "2026-11-22T10:00:00+00:00", "git": {"commit": "0123456789abcdef", "dirty": False},
-        "packages": {"seglab": "0.1.0"}, "words": ["study=lr_batch", "trainer.max_epochs=10"],
-        "base_config": {"cv": None, "notes": "Does the best rate grow with the batch? By the mean."},
-        "fingerprint": "f1", "space": {"optimizer.lr": "tag(log, interval(1e-4, 1e-1))"},
+        "study_id": study_id,
+        "name": path.name,
+        "experiment": "toy",
+        "created": "2026-11-22T10:00:00+00:00",
+        "git": {"commit": "0123456789abcdef", "dirty": False},
+        "packages": {"seglab": "0.1.0"},
+        "words": ["study=lr_batch", "trainer.max_epochs=10"],
+        "base_config": {
+            "cv": None,
+            "notes": "Does the best rate grow with the batch? By the mean.",
+        },
+        "fingerprint": "f1",
+        "space": {"optimizer.lr": "tag(log, interval(1e-4, 1e-1))"},
         "objectives": [{"metric": metric, "direction": way} for metric, way in objectives],
         "sampler": {"_target_": "optuna.samplers.TPESampler"},
-        "pruner": {"_target_": "optuna.pruners.MedianPruner"}, "seed": 0, "n_trials": len(trials),
-        "storage": f"journal:{folder.journal_path}", "confirm": 0, "test": True,
-    }  # fmt: skip
+        "pruner": {"_target_": "optuna.pruners.MedianPruner"},
+        "seed": 0,
+        "n_trials": len(trials),
+        "storage": f"journal:{folder.journal_path}",
+        "confirm": 0,
+        "test": True,
+    }
     folder.path.mkdir(parents=True)
     folder.write({**content, **asked})
     study = optuna.create_study(
-        study_name=study_id, storage=open_storage(folder.storage),
+        study_name=study_id,
+        storage=open_storage(folder.storage),
         directions=[way for _, way in objectives],
-    )  # fmt: skip
+    )
     for number, trial in enumerate(trials):
         study.add_trial(trial.frozen(number, study_id))
     for key, value in (attrs or {}).items():
@@ -148,14 +172,20 @@ def simulate(count: int = 40, workers: int = 2, seed: int = 0) -> list[Trial]:
 
 def numeric(count: int = 40, outlier: bool = True) -> list[Trial]:
     """Losses over three numbers; trial 20 is a disaster."""
-    space = {"optimizer.lr": SPACE["optimizer.lr"], "model.depth": IntDistribution(2, 6),
-             "optimizer.weight_decay": FloatDistribution(0, 0.2)}  # fmt: skip
+    space = {
+        "optimizer.lr": SPACE["optimizer.lr"],
+        "model.depth": IntDistribution(2, 6),
+        "optimizer.weight_decay": FloatDistribution(0, 0.2),
+    }
     rng = np.random.default_rng(1)
     made = []
     for number in range(count):
         power, decay = float(rng.uniform(-4, -1)), float(rng.uniform(0, 0.2))
-        params = {"optimizer.lr": 10**power, "optimizer.weight_decay": decay,
-                  "model.depth": int(rng.integers(2, 7))}  # fmt: skip
+        params = {
+            "optimizer.lr": 10**power,
+            "optimizer.weight_decay": decay,
+            "model.depth": int(rng.integers(2, 7)),
+        }
         value = 0.3 + 0.08 * (power + 2.5) ** 2 + decay
         value += 50.0 if outlier and number == 20 else 0.0
         attempts = [(f"cpu{number % 4}", number, number + 3)]
@@ -166,9 +196,11 @@ def numeric(count: int = 40, outlier: bool = True) -> list[Trial]:
 def conditional(count: int = 24) -> list[Trial]:
     """Every other trial has a momentum; the encoders have long names."""
     encoders = ("tu-mobilenetv3_small_100", "resnet18", None)
-    space = {"optimizer": CategoricalDistribution(("sgd", "adamw")),
-             "optimizer.momentum": FloatDistribution(0.5, 1.0),
-             "model.encoder_name": CategoricalDistribution(encoders)}  # fmt: skip
+    space = {
+        "optimizer": CategoricalDistribution(("sgd", "adamw")),
+        "optimizer.momentum": FloatDistribution(0.5, 1.0),
+        "model.encoder_name": CategoricalDistribution(encoders),
+    }
     made = []
     for number in range(count):
         params = {
@@ -192,8 +224,11 @@ def fronts(objectives: int) -> list[Trial]:
     made = []
     for number in range(30):
         width = int(np.exp(rng.uniform(np.log(8), np.log(64))))
-        values = [0.5 + 0.08 * np.log2(width / 8) + 0.04 * rng.normal(),
-                  5 + 0.6 * width + 3 * abs(rng.normal()), 0.01 * width**1.5]  # fmt: skip
+        values = [
+            0.5 + 0.08 * np.log2(width / 8) + 0.04 * rng.normal(),
+            5 + 0.6 * width + 3 * abs(rng.normal()),
+            0.01 * width**1.5,
+        ]
         params = {"model.width": width, "loss": ("ce", "dice")[number % 2]}
         attempts = [("gpu0", number, number + 1)]
         kept = [float(value) for value in values[:objectives]]

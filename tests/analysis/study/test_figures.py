@@ -101,8 +101,10 @@ def test_contour_has_a_surface_for_numbers_only(make: Any, view: StudyView) -> N
     numbers = read_study(make(make.numeric(), objectives=[("val/loss", "minimize")]))
     panels = contour_figure(numbers).axes[:3]
     assert {axes.get_xlabel() for axes in panels} | {axes.get_ylabel() for axes in panels} == {
-        "lr (log)", "weight_decay", "depth",
-    }  # fmt: skip
+        "lr (log)",
+        "weight_decay",
+        "depth",
+    }
     counts = [len(axes.collections) for axes in panels]
     assert min(counts) >= 2, "dots and a surface"
     mixed = contour_figure(view, params=["optimizer.lr", "loss"]).axes[0]
@@ -183,9 +185,12 @@ def test_timeline_has_a_bar_a_start(view: StudyView) -> None:
 def test_clock_cuts_pauses_short(make: Any) -> None:
     day = 86_400.0
     folder = make(
-        [make.trial([0.5], attempts=[("a", 0, 3600)]), make.trial([0.5], attempts=[("b", 1800, 3600)]),
-         make.trial([0.5], attempts=[("a", 3600 + day, 7200 + day)])]
-    )  # fmt: skip
+        [
+            make.trial([0.5], attempts=[("a", 0, 3600)]),
+            make.trial([0.5], attempts=[("b", 1800, 3600)]),
+            make.trial([0.5], attempts=[("a", 3600 + day, 7200 + day)]),
+        ]
+    )
     view = read_study(folder)
     clock = study_clock(view.attempts)
     assert clock.pauses == ((3600.0, 3600.0 + day),)
@@ -198,5 +203,10 @@ def test_clock_cuts_pauses_short(make: Any) -> None:
 def test_workers_stand_in_the_order_one_counts() -> None:
     names = ["gpu10", "gpu2", "cpu0", "node2 gpu0", "node10 gpu0", "gpu2 (2)"]
     assert sorted(names, key=natural_order) == [
-        "cpu0", "gpu2", "gpu2 (2)", "gpu10", "node2 gpu0", "node10 gpu0",
-    ]  # fmt: skip
+        "cpu0",
+        "gpu2",
+        "gpu2 (2)",
+        "gpu10",
+        "node2 gpu0",
+        "node10 gpu0",
+    ]

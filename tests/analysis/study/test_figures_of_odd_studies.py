@@ -29,11 +29,17 @@ WORDS = {
 ONE_TRIAL = {"history", "parallel", "slice", "intermediate", "timeline"}
 # What can be drawn of each of the studies below.
 DRAWN: dict[str, set[str]] = {
-    "none": set(), "failed": {"timeline"}, "one": ONE_TRIAL, "two": ONE_TRIAL, "running": ONE_TRIAL,
-    "pruned": ONE_TRIAL, "alike": ONE_TRIAL, "no parameters": {"history", "timeline"},
+    "none": set(),
+    "failed": {"timeline"},
+    "one": ONE_TRIAL,
+    "two": ONE_TRIAL,
+    "running": ONE_TRIAL,
+    "pruned": ONE_TRIAL,
+    "alike": ONE_TRIAL,
+    "no parameters": {"history", "timeline"},
     "one parameter": {"history", "importance", "parallel", "slice", "timeline"},
     "words": {"history", "importance", "parallel", "slice", "contour", "timeline"},
-}  # fmt: skip
+}
 
 
 def small(make: Any, kind: str) -> list[Any]:
@@ -47,15 +53,22 @@ def small(make: Any, kind: str) -> list[Any]:
     if kind == "no parameters":
         return [trial([0.1 * n], {}, attempts=[("cpu0", n, n + 1)]) for n in range(6)]
     if kind == "one parameter":
-        return [trial([0.1 * n], {"optimizer.lr": 10 ** (-4 + n / 4)}, (), [("w", n, n + 1)], space=LR)
-                for n in range(9)]  # fmt: skip
+        return [
+            trial([0.1 * n], {"optimizer.lr": 10 ** (-4 + n / 4)}, (), [("w", n, n + 1)], space=LR)
+            for n in range(9)
+        ]
     if kind == "words":
         choices = [{"loss": ("ce", "dice")[n % 2], "aug": n % 3 == 0} for n in range(9)]
         return [trial([0.1 * n], choices[n], (), [("w", n, n + 1)], space=WORDS) for n in range(9)]
     return {
-        "none": [], "one": [one], "two": [one, two], "failed": [bad, bad], "running": [one, runs],
-        "pruned": [one, cut, cut, cut], "alike": [one] * 8,
-    }[kind]  # fmt: skip
+        "none": [],
+        "one": [one],
+        "two": [one, two],
+        "failed": [bad, bad],
+        "running": [one, runs],
+        "pruned": [one, cut, cut, cut],
+        "alike": [one] * 8,
+    }[kind]
 
 
 def words(figure: Figure) -> list[tuple[Text, Any]]:
@@ -69,12 +82,18 @@ def words(figure: Figure) -> list[tuple[Text, Any]]:
             texts += [axes.title, axes._left_title]  # type: ignore[attr-defined]
             if axes.axison:
                 texts += [axes.xaxis.label, axes.yaxis.label]
-                texts += [label for label in (*axes.get_xticklabels(), *axes.get_yticklabels())
-                          if _inside(axes, label)]  # fmt: skip
+                texts += [
+                    label
+                    for label in (*axes.get_xticklabels(), *axes.get_yticklabels())
+                    if _inside(axes, label)
+                ]
     for legend in figure.legends:
         texts += legend.get_texts()
-    return [(text, text.get_window_extent()) for text in texts
-            if text.get_visible() and text.get_text().strip()]  # fmt: skip
+    return [
+        (text, text.get_window_extent())
+        for text in texts
+        if text.get_visible() and text.get_text().strip()
+    ]
 
 
 def _inside(axes: Axes, label: Text) -> bool:
@@ -131,9 +150,13 @@ def test_simulated_study(swept: Any) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["numeric", "conditional", "two objectives",
-     pytest.param("three objectives", marks=pytest.mark.slow)],
-)  # fmt: skip
+    [
+        "numeric",
+        "conditional",
+        "two objectives",
+        pytest.param("three objectives", marks=pytest.mark.slow),
+    ],
+)
 def test_other_spaces(make: Any, kind: str) -> None:
     goals = [
         ("val/miou", "maximize"),
@@ -164,9 +187,15 @@ def test_interpolations_are_no_formulas(make: Any) -> None:
     choices = ("${data.a}^${data.b}", r"$\frac{$")
     space = {"a.$x^$": CategoricalDistribution(choices), "a.y": FloatDistribution(0, 1)}
     trials = [
-        make.trial([0.1 * n], {"a.$x^$": choices[n % 2], "a.y": n / 9}, (), [("$w^$", n, n + 1)], space=space)
+        make.trial(
+            [0.1 * n],
+            {"a.$x^$": choices[n % 2], "a.y": n / 9},
+            (),
+            [("$w^$", n, n + 1)],
+            space=space,
+        )
         for n in range(9)
-    ]  # fmt: skip
+    ]
     figures = drawn(read_study(make(trials)))
     assert set(figures) == {"history", "importance", "parallel", "contour", "slice", "timeline"}
     for figure in figures.values():
@@ -179,9 +208,13 @@ def test_many_workers_and_parameters(make: Any) -> None:
     space = {name: FloatDistribution(0, 1) for name in names}
     rng = np.random.default_rng(0)
     trials = [
-        make.trial([float(rng.uniform())], {name: float(rng.uniform()) for name in names}, space=space,
-                   attempts=[(f"gpu{number % 32}", number * 3, number * 3 + 90)])
+        make.trial(
+            [float(rng.uniform())],
+            {name: float(rng.uniform()) for name in names},
+            space=space,
+            attempts=[(f"gpu{number % 32}", number * 3, number * 3 + 90)],
+        )
         for number in range(64)
-    ]  # fmt: skip
+    ]
     for figure in drawn(read_study(make(trials))).values():
         assert_readable(figure)

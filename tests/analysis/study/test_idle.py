@@ -112,8 +112,12 @@ def test_share_agrees_with_counting_seconds(lengths: dict[str, list[tuple[int, i
         spans[lane] = busy
     end = int(max(stop for busy in spans.values() for _, stop in busy))
     until = int(max(start for busy in spans.values() for start, _ in busy))
-    idle = np.array([[not any(s <= second < e for s, e in busy) for second in range(end)]
-                     for busy in spans.values()])  # fmt: skip
+    idle = np.array(
+        [
+            [not any(s <= second < e for s, e in busy) for second in range(end)]
+            for busy in spans.values()
+        ]
+    )
     found = idle_share(table(spans))
     assert found.total == pytest.approx(idle.mean())
     if until:
@@ -128,8 +132,10 @@ def test_attempt_that_nobody_saw_end_lasts_until_the_next(make: Any) -> None:
             make.trial([0.5], attempts=[("gpu0", 20, 25)]),
             make.trial(None, attempts=[("gpu1", 50, None)], state=TrialState.RUNNING),
         ],
-        attrs={"controller:c1": {"host": "node1", "pid_started": make.start, "beat": make.start + 57}},
-    )  # fmt: skip
+        attrs={
+            "controller:c1": {"host": "node1", "pid_started": make.start, "beat": make.start + 57}
+        },
+    )
     attempts = read_study(folder).attempts
     assert (attempts["ended"] - make.start).tolist() == [20, 40, 25, 57], (
         "the next of the worker; last beat"
@@ -139,21 +145,27 @@ def test_attempt_that_nobody_saw_end_lasts_until_the_next(make: Any) -> None:
 
 
 def test_trial_let_go_by_its_controller_is_broken_off(make: Any) -> None:
-    released = make.trial(None, state=TrialState.RUNNING,
-                          attempts=[("gpu0", 0, 5, {"ending": "released"})])  # fmt: skip
-    given_up = make.trial(None, state=TrialState.FAIL,
-                          attempts=[("gpu0", 6, 7, {"ending": "died"}),
-                                    ("gpu0", 8, 9, {"ending": "died"})])  # fmt: skip
+    released = make.trial(
+        None, state=TrialState.RUNNING, attempts=[("gpu0", 0, 5, {"ending": "released"})]
+    )
+    given_up = make.trial(
+        None,
+        state=TrialState.FAIL,
+        attempts=[("gpu0", 6, 7, {"ending": "died"}), ("gpu0", 8, 9, {"ending": "died"})],
+    )
     attempts = read_study(make([released, given_up])).attempts
     assert attempts["outcome"].tolist() == ["lost", "lost", "failed"]
 
 
 def test_lanes_keep_what_overlaps_apart(make: Any) -> None:
     folder = make(
-        [make.trial([0.5], attempts=[("gpu0", 0, 10)]), make.trial([0.5], attempts=[("gpu0", 5, 15)]),
-         make.trial([0.5], attempts=[("gpu0", 10, 20)]),
-         make.trial([0.5], attempts=[("gpu0", 0, 10)], host="node2")]
-    )  # fmt: skip
+        [
+            make.trial([0.5], attempts=[("gpu0", 0, 10)]),
+            make.trial([0.5], attempts=[("gpu0", 5, 15)]),
+            make.trial([0.5], attempts=[("gpu0", 10, 20)]),
+            make.trial([0.5], attempts=[("gpu0", 0, 10)], host="node2"),
+        ]
+    )
     lanes = read_study(folder).attempts["lane"].tolist()
     assert lanes == ["node1 gpu0", "node1 gpu0 (2)", "node1 gpu0", "node2 gpu0"]
 
@@ -176,8 +188,10 @@ def test_lives_of_controllers_are_known_only_where_they_cover_the_work() -> None
 
 def test_night_between_two_controllers_is_not_idle(make: Any) -> None:
     spans = [("1", 0, 10), ("1", 12, 20), ("2", 5020, 5030), ("2", 5031, 5040)]
-    trials = [make.trial([0.5], attempts=[("gpu0", start, end, {"controller": name})])
-              for name, start, end in spans]  # fmt: skip
+    trials = [
+        make.trial([0.5], attempts=[("gpu0", start, end, {"controller": name})])
+        for name, start, end in spans
+    ]
     lives = {
         f"controller:{name}": {"pid_started": make.start + start, "beat": make.start + end}
         for name, start, end in (("1", -5, 19), ("2", 5015, 5035))

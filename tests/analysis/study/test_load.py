@@ -21,15 +21,27 @@ def test_one_row_a_trial_in_every_state(make: Any) -> None:
     failed = {"reason": "nan", "error": "the loss is NaN"}
     folder = make(
         [
-            trial([0.5], {"optimizer.lr": 0.01, "loss": "dice"}, [0.3, 0.5], [("gpu0", 0, 10)],
-                  attrs={"first_step_s": 0.25}),
-            trial([0.2], {"optimizer.lr": 0.1, "loss": "dice"}, [0.2],
-                  [("gpu1", 0, 4), ("gpu0", 11, 12.5)], TrialState.PRUNED),
-            trial(None, {"optimizer.lr": 0.05}, (), [("gpu1", 5, 6)], TrialState.FAIL, attrs=failed),
+            trial(
+                [0.5],
+                {"optimizer.lr": 0.01, "loss": "dice"},
+                [0.3, 0.5],
+                [("gpu0", 0, 10)],
+                attrs={"first_step_s": 0.25},
+            ),
+            trial(
+                [0.2],
+                {"optimizer.lr": 0.1, "loss": "dice"},
+                [0.2],
+                [("gpu1", 0, 4), ("gpu0", 11, 12.5)],
+                TrialState.PRUNED,
+            ),
+            trial(
+                None, {"optimizer.lr": 0.05}, (), [("gpu1", 5, 6)], TrialState.FAIL, attrs=failed
+            ),
             trial(None, {"optimizer.lr": 0.02}, [0.1], [("gpu1", 7, None)], TrialState.RUNNING),
             trial(None, {}, state=TrialState.WAITING),
         ]
-    )  # fmt: skip
+    )
     table = load_trials(folder)
     assert table["state"].tolist() == ["finished", "pruned", "failed", "running", "waiting"]
     assert table["number"].tolist() == [0, 1, 2, 3, 4]
@@ -55,9 +67,11 @@ def test_one_row_a_trial_in_every_state(make: Any) -> None:
 def test_trials_of_other_studies_are_left_out_unless_asked_for(make: Any) -> None:
     warm = {"warm": {"study": "former-123abc", "number": 7}, "attempts": []}
     folder = make(
-        [make.trial([0.9], {"optimizer.lr": 0.01}, attrs=warm),
-         make.trial([0.5], {"optimizer.lr": 0.02}, attempts=[("gpu0", 0, 1)])]
-    )  # fmt: skip
+        [
+            make.trial([0.9], {"optimizer.lr": 0.01}, attrs=warm),
+            make.trial([0.5], {"optimizer.lr": 0.02}, attempts=[("gpu0", 0, 1)]),
+        ]
+    )
     assert load_trials(folder)["number"].tolist() == [1]
     both = load_trials(folder, warm=True)
     assert both["warm"].tolist() == [True, False]

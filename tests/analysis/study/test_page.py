@@ -49,13 +49,22 @@ def html(swept: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("page")
     shutil.copytree(swept.path, folder / "lr_batch")
     protocol = {
-        "winner": 29, "trials_considered": 40, "metric": "val/miou", "best_value": 0.7092,
-        "confirm": [{"seed": 1, "run_dir": "confirm/a", "value": 0.69, "test": {"test/miou": 0.66}},
-                    {"seed": 2, "run_dir": "confirm/b", "value": 0.70, "test": {"test/miou": 0.68}},
-                    {"seed": 3, "run_dir": "confirm/c", "value": 0.695, "test": {"test/miou": 0.67}}],
-        "confirm_mean": 0.695, "confirm_low": 0.631, "confirm_high": 0.759, "test_metric": "test/miou",
-        "test": {"mean": 0.67, "low": 0.54, "high": 0.80}, "test_touched": "2026-11-22T22:00:11+00:00",
-    }  # fmt: skip
+        "winner": 29,
+        "trials_considered": 40,
+        "metric": "val/miou",
+        "best_value": 0.7092,
+        "confirm": [
+            {"seed": 1, "run_dir": "confirm/a", "value": 0.69, "test": {"test/miou": 0.66}},
+            {"seed": 2, "run_dir": "confirm/b", "value": 0.70, "test": {"test/miou": 0.68}},
+            {"seed": 3, "run_dir": "confirm/c", "value": 0.695, "test": {"test/miou": 0.67}},
+        ],
+        "confirm_mean": 0.695,
+        "confirm_low": 0.631,
+        "confirm_high": 0.759,
+        "test_metric": "test/miou",
+        "test": {"mean": 0.67, "low": 0.54, "high": 0.80},
+        "test_touched": "2026-11-22T22:00:11+00:00",
+    }
     write_json(folder / "lr_batch" / "protocol.json", protocol)
     path = folder / "study.html"
     size = write_study_page(folder / "lr_batch", path)
@@ -65,12 +74,22 @@ def html(swept: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_page_has_it_all(html: str) -> None:
     for words in (
-        "<title>toy: lr_batch</title>", "Does the best rate grow with the batch? By the mean",
-        "Trial 29 is the best: val/miou 0.7092", "Trained anew with 3 other seeds", "95 %: 0.631 to 0.759",
-        "confirm/a", "touched for the winner alone", "Parallel coordinates", "Timeline of the workers",
-        "Importance of the parameters", "tag(log, interval(1e-4, 1e-1))", "Trial 17: RuntimeError: no",
-        "Traceback", "trials/lr_batch-ab12cd-t0000", "0123456789",
-    ):  # fmt: skip
+        "<title>toy: lr_batch</title>",
+        "Does the best rate grow with the batch? By the mean",
+        "Trial 29 is the best: val/miou 0.7092",
+        "Trained anew with 3 other seeds",
+        "95 %: 0.631 to 0.759",
+        "confirm/a",
+        "touched for the winner alone",
+        "Parallel coordinates",
+        "Timeline of the workers",
+        "Importance of the parameters",
+        "tag(log, interval(1e-4, 1e-1))",
+        "Trial 17: RuntimeError: no",
+        "Traceback",
+        "trials/lr_batch-ab12cd-t0000",
+        "0123456789",
+    ):
         assert words in html
 
 
@@ -109,11 +128,23 @@ def test_words_of_a_study_are_never_markup(make: Any, tmp_path: Path) -> None:
     space = {HOSTILE: CategoricalDistribution((HOSTILE, "b"))}
     failed = {"reason": "exception", "error": HOSTILE, "traceback": HOSTILE}
     folder = make(
-        [*(make.trial([n / 9], {HOSTILE: (HOSTILE, "b")[n % 2]}, attempts=[(HOSTILE, n, n + 1)],
-                      space=space) for n in range(5)),
-         make.trial(None, state=TrialState.FAIL, attrs=failed)],
-        space={HOSTILE: HOSTILE}, words=[HOSTILE], experiment=HOSTILE, base_config={"notes": HOSTILE},
-    )  # fmt: skip
+        [
+            *(
+                make.trial(
+                    [n / 9],
+                    {HOSTILE: (HOSTILE, "b")[n % 2]},
+                    attempts=[(HOSTILE, n, n + 1)],
+                    space=space,
+                )
+                for n in range(5)
+            ),
+            make.trial(None, state=TrialState.FAIL, attrs=failed),
+        ],
+        space={HOSTILE: HOSTILE},
+        words=[HOSTILE],
+        experiment=HOSTILE,
+        base_config={"notes": HOSTILE},
+    )
     write_study_page(folder.path, tmp_path / "page.html")
     html = (tmp_path / "page.html").read_text("utf-8")
     assert len(Page(html).all("script")) == 1

@@ -70,9 +70,11 @@ def test_range_covers_what_a_resumed_study_changed() -> None:
 
 
 @given(
-    st.sampled_from([ParamScale("x", "x", "log", 1e-5, 10.0), ParamScale("x", "x", "linear", -2.0, 3.0)]),
+    st.sampled_from(
+        [ParamScale("x", "x", "log", 1e-5, 10.0), ParamScale("x", "x", "linear", -2.0, 3.0)]
+    ),
     st.floats(0, 1),
-)  # fmt: skip
+)
 def test_shares_and_back(scale: ParamScale, share: float) -> None:
     value = float(scale.at(share))
     assert float(scale.shares(value)) == pytest.approx(share, abs=1e-9)
@@ -116,11 +118,14 @@ def test_axis_of_a_figure_takes_the_scale() -> None:
 
 def test_short_names() -> None:
     assert short_names(["optimizer.lr", "data.batch_size", "loss"]) == {
-        "optimizer.lr": "lr", "data.batch_size": "batch_size", "loss": "loss",
-    }  # fmt: skip
+        "optimizer.lr": "lr",
+        "data.batch_size": "batch_size",
+        "loss": "loss",
+    }
     assert short_names(["model.name", "data.name"]) == {
-        "model.name": "model.name", "data.name": "data.name",
-    }  # fmt: skip
+        "model.name": "model.name",
+        "data.name": "data.name",
+    }
 
 
 def test_words_for_ticks() -> None:

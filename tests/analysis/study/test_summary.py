@@ -54,8 +54,10 @@ def test_front_leaves_out_the_undefined() -> None:
 
 def test_front_of_a_study(make: Any) -> None:
     points = [[0.5, 10.0], [0.6, 20.0], [0.55, 25.0], [0.6, 20.0]]
-    folder = make([make.trial(point) for point in points],
-                  objectives=[("val/miou", "maximize"), ("cost/latency_ms", "minimize")])  # fmt: skip
+    folder = make(
+        [make.trial(point) for point in points],
+        objectives=[("val/miou", "maximize"), ("cost/latency_ms", "minimize")],
+    )
     view = read_study(folder)
     assert pareto_trials(view)["number"].tolist() == [0, 1, 3]
     assert [trial.number for trial in open_study(folder).best_trials] == [0, 1, 3]
@@ -68,10 +70,15 @@ def test_front_of_a_study(make: Any) -> None:
 @pytest.mark.parametrize(("direction", "order"), [("maximize", [1, 3, 0]), ("minimize", [0, 1, 3])])
 def test_best_first_of_equal_ones_the_earlier(make: Any, direction: str, order: list[int]) -> None:
     folder = make(
-        [make.trial([0.5]), make.trial([0.7]), make.trial([0.9], state=PRUNED), make.trial([0.7]),
-         make.trial(None, state=FAIL)],
+        [
+            make.trial([0.5]),
+            make.trial([0.7]),
+            make.trial([0.9], state=PRUNED),
+            make.trial([0.7]),
+            make.trial(None, state=FAIL),
+        ],
         objectives=[("val/score", direction)],
-    )  # fmt: skip
+    )
     view = read_study(folder)
     assert best_trials(view)["number"].tolist() == order
     assert best_trials(view, 1)["number"].tolist() == order[:1]
@@ -86,11 +93,17 @@ def test_numbers_by_hand(make: Any) -> None:
             make.trial([0.3], state=PRUNED, attempts=[("b", 0, hour / 2)]),
             make.trial([0.6], attempts=[("b", hour / 2, 2 * hour)]),
             make.trial(None, state=FAIL, attempts=[("a", hour, 1.25 * hour)]),
-            make.trial(None, state=RUNNING, attempts=[
-                ("a", 1.25 * hour, 1.5 * hour, {"ending": "died"}), ("a", 1.5 * hour, None)]),
+            make.trial(
+                None,
+                state=RUNNING,
+                attempts=[
+                    ("a", 1.25 * hour, 1.5 * hour, {"ending": "died"}),
+                    ("a", 1.5 * hour, None),
+                ],
+            ),
         ],
         n_trials=8,
-    )  # fmt: skip
+    )
     summary = study_summary(read_study(folder))
     assert summary.counts == {"finished": 2, "pruned": 1, "failed": 1, "running": 1}
     assert (summary.ended, summary.budget, summary.workers, summary.retried) == (4, 8, 2, 1)

@@ -24,31 +24,43 @@ def protocol(values: list[float], **more: Any) -> dict[str, Any]:
     """What a concluded study knows of its winner, trained anew with seeds from 1."""
     mean = sum(values) / len(values) if values else math.nan
     content = {
-        "winner": 29, "trials_considered": 40, "metric": "val/miou", "best_value": 0.71,
-        "confirm": [{"seed": n, "run_dir": f"confirm/seed{n}", "value": value, "test": {}}
-                    for n, value in enumerate(values, start=1)],
-        "confirm_mean": mean, "confirm_low": mean - 0.01, "confirm_high": mean + 0.01,
-        "test_metric": "test/miou", "test": None, "test_touched": None,
-    }  # fmt: skip
+        "winner": 29,
+        "trials_considered": 40,
+        "metric": "val/miou",
+        "best_value": 0.71,
+        "confirm": [
+            {"seed": n, "run_dir": f"confirm/seed{n}", "value": value, "test": {}}
+            for n, value in enumerate(values, start=1)
+        ],
+        "confirm_mean": mean,
+        "confirm_low": mean - 0.01,
+        "confirm_high": mean + 0.01,
+        "test_metric": "test/miou",
+        "test": None,
+        "test_touched": None,
+    }
     return {**content, **more}
 
 
 def test_report_of_the_simulated_study(swept: StudyFolder) -> None:
     report = study_report(swept)
     for words in (
-        "# Study lr_batch", "> Does the best rate grow with the batch?",
+        "# Study lr_batch",
+        "> Does the best rate grow with the batch?",
         "To find: val/miou as high as possible, within 40 trials (TPESampler, MedianPruner, seed 0).",
         "`seglab train -m study=lr_batch trainer.max_epochs=10`",
         "| optimizer.lr | tag(log, interval(1e-4, 1e-1)) |",
         "40 of 40 trials ended: 20 finished, 19 pruned, 1 failed.",
         "2 workers did 2.2 h of work in 67 min; idle 0.3 % of the time while trials waited",
-        "Pruning saved about ", "A trial broke off with its process or controller once",
+        "Pruning saved about ",
+        "A trial broke off with its process or controller once",
         "Failed: trial 17 (exception, RuntimeError: no).",
         "Trial 29 is the best: val/miou 0.7092. It was chosen as the best of 40 trials by this very "
         "score, which is therefore optimistic.",
         "| trial | val/miou | lr | batch_size | loss | time |",
-        "| 29 | 0.709 |", "It has not been trained anew, nor scored on test.",
-    ):  # fmt: skip
+        "| 29 | 0.709 |",
+        "It has not been trained anew, nor scored on test.",
+    ):
         assert words in report
     assert "## Figures" not in report, "none have been written"
 

@@ -69,8 +69,16 @@ def test_second_time_the_script_stays_unless_it_is_torn(
 def test_words_of_trials_are_no_markup(make: Any) -> None:
     hostile = "</script><script>alert(1)</script>"
     space = {"loss": CategoricalDistribution((hostile, "dice"))}
-    trials = [make.trial([0.1 * n], {"loss": (hostile, "dice")[n % 2]}, [0.1, 0.2], [(hostile, n, n + 1)],
-                         space=space) for n in range(6)]  # fmt: skip
+    trials = [
+        make.trial(
+            [0.1 * n],
+            {"loss": (hostile, "dice")[n % 2]},
+            [0.1, 0.2],
+            [(hostile, n, n + 1)],
+            space=space,
+        )
+        for n in range(6)
+    ]
     paths = write_figures(make(trials))
     assert {path.stem for path in paths} >= {"history", "parallel", "slice", "timeline"}
     for path in paths:
@@ -102,8 +110,13 @@ def test_figure_that_fails_does_not_spoil_the_others(
         for drawing in real(view):
             if drawing.name in ("history", "timeline"):
                 fails = drawing.name == "history"
-                yield write.Drawing(drawing.name, drawing.title, drawing.hint,
-                                    (lambda _view: 1 / 0) if fails else drawing.figure, drawing.page)  # type: ignore[arg-type]  # fmt: skip
+                yield write.Drawing(
+                    drawing.name,
+                    drawing.title,
+                    drawing.hint,
+                    (lambda _view: 1 / 0) if fails else drawing.figure,
+                    drawing.page,
+                )  # type: ignore[arg-type]
 
     real = write.drawings
     monkeypatch.setattr(write, "drawings", broken)
@@ -117,6 +130,9 @@ def test_figure_that_fails_does_not_spoil_the_others(
 def test_several_objectives_have_figures_of_each(make: Any) -> None:
     goals = [("val/miou", "maximize"), ("cost/latency_ms", "minimize")]
     names = {path.stem for path in write_figures(make(make.fronts(2), objectives=goals))}
-    each = {f"{name}-{end}" for name in ("history", "importance", "parallel", "contour", "slice")
-            for end in ("val-miou", "cost-latency_ms")}  # fmt: skip
+    each = {
+        f"{name}-{end}"
+        for name in ("history", "importance", "parallel", "contour", "slice")
+        for end in ("val-miou", "cost-latency_ms")
+    }
     assert names == {"pareto", "timeline", *each}

@@ -20,16 +20,22 @@ def command(folder: Path, *words: str) -> list[str]:
 
 def environment(folder: Path) -> dict[str, str]:
     return {
-        **os.environ, "SEGLAB_CONF": str(conf_dir()), "DRILL_DIR": str(folder),
+        **os.environ,
+        "SEGLAB_CONF": str(conf_dir()),
+        "DRILL_DIR": str(folder),
         "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
+    }
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(folder, *words), env=environment(folder), capture_output=True, text=True,
-        check=False, timeout=400,
-    )  # fmt: skip
+        command(folder, *words),
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
 
 
 def noted(folder: Path, what: str) -> Counter[int]:
