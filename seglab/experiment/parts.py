@@ -7,6 +7,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,12 +36,14 @@ from seglab.engine.module import SegmentationModule, StepSettings
 from seglab.engine.plan import Device, ExecutionPlan, PlanSettings, choose_plan, inspect_device
 from seglab.experiment.bands import open_cache_of
 from seglab.experiment.batch_size import build_micro_batcher, learning_rates
+from seglab.experiment.building import build_ours, is_ours, own_part
 from seglab.experiment.folds import as_the_fold_sees_it
 from seglab.experiment.initial_weights import INIT_FROM
 from seglab.experiment.plain import plain
-from seglab.losses import WeightedSum
+from seglab.losses import SegmentationLoss, WeightedSum, wrap_loss
 from seglab.losses.class_weights import resolve_class_weights
-from seglab.models import Segmenter
+from seglab.models import Segmenter, wrap_model
+from seglab.models.options import ModelFacts
 
 log = logging.getLogger(__name__)
 
@@ -165,8 +168,17 @@ def build_model(cfg: DictConfig, num_classes: int, bands: Bands | None = None) -
     """
     torch.manual_seed(derive_seed(cfg.seed, "init"))
     node = {key: value for key, value in plain(cfg.model).items() if key != INIT_FROM}
-    node["in_channels"] = len(bands.numbers) if bands else node.get("in_channels") or 3
-    model: Segmenter = instantiate(node, num_classes=num_classes, _convert_="all")
+    channels = node["in_channels"] = len(bands.numbers) if bands else node.get("in_channels") or 3
+    if is_ours("model", node):
+        model: Segmenter = build_ours(node, num_classes=num_classes)
+    else:
+        del node["in_channels"]
+        part = own_part("model", "model", node)
+        facts = part.take("facts")[0] or ModelFacts()
+        crop = tuple(cfg.data.crop_size)
+        model = wrap_model(
+            part.target, part.found, part.options, facts, num_classes, channels, crop
+        )
     if bands is not None:
         model.normalise_by(bands)
     return model
@@ -179,13 +191,23 @@ def build_loss(cfg: DictConfig, dataset: Dataset) -> WeightedSum:
     for name, term in cfg.loss.terms.items():
         own = plain(term.get("class_weights"))
         choice = of_the_sum if own is None else own
-        terms[name] = instantiate(
-            term,
-            ignore_index=dataset.labels.ignore_index,
-            class_weights=_resolve_class_weights(choice, dataset),
-            _convert_="all",
-        )
+        weights = _resolve_class_weights(choice, dataset)
+        terms[name] = _build_term(f"loss.terms.{name}", plain(term), dataset.labels, weights)
     return WeightedSum(terms, plain(cfg.loss.weights))
+
+
+def _build_term(
+    key: str, node: dict[str, Any], labels: LabelSpace, weights: torch.Tensor | None
+) -> SegmentationLoss:
+    if is_ours("loss_term", node):
+        given = node | {"class_weights": weights}
+        term: SegmentationLoss = build_ours(given, ignore_index=labels.ignore_index)
+        return term
+    part = own_part(key, "loss_term", node)
+    part.take("class_weights")
+    return wrap_loss(
+        key, part.target, part.found, part.options, labels.ignore_index, weights, labels.num_classes
+    )
 
 
 def _resolve_class_weights(choice: str | list[float], dataset: Dataset) -> torch.Tensor | None:
