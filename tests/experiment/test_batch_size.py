@@ -19,11 +19,11 @@ from rich.console import Console
 
 from seglab.config.compose import compose
 from seglab.core.errors import DataError, TrainingError
-from seglab.engine.micro_batch import MicroBatcher
-from seglab.engine.micro_batch_memory import MicroBatchMemory
-from seglab.engine.plan import ExecutionPlan
-from seglab.experiment.batch_size import begin_with_what_fits, learning_rates, memory_facts
+from seglab.engine.device.plan import ExecutionPlan
+from seglab.engine.step.micro_batch import MicroBatcher
+from seglab.engine.step.micro_batch_memory import MicroBatchMemory
 from seglab.experiment.parts import make_plan, open_manifest_of
+from seglab.experiment.prepare.batch_size import begin_with_what_fits, learning_rates, memory_facts
 from seglab.experiment.train import TrainResult, resume, train
 from seglab.runs import RunRecord, load_runs
 
@@ -392,7 +392,7 @@ UNEQUAL = """
 
     import torch
 
-    from seglab.engine.micro_batch import MicroBatcher
+    from seglab.engine.step.micro_batch import MicroBatcher
 
     run, most = MicroBatcher.run, 2 if os.environ.get("LOCAL_RANK") == "1" else 4
 
