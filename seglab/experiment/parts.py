@@ -7,11 +7,9 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from seglab.augment import (
@@ -31,19 +29,29 @@ from seglab.data.datamodule import LoaderConfig, SegDataModule
 from seglab.data.importers import open_dataset
 from seglab.data.manifest import Manifest
 from seglab.data.subset import subset_train
-from seglab.engine.batches import Batch, DeviceAugmentFn
-from seglab.engine.module import SegmentationModule, StepSettings
-from seglab.engine.plan import Device, ExecutionPlan, PlanSettings, choose_plan, inspect_device
-from seglab.experiment.bands import open_cache_of
-from seglab.experiment.batch_size import build_micro_batcher, learning_rates
-from seglab.experiment.building import build_ours, is_ours, own_part
-from seglab.experiment.folds import as_the_fold_sees_it
-from seglab.experiment.initial_weights import INIT_FROM
-from seglab.experiment.plain import plain
-from seglab.losses import SegmentationLoss, WeightedSum, wrap_loss
+from seglab.engine.device.plan import (
+    Device,
+    ExecutionPlan,
+    PlanSettings,
+    choose_plan,
+    inspect_device,
+)
+from seglab.engine.step.batches import Batch, DeviceAugmentFn
+from seglab.engine.step.module import SegmentationModule, StepSettings
+from seglab.experiment.prepare.bands import open_cache_of
+from seglab.experiment.prepare.batch_size import build_micro_batcher, learning_rates
+from seglab.experiment.prepare.building import (
+    build_model_of,
+    build_term,
+    optimizer_factory,
+    schedule_factory,
+)
+from seglab.experiment.prepare.folds import as_the_fold_sees_it
+from seglab.experiment.prepare.initial_weights import INIT_FROM
+from seglab.experiment.prepare.plain import plain
+from seglab.losses import WeightedSum
 from seglab.losses.class_weights import resolve_class_weights
-from seglab.models import Segmenter, wrap_model
-from seglab.models.options import ModelFacts
+from seglab.models import Segmenter
 
 log = logging.getLogger(__name__)
 
@@ -168,17 +176,8 @@ def build_model(cfg: DictConfig, num_classes: int, bands: Bands | None = None) -
     """
     torch.manual_seed(derive_seed(cfg.seed, "init"))
     node = {key: value for key, value in plain(cfg.model).items() if key != INIT_FROM}
-    channels = node["in_channels"] = len(bands.numbers) if bands else node.get("in_channels") or 3
-    if is_ours("model", node):
-        model: Segmenter = build_ours(node, num_classes=num_classes)
-    else:
-        del node["in_channels"]
-        part = own_part("model", "model", node)
-        facts = part.take("facts")[0] or ModelFacts()
-        crop = tuple(cfg.data.crop_size)
-        model = wrap_model(
-            part.target, part.found, part.options, facts, num_classes, channels, crop
-        )
+    channels = len(bands.numbers) if bands else node.get("in_channels") or 3
+    model = build_model_of(node, num_classes, channels, tuple(cfg.data.crop_size))
     if bands is not None:
         model.normalise_by(bands)
     return model
@@ -192,22 +191,8 @@ def build_loss(cfg: DictConfig, dataset: Dataset) -> WeightedSum:
         own = plain(term.get("class_weights"))
         choice = of_the_sum if own is None else own
         weights = _resolve_class_weights(choice, dataset)
-        terms[name] = _build_term(f"loss.terms.{name}", plain(term), dataset.labels, weights)
+        terms[name] = build_term(f"loss.terms.{name}", plain(term), dataset.labels, weights)
     return WeightedSum(terms, plain(cfg.loss.weights))
-
-
-def _build_term(
-    key: str, node: dict[str, Any], labels: LabelSpace, weights: torch.Tensor | None
-) -> SegmentationLoss:
-    if is_ours("loss_term", node):
-        given = node | {"class_weights": weights}
-        term: SegmentationLoss = build_ours(given, ignore_index=labels.ignore_index)
-        return term
-    part = own_part(key, "loss_term", node)
-    part.take("class_weights")
-    return wrap_loss(
-        key, part.target, part.found, part.options, labels.ignore_index, weights, labels.num_classes
-    )
 
 
 def _resolve_class_weights(choice: str | list[float], dataset: Dataset) -> torch.Tensor | None:
@@ -224,17 +209,9 @@ def build_module(
         model.compile()
     loss = build_loss(cfg, dataset)
     total_steps = steps_per_epoch * cfg.trainer.max_epochs
-    build_schedule = functools.partial(
-        instantiate,
-        cfg.scheduler,
-        total_steps=total_steps,
-        steps_per_epoch=steps_per_epoch,
-        _convert_="all",
-    )
+    build_schedule = schedule_factory(plain(cfg.scheduler), total_steps, steps_per_epoch)
     rates = learning_rates(cfg)
-    build_optimizer = functools.partial(
-        instantiate, cfg.optimizer, lr=rates.lr, encoder_lr=rates.encoder_lr, _convert_="all"
-    )
+    build_optimizer = optimizer_factory(plain(cfg.optimizer), rates.lr, rates.encoder_lr)
     settings = StepSettings(
         seed=cfg.seed,
         gradient_clip=cfg.trainer.gradient_clip,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from seglab.core.errors import SeglabError, TrainingError
-from seglab.engine.slots import Slot
+from seglab.engine.device.slots import Slot
 from seglab.sweep.events import Ended, Ending, Progress, Report
 from seglab.sweep.ledger import Claim, Ledger, Outcome
 from seglab.sweep.plan import StudyPlan

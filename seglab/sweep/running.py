@@ -12,7 +12,7 @@ from typing import Any
 import cloudpickle
 import psutil
 
-from seglab.engine.slots import Slot
+from seglab.engine.device.slots import Slot
 from seglab.sweep import wire
 from seglab.sweep.endings import death_of
 from seglab.sweep.events import Ended, Ending, Event, Progress, Report

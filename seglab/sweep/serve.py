@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 from rich.console import Console
 
-from seglab.engine.slots import Slot, make_slots
+from seglab.engine.device.slots import Slot, make_slots
 from seglab.runs.study import WARM as OF_ANOTHER
 from seglab.runs.study import WORDS, StudyFolder, open_study
 from seglab.sweep.controller import Controller, log_of

@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 import cloudpickle
 import psutil
 
-from seglab.engine.slots import take_slot
+from seglab.engine.device.slots import take_slot
 from seglab.sweep import wire
 from seglab.sweep.endings import ending_of
 from seglab.sweep.events import Ending
