@@ -33,6 +33,7 @@ installed package with an entry point of the group `seglab.plugins`.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import os
@@ -50,6 +51,7 @@ from seglab.core.errors import ConfigError
 from seglab.core.problems import did_you_mean, nearest_keys, show
 
 TARGET = "_target_"
+_HOW = (TARGET, "_partial_", "_args_", "_convert_", "_recursive_")
 ENV_PLUGINS = "SEGLAB_PLUGINS"
 ENTRY_POINTS = "seglab.plugins"
 NAMES_FILE = "plugins.yaml"
@@ -118,6 +120,7 @@ KINDS: dict[str, Kind] = {
     "callback": Kind("callback", "pytorch_lightning.Callback", ("pytorch_lightning",), makes=True),
     "sampler": Kind("sampler", "optuna.samplers.BaseSampler", _OPTUNA, makes=True),
     "pruner": Kind("pruner", "optuna.pruners.BasePruner", _OPTUNA, makes=True),
+    "search_part": Kind("part of a search", "", ("optuna.samplers", "optuna.pruners"), makes=True),
     "conditional": Kind("function", called_with=2),
 }
 # Their code is ours or trusted, but not all of it is a part: naming them opens nothing more.
@@ -198,12 +201,7 @@ def load_target(target: Any, group: str) -> Any:
     package = target.partition(".")[0]
     if _is_below(module_name, kind.homes):
         found = imported(target)
-        base = imported(kind.base)
-        if not (inspect.isclass(found) and issubclass(found, base)):
-            library = kind.base.partition(".")[0]
-            raise ConfigError(
-                f"expected a subclass of {library}'s {base.__name__}, got {show(target)}"
-            )
+        _require_kind(found, target, kind)
         return found
     if _is_closed(package):
         homes = " and ".join(f"{home}.*" for home in kind.homes) or "no library"
@@ -224,24 +222,65 @@ def load_target(target: Any, group: str) -> Any:
     return found
 
 
-def build(key: str, target: str, group: str, given: Mapping[str, Any], *positional: Any) -> Any:
-    """Call a target that may be imported.
+def _require_kind(found: Any, target: str, kind: Kind) -> None:
+    """Refuse what a library has beside the parts: it loads files, starts processes, asks the network."""
+    library = kind.homes[0].partition(".")[0]
+    if not kind.base:
+        if not _is_below(str(getattr(found, "__module__", "")), kind.homes):
+            raise ConfigError(f"expected a {kind.title} of {library}, got {show(target)}")
+        return
+    base = imported(kind.base)
+    if not (inspect.isclass(found) and issubclass(found, base)):
+        raise ConfigError(f"expected a subclass of {library}'s {base.__name__}, got {show(target)}")
+
+
+Further = Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]
+
+
+def build_node(key: str, node: Any, group: str, further: Further | None = None) -> Any:
+    """Build what a node of a study names, the nodes inside it first.
 
     Args:
-        key: Where it stands, for messages.
-        target: What to call.
+        key: Of the node, for messages.
+        node: `_target_` and arguments; also `_args_`, and `_partial_` for a function to be called later.
         group: A key of `KINDS`.
-        given: Arguments by name.
-        *positional: Arguments before them.
+        further: Returns more arguments for a class that is given some.
 
     Raises:
-        ConfigError: It may not be imported, or refuses its arguments.
+        ConfigError: It is no such node, may not be imported, or refuses its arguments.
     """
+    if not isinstance(node, Mapping) or not isinstance(node.get(TARGET), str):
+        raise ConfigError(f"{key}: expected {TARGET} and arguments, got {show(node)}")
+    target = node[TARGET]
     try:
         found = load_target(target, group)
     except ConfigError as error:
         raise ConfigError([f"{key}.{TARGET}: {one}" for one in error.problems]) from error
+    given = {
+        name: _built_inside(f"{key}.{name}", value, further)
+        for name, value in arguments(node).items()
+    }
+    positional = _built_inside(f"{key}._args_", list(node.get("_args_", ())), further)
+    if node.get("_partial_"):
+        return functools.partial(found, *positional, **given)
+    if further is not None:
+        given |= further(found, given)
     return call(key, target, found, given, *positional)
+
+
+def _built_inside(key: str, value: Any, further: Further | None) -> Any:
+    if isinstance(value, Mapping):
+        if TARGET in value:
+            return build_node(key, value, "search_part", further)
+        return {name: _built_inside(f"{key}.{name}", one, further) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_built_inside(f"{key}[{i}]", one, further) for i, one in enumerate(value)]
+    return value
+
+
+def arguments(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a node without what says how to build it."""
+    return {key: value for key, value in node.items() if key not in _HOW}
 
 
 def call(
@@ -258,9 +297,9 @@ def call(
         raise
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ConfigError(
-            f"{key}: {target} cannot be built of this: {type(error).__name__}: {reason}"
-        ) from error
+        if not isinstance(error, TypeError | ValueError):
+            reason = f"{type(error).__name__}: {reason}"
+        raise ConfigError(f"{key}: {target} cannot be built of this: {reason}") from error
 
 
 def _is_closed(package: str) -> bool:
