@@ -13,14 +13,14 @@ from seglab.core.errors import ConfigError, TrainingError, list_problems
 from seglab.core.terminal import open_console, say
 from seglab.experiment.trial import trial_problems
 from seglab.runs.study import ERROR, WORDS, StudyFolder, all_there_are, open_study
-from seglab.sweep.application import Application, study_node
-from seglab.sweep.cluster import open_workers
-from seglab.sweep.conclude import conclude_study, import_ahead
-from seglab.sweep.grid import grid_folder, grid_plan
-from seglab.sweep.plan_config import grid, split_words, study_plan
-from seglab.sweep.space import settings_in
-from seglab.sweep.start import start_study
-from seglab.sweep.sweep import Sweep
+from seglab.sweep.ask.plan_config import grid, split_words, study_plan
+from seglab.sweep.ask.space import settings_in
+from seglab.sweep.conclude.conclude_study import conclude_study, import_ahead
+from seglab.sweep.workers.application import Application, study_node
+from seglab.sweep.workers.cluster import open_workers
+from seglab.sweep.workers.grid import grid_folder, grid_plan
+from seglab.sweep.workers.start import start_study
+from seglab.sweep.workers.sweep import Sweep
 
 _OF_THE_STUDY = re.compile(r"^[+~]*study([=.@]|$)")
 

@@ -20,7 +20,7 @@ import pytest
 
 from seglab.runs.study import StudyFolder
 from seglab.runs.study_storage import open_storage
-from seglab.sweep.plan import Objective, StudyPlan
+from seglab.sweep.ask.plan import Objective, StudyPlan
 
 # With signs that a URL has to escape, so that nobody cuts it in the wrong place.
 PASSWORD = "s@cr:t/7"  # noqa: S105

@@ -16,8 +16,8 @@ from typing import Any
 import optuna
 
 from seglab.runs.study import StudyFolder
-from seglab.sweep.ledger import Claim, Ledger, Outcome
-from seglab.sweep.plan import Objective, StudyPlan
+from seglab.sweep.ask.plan import Objective, StudyPlan
+from seglab.sweep.ledger.ledger import Claim, Ledger, Outcome
 
 
 def suggest(trial: optuna.Trial) -> list[str]:
