@@ -3,7 +3,7 @@
 `runs/<experiment>/<study name>/` holds `study.json`, the journal (unless the trials are kept in a
 database), the run records of the trials, and at the end tables, figures and the best configuration.
 What the trials were and how they ended is in the storage, as attributes of Optuna's trials under
-the names below. Optuna itself is imported only when a storage is opened.
+the names below. `seglab.runs.study_storage` opens the storage; here nothing imports Optuna.
 """
 
 from __future__ import annotations
@@ -12,14 +12,11 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from seglab.core.errors import DataError, RunNotFoundError
 from seglab.core.files import write_json
 from seglab.runs.storage_place import JOURNAL, without_password
-
-if TYPE_CHECKING:
-    import optuna
 
 STUDY_FILE = "study.json"
 SCHEMA_VERSION = 1
@@ -33,7 +30,7 @@ FIRST_STEP_S = "first_step_s"  # from the start of the process to its first trai
 REASON = "reason"  # of a failure, one of REASONS
 ERROR = "error"  # of a failure, in one line
 TRACEBACK = "traceback"
-WARM = "warm"  # {study, number}: came from another study, not of the budget
+ORIGIN = "warm"  # {study, number}: came from another study, not of the budget
 VALUES = "values"  # of a finished trial, written before its state is
 FAILED_VALUES = "failed_values"  # what was returned where it could not count
 ENQUEUED = "enqueued"  # key of the setting that was asked for
@@ -98,7 +95,7 @@ class StudyFolder:
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Write what the study is asked to do, in one step; passwords in URLs are left out."""
-        plain = _without_passwords({"schema_version": SCHEMA_VERSION, **content})
+        plain = _without_passwords({**content, "schema_version": SCHEMA_VERSION})
         plain["storage"] = self._lasting(str(plain.get("storage") or ""))
         write_json(self.json_path, plain)
 
@@ -149,29 +146,6 @@ def all_there_are(settings: int, asked: int, searched: Collection[str]) -> str:
     said = f"{settings} settings are all there are, {asked} trials were asked for (study.n_trials)"
     hint = "; to train each with several seeds give them too, such as seed=0,1,2"
     return said if SEED in searched else said + hint
-
-
-def open_study(folder: StudyFolder | str | Path, storage: str | None = None) -> optuna.Study:
-    """Open a study for reading: in notebooks, for figures and tables, while it runs or afterwards.
-
-    Args:
-        folder: Of the study.
-        storage: The whole URL, where the study's has a password that this process does not know;
-            else PGPASSWORD, ~/.pgpass or SEGLAB_STORAGE serve.
-
-    Returns:
-        The study; its best trials leave out those that came from other studies.
-
-    Raises:
-        RunNotFoundError: No study was started there, or nothing of it is in the storage yet.
-        StorageUnreachableError: Its server does not answer, or does not let us in.
-    """
-    from seglab.runs.study_storage import load_study, open_storage
-
-    place = folder if isinstance(folder, StudyFolder) else StudyFolder(folder)
-    asked = place.read()
-    spec = storage or str(asked["storage"])
-    return load_study(open_storage(spec, create=False), str(asked["study_id"]))
 
 
 def _without_passwords(content: Any) -> Any:

@@ -31,14 +31,14 @@ from seglab.runs.study import (
     ERROR,
     EXHAUSTED,
     FIRST_STEP_S,
+    ORIGIN,
     REASON,
     RUN_DIR,
-    WARM,
     WORDS,
     StudyFolder,
-    open_study,
     setting_of,
 )
+from seglab.runs.study_storage import open_study
 
 PARAM = "params."
 _LISTED = (
@@ -214,7 +214,7 @@ def read_study(folder: StudyFolder | str | Path, warm: bool = False) -> StudyVie
     study = open_study(folder)
     objectives = _objectives(asked, study)
     every = study.get_trials(deepcopy=False)
-    kept = [trial for trial in every if warm or not trial.user_attrs.get(WARM)]
+    kept = [trial for trial in every if warm or not trial.user_attrs.get(ORIGIN)]
     attempts = attempts_table(kept, study.user_attrs)
     return StudyView(
         folder=folder,
@@ -224,7 +224,7 @@ def read_study(folder: StudyFolder | str | Path, warm: bool = False) -> StudyVie
         attempts=attempts,
         scales=param_scales(kept),
         frozen=tuple(kept),
-        warm=sum(bool(trial.user_attrs.get(WARM)) for trial in every),
+        warm=sum(bool(trial.user_attrs.get(ORIGIN)) for trial in every),
         alive=controller_lives(study.user_attrs, attempts),
         exhausted=study.user_attrs.get(EXHAUSTED) == hash_json(asked.get("space")),
     )
@@ -347,7 +347,7 @@ def _row(
         if trial.state.is_finished():
             row["ended"] = max(one.ended for one in attempts)
     row |= {name: said.get(name) for name in (FIRST_STEP_S, REASON, ERROR)}
-    row |= {"attempts": len(attempts), "warm": bool(said.get(WARM))}
+    row |= {"attempts": len(attempts), "warm": bool(said.get(ORIGIN))}
     if said.get(RUN_DIR):
         place = folder.path / str(said[RUN_DIR])
         row |= {"run_dir": str(place), "run_id": place.name}

@@ -31,7 +31,7 @@ from seglab.sweep.process.trial_process import Assignment
 
 log = logging.getLogger(__name__)
 
-WARM = ("seglab.sweep.process.warm",)
+PRELOAD = ("seglab.sweep.process.warm",)
 
 # A training that is asked to stop saves a checkpoint first.
 _PATIENCE_S = 60.0
@@ -56,7 +56,7 @@ class Pool:
     def __init__(
         self,
         slots: Sequence[Slot],
-        preload: Sequence[str] = WARM,
+        preload: Sequence[str] = PRELOAD,
         memory_gb: float | None = None,
         study: str = "",
         term_s: float = 10.0,

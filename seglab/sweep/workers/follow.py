@@ -5,7 +5,8 @@ from __future__ import annotations
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from seglab.runs.study import ATTEMPTS, ERROR, REASON, WARM, WORDS, StudyFolder, open_study
+from seglab.runs.study import ATTEMPTS, ERROR, ORIGIN, REASON, WORDS, StudyFolder
+from seglab.runs.study_storage import open_study
 from seglab.sweep.watch.study_watch import StudyWatch
 from seglab.sweep.workers.sweep import Sweep
 
@@ -34,7 +35,7 @@ class Follower:
             self._study = open_study(StudyFolder(self.sweep.folder), self.sweep.plan.storage)
         news = False
         for trial in self._study.get_trials(deepcopy=False):
-            if trial.user_attrs.get(WARM) or trial.number in self._ended:
+            if trial.user_attrs.get(ORIGIN) or trial.number in self._ended:
                 continue
             news |= self._tell(trial)
         if news:

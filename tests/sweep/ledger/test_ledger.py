@@ -33,9 +33,8 @@ from seglab.runs.study import (
     TRACEBACK,
     WORDS,
     StudyFolder,
-    open_study,
 )
-from seglab.runs.study_storage import BudgetStudy
+from seglab.runs.study_storage import BudgetStudy, open_study
 from seglab.sweep.ask.plan import Objective, StudyPlan
 from seglab.sweep.ledger import ownership
 from seglab.sweep.ledger.attempts import MOST_FRUITLESS

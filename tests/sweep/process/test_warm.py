@@ -20,7 +20,7 @@ import torch
 from seglab.config.compose import compose
 from seglab.engine.slots import VISIBLE, Slot
 from seglab.sweep.process.events import Ended, Ending
-from seglab.sweep.process.pool import WARM, Pool
+from seglab.sweep.process.pool import PRELOAD, Pool
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -71,7 +71,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     (folder / "cuda_spy.py").write_text(CUDA_SPY)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
-        with Pool(SLOTS, ["cuda_spy", *WARM], term_s=2.0) as pool:
+        with Pool(SLOTS, ["cuda_spy", *PRELOAD], term_s=2.0) as pool:
             pool.wait_warm()
             yield pool
 
