@@ -11,12 +11,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from seglab.core.errors import DataError, RunNotFoundError
 from seglab.core.files import write_json
 from seglab.runs.storage_place import JOURNAL, without_password
+
+Direction = Literal["maximize", "minimize"]
 
 STUDY_FILE = "study.json"
 SCHEMA_VERSION = 1
@@ -27,7 +30,7 @@ WORDS = "words"  # overrides that make the trial
 OWNER = "owner"  # id of the controller that runs it; None: free to be taken
 ATTEMPTS = "attempts"  # each start: worker, host, controller, started, ended, ending, steps, error
 FIRST_STEP_S = "first_step_s"  # from the start of the process to its first training step
-REASON = "reason"  # of a failure, one of REASONS
+REASON = "reason"  # of a failure, a `FailureReason`
 ERROR = "error"  # of a failure, in one line
 TRACEBACK = "traceback"
 ORIGIN = "warm"  # {study, number}: came from another study, not of the budget
@@ -39,7 +42,29 @@ EXHAUSTED = "exhausted"
 
 SEED = "seed"  # key of a training's seed in its configuration
 _SQLITE = re.compile(r"sqlite:///(?=[^/])")
-REASONS = ("nan", "exception", "timeout", "out_of_memory", "killed", "interrupted")
+
+
+@dataclass(frozen=True)
+class StudyObjective:
+    """One score that a study optimises.
+
+    Attributes:
+        metric: Key in the metrics of a run, such as `val/miou`.
+        direction: maximize or minimize.
+    """
+
+    metric: str
+    direction: Direction
+
+    @property
+    def maximises(self) -> bool:
+        """Whether more is better."""
+        return self.direction == "maximize"
+
+    @property
+    def sign(self) -> float:
+        """1 where more is better, else -1: a value times its sign is better when larger."""
+        return 1.0 if self.maximises else -1.0
 
 
 class StudyFolder:

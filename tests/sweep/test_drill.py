@@ -134,7 +134,7 @@ def test_the_finished_study_is_not_run_again(drilled: Path) -> None:
     before = noted(drilled, "starts")
     again = run(drilled, *WORDS)
     assert again.returncode == 0, again.stderr
-    assert "taken up again" in again.stdout
+    assert "(resumed)" in again.stdout
     assert noted(drilled, "starts") == before
 
 

@@ -36,6 +36,7 @@ from seglab.runs.study import (
     RUN_DIR,
     WORDS,
     StudyFolder,
+    StudyObjective,
     setting_of,
 )
 from seglab.runs.study_storage import open_study
@@ -60,29 +61,6 @@ _LISTED = (
     "warm",
     "repeat_of",
 )
-
-
-@dataclass(frozen=True)
-class StudyObjective:
-    """One score that the study optimises.
-
-    Attributes:
-        metric: Key in the metrics of a run, such as `val/miou`; the column of the table.
-        direction: maximize or minimize.
-    """
-
-    metric: str
-    direction: str
-
-    @property
-    def maximises(self) -> bool:
-        """Whether more is better."""
-        return self.direction == "maximize"
-
-    @property
-    def sign(self) -> float:
-        """1 where more is better, else -1: a value times its sign is better when larger."""
-        return 1.0 if self.maximises else -1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,7 +249,7 @@ def _objectives(asked: Mapping[str, Any], study: optuna.Study) -> tuple[StudyObj
     if not listed:
         raise DataError("expected at least one objective in study.json, got none")
     directions = [direction.name.lower() for direction in study.directions]
-    said = tuple(StudyObjective(str(one["metric"]), str(one["direction"])) for one in listed)
+    said = tuple(StudyObjective(str(one["metric"]), one["direction"]) for one in listed)
     if [one.direction for one in said] != directions:
         raise DataError(
             f"study.json and the storage disagree: expected {[one.direction for one in said]}, "

@@ -7,10 +7,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from seglab.runs.study import ATTEMPTS, ERROR, ORIGIN, REASON, WORDS, StudyFolder
 from seglab.runs.study_storage import open_study
+from seglab.sweep.ledger.outcome import END_OF
 from seglab.sweep.watch.study_watch import StudyWatch
 from seglab.sweep.workers.sweep import Sweep
-
-_STATUS = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 class Follower:
@@ -57,12 +56,12 @@ class Follower:
         newest = max(trial.intermediate_values, default=-1)
         if newest > steps:
             self.watch.reported(trial.number, newest, trial.intermediate_values[newest])
-        if trial.state in _STATUS:
+        if trial.state in END_OF:
             self._ended.add(trial.number)
             values = trial.values if trial.state == TrialState.COMPLETE else None
             facts = trial.user_attrs
             self.watch.ended(
-                trial.number, _STATUS[trial.state], values, facts.get(REASON), facts.get(ERROR)
+                trial.number, END_OF[trial.state], values, facts.get(REASON), facts.get(ERROR)
             )
         self._seen[trial.number] = (stage, newest)
         return stage != known or newest > steps

@@ -12,9 +12,9 @@ import pytest
 from optuna.trial import TrialState
 
 from seglab.core.errors import ConfigError
-from seglab.runs.study import ENQUEUED, ORIGIN, StudyFolder
+from seglab.runs.study import ENQUEUED, ORIGIN, StudyFolder, StudyObjective
 from seglab.runs.study_storage import open_study
-from seglab.sweep.ask.plan import Objective, StudyPlan
+from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ledger.ledger import Counts, Ledger, Outcome
 
 Start = Callable[..., StudyFolder]
@@ -224,7 +224,7 @@ def test_trials_that_optimised_something_else_do_not_fit(
     folder: StudyFolder, former: StudyFolder, make_plan: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     plan = make_plan(
-        warm_start=(str(former.path),), objectives=(Objective("val/loss", "minimize"),)
+        warm_start=(str(former.path),), objectives=(StudyObjective("val/loss", "minimize"),)
     )
     Ledger(folder, plan, "c1", suggest)
     assert "6 because it optimised maximize:val/miou" in caplog.text
