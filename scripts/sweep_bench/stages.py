@@ -29,7 +29,7 @@ OF_A_JOB = {
     "seglab.experiment.fit:build_datamodule": "data",
     "seglab.experiment.fit:build_module": "model",
     "seglab.experiment.fit:build_trainer": "trainer",
-    "seglab.engine.module:SegmentationModule.training_step": FIRST_STEP,
+    "seglab.engine.step.module:SegmentationModule.training_step": FIRST_STEP,
 }
 OF_A_CONTROLLER = {
     "seglab.sweep.ledger.ledger:Ledger.tell": "tell",

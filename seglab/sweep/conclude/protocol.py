@@ -70,7 +70,9 @@ def mean_interval(values: Sequence[float], metric: str) -> tuple[float, float, f
 
 def has_test(run_dir: Path) -> bool:
     """Whether the data of a training has a test split that its weights could be scored on."""
-    from seglab.experiment.splits import has_split  # needs pandas, the start of a study does not
+    from seglab.experiment.prepare.splits import (
+        has_split,  # needs pandas, the start of a study does not
+    )
 
     if RunRecord.open(run_dir).read()["kind"] == "cv":
         return False

@@ -85,13 +85,13 @@ def _meant(error: BaseException) -> BaseException:
 
 def _interruptions() -> tuple[type[BaseException], ...]:
     # Where the module was never imported nothing can have raised it.
-    module = sys.modules.get("seglab.engine.callbacks")
+    module = sys.modules.get("seglab.engine.loop.callbacks")
     return (KeyboardInterrupt, *([module.TrainingInterruptedError] if module else []))
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
     if "torch" in sys.modules:
-        from seglab.engine.micro_batch import is_out_of_memory
+        from seglab.engine.step.micro_batch import is_out_of_memory
 
         return is_out_of_memory(error)
     return isinstance(error, MemoryError)

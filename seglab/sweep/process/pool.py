@@ -22,7 +22,7 @@ import cloudpickle
 
 from seglab.core.errors import TrainingError
 from seglab.core.trial import TrialChannel
-from seglab.engine.slots import Slot
+from seglab.engine.device.slots import Slot
 from seglab.sweep.process import wire
 from seglab.sweep.process.events import Ended, Event, Report
 from seglab.sweep.process.server import Server, ServerGoneError

@@ -13,7 +13,7 @@ import cloudpickle
 import psutil
 
 from seglab.core.trial import FailureReason, TrialEnd
-from seglab.engine.slots import Slot
+from seglab.engine.device.slots import Slot
 from seglab.sweep.process import wire
 from seglab.sweep.process.endings import death_of
 from seglab.sweep.process.events import Ended, Ending, Event, Progress, Report

@@ -30,7 +30,7 @@ import cloudpickle
 import psutil
 
 from seglab.core.trial import FailureReason, TrialEnd
-from seglab.engine.slots import take_slot
+from seglab.engine.device.slots import take_slot
 from seglab.sweep.process import wire
 from seglab.sweep.process.endings import ending_of
 from seglab.sweep.process.events import Ending

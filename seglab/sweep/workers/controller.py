@@ -16,7 +16,7 @@ from typing import Any
 
 from seglab.core.errors import SeglabError, TrainingError
 from seglab.core.trial import FailureReason, TrialEnd
-from seglab.engine.slots import Slot
+from seglab.engine.device.slots import Slot
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ledger.ledger import Claim, Ledger, Outcome
 from seglab.sweep.process.events import Ended, Ending, Progress, Report

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 from rich.console import Console
 
-from seglab.engine.slots import Slot, make_slots
+from seglab.engine.device.slots import Slot, make_slots
 from seglab.runs.study import ORIGIN, WORDS, StudyFolder
 from seglab.runs.study_storage import open_study
 from seglab.sweep.process.pool import PRELOAD, Pool

@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from seglab.core.trial import TrialPrunedError
-from seglab.engine.slots import CPUS, VISIBLE, Slot
+from seglab.engine.device.slots import CPUS, VISIBLE, Slot
 from seglab.sweep.process.events import Ended, Ending, Event, Progress, Report
 from seglab.sweep.process.pool import Pool
 

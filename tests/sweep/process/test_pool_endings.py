@@ -20,7 +20,7 @@ import pytest
 
 from seglab.core.errors import TrainingError
 from seglab.core.trial import TrialPrunedError
-from seglab.engine.slots import Slot
+from seglab.engine.device.slots import Slot
 from seglab.sweep.process.events import Ended, Ending, Report
 from seglab.sweep.process.pool import Pool
 

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from seglab.core.errors import TrainingError
-from seglab.engine.slots import Slot
+from seglab.engine.device.slots import Slot
 from seglab.sweep.process.events import Ended, Ending
 from seglab.sweep.process.pool import Pool
 
@@ -63,7 +63,7 @@ def script(folder: Path, body: str) -> list[str]:
     head = """
         import json, os, signal, subprocess, sys, time
         from pathlib import Path
-        from seglab.engine.slots import Slot
+        from seglab.engine.device.slots import Slot
         from seglab.sweep.process.events import Ended, Report
         from seglab.sweep.process.pool import Pool
         HERE = Path(__file__).parent

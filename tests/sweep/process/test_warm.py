@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from seglab.config.compose import compose
-from seglab.engine.slots import VISIBLE, Slot
+from seglab.engine.device.slots import VISIBLE, Slot
 from seglab.sweep.process.events import Ended, Ending
 from seglab.sweep.process.pool import PRELOAD, Pool
 

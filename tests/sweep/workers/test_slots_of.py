@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from seglab.core.errors import ConfigError
-from seglab.engine.slots import VISIBLE
+from seglab.engine.device.slots import VISIBLE
 from seglab.sweep.workers.serve import slots_of
 
 
