@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from seglab.cli import wandb as command
-from seglab.engine.tracking.tracking import wandb_sync
+from seglab.engine.tracking import wandb_sync
 from seglab.engine.tracking.wandb_sync import SyncItem, SyncResult
 from seglab.runs import RunRecord
 

@@ -16,7 +16,8 @@ import pytest
 import wandb
 
 from seglab.core.errors import ConfigError
-from seglab.engine.tracking.tracking import EXIT_CODES, GLOBAL_STEP, WandbView, tracking
+from seglab.engine.tracking import tracking
+from seglab.engine.tracking.tracking import EXIT_CODES, GLOBAL_STEP, WandbView
 from seglab.engine.tracking.wandb_mode import find_segments, has_credentials, resolve_mode
 from seglab.engine.tracking.wandb_session import WandbConfig
 from seglab.engine.tracking.wandb_steps import StepLog

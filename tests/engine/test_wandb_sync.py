@@ -15,7 +15,8 @@ import pytest
 import wandb
 
 from seglab.core.errors import ConfigError, RunNotFoundError, SeglabError
-from seglab.engine.tracking.tracking import WandbView, wandb_sync
+from seglab.engine.tracking import wandb_sync
+from seglab.engine.tracking.tracking import WandbView
 from seglab.engine.tracking.wandb_mode import find_segments
 from seglab.engine.tracking.wandb_session import WandbConfig
 from seglab.engine.tracking.wandb_sync import check_words, plan_sync, require_server, sync

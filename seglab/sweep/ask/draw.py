@@ -21,7 +21,7 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from seglab.core.errors import SeglabError
-from seglab.runs.study import WARM, WORDS
+from seglab.runs.study import ORIGIN, WORDS
 from seglab.runs.study_storage import BudgetStudy, no_experimental_warnings
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ask.prior_trials import Suggest
@@ -55,7 +55,7 @@ class _EndlessError(ValueError):
 
 def of_budget(everything: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Return the trials that count: all but those that came from other studies."""
-    return [trial for trial in everything if not trial.user_attrs.get(WARM)]
+    return [trial for trial in everything if not trial.user_attrs.get(ORIGIN)]
 
 
 def tried_settings(everything: Sequence[FrozenTrial]) -> dict[tuple[str, ...], int]:

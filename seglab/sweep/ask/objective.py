@@ -8,10 +8,10 @@ from numbers import Real
 from typing import Any
 
 from seglab.core.errors import TrainingError, nearest
-from seglab.sweep.ask.plan import Objective
+from seglab.runs.study import StudyObjective
 
 
-def objective_values(result: Any, objectives: Sequence[Objective]) -> list[float]:
+def objective_values(result: Any, objectives: Sequence[StudyObjective]) -> list[float]:
     """Return one value an objective.
 
     Args:

@@ -3,22 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-Direction = Literal["maximize", "minimize"]
-
-
-@dataclass(frozen=True)
-class Objective:
-    """One score that a study optimises.
-
-    Attributes:
-        metric: Key in the metrics of a run, such as `val/miou`.
-        direction: maximize or minimize.
-    """
-
-    metric: str
-    direction: Direction
+from seglab.runs.study import StudyObjective
 
 
 @dataclass(frozen=True)
@@ -49,7 +36,7 @@ class StudyPlan:
     """
 
     name: str
-    objectives: tuple[Objective, ...]
+    objectives: tuple[StudyObjective, ...]
     n_trials: int
     sampler: dict[str, Any]
     storage: str

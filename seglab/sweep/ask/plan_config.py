@@ -25,8 +25,8 @@ from seglab.config.study_rules import SEARCH_RULES, SPACE, read_space
 from seglab.config.study_words import clashes, has_study, nothing_searched, space_of
 from seglab.config.validate import without_hydra
 from seglab.core.errors import ConfigError
-from seglab.runs.study import StudyFolder
-from seglab.sweep.ask.plan import Direction, Objective, StudyPlan
+from seglab.runs.study import Direction, StudyFolder, StudyObjective
+from seglab.sweep.ask.plan import StudyPlan
 
 _DIRECTIONS: dict[str, Direction] = {"max": "maximize", "min": "minimize"}
 # Taken from the node as they are.
@@ -148,9 +148,9 @@ def _study_problems(cfg: DictConfig) -> list[str]:
     return [str(problem).removeprefix(f"{SPACE}.") for problem in found]
 
 
-def _objectives(node: Mapping[str, Any], cfg: DictConfig) -> tuple[Objective, ...]:
+def _objectives(node: Mapping[str, Any], cfg: DictConfig) -> tuple[StudyObjective, ...]:
     if node["objectives"] is not None:
-        return tuple(Objective(one["metric"], one["direction"]) for one in node["objectives"])
+        return tuple(StudyObjective(one["metric"], one["direction"]) for one in node["objectives"])
     metric = OmegaConf.select(cfg, "monitor.metric")
     direction = _DIRECTIONS.get(str(OmegaConf.select(cfg, "monitor.mode")))
     if not metric or direction is None:
@@ -158,7 +158,7 @@ def _objectives(node: Mapping[str, Any], cfg: DictConfig) -> tuple[Objective, ..
             "study.objectives: expected [{metric: ..., direction: maximize}], got null, and there is no "
             "monitor.metric with monitor.mode=max or min"
         )
-    return (Objective(metric, direction),)
+    return (StudyObjective(metric, direction),)
 
 
 def _settled(text: str, domain: Domain) -> str:

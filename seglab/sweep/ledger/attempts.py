@@ -10,15 +10,14 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
+
+from seglab.core.trial import TrialEnd
 
 Attempt = dict[str, Any]
 # A trial during which more controllers than this vanished in a row, without it getting any
 # further, is given up: it takes them down.
 MOST_FRUITLESS = 5
-# died: its process, seen by its controller. released: the controller stopped. abandoned: the
-# controller vanished. interrupted: never written.
-Ending = Literal["finished", "pruned", "failed", "interrupted", "died", "released", "abandoned"]
 
 
 def begun(attempts: Sequence[Attempt], worker: str, controller: str, steps: int) -> list[Attempt]:
@@ -44,7 +43,10 @@ def begun(attempts: Sequence[Attempt], worker: str, controller: str, steps: int)
 
 
 def ended(
-    attempts: Sequence[Attempt], ending: Ending, when: float | None = None, error: str | None = None
+    attempts: Sequence[Attempt],
+    ending: TrialEnd,
+    when: float | None = None,
+    error: str | None = None,
 ) -> list[Attempt]:
     """Return the attempts with the last one ended, if it was not yet.
 
@@ -69,7 +71,7 @@ def fault(attempts: Sequence[Attempt], steps: int, retries: int) -> str | None:
         steps: How many scores the trial has reported by now.
         retries: How often it may be started again after its process died.
     """
-    deaths = [attempt["error"] for attempt in attempts if attempt["ending"] == "died"]
+    deaths = [attempt["error"] for attempt in attempts if attempt["ending"] == TrialEnd.DIED]
     if len(deaths) > retries:
         often = f" {len(deaths)} times" if len(deaths) > 1 else ""
         return f"its process died{often}: {deaths[-1]}"
@@ -87,7 +89,7 @@ def _fruitless(attempts: Sequence[Attempt], steps: int) -> int:
     """
     count = 0
     for attempt in reversed(attempts):
-        if attempt["ending"] != "abandoned" or attempt["steps"] < steps:
+        if attempt["ending"] != TrialEnd.ABANDONED or attempt["steps"] < steps:
             break
         count += 1
     return count

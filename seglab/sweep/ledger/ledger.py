@@ -20,6 +20,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
+from seglab.core.trial import FailureReason, TrialEnd
 from seglab.runs.study import ATTEMPTS, OWNER, StudyFolder
 from seglab.runs.study_lock import StudyBusyError, study_lock
 from seglab.runs.study_storage import written_together
@@ -27,7 +28,7 @@ from seglab.sweep.ask.draw import of_budget
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ask.prior_trials import Suggest
 from seglab.sweep.ledger.attempts import Attempt, ended, fault
-from seglab.sweep.ledger.outcome import STATES, Outcome, outcome_of, recordable
+from seglab.sweep.ledger.outcome import STATE_OF, Outcome, outcome_of, recordable
 from seglab.sweep.ledger.ownership import Presence
 from seglab.sweep.ledger.patience import patient
 from seglab.sweep.ledger.trials import Claim, Counts, Trials, UnmakeableError
@@ -150,7 +151,7 @@ class Ledger:
 
         Returns:
             The outcome as recorded. Where the trial is no longer this controller's, nothing is
-            recorded, and the answer is how it ended elsewhere, or that it goes on there.
+            recorded, and the answer is how it ended elsewhere, or `ABANDONED` where it has not.
         """
         outcome = recordable(outcome, self.plan.objectives)
         with self._alone():
@@ -176,7 +177,7 @@ class Ledger:
             attempts = self._ours(claim, self._trials.stored(claim.number))
             if attempts is None:
                 return True
-            attempts = ended(attempts, "died", error=reason)
+            attempts = ended(attempts, TrialEnd.DIED, error=reason)
             problem = fault(attempts, len(self._reported[claim.number]), self.plan.retries)
             if problem is None:
                 self._give_back(claim, attempts)
@@ -190,7 +191,7 @@ class Ledger:
         with self._alone():
             attempts = self._ours(claim, self._trials.stored(claim.number))
             if attempts is not None:
-                self._give_back(claim, ended(attempts, "released"))
+                self._give_back(claim, ended(attempts, TrialEnd.RELEASED))
 
     @patient
     def beat(self) -> None:
@@ -245,11 +246,12 @@ class Ledger:
     def _adopt(self, stored: FrozenTrial, worker: str, last_sign: float | None) -> Claim | None:
         """Take over a trial; None if it is ended instead."""
         steps = len(stored.intermediate_values)
-        attempts = ended(stored.user_attrs.get(ATTEMPTS, []), "abandoned", when=last_sign)
+        before = stored.user_attrs.get(ATTEMPTS, [])
+        attempts = ended(before, TrialEnd.ABANDONED, when=last_sign)
         trial = self._trials.again(stored)
         ending = attempts[-1]["ending"] if attempts else None
-        if ending in STATES:
-            self._trials.finish(trial, outcome_of(stored, ending))
+        if ending in STATE_OF:
+            self._trials.finish(trial, outcome_of(stored, TrialEnd(ending)))
             return None
         problem = fault(attempts, steps, self.plan.retries)
         if problem:
@@ -267,7 +269,7 @@ class Ledger:
         except UnmakeableError as error:
             log.warning("trial %d cannot be made: %s", trial.number, error, exc_info=True)
             text = "".join(traceback.format_exception(error))
-            failed = Outcome("failed", reason="exception", error=str(error), traceback=text)
+            failed = Outcome(TrialEnd.FAILED, None, FailureReason.EXCEPTION, str(error), text)
             self._trials.end(trial, recordable(failed, self.plan.objectives), attempts)
             self._unmade += 1
             if self._unmade >= MOST_UNMADE:
@@ -308,4 +310,4 @@ class Ledger:
 
 
 def _killed(error: str) -> Outcome:
-    return Outcome("failed", reason="killed", error=error)
+    return Outcome(TrialEnd.FAILED, reason=FailureReason.KILLED, error=error)

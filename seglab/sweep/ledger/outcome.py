@@ -5,25 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from seglab.runs.study import ERROR, FAILED_VALUES, FIRST_STEP_S, REASON, REASONS, TRACEBACK, VALUES
-from seglab.sweep.ask.plan import Objective
+from seglab.core.trial import FailureReason, TrialEnd
+from seglab.runs.study import (
+    ERROR,
+    FAILED_VALUES,
+    FIRST_STEP_S,
+    REASON,
+    TRACEBACK,
+    VALUES,
+    StudyObjective,
+)
 
 _MOST_ERROR, _MOST_TRACEBACK = 500, 20_000
 # Attributes that tell of an end.
 OF_OUTCOME = (VALUES, REASON, ERROR, TRACEBACK, FAILED_VALUES, FIRST_STEP_S)
-# What processes are said to end by -> the reason in the record.
-_REASONS = {"died": "killed", **{reason: reason for reason in REASONS}}
-Status = Literal["finished", "pruned", "failed", "interrupted"]
-_STATUS: dict[TrialState, Status] = {
-    TrialState.COMPLETE: "finished",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
+END_OF = {
+    TrialState.COMPLETE: TrialEnd.FINISHED,
+    TrialState.PRUNED: TrialEnd.PRUNED,
+    TrialState.FAIL: TrialEnd.FAILED,
 }
-STATES = {status: state for state, status in _STATUS.items()}
+STATE_OF = {end: state for state, end in END_OF.items()}
 
 
 @dataclass(frozen=True)
@@ -31,41 +36,41 @@ class Outcome:
     """The end of a trial.
 
     Attributes:
-        status: finished, pruned or failed. The ledger answers `interrupted` where the trial is no
-            longer the controller's and goes on elsewhere.
+        status: Finished, pruned or failed. The ledger answers `ABANDONED` where the trial is no
+            longer the controller's and has not ended elsewhere.
         values: One an objective; of a failed trial what it returned that cannot count.
-        reason: Of a failure: nan, exception, timeout, out_of_memory, killed or interrupted.
+        reason: Of a failure.
         error: Of a failure, in one line.
         traceback: Of a failure.
         first_step_s: From the start of the process to its first training step.
     """
 
-    status: Status
+    status: TrialEnd
     values: list[float] | None = None
-    reason: str | None = None
+    reason: FailureReason | None = None
     error: str | None = None
     traceback: str | None = None
     first_step_s: float | None = None
 
 
-def recordable(outcome: Outcome, objectives: Sequence[Objective]) -> Outcome:
+def recordable(outcome: Outcome, objectives: Sequence[StudyObjective]) -> Outcome:
     """Return the outcome as it counts: values that are no numbers make a failure.
 
     Args:
         outcome: As a process left it.
         objectives: Of the study.
     """
-    if outcome.status == "finished":
+    if outcome.status == TrialEnd.FINISHED:
         problem = _problem(outcome.values, objectives)
         if problem is None:
             return replace(outcome, values=[float(value) for value in outcome.values or ()])
-        return replace(outcome, status="failed", reason="nan", error=problem)
-    if outcome.status != "failed":
+        return replace(outcome, status=TrialEnd.FAILED, reason=FailureReason.NAN, error=problem)
+    if outcome.status != TrialEnd.FAILED:
         return replace(outcome, values=None)
     error = (outcome.error or "").strip().splitlines() or ["no reason was given"]
     return replace(
         outcome,
-        reason=_REASONS.get(outcome.reason or "", "exception"),
+        reason=outcome.reason or FailureReason.EXCEPTION,
         error=error[0][:_MOST_ERROR],
         traceback=(outcome.traceback or "")[-_MOST_TRACEBACK:] or None,
     )
@@ -74,9 +79,9 @@ def recordable(outcome: Outcome, objectives: Sequence[Objective]) -> Outcome:
 def attributes(outcome: Outcome) -> Iterator[tuple[str, Any]]:
     """Yield what is written of an outcome into the attributes of its trial."""
     facts: dict[str, Any] = {FIRST_STEP_S: outcome.first_step_s}
-    if outcome.status == "finished":
+    if outcome.status == TrialEnd.FINISHED:
         facts[VALUES] = outcome.values
-    if outcome.status == "failed":
+    if outcome.status == TrialEnd.FAILED:
         facts |= {
             REASON: outcome.reason,
             ERROR: outcome.error,
@@ -86,16 +91,16 @@ def attributes(outcome: Outcome) -> Iterator[tuple[str, Any]]:
     yield from ((key, value) for key, value in facts.items() if value is not None)
 
 
-def outcome_of(trial: FrozenTrial, status: Status | None = None) -> Outcome:
-    """Return how a trial of the storage ended; `interrupted` where it has not.
+def outcome_of(trial: FrozenTrial, status: TrialEnd | None = None) -> Outcome:
+    """Return how a trial of the storage ended; `ABANDONED` here where it has not.
 
     Args:
         trial: As it is stored.
         status: How it ended, where all is written but its state.
     """
-    status = status or _STATUS.get(trial.state)
+    status = status or END_OF.get(trial.state)
     if status is None:
-        return Outcome("interrupted", reason="interrupted", error="it goes on elsewhere")
+        return Outcome(TrialEnd.ABANDONED, error="it is resumed elsewhere")
     facts = trial.user_attrs
     return Outcome(
         status,
@@ -107,7 +112,7 @@ def outcome_of(trial: FrozenTrial, status: Status | None = None) -> Outcome:
     )
 
 
-def _problem(values: Any, objectives: Sequence[Objective]) -> str | None:
+def _problem(values: Any, objectives: Sequence[StudyObjective]) -> str | None:
     """Return what is wrong with the values of a finished trial; None if nothing is."""
     names = ", ".join(objective.metric for objective in objectives)
     if not isinstance(values, list | tuple) or len(values) != len(objectives):

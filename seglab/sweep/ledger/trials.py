@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from seglab.core.errors import SeglabError
 from seglab.core.files import hash_json
+from seglab.core.trial import TrialEnd
 from seglab.runs.storage_place import StorageUnreachableError
 from seglab.runs.study import ATTEMPTS, EXHAUSTED, OWNER, RUN_DIR, WORDS, StudyFolder
 from seglab.runs.study_lock import study_lock
@@ -36,7 +37,7 @@ from seglab.sweep.ask.samplers import (
 from seglab.sweep.ask.space import settings_in
 from seglab.sweep.ledger.attempts import Attempt, begun
 from seglab.sweep.ledger.begin_study import begin_study
-from seglab.sweep.ledger.outcome import OF_OUTCOME, STATES, Outcome, attributes
+from seglab.sweep.ledger.outcome import OF_OUTCOME, STATE_OF, Outcome, attributes
 
 log = logging.getLogger(__name__)
 
@@ -208,10 +209,10 @@ class Trials:
 
     def finish(self, trial: optuna.Trial, outcome: Outcome) -> None:
         """Write the state of a trial whose other facts are written."""
-        values = outcome.values if outcome.status == "finished" else None
+        values = outcome.values if outcome.status == TrialEnd.FINISHED else None
         study = trial.study
         try:
-            study.tell(trial, values, state=STATES[outcome.status])
+            study.tell(trial, values, state=STATE_OF[outcome.status])
         except Exception:
             # Optuna writes the state, then lets go what its sampler stumbled over.
             if not self.stored(trial.number).state.is_finished():

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from seglab.core.trial import TrialPrunedError
+from seglab.core.trial import FailureReason, TrialEnd, TrialPrunedError
 from seglab.sweep.process.events import Ending
 
 _LONGEST_LINE = 1000
@@ -19,22 +19,22 @@ def ending_of(error: BaseException) -> Ending:
     """Return the ending of a trial whose work raised."""
     error = _meant(error)
     if isinstance(error, TrialPrunedError):
-        return Ending("pruned", error=_line(str(error)))
+        return Ending(TrialEnd.PRUNED, error=_line(str(error)))
     return Ending(
-        "raised",
+        TrialEnd.FAILED,
         reason=reason_of(error),
         error=_line(_text(error)),
         traceback="".join(traceback.format_exception(error)),
     )
 
 
-def reason_of(error: BaseException) -> str:
-    """Return interrupted, out_of_memory or exception."""
+def reason_of(error: BaseException) -> FailureReason:
+    """Return why work that raised has failed."""
     if isinstance(error, _interruptions()):
-        return "interrupted"
+        return FailureReason.INTERRUPTED
     if any(_is_out_of_memory(one) for one in _with_causes(error)):
-        return "out_of_memory"
-    return "exception"
+        return FailureReason.OUT_OF_MEMORY
+    return FailureReason.EXCEPTION
 
 
 def death_of(exit_code: int | None, asked: str | None, log_path: Path, offset: int) -> Ending:
@@ -46,14 +46,14 @@ def death_of(exit_code: int | None, asked: str | None, log_path: Path, offset: i
         log_path: What it printed.
         offset: Where in the log its own lines begin.
     """
-    reason, error = "killed", f"the process {_manner(exit_code)}"
+    reason, error = FailureReason.KILLED, f"the process {_manner(exit_code)}"
     if asked is not None:
-        reason = "interrupted"
+        reason = FailureReason.INTERRUPTED
         error = f"asked to stop, the process {_manner(exit_code)}"
     elif exit_code == -signal.SIGKILL:
         error += " (out of memory killer?)"
     return Ending(
-        "died",
+        TrialEnd.DIED,
         reason=reason,
         error=f"{error}; see {log_path}",
         traceback=_last_lines(log_path, offset),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-Kind = Literal["returned", "pruned", "raised", "died", "timeout"]
+from seglab.core.trial import FailureReason, TrialEnd
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,12 @@ class Ending:
     """How the process of a trial ended; it and everything it started are gone by now.
 
     Attributes:
-        kind: returned, pruned and raised are what the work did; died: the process ended without
-            saying why; timeout: it was stopped because its time was over, whatever it said then.
+        status: Finished where the work returned, pruned or failed where it raised; died where the
+            process ended without a message. One that was stopped because its time was over has
+            failed, whatever its message was.
         result: What the work returned.
-        reason: None where the work returned or was pruned, otherwise exception, out_of_memory,
-            interrupted (it was asked to stop), killed (it died by itself) or timeout.
+        reason: Of a failure or a death: `KILLED` where the process died by itself, `INTERRUPTED`
+            where it was asked to stop.
         error: One line for people; empty where there was none.
         traceback: The full text; of a process that died, the last it wrote to its log.
         exit_code: Of the process, negative for a signal; None where nobody could learn it.
@@ -54,9 +55,9 @@ class Ending:
         ended: Unix time at which its slot became free.
     """
 
-    kind: Kind
+    status: TrialEnd
     result: Any = None
-    reason: str | None = None
+    reason: FailureReason | None = None
     error: str = ""
     traceback: str = ""
     exit_code: int | None = None

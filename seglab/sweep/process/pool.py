@@ -25,13 +25,13 @@ from seglab.core.trial import TrialChannel
 from seglab.engine.device.slots import Slot
 from seglab.sweep.process import wire
 from seglab.sweep.process.events import Ended, Event, Report
-from seglab.sweep.process.running import SEND_LIMIT_S, RunningTrial
 from seglab.sweep.process.server import Server, ServerGoneError
+from seglab.sweep.process.trial import SEND_LIMIT_S, TrialProcess
 from seglab.sweep.process.trial_process import Assignment
 
 log = logging.getLogger(__name__)
 
-WARM = ("seglab.sweep.process.warm",)
+PRELOAD = ("seglab.sweep.process.warm",)
 
 # A training that is asked to stop saves a checkpoint first.
 _PATIENCE_S = 60.0
@@ -56,7 +56,7 @@ class Pool:
     def __init__(
         self,
         slots: Sequence[Slot],
-        preload: Sequence[str] = WARM,
+        preload: Sequence[str] = PRELOAD,
         memory_gb: float | None = None,
         study: str = "",
         term_s: float = 10.0,
@@ -68,7 +68,7 @@ class Pool:
         self.study = study
         self.term_s = term_s
         self.orphan_s = orphan_s
-        self._running: dict[int, RunningTrial] = {}
+        self._running: dict[int, TrialProcess] = {}
         self._late: list[Event] = []
         self._servers: list[Server] = []
 
@@ -136,7 +136,7 @@ class Pool:
         with log_path.open("ab") as stream:
             offset = stream.tell()
             server, pid, sock = self._fork(stream.fileno())
-        one = self._running[number] = RunningTrial(
+        one = self._running[number] = TrialProcess(
             number,
             slot,
             server,

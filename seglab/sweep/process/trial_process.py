@@ -29,6 +29,7 @@ from typing import Any, NoReturn
 import cloudpickle
 import psutil
 
+from seglab.core.trial import FailureReason, TrialEnd
 from seglab.engine.device.slots import take_slot
 from seglab.sweep.process import wire
 from seglab.sweep.process.endings import ending_of
@@ -92,7 +93,7 @@ def run(sock: socket.socket, log: int) -> NoReturn:
     # A late request to stop must not cut the message short.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     channel.end(ending)
-    _leave(0 if ending.kind in ("returned", "pruned") else 1, channel)
+    _leave(0 if ending.status in (TrialEnd.FINISHED, TrialEnd.PRUNED) else 1, channel)
 
 
 class PipeChannel:
@@ -145,8 +146,8 @@ class PipeChannel:
                 f"the trial's result cannot be sent to its study: {type(error).__name__}: {error}"
             )
             ending = Ending(
-                "raised",
-                reason="exception",
+                TrialEnd.FAILED,
+                reason=FailureReason.EXCEPTION,
                 error=" ".join(text.split()),
                 traceback=traceback.format_exc(),
             )
@@ -202,12 +203,12 @@ def _work(assignment: Assignment, channel: PipeChannel) -> Ending:
     try:
         _take_place(assignment)
         work = pickle.loads(assignment.work)  # noqa: S301 - from our own controller
-        return Ending("returned", result=work(channel))
+        return Ending(TrialEnd.FINISHED, result=work(channel))
     except BaseException as error:  # noqa: BLE001 - every end is an answer, SystemExit too
         # First: what filled the memory is still held by the frames of the error.
         _allow_all_memory()
         ending = ending_of(error)
-        if ending.kind == "raised":
+        if ending.status == TrialEnd.FAILED:
             _say(ending.traceback.rstrip())
         return ending
 

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from seglab.core.provenance import utc_now
 from seglab.core.terminal import say
+from seglab.core.trial import FailureReason, TrialEnd
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.watch.tally import CountsLike, RunningTrial, Scored, Tally
 from seglab.sweep.watch.trials_table import best_line, trials_table
@@ -32,9 +33,10 @@ _LONGEST_ERROR = 200
 _LINES_KEPT = 8
 _FEWEST_ROWS = 3
 # What happened to a trial that has not ended, and what will.
-_MANNERS = {
-    "retried": ("lost its process", "; it is taken up again"),
-    "interrupted": ("was stopped", "; the same command takes it up again"),
+_MANNERS: dict[TrialEnd, tuple[str, str]] = {
+    TrialEnd.DIED: ("lost its process", "; it is resumed"),
+    TrialEnd.RELEASED: ("was stopped", "; the same command resumes it"),
+    TrialEnd.ABANDONED: ("was taken over", ""),
 }
 
 
@@ -141,30 +143,29 @@ class StudyWatch:
     def ended(
         self,
         number: int,
-        status: str,
+        status: TrialEnd,
         value: float | Sequence[float] | None = None,
-        reason: str | None = None,
+        reason: FailureReason | None = None,
         error: str | None = None,
     ) -> None:
         """A trial ended, or its process did.
 
         Args:
             number: Of the trial.
-            status: finished, pruned or failed; retried: its process died, and it is taken up
-                again; interrupted: this controller stops and leaves it to the next.
+            status: How it ended; of a trial that has not, why it does not run here any more.
             value: One score an objective, of a finished trial.
-            reason: Of a failure, one word.
+            reason: Of a failure.
             error: Of a failure.
         """
         with self._lock:
             now = self._clock()
             trial = self._tally.stopped(number, status, now)
             values = _values(value)
-            if status == "finished":
+            if status == TrialEnd.FINISHED:
                 words = tuple(trial.words) if trial is not None else ()
                 is_best = self._tally.best.add(Scored(number, values, words))
                 how = f"finished{self._scores(values)}{spent(trial, now)}{self._compared(is_best)}"
-            elif status == "pruned":
+            elif status == TrialEnd.PRUNED:
                 how = f"pruned{place(trial)}{spent(trial, now)}{self._compared(False)}"
             else:
                 how, outlook = _MANNERS.get(status, (status, ""))
@@ -216,7 +217,7 @@ class StudyWatch:
         leader = best.trials[0]
         return f" (best so far {score(leader.values[0])}, trial {leader.number})"
 
-    def _why(self, number: int, reason: str | None, error: str | None) -> str:
+    def _why(self, number: int, reason: FailureReason | None, error: str | None) -> str:
         text = " ".join((error or "").split())
         if len(text) > _LONGEST_ERROR:
             text = f"{text[: _LONGEST_ERROR - 3]}..."
@@ -261,7 +262,7 @@ class StudyWatch:
         )
         if not tally.best.objectives:
             return [ended, times]
-        best = best_line(tally.best, tally.ended["finished"])
+        best = best_line(tally.best, tally.ended[TrialEnd.FINISHED])
         best.truncate(width, overflow="ellipsis")
         return [ended, best, times]
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from seglab.runs.study import setting_of
-from seglab.sweep.ask.plan import Objective
+from seglab.core.trial import TrialEnd
+from seglab.runs.study import StudyObjective, setting_of
 
 # Beyond so many waiting trials it no longer matters which worker takes which.
 _MOST_DEALT_OUT = 1000
@@ -157,7 +157,7 @@ class Best:
         objectives: What is optimised; none, and nothing is best.
     """
 
-    objectives: Sequence[Objective]
+    objectives: Sequence[StudyObjective]
     trials: list[Scored] = field(default_factory=list)
     _by_setting: dict[tuple[str, ...], list[Scored]] = field(default_factory=dict)
 
@@ -188,7 +188,7 @@ class Best:
 
     def _at_least_as_good(self, one: Scored, other: Scored) -> bool:
         return all(
-            a >= b if objective.direction == "maximize" else a <= b
+            a >= b if objective.maximises else a <= b
             for objective, a, b in zip(self.objectives, one.values, other.values, strict=True)
         )
 
@@ -204,12 +204,12 @@ class Tally:
     """
 
     def __init__(
-        self, workers: int, budget: int, objectives: Sequence[Objective], now: float
+        self, workers: int, budget: int, objectives: Sequence[StudyObjective], now: float
     ) -> None:
         self.workers = workers
         self.budget = budget
         self.running: dict[int, RunningTrial] = {}
-        self.ended = {"finished": 0, "pruned": 0, "failed": 0}
+        self.ended = dict.fromkeys((TrialEnd.FINISHED, TrialEnd.PRUNED, TrialEnd.FAILED), 0)
         self.elsewhere = 0
         self.best = Best(objectives)
         self.began = now
@@ -236,7 +236,7 @@ class Tally:
         self._lost.discard(trial.number)
         self.running[trial.number] = trial
 
-    def stopped(self, number: int, status: str, now: float) -> RunningTrial | None:
+    def stopped(self, number: int, status: TrialEnd, now: float) -> RunningTrial | None:
         """A trial ended, or its process is gone; return what was known of it."""
         self._let_time_pass(now)
         trial = self.running.pop(number, None)
@@ -257,7 +257,11 @@ class Tally:
     def counts(self, counts: CountsLike, now: float) -> None:
         """Take the numbers of the whole study, as the storage has them."""
         self._let_time_pass(now)
-        self.ended = {"finished": counts.finished, "pruned": counts.pruned, "failed": counts.failed}
+        self.ended = {
+            TrialEnd.FINISHED: counts.finished,
+            TrialEnd.PRUNED: counts.pruned,
+            TrialEnd.FAILED: counts.failed,
+        }
         self.budget = counts.budget
         self.elsewhere = max(0, counts.running - len(self.running) - len(self._lost))
 

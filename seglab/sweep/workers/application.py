@@ -26,7 +26,7 @@ _SETS = (OverrideType.CHANGE, OverrideType.FORCE_ADD)
 
 
 @dataclass
-class Application:
+class HydraApplication:
     """What Hydra handed to the sweeper.
 
     Args:
@@ -118,8 +118,8 @@ class Job:
 
     Args:
         config: Of this job, with its `hydra` node.
-        context: As in `Application`.
-        task: As in `Application`.
+        context: As in `HydraApplication`.
+        task: As in `HydraApplication`.
         singletons: Hydra's global state, with the resolvers of interpolations.
         is_trial: Whether the task is told to be a trial of a study.
     """

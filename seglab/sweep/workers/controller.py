@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from seglab.core.errors import SeglabError, TrainingError
+from seglab.core.trial import FailureReason, TrialEnd
 from seglab.engine.device.slots import Slot
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ledger.ledger import Claim, Ledger, Outcome
@@ -94,11 +95,11 @@ class Controller:
             # What ended by itself in the meantime counts as such.
             for ended in self.pool.stop(_PATIENCE_S):
                 claim, slot = self._running.pop(ended.number)
-                if ended.ending.kind in ("returned", "pruned"):
+                if ended.ending.status in (TrialEnd.FINISHED, TrialEnd.PRUNED):
                     self._tell(claim, slot, self._outcome(claim, ended.ending))
                 else:
                     self.ledger.release(claim)
-                    self.watch.ended(claim.number, "interrupted", None, None, None)
+                    self.watch.ended(claim.number, TrialEnd.RELEASED)
             for claim, _ in self._running.values():
                 self.ledger.release(claim)
             self._running.clear()
@@ -121,7 +122,7 @@ class Controller:
         try:
             work = self.work_of(claim)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this trial's own failure
-            failed = _failed("exception", error)
+            failed = _failed(error)
             _write_log(claim.run_dir, failed.traceback or "")
             self._tell(claim, slot, failed)
             return
@@ -145,23 +146,23 @@ class Controller:
 
     def _end(self, claim: Claim, slot: Slot, ending: Ending) -> None:
         """Write down how a process ended."""
-        lost = ending.kind == "died" or ending.reason == "interrupted"
+        lost = ending.status == TrialEnd.DIED or ending.reason == FailureReason.INTERRUPTED
         if lost and self.ledger.retry(claim, ending.error):
-            self.watch.ended(claim.number, "retried", None, "killed", ending.error)
+            self.watch.ended(claim.number, TrialEnd.DIED, None, FailureReason.KILLED, ending.error)
             return
         outcome = self._outcome(claim, ending)
-        if ending.kind in ("died", "timeout"):
+        if ending.status == TrialEnd.DIED or ending.reason == FailureReason.TIMEOUT:
             # The process could not close its record itself.
             mark_failed(claim.run_dir, ending.error)
         self._tell(claim, slot, outcome)
 
     def _outcome(self, claim: Claim, ending: Ending) -> Outcome:
-        if ending.kind == "pruned":
-            return Outcome("pruned", first_step_s=ending.first_step_s)
-        if ending.kind != "returned":
+        if ending.status == TrialEnd.PRUNED:
+            return Outcome(TrialEnd.PRUNED, first_step_s=ending.first_step_s)
+        if ending.status != TrialEnd.FINISHED:
             return Outcome(
-                "failed",
-                reason=ending.reason or ending.kind,
+                TrialEnd.FAILED,
+                reason=ending.reason,
                 error=ending.error,
                 traceback=ending.traceback,
                 first_step_s=ending.first_step_s,
@@ -169,23 +170,27 @@ class Controller:
         try:
             values = self.values_of(ending.result)
         except TrainingError as error:
-            return _failed("exception", error)
-        return Outcome("finished", values=values, first_step_s=ending.first_step_s)
+            return _failed(error)
+        return Outcome(TrialEnd.FINISHED, values=values, first_step_s=ending.first_step_s)
 
     def _tell(self, claim: Claim, slot: Slot, outcome: Outcome) -> None:
-        told = self.ledger.tell(claim, outcome)
-        self.watch.ended(claim.number, told.status, told.values, told.reason, told.error)
+        recorded = self.ledger.tell(claim, outcome)
+        self.watch.ended(
+            claim.number, recorded.status, recorded.values, recorded.reason, recorded.error
+        )
         counts = self.ledger.counts()
         self.watch.counts(counts)
-        if told.status != "failed":
+        if recorded.status != TrialEnd.FAILED:
             return
         ended = counts.finished + counts.pruned + counts.failed
         if self.plan.fail_fast:
-            self._stops = f"trial {claim.number} failed ({told.error}), and study.fail_fast is set"
+            self._stops = (
+                f"trial {claim.number} failed ({recorded.error}), and study.fail_fast is set"
+            )
         elif ended >= _FEWEST_FOR_A_RATE and counts.failed / ended > self.plan.max_failure_rate:
             self._stops = (
                 f"{counts.failed} of {ended} trials failed, more than study.max_failure_rate="
-                f"{self.plan.max_failure_rate:g}; the last one: {told.error}"
+                f"{self.plan.max_failure_rate:g}; the last one: {recorded.error}"
             )
 
 
@@ -203,13 +208,15 @@ def _write_log(run_dir: Path, text: str) -> None:
             stream.write(text)
 
 
-def _failed(reason: str, error: Exception) -> Outcome:
+def _failed(error: Exception) -> Outcome:
     text = "".join(traceback.format_exception(error))
-    return Outcome("failed", reason=reason, error=_said(error), traceback=text)
+    return Outcome(
+        TrialEnd.FAILED, reason=FailureReason.EXCEPTION, error=_first_line(error), traceback=text
+    )
 
 
-def _said(error: BaseException) -> str:
-    """Return the first thing that an exception, or else its cause, has to say."""
+def _first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message, or of its cause's where it has none."""
     cause: BaseException | None = error
     while cause is not None:
         lines = str(cause).strip().splitlines()

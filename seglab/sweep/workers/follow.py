@@ -5,11 +5,11 @@ from __future__ import annotations
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from seglab.runs.study import ATTEMPTS, ERROR, REASON, WARM, WORDS, StudyFolder, open_study
+from seglab.runs.study import ATTEMPTS, ERROR, ORIGIN, REASON, WORDS, StudyFolder
+from seglab.runs.study_storage import open_study
+from seglab.sweep.ledger.outcome import END_OF
 from seglab.sweep.watch.study_watch import StudyWatch
 from seglab.sweep.workers.sweep import Sweep
-
-_STATUS = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 class Follower:
@@ -34,7 +34,7 @@ class Follower:
             self._study = open_study(StudyFolder(self.sweep.folder), self.sweep.plan.storage)
         news = False
         for trial in self._study.get_trials(deepcopy=False):
-            if trial.user_attrs.get(WARM) or trial.number in self._ended:
+            if trial.user_attrs.get(ORIGIN) or trial.number in self._ended:
                 continue
             news |= self._tell(trial)
         if news:
@@ -56,12 +56,12 @@ class Follower:
         newest = max(trial.intermediate_values, default=-1)
         if newest > steps:
             self.watch.reported(trial.number, newest, trial.intermediate_values[newest])
-        if trial.state in _STATUS:
+        if trial.state in END_OF:
             self._ended.add(trial.number)
             values = trial.values if trial.state == TrialState.COMPLETE else None
             facts = trial.user_attrs
             self.watch.ended(
-                trial.number, _STATUS[trial.state], values, facts.get(REASON), facts.get(ERROR)
+                trial.number, END_OF[trial.state], values, facts.get(REASON), facts.get(ERROR)
             )
         self._seen[trial.number] = (stage, newest)
         return stage != known or newest > steps

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from seglab.runs.study import StudyFolder
-from seglab.sweep.ask.plan import Objective, StudyPlan
+from seglab.runs.study import StudyFolder, StudyObjective
+from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.workers.sweep import JOB
 
 # Of the node `study` in conf/study/none.yaml.
@@ -33,7 +33,7 @@ def grid_plan(folder: StudyFolder, jobs: int, node: Mapping[str, Any] | None) ->
     taken = {key: node[key] for key in _TAKEN if node and node.get(key) is not None}
     return StudyPlan(
         name=folder.path.name,
-        objectives=(Objective("done", "maximize"),),
+        objectives=(StudyObjective("done", "maximize"),),
         n_trials=jobs,
         sampler={"_target_": "optuna.samplers.RandomSampler"},
         storage=f"journal:{folder.journal_path}",

@@ -15,9 +15,9 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from seglab.engine.device.slots import Slot, make_slots
-from seglab.runs.study import WARM as OF_ANOTHER
-from seglab.runs.study import WORDS, StudyFolder, open_study
-from seglab.sweep.process.pool import WARM, Pool
+from seglab.runs.study import ORIGIN, WORDS, StudyFolder
+from seglab.runs.study_storage import open_study
+from seglab.sweep.process.pool import PRELOAD, Pool
 from seglab.sweep.watch.study_watch import StudyWatch
 from seglab.sweep.workers.controller import Controller, log_of
 from seglab.sweep.workers.sweep import Sweep
@@ -34,7 +34,7 @@ class LocalWorkers:
     def __init__(self, config: DictConfig, options: Mapping[str, Any]) -> None:
         self.slots, self.replaced = slots_of(config, options)
         asked = options.get("preload")
-        self.pool = Pool(self.slots, WARM if asked is None else asked, options.get("memory_gb"))
+        self.pool = Pool(self.slots, PRELOAD if asked is None else asked, options.get("memory_gb"))
 
     def __enter__(self) -> Self:
         self.pool.__enter__()
@@ -91,7 +91,7 @@ def tell_known(sweep: Sweep, watch: StudyWatch) -> None:
     for trial in open_study(StudyFolder(sweep.folder), sweep.plan.storage).get_trials(
         deepcopy=False, states=(TrialState.COMPLETE,)
     ):
-        if sweep.is_study and not trial.user_attrs.get(OF_ANOTHER):
+        if sweep.is_study and not trial.user_attrs.get(ORIGIN):
             watch.known(trial.number, trial.values, trial.user_attrs.get(WORDS, []))
 
 

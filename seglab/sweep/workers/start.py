@@ -16,7 +16,6 @@ from seglab.core.provenance import git_state, package_versions, utc_now
 from seglab.runs.study import StudyFolder
 from seglab.sweep.workers.sweep import Sweep
 
-SCHEMA_VERSION = 1
 # What may change between two sittings of a study: none of it changes what a trial's score means.
 _FREE = (
     "study",
@@ -74,7 +73,6 @@ def _asked(sweep: Sweep, words: Sequence[str]) -> dict[str, Any]:
     plan = asdict(sweep.plan)
     kept = {name: plan[name] for name in _FIXED_OF_PLAN}
     return {
-        "schema_version": SCHEMA_VERSION,
         "name": sweep.plan.name,
         "words": list(words),
         "experiment": base.get("experiment_name"),

@@ -18,7 +18,7 @@ from seglab.sweep.ask.objective import objective_values
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ask.space import parse_space, suggest
 from seglab.sweep.ledger.ledger import Claim, Ledger
-from seglab.sweep.workers.application import Application, Job
+from seglab.sweep.workers.application import HydraApplication, Job
 
 # The parameter of a plain grid: which of its jobs a trial is.
 JOB = "job"
@@ -37,7 +37,7 @@ class Sweep:
         replaced: Overrides of how a trial uses the device it is given.
     """
 
-    application: Application
+    application: HydraApplication
     plan: StudyPlan
     folder: Path
     words: list[str]

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from seglab.core.errors import TrainingError
+from seglab.runs.study import StudyObjective
 from seglab.sweep.ask.objective import objective_values
-from seglab.sweep.ask.plan import Objective
 
-MIOU = Objective("val/miou", "maximize")
-LATENCY = Objective("cost/latency_ms", "minimize")
+MIOU = StudyObjective("val/miou", "maximize")
+LATENCY = StudyObjective("cost/latency_ms", "minimize")
 
 
 @dataclass

@@ -21,8 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seglab.config.composer import Composer, open_composer
 from seglab.core.errors import ConfigError
-from seglab.runs.study import StudyFolder
-from seglab.sweep.ask.plan import Objective
+from seglab.runs.study import StudyFolder, StudyObjective
 from seglab.sweep.ask.plan_config import grid, split_words, study_plan
 from seglab.sweep.ask.space import parse_space, suggest
 
@@ -127,7 +126,7 @@ def test_study_of_a_file_and_of_words(plan: Any, tmp_path: Path) -> None:
     made = plan("study=lr_batch", "model=unet,segnet", "data.batch_size=2,4", "seed=7")
 
     assert made.name == "lr_batch"
-    assert made.objectives == (Objective("val/miou_present", "maximize"),)
+    assert made.objectives == (StudyObjective("val/miou_present", "maximize"),)
     assert made.space == {
         "optimizer.lr": "tag(log, interval(1e-4, 1e-2))",
         "data.batch_size": "2,4",
@@ -160,7 +159,7 @@ def test_settings_of_the_node_reach_the_plan(plan: Any, tmp_path: Path) -> None:
         "study.name=mine",
     )
 
-    assert made.objectives == (Objective("val/loss", "minimize"),)
+    assert made.objectives == (StudyObjective("val/loss", "minimize"),)
     assert (made.name, made.n_trials, made.storage) == ("mine", 3, "sqlite:///x.db")
     assert (made.timeout_s, made.confirm, made.test) == (60, 5, False)
     assert made.enqueue == (
@@ -180,8 +179,8 @@ def test_several_objectives(plan: Any) -> None:
     made = plan("study=accuracy_latency")
 
     assert made.objectives == (
-        Objective("val/miou_present", "maximize"),
-        Objective("cost/latency_ms", "minimize"),
+        StudyObjective("val/miou_present", "maximize"),
+        StudyObjective("cost/latency_ms", "minimize"),
     )
     assert made.pruner is None
 
@@ -315,7 +314,7 @@ def test_configuration_of_another_application_will_do(tmp_path: Path) -> None:
     cfg.study.objectives = [{"metric": "anything", "direction": "minimize"}]
     made = study_plan(cfg, swept, StudyFolder(tmp_path))
 
-    assert made.objectives == (Objective("anything", "minimize"),)
+    assert made.objectives == (StudyObjective("anything", "minimize"),)
     assert made.seed == 3
 
 

@@ -12,8 +12,9 @@ import pytest
 from optuna.trial import TrialState
 
 from seglab.core.errors import ConfigError
-from seglab.runs.study import ENQUEUED, WARM, StudyFolder, open_study
-from seglab.sweep.ask.plan import Objective, StudyPlan
+from seglab.runs.study import ENQUEUED, ORIGIN, StudyFolder, StudyObjective
+from seglab.runs.study_storage import open_study
+from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ledger.ledger import Counts, Ledger, Outcome
 
 Start = Callable[..., StudyFolder]
@@ -115,10 +116,10 @@ def test_former_trials_are_learnt_from_but_never_count(
     assert "learns from 6 trials of former-000000" in caplog.text
     assert "left out" not in caplog.text
     study = open_study(folder)
-    assert [trial.user_attrs[WARM]["number"] for trial in study.trials] == [0, 1, 2, 4, 5, 6]
+    assert [trial.user_attrs[ORIGIN]["number"] for trial in study.trials] == [0, 1, 2, 4, 5, 6]
     source = open_study(former).trials
     for trial in study.trials:
-        origin = source[trial.user_attrs[WARM]["number"]]
+        origin = source[trial.user_attrs[ORIGIN]["number"]]
         assert (trial.params, trial.state) == (origin.params, origin.state)
         # Pruners must not compare with other studies; samplers need the score of what was pruned.
         pruned = trial.state == TrialState.PRUNED
@@ -183,7 +184,7 @@ def test_a_kill_while_they_are_added_loses_and_doubles_none(
                 Ledger(folder, plan, "c1", suggest)
     Ledger(folder, plan, "c2", suggest)
     trials = open_study(folder).trials
-    assert [trial.user_attrs[WARM]["number"] for trial in trials[:6]] == [0, 1, 2, 4, 5, 6]
+    assert [trial.user_attrs[ORIGIN]["number"] for trial in trials[:6]] == [0, 1, 2, 4, 5, 6]
     assert [trial.state for trial in trials[6:]] == [TrialState.WAITING] * 2
 
 
@@ -223,7 +224,7 @@ def test_trials_that_optimised_something_else_do_not_fit(
     folder: StudyFolder, former: StudyFolder, make_plan: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     plan = make_plan(
-        warm_start=(str(former.path),), objectives=(Objective("val/loss", "minimize"),)
+        warm_start=(str(former.path),), objectives=(StudyObjective("val/loss", "minimize"),)
     )
     Ledger(folder, plan, "c1", suggest)
     assert "6 because it optimised maximize:val/miou" in caplog.text
@@ -243,5 +244,5 @@ def test_a_study_that_was_warm_itself_passes_on_its_own_trials_only(
     middle = start_folder(tmp_path / "middle", "middle-000000")
     _ran(middle, make_plan(warm_start=(str(former.path),)), 2)
     Ledger(folder, make_plan(warm_start=(str(middle.path),)), "c1", suggest)
-    origins = [trial.user_attrs[WARM] for trial in open_study(folder).trials]
+    origins = [trial.user_attrs[ORIGIN] for trial in open_study(folder).trials]
     assert origins == [{"study": "middle-000000", "number": 6}]

@@ -18,8 +18,9 @@ import pytest
 from optuna.trial import TrialState
 
 from seglab.core.errors import ConfigError
-from seglab.runs.study import WORDS, StudyFolder, open_study
-from seglab.sweep.ask.plan import Objective, StudyPlan
+from seglab.runs.study import WORDS, StudyFolder, StudyObjective
+from seglab.runs.study_storage import open_study
+from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ask.samplers import build_pruner, build_sampler, trial_seed
 from seglab.sweep.ledger.ledger import Claim, Ledger, Outcome
 
@@ -222,7 +223,7 @@ def test_a_sampler_that_is_none_says_so(make_plan: Make, node: Any, message: str
 def test_other_wrong_choices_say_so(make_plan: Make) -> None:
     with pytest.raises(ConfigError, match=r"study\.pruner: expected a pruner"):
         build_pruner(make_plan(pruner=SAMPLERS["random"]))
-    two = (Objective("a", "maximize"), Objective("b", "minimize"))
+    two = (StudyObjective("a", "maximize"), StudyObjective("b", "minimize"))
     with pytest.raises(ConfigError, match="CmaEsSampler optimises one objective, got 2"):
         build_sampler(make_plan(sampler=SAMPLERS["cmaes"], objectives=two), 0)
 

@@ -33,12 +33,13 @@ from seglab.runs.study import (
     TRACEBACK,
     WORDS,
     StudyFolder,
-    open_study,
+    StudyObjective,
 )
-from seglab.runs.study_storage import BudgetStudy
-from seglab.sweep.ask.plan import Objective, StudyPlan
+from seglab.runs.study_storage import BudgetStudy, open_study
+from seglab.sweep.ask.plan import StudyPlan
+from seglab.sweep.ledger import ownership
 from seglab.sweep.ledger.attempts import MOST_FRUITLESS
-from seglab.sweep.ledger.ledger import Claim, Counts, Ledger, Outcome, ownership
+from seglab.sweep.ledger.ledger import Claim, Counts, Ledger, Outcome
 from seglab.sweep.ledger.trials import UnmakeableError
 
 DONE = Outcome("finished", [0.5])
@@ -199,7 +200,7 @@ def test_values_that_cannot_count_make_a_failure(
 
 
 def test_several_objectives(open_ledger: Open, folder: StudyFolder) -> None:
-    objectives = (Objective("val/miou", "maximize"), Objective("latency", "minimize"))
+    objectives = (StudyObjective("val/miou", "maximize"), StudyObjective("latency", "minimize"))
     ledger = open_ledger(objectives=objectives, pruner={"_target_": "optuna.pruners.MedianPruner"})
     claim = _claimed(ledger)
     assert ledger.report(claim, 0.5, 0) is False
@@ -273,7 +274,7 @@ def test_a_result_from_a_controller_that_lost_its_trial_is_ignored(
     taken = _claimed(heir)
     with caplog.at_level(logging.INFO):
         told = slow.tell(claim, Outcome("failed", reason="exception", error="late"))
-    assert told.status == "interrupted"
+    assert told.status == "abandoned"
     assert "trial 0 was taken over by another controller" in caplog.text
     caplog.set_level(logging.INFO)
     assert slow.retry(claim, "killed") is True
@@ -326,7 +327,7 @@ def test_a_start_that_was_given_back_cannot_end_the_next_one(
     first = _claimed(ledger)
     ledger.retry(first, "signal 9")
     second = _claimed(ledger)
-    assert ledger.tell(first, Outcome("finished", [0.1])).status == "interrupted"
+    assert ledger.tell(first, Outcome("finished", [0.1])).status == "abandoned"
     assert _claimed(ledger).number == 1, "the second start is still this controller's"
     ledger.tell(second, DONE)
     assert _trial(folder, 0).value == 0.5
@@ -620,7 +621,7 @@ def test_a_trial_that_somebody_else_asks_for_is_run_within_the_budget(
 def test_other_directions_than_those_of_the_study_are_refused(open_ledger: Open) -> None:
     open_ledger()
     with pytest.raises(ConfigError, match="was started with maximize, got minimize"):
-        open_ledger(objectives=(Objective("val/loss", "minimize"),))
+        open_ledger(objectives=(StudyObjective("val/loss", "minimize"),))
 
 
 def test_a_storage_that_lost_its_study_is_not_started_over(

@@ -17,9 +17,9 @@ import pytest
 from seglab.core.errors import ConfigError
 from seglab.runs import storage_place
 from seglab.runs.storage_place import StorageUnreachableError, parse_storage, without_password
-from seglab.runs.study import StudyFolder, open_study
+from seglab.runs.study import StudyFolder
 from seglab.runs.study_lock import StudyBusyError, study_lock
-from seglab.runs.study_storage import open_storage, written_together
+from seglab.runs.study_storage import open_storage, open_study, written_together
 
 
 @pytest.fixture(autouse=True)

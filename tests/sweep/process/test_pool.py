@@ -245,7 +245,7 @@ class TestMessages:
                 raise TrialPrunedError("worse than the median at step 3")
 
         ending = run(bare, work, tmp_path)
-        assert (ending.kind, ending.reason) == ("pruned", None)
+        assert (ending.status, ending.reason) == ("pruned", None)
         assert ending.error == "worse than the median at step 3"
 
     def test_first_step_is_timed_from_the_start(self, bare: Pool, tmp_path: Path) -> None:
@@ -344,8 +344,8 @@ class TestStop:
             assert 1.0 <= time.monotonic() - began < 10
             assert pool.free == SLOTS
             assert pool.events(0) == [Report(0, 4, 0.75)]
-        assert (endings[0].kind, endings[0].reason) == ("raised", "interrupted")
-        assert (endings[1].kind, endings[1].reason) == ("died", "interrupted")
+        assert (endings[0].status, endings[0].reason) == ("failed", "interrupted")
+        assert (endings[1].status, endings[1].reason) == ("died", "interrupted")
         assert endings[1].error.startswith("asked to stop, the process was killed by SIGKILL; see")
 
     def test_what_breaks_while_stopping_is_no_failure(self, bare: Pool, tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ class TestStop:
         bare.start(0, work, SLOTS[0], tmp_path / "0.log")
         bare.events(10)
         (ended,) = bare.stop(10.0)
-        assert (ended.ending.kind, ended.ending.reason) == ("raised", "interrupted")
+        assert (ended.ending.status, ended.ending.reason) == ("failed", "interrupted")
         assert ended.ending.error == "RuntimeError: a loader worker is gone"
 
     def test_leaving_by_an_error_ends_everything(self, tmp_path: Path) -> None:

@@ -92,15 +92,15 @@ class TestRaised:
         [
             (
                 _fails,
-                "raised",
+                "failed",
                 "exception",
                 "TrainingError: the loss is not finite: - step 3 - step 4",
             ),
-            (_nested, "raised", "out_of_memory", "ValueError: augmentation failed"),
-            (_exits, "raised", "out_of_memory", "ValueError: augmentation failed"),
+            (_nested, "failed", "out_of_memory", "ValueError: augmentation failed"),
+            (_exits, "failed", "out_of_memory", "ValueError: augmentation failed"),
             (_exits_pruned, "pruned", None, "worse than others"),
-            (_exits_interrupted, "raised", "interrupted", "KeyboardInterrupt"),
-            (lambda: sys.exit(3), "raised", "exception", "the work called sys.exit(3)"),
+            (_exits_interrupted, "failed", "interrupted", "KeyboardInterrupt"),
+            (lambda: sys.exit(3), "failed", "exception", "the work called sys.exit(3)"),
         ],
         ids=["error", "cause", "exit for a cause", "exit pruned", "exit interrupted", "exit"],
     )
@@ -108,15 +108,15 @@ class TestRaised:
         self, bare: Pool, tmp_path: Path, function: Any, kind: str, reason: str, error: str
     ) -> None:
         ending = run(bare, lambda trial: function(), tmp_path)
-        assert (ending.kind, ending.reason, ending.error) == (kind, reason, error)
-        if kind == "raised":
+        assert (ending.status, ending.reason, ending.error) == (kind, reason, error)
+        if kind == "failed":
             assert "Traceback (most recent call last)" in ending.traceback
             assert ending.traceback.strip() in (tmp_path / "trial.log").read_text()
             assert ending.exit_code == 1
 
     def test_result_that_cannot_be_sent(self, bare: Pool, tmp_path: Path) -> None:
         ending = run(bare, lambda trial: {"lock": threading.Lock()}, tmp_path)
-        assert (ending.kind, ending.reason) == ("raised", "exception")
+        assert (ending.status, ending.reason) == ("failed", "exception")
         assert "result cannot be sent to its study: TypeError: cannot pickle" in ending.error
         assert "Traceback" in ending.traceback
 
@@ -126,7 +126,7 @@ class TestRaised:
                 return int, ("not a number",)
 
         ending = run(bare, lambda trial: Broken(), tmp_path)
-        assert (ending.kind, ending.reason) == ("raised", "exception")
+        assert (ending.status, ending.reason) == ("failed", "exception")
         assert "result cannot be read: ValueError: invalid literal" in ending.error
 
     def test_work_that_cannot_be_sent(self, bare: Pool, tmp_path: Path) -> None:
@@ -175,19 +175,19 @@ class TestDied:
     )
     def test_reason(self, bare: Pool, tmp_path: Path, work: Any, code: int, error: str) -> None:
         ending = run(bare, work, tmp_path)
-        assert (ending.kind, ending.reason, ending.exit_code) == ("died", "killed", code)
+        assert (ending.status, ending.reason, ending.exit_code) == ("died", "killed", code)
         assert ending.error == f"{error}{tmp_path / 'trial.log'}"
         assert bare.free == bare.slots
 
     def test_without_its_pipe_it_has_no_result(self, bare: Pool, tmp_path: Path) -> None:
         ending = run(bare, _close_everything, tmp_path)
-        assert (ending.kind, ending.reason, ending.exit_code) == ("died", "killed", 0)
+        assert (ending.status, ending.reason, ending.exit_code) == ("died", "killed", 0)
         assert ending.error.startswith("the process left with exit code 0 and no result; see ")
 
     def test_crash_leaves_its_stack(self, bare: Pool, tmp_path: Path) -> None:
         (tmp_path / "trial.log").write_text("of an earlier attempt\n")
         ending = run(bare, lambda trial: ctypes.string_at(0), tmp_path)
-        assert (ending.kind, ending.exit_code) == ("died", -signal.SIGSEGV)
+        assert (ending.status, ending.exit_code) == ("died", -signal.SIGSEGV)
         assert ending.traceback.startswith("Fatal Python error: Segmentation fault")
         assert "of an earlier attempt" not in ending.traceback
 
@@ -209,7 +209,7 @@ class TestTimeout:
             return work(trial)
 
         ending = run(bare, begin, tmp_path, timeout_s=0.5)
-        assert (ending.kind, ending.reason) == ("timeout", "timeout")
+        assert (ending.status, ending.reason) == ("failed", "timeout")
         assert ending.error == "stopped after 0.5 s, the time a trial has"
         assert ending.result == "in spite of that"
         assert not psutil.pid_exists(int((tmp_path / "saved").read_text()))
@@ -224,7 +224,7 @@ class TestTimeout:
             sum(range(10**13))  # looks at no signal and lets no other thread run
 
         ending = run(bare, work, tmp_path, timeout_s=0.5)
-        assert (ending.kind, ending.exit_code) == ("timeout", -signal.SIGKILL)
+        assert (ending.reason, ending.exit_code) == ("timeout", -signal.SIGKILL)
         assert 1.5 <= ending.ended - ending.started < 15
         assert not psutil.pid_exists(int((tmp_path / "grandchild").read_text()))
 
@@ -236,7 +236,7 @@ class TestTimeout:
             return "done"
 
         ending = run(bare, work, tmp_path, timeout_s=0.8)
-        assert (ending.kind, ending.result) == ("returned", "done")
+        assert (ending.status, ending.result) == ("finished", "done")
         assert ending.exit_code == -signal.SIGKILL
 
 

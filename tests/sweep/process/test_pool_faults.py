@@ -259,10 +259,10 @@ class TestServer:
             server = pool.events(10)[0].facts["server"]  # type: ignore[union-attr]
             pool.start(1, killed, SLOTS[1], tmp_path / "1.log", timeout_s=1.5)
             os.kill(server, signal.SIGKILL)
-            assert ending_of(pool, 1).kind == "timeout"
+            assert ending_of(pool, 1).reason == "timeout"
             pool.answer(0, prune=False)
             ending = ending_of(pool, 0)
-            assert (ending.kind, ending.exit_code) == ("returned", None)
+            assert (ending.status, ending.exit_code) == ("finished", None)
             assert wait_until(lambda: is_gone(ending.result))
             pool.start(2, lambda trial: os.getppid(), SLOTS[0], tmp_path / "2.log")
             assert ending_of(pool, 2).result != server
@@ -356,7 +356,7 @@ class TestMemory:
         finally:
             sys.path.remove(str(tmp_path))
         assert endings[0].result == 200 * 2**20
-        assert (endings[1].kind, endings[1].reason) == ("raised", "out_of_memory")
+        assert (endings[1].status, endings[1].reason) == ("failed", "out_of_memory")
         assert endings[1].error == "MemoryError"
         assert "Traceback" in endings[1].traceback
 
@@ -375,7 +375,7 @@ class TestMemory:
         with Pool(SLOTS, preload=(), memory_gb=0.1) as pool:
             pool.start(0, work, SLOTS[0], tmp_path / "0.log")
             ending = ending_of(pool)
-        assert (ending.kind, ending.reason) == ("raised", "out_of_memory")
+        assert (ending.status, ending.reason) == ("failed", "out_of_memory")
 
     def test_trials_are_killed_before_others(self, tmp_path: Path) -> None:
         def work(trial: Any) -> int:

@@ -20,7 +20,7 @@ import torch
 from seglab.config.compose import compose
 from seglab.engine.device.slots import VISIBLE, Slot
 from seglab.sweep.process.events import Ended, Ending
-from seglab.sweep.process.pool import WARM, Pool
+from seglab.sweep.process.pool import PRELOAD, Pool
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -71,7 +71,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     (folder / "cuda_spy.py").write_text(CUDA_SPY)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
-        with Pool(SLOTS, ["cuda_spy", *WARM], term_s=2.0) as pool:
+        with Pool(SLOTS, ["cuda_spy", *PRELOAD], term_s=2.0) as pool:
             pool.wait_warm()
             yield pool
 
@@ -183,7 +183,7 @@ class TestTrial:
         warm.start(0, work, warm.slots[0], tmp_path / "trial.log")
         warm.events(30)
         (ended,) = warm.stop(30.0)
-        assert (ended.ending.kind, ended.ending.reason) == ("raised", "interrupted")
+        assert (ended.ending.status, ended.ending.reason) == ("failed", "interrupted")
         assert (tmp_path / "saved").read_text() == "780 1"
         assert ended.ending.first_step_s > 0
 
@@ -195,7 +195,7 @@ class TestTrial:
 
         with Pool(SLOTS, ["torch"], memory_gb=0.5) as pool:
             ending = run(pool, work, tmp_path)
-        assert (ending.kind, ending.reason) == ("raised", "out_of_memory")
+        assert (ending.status, ending.reason) == ("failed", "out_of_memory")
         assert "RuntimeError" in ending.error
         assert "memory" in ending.error
 
@@ -228,7 +228,7 @@ class TestTraining:
     def test_on_two_processes(self, warm: Pool, tmp_path: Path) -> None:
         words = [*TINY, f"paths.runs_dir={tmp_path}", "trainer.devices=2", "trainer.max_epochs=1"]
         ending = run(warm, lambda trial: _train(words), tmp_path)
-        assert ending.kind == "returned", ending.traceback
+        assert ending.status == "finished", ending.traceback
         assert 0 <= ending.result["val/miou"] <= 1
 
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seglab.sweep.ask.plan import Objective
+from seglab.runs.study import StudyObjective
 from seglab.sweep.watch.tally import Best, RunningTrial, Scored, Tally, finite
 
-MIOU = Objective("val/miou", "maximize")
-LATENCY = Objective("latency_ms", "minimize")
+MIOU = StudyObjective("val/miou", "maximize")
+LATENCY = StudyObjective("latency_ms", "minimize")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def test_trials_of_other_controllers_wait_for_nobody() -> None:
 def test_trial_whose_process_died_waits_again() -> None:
     tally = Tally(workers=1, budget=2, objectives=(), now=0)
     tally.started(trial(0, 0))
-    assert tally.stopped(0, "retried", 5) is not None
+    assert tally.stopped(0, "died", 5) is not None
     tally.counts(Numbers(running=1, budget=2), now=5)
     assert (tally.elsewhere, tally.waiting, tally.done) == (0, 2, 0)
     tally.started(trial(0, 7, attempt=2))

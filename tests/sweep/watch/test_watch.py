@@ -18,12 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from seglab.sweep.ask.plan import Objective, StudyPlan
+from seglab.runs.study import StudyObjective
+from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.watch.study_watch import StudyWatch
 from seglab.sweep.watch.wording import score, short_words, span
 
-MIOU = Objective("val/miou", "maximize")
-LATENCY = Objective("latency_ms", "minimize")
+MIOU = StudyObjective("val/miou", "maximize")
+LATENCY = StudyObjective("latency_ms", "minimize")
 WORDS = ["optimizer.lr=0.0012345678", "data.batch_size=16", "loss=ce_dice"]
 
 
@@ -41,7 +42,7 @@ class Study:
 
     def __init__(
         self,
-        objectives: Sequence[Objective] = (MIOU,),
+        objectives: Sequence[StudyObjective] = (MIOU,),
         mode: str = "plain",
         workers: int = 2,
         width: int = 80,
@@ -137,16 +138,16 @@ def test_lines_of_trials_that_go_on_later() -> None:
     watch = study.watch
     watch.started(7, "cpu 0", ["loss=dice"], 1)
     study.now = 5
-    watch.ended(7, "retried", None, "killed", "the process was killed by SIGKILL")
+    watch.ended(7, "died", None, "killed", "the process was killed by SIGKILL")
     watch.started(7, "cpu 1", ["loss=dice"], 2)
     study.now = 9
-    watch.ended(7, "interrupted", None, None, None)
+    watch.ended(7, "released", None, None, None)
 
     assert study.lines()[1:] == [
         "trial 7 lost its process after 0:05 on cpu 0 (killed): the process was killed by SIGKILL; it is "
-        "taken up again",
+        "resumed",
         "trial 7 starts again (attempt 2) on cpu 1: loss=dice",
-        "trial 7 was stopped after 0:04 on cpu 1; the same command takes it up again",
+        "trial 7 was stopped after 0:04 on cpu 1; the same command resumes it",
     ]
 
 
@@ -358,7 +359,7 @@ FACTS = st.dictionaries(
     ODD,
     max_size=8,
 )
-STATUS = st.sampled_from(["finished", "pruned", "failed", "retried", "interrupted", "odd"])
+STATUS = st.sampled_from(["finished", "pruned", "failed", "died", "released", "abandoned", "odd"])
 EVENTS = st.one_of(
     st.tuples(st.just("started"), st.integers(0, 3), st.integers(1, 3)),
     st.tuples(st.just("progress"), st.integers(0, 3), FACTS),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seglab.config.locate import conf_dir
-from seglab.sweep.workers.application import Application
+from seglab.sweep.workers.application import HydraApplication
 from seglab.sweep.workers.sweep import places
 
 SHARED = ["study=lr_batch", "model.encoder_name=resnet18", "optimizer.lr=0.5"]
@@ -45,13 +45,13 @@ FILES = ["model=deeplabv3", "optimizer=sgd", "hydra/launcher=ray", "+notes2=1", 
 
 
 @pytest.fixture(scope="module")
-def application() -> Iterator[Application]:
+def application() -> Iterator[HydraApplication]:
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         config = loader.load_configuration(
             "train", ["study.name=s", "hydra.verbose=true"], RunMode.MULTIRUN
         )
-        yield Application(config, HydraContext(loader, Callbacks()), task=lambda cfg: None)
+        yield HydraApplication(config, HydraContext(loader, Callbacks()), task=lambda cfg: None)
 
 
 def content(config: DictConfig) -> Any:
@@ -64,7 +64,7 @@ def content(config: DictConfig) -> Any:
     return OmegaConf.to_container(config, resolve=False), flags
 
 
-def by_hydra(application: Application, words: list[str], number: int) -> DictConfig:
+def by_hydra(application: HydraApplication, words: list[str], number: int) -> DictConfig:
     config = application.context.config_loader.load_sweep_config(application.config, words)
     with open_dict(config):
         config.hydra.job.id, config.hydra.job.num = str(number), number
@@ -75,7 +75,7 @@ def by_hydra(application: Application, words: list[str], number: int) -> DictCon
 @given(VALUES)
 @pytest.mark.slow
 def test_values_on_the_shared_configuration_are_what_hydra_composes(
-    application: Application, own: list[str]
+    application: HydraApplication, own: list[str]
 ) -> None:
     words = [*own, *PLACES]
     quick = application._with_values(SHARED, words)
@@ -88,14 +88,14 @@ def test_values_on_the_shared_configuration_are_what_hydra_composes(
 @settings(max_examples=15, deadline=None)
 @given(st.text(st.sampled_from("#&'\";:!~[]{}()$%=, \\aé\u0308."), min_size=1, max_size=8))
 def test_a_job_lies_where_it_is_told_whatever_the_place_is_called(
-    application: Application, name: str
+    application: HydraApplication, name: str
 ) -> None:
     run_dir = Path("/runs") / name / "t0001"
     config = application.compose(SHARED, places(run_dir), 0)
     assert application.job(config, is_trial=True).run_dir == run_dir
 
 
-def test_shared_words_may_need_the_group_of_a_job(application: Application) -> None:
+def test_shared_words_may_need_the_group_of_a_job(application: HydraApplication) -> None:
     shared = ["model=segnet_basic", "model.kernel_size=3"]
     assert application.compose(shared, ["seed=1"], 0).model.kernel_size == 3
     config = application.compose(shared[1:], [shared[0]], 0)
@@ -103,7 +103,9 @@ def test_shared_words_may_need_the_group_of_a_job(application: Application) -> N
 
 
 @pytest.mark.parametrize("word", FILES)
-def test_words_that_choose_files_are_left_to_hydra(application: Application, word: str) -> None:
+def test_words_that_choose_files_are_left_to_hydra(
+    application: HydraApplication, word: str
+) -> None:
     assert application._with_values(SHARED, ["seed=1", word]) is None
     words = [word, *PLACES]
     assert content(application.compose(SHARED, words, 2)) == content(
@@ -111,7 +113,7 @@ def test_words_that_choose_files_are_left_to_hydra(application: Application, wor
     )
 
 
-def test_jobs_do_not_share_what_they_change(application: Application) -> None:
+def test_jobs_do_not_share_what_they_change(application: HydraApplication) -> None:
     first = application.compose(SHARED, ["seed=1"], 0)
     first.data.crop_size = [1, 1]
     assert application.compose(SHARED, ["seed=2"], 1).data.crop_size != [1, 1]
@@ -127,6 +129,6 @@ def test_jobs_do_not_share_what_they_change(application: Application) -> None:
         ("modell=unet", "modell"),
     ],
 )
-def test_mistakes_are_hydras_own(application: Application, word: str, says: str) -> None:
+def test_mistakes_are_hydras_own(application: HydraApplication, word: str, says: str) -> None:
     with pytest.raises(HydraException, match=says):
         application.compose(SHARED, [word], 0)

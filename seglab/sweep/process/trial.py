@@ -12,6 +12,7 @@ from typing import Any
 import cloudpickle
 import psutil
 
+from seglab.core.trial import FailureReason, TrialEnd
 from seglab.engine.device.slots import Slot
 from seglab.sweep.process import wire
 from seglab.sweep.process.endings import death_of
@@ -27,7 +28,7 @@ _LOOK_S = 0.2
 
 
 @dataclass
-class RunningTrial:
+class TrialProcess:
     """A process, from its start to its end.
 
     Attributes:
@@ -151,10 +152,12 @@ class RunningTrial:
         )
         if self._asked == "timeout":
             text = f"stopped after {self.timeout_s:g} s, the time a trial has"
-            ending = replace(ending, kind="timeout", reason="timeout", error=text)
-        elif self._asked == "stop" and ending.kind == "raised":
+            ending = replace(
+                ending, status=TrialEnd.FAILED, reason=FailureReason.TIMEOUT, error=text
+            )
+        elif self._asked == "stop" and ending.status == TrialEnd.FAILED:
             # Whatever broke while it was made to stop says nothing about the trial.
-            ending = replace(ending, reason="interrupted")
+            ending = replace(ending, reason=FailureReason.INTERRUPTED)
         ending = replace(
             ending,
             exit_code=self.exit_code,
@@ -178,7 +181,12 @@ def _with_result(ending: Ending, data: bytes) -> Ending:
         return replace(ending, result=cloudpickle.loads(data))
     except Exception as error:  # noqa: BLE001 - whatever a class raises when it is read
         text = f"the trial's result cannot be read: {type(error).__name__}: {error}"
-        return replace(ending, kind="raised", reason="exception", error=" ".join(text.split()))
+        return replace(
+            ending,
+            status=TrialEnd.FAILED,
+            reason=FailureReason.EXCEPTION,
+            error=" ".join(text.split()),
+        )
 
 
 def _process(pid: int) -> psutil.Process | None:
