@@ -18,7 +18,7 @@ from seglab.config.locate import conf_dir
 from seglab.config.overrides import check_overrides
 from seglab.config.study import NoStudy, Study
 from seglab.config.validate import validate
-from seglab.sweep.plan import StudyPlan
+from seglab.sweep.ask.plan import StudyPlan
 
 Problems = Callable[..., list[str]]
 FILES = sorted((conf_dir() / "study").glob("*.yaml"))
