@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seglab.config.domains import flatten_space
 from seglab.config.targets import SCHEMAS
 from seglab.core.plugins import TARGET, is_closed, name_packages
 
@@ -63,6 +64,9 @@ def words_that_leave_behind(cfg: DictConfig, typed: Mapping[str, Sequence[str]])
         cfg: As the files compose.
         typed: Keys typed, with the values of each.
     """
+    space = OmegaConf.select(cfg, "study.space", default=None)
+    # What a study searches is set in each trial.
+    kept = {*typed, *(name for name, _ in flatten_space(space or {}))}
     for key, values in typed.items():
         path, _, last = key.rpartition(".")
         ours = {target for targets in SCHEMAS.values() for target in targets}
@@ -77,7 +81,7 @@ def words_that_leave_behind(cfg: DictConfig, typed: Mapping[str, Sequence[str]])
             continue
         for name in map(str, node):
             full = f"{path}.{name}"
-            is_typed = any(one == full or one.startswith(f"{full}.") for one in typed)
+            is_typed = any(one == full or one.startswith(f"{full}.") for one in kept)
             if name != TARGET and name not in _STAY[kind] and not is_typed:
                 if node.get(name) is None:
                     yield f"{full}=0"  # Hydra does not find a null to take away
