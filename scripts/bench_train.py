@@ -35,8 +35,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from seglab.config.compose import compose
+from seglab.engine.options import TrainerOptions
 from seglab.engine.plan import ExecutionPlan
-from seglab.engine.trainer import LoopSettings, apply_threads, build_trainer
+from seglab.engine.trainer import apply_threads, build_trainer
 from seglab.experiment.parts import (
     build_datamodule,
     build_model,
@@ -119,7 +120,7 @@ def seglab_loop(cfg: DictConfig, plan: ExecutionPlan, steps: int) -> float:
             writer,
             clock,
         ]
-        loop = LoopSettings(max_epochs=epochs, limit_train_batches=steps, limit_val_batches=0)
+        loop = TrainerOptions(max_epochs=epochs, val_every=epochs + 1, limit_train_batches=steps)
         build_trainer(plan, loop, callbacks, Path(folder)).fit(module, datamodule=datamodule)
     return clock.images_per_second(cfg.data.batch_size)
 

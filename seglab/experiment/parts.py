@@ -32,7 +32,8 @@ from seglab.data.manifest import Manifest
 from seglab.data.subset import subset_train
 from seglab.engine.batches import Batch, DeviceAugmentFn
 from seglab.engine.module import SegmentationModule, StepSettings
-from seglab.engine.plan import Device, ExecutionPlan, PlanSettings, choose_plan, inspect_device
+from seglab.engine.options import PlanOptions
+from seglab.engine.plan import Device, ExecutionPlan, choose_plan, inspect_device
 from seglab.experiment.bands import open_cache_of
 from seglab.experiment.batch_size import build_micro_batcher, learning_rates
 from seglab.experiment.folds import as_the_fold_sees_it
@@ -102,8 +103,9 @@ def open_manifest_of(cfg: DictConfig) -> Manifest:
 def make_plan(cfg: DictConfig, model: Segmenter | None = None) -> tuple[ExecutionPlan, Device]:
     """Choose the execution plan for the device `cfg.trainer` asks for, and for the model, if known."""
     trainer = cfg.trainer
-    names = PlanSettings.__dataclass_fields__
-    settings = PlanSettings(**{name: plain(trainer[name]) for name in names})
+    settings = PlanOptions.read(
+        {name: trainer[name] for name in PlanOptions.model_fields}, "trainer"
+    )
     device = inspect_device(settings.accelerator, settings.devices)
     micro = trainer.micro_batch_size
     plan = choose_plan(settings, device, micro if isinstance(micro, int) else None, model)
