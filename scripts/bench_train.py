@@ -35,9 +35,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from seglab.config.compose import compose
+from seglab.engine.device.plan import ExecutionPlan
+from seglab.engine.loop.trainer import apply_threads, build_trainer
 from seglab.engine.options import TrainerOptions
-from seglab.engine.plan import ExecutionPlan
-from seglab.engine.trainer import apply_threads, build_trainer
 from seglab.experiment.parts import (
     build_datamodule,
     build_model,
@@ -100,9 +100,9 @@ def _plain_loss() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
 
 def seglab_loop(cfg: DictConfig, plan: ExecutionPlan, steps: int) -> float:
     """Return images per second of the whole training loop, augmentation and loader included."""
-    from seglab.engine.callbacks import FiniteLossGuard, HistoryWriter, InterruptGuard
-    from seglab.engine.checkpoint import CheckpointWriter
-    from seglab.engine.progress import RunProgress
+    from seglab.engine.loop.callbacks import FiniteLossGuard, HistoryWriter, InterruptGuard
+    from seglab.engine.loop.checkpoint import CheckpointWriter
+    from seglab.engine.loop.progress import RunProgress
 
     dataset = open_dataset_of(cfg)
     datamodule = build_datamodule(cfg, dataset, plan)

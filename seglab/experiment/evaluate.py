@@ -15,16 +15,11 @@ from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError
 from seglab.core.terminal import open_console, say, show
 from seglab.data.manifest import Manifest
+from seglab.engine.device.plan import inspect_device
+from seglab.engine.loop.trainer import apply_threads, build_trainer
 from seglab.engine.options import TrainerOptions
-from seglab.engine.plan import inspect_device
-from seglab.engine.prediction_files import PredictionFiles
-from seglab.engine.tracking import WandbView
-from seglab.engine.trainer import apply_threads, build_trainer
-from seglab.experiment.bands import recorded_bands, require_same_bands
-from seglab.experiment.gallery import write_gallery
-from seglab.experiment.initial_weights import forget_sources
-from seglab.experiment.intervals import cost_of, score_sentence
-from seglab.experiment.members import Member, load_model, members_of, require_unseen
+from seglab.engine.step.prediction_files import PredictionFiles
+from seglab.engine.tracking.tracking import WandbView
 from seglab.experiment.parts import (
     Dataset,
     build_datamodule,
@@ -33,25 +28,30 @@ from seglab.experiment.parts import (
     make_plan,
     open_dataset_of,
 )
-from seglab.experiment.plain import plain
-from seglab.experiment.predictors import build_predictor, take_same_images
-from seglab.experiment.same_data import require_same_data, training_images_in
-from seglab.experiment.suite import (
+from seglab.experiment.prepare.bands import recorded_bands, require_same_bands
+from seglab.experiment.prepare.initial_weights import forget_sources
+from seglab.experiment.prepare.plain import plain
+from seglab.experiment.prepare.same_data import require_same_data, training_images_in
+from seglab.experiment.scoring.gallery import write_gallery
+from seglab.experiment.scoring.intervals import cost_of, score_sentence
+from seglab.experiment.scoring.members import Member, load_model, members_of, require_unseen
+from seglab.experiment.scoring.predictors import build_predictor, take_same_images
+from seglab.experiment.scoring.suite import (
     SuiteResult,
     draw_suite,
     run_corruptions,
     run_suite,
     write_suite_tables,
 )
-from seglab.experiment.summary import (
+from seglab.experiment.scoring.summary import (
     draw_figures,
     targets_of,
     tell_objective,
     write_results,
     write_tables,
 )
+from seglab.experiment.scoring.views import show_evaluation
 from seglab.experiment.train import recorded
-from seglab.experiment.views import show_evaluation
 from seglab.metrics.names import (
     COST,
     HD95_MISSED,

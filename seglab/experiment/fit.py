@@ -15,28 +15,28 @@ from seglab.core.errors import ConfigError, DataError
 from seglab.core.terminal import say
 from seglab.core.trial import TrialChannel
 from seglab.data.datamodule import SegDataModule
-from seglab.engine.callbacks import (
+from seglab.engine.device.plan import ExecutionPlan
+from seglab.engine.device.ranks import is_rank_zero
+from seglab.engine.loop.callbacks import (
     FiniteLossGuard,
     HistoryWriter,
     InterruptGuard,
     ResumableEarlyStopping,
 )
-from seglab.engine.checkpoint import CheckpointWriter, read_checkpoint
-from seglab.engine.ema import WarmEma
-from seglab.engine.module import SegmentationModule
+from seglab.engine.loop.checkpoint import CheckpointWriter, read_checkpoint
+from seglab.engine.loop.ema import WarmEma
+from seglab.engine.loop.progress import RunProgress
+from seglab.engine.loop.samples import OverlayLogger
+from seglab.engine.loop.trainer import build_trainer
+from seglab.engine.loop.trial_report import TrialReport
 from seglab.engine.options import TrainerOptions
-from seglab.engine.plan import ExecutionPlan
-from seglab.engine.progress import RunProgress
-from seglab.engine.ranks import is_rank_zero
-from seglab.engine.samples import OverlayLogger
-from seglab.engine.tracking import WandbView
-from seglab.engine.trainer import build_trainer
-from seglab.engine.trial_report import TrialReport
-from seglab.experiment.batch_size import build_keeper
-from seglab.experiment.initial_weights import INIT_FROM, as_record, initialise
-from seglab.experiment.monitor import require_defined, scored_ids
+from seglab.engine.step.module import SegmentationModule
+from seglab.engine.tracking.tracking import WandbView
 from seglab.experiment.parts import Dataset, build_datamodule, build_module
-from seglab.experiment.plain import plain
+from seglab.experiment.prepare.batch_size import build_keeper
+from seglab.experiment.prepare.initial_weights import INIT_FROM, as_record, initialise
+from seglab.experiment.prepare.monitor import require_defined, scored_ids
+from seglab.experiment.prepare.plain import plain
 from seglab.metrics.targets import parse_targets, require_classes
 from seglab.models import Segmenter
 from seglab.runs import RunRecord

@@ -30,15 +30,15 @@ from seglab.data.datamodule import LoaderConfig, SegDataModule
 from seglab.data.importers import open_dataset
 from seglab.data.manifest import Manifest
 from seglab.data.subset import subset_train
-from seglab.engine.batches import Batch, DeviceAugmentFn
-from seglab.engine.module import SegmentationModule, StepSettings
+from seglab.engine.device.plan import Device, ExecutionPlan, choose_plan, inspect_device
 from seglab.engine.options import PlanOptions
-from seglab.engine.plan import Device, ExecutionPlan, choose_plan, inspect_device
-from seglab.experiment.bands import open_cache_of
-from seglab.experiment.batch_size import build_micro_batcher, learning_rates
-from seglab.experiment.folds import as_the_fold_sees_it
-from seglab.experiment.initial_weights import INIT_FROM
-from seglab.experiment.plain import plain
+from seglab.engine.step.batches import Batch, DeviceAugmentFn
+from seglab.engine.step.module import SegmentationModule, StepSettings
+from seglab.experiment.prepare.bands import open_cache_of
+from seglab.experiment.prepare.batch_size import build_micro_batcher, learning_rates
+from seglab.experiment.prepare.folds import as_the_fold_sees_it
+from seglab.experiment.prepare.initial_weights import INIT_FROM
+from seglab.experiment.prepare.plain import plain
 from seglab.losses import WeightedSum
 from seglab.losses.class_weights import resolve_class_weights
 from seglab.models import Segmenter

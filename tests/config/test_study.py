@@ -17,8 +17,8 @@ from seglab.config.composer import open_composer
 from seglab.config.locate import conf_dir
 from seglab.config.overrides import check_overrides
 from seglab.config.validate import validate
+from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.options import GridOptions, StudyOptions
-from seglab.sweep.plan import StudyPlan
 
 Problems = Callable[..., list[str]]
 FILES = sorted((conf_dir() / "study").glob("*.yaml"))

@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 from seglab.core.errors import ConfigError
 from seglab.core.labels import LabelSpace
-from seglab.engine.epoch_loss import EpochLoss
-from seglab.engine.evaluation import Evaluator
-from seglab.engine.micro_batch import MicroBatcher
-from seglab.engine.module import SegmentationModule, StepSettings
+from seglab.engine.device.plan import ExecutionPlan
+from seglab.engine.loop.trainer import build_trainer
 from seglab.engine.options import TrainerOptions
-from seglab.engine.plan import ExecutionPlan
-from seglab.engine.trainer import build_trainer
-from seglab.engine.whole_batch import WholeBatchLoss
+from seglab.engine.step.epoch_loss import EpochLoss
+from seglab.engine.step.evaluation import Evaluator
+from seglab.engine.step.micro_batch import MicroBatcher
+from seglab.engine.step.module import SegmentationModule, StepSettings
+from seglab.engine.step.whole_batch import WholeBatchLoss
 from seglab.losses import (
     CrossEntropyLoss,
     DiceLoss,

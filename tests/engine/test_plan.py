@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from seglab.core.errors import ConfigError
+from seglab.engine.device.plan import Device, available_cores, choose_plan, cpu_bf16, inspect_device
 from seglab.engine.options import PlanOptions
-from seglab.engine.plan import Device, available_cores, choose_plan, cpu_bf16, inspect_device
 
 CPU = Device("cpu", "a CPU", 1, 8, has_fast_bf16=True, shared_memory_bytes=2**33)
 
@@ -72,7 +72,7 @@ def test_torch_is_asked_what_the_cpu_can_do(
 
 
 def test_a_cpu_told_to_use_less_gets_fp32() -> None:
-    code = "from seglab.engine.plan import cpu_bf16; print(cpu_bf16())"
+    code = "from seglab.engine.device.plan import cpu_bf16; print(cpu_bf16())"
     less = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | less, capture_output=True, text=True

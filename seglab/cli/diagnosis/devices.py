@@ -18,8 +18,8 @@ def check_devices() -> Iterator[Finding]:
     """Yield facts about CPU, memory and accelerators; imports torch."""
     import torch
 
+    from seglab.engine.device.plan import available_cores, choose_plan, inspect_device
     from seglab.engine.options import PlanOptions
-    from seglab.engine.plan import available_cores, choose_plan, inspect_device
 
     device = inspect_device("cpu")
     yield Finding(_AREA, "cpu", "ok", f"{device.name}, {available_cores()} cores for this process")
@@ -71,7 +71,7 @@ def _check_shared_memory() -> Finding:
 
 
 def _check_cpu_bf16() -> Finding:
-    from seglab.engine.plan import cpu_bf16
+    from seglab.engine.device.plan import cpu_bf16
 
     said = {
         "fast": "fast",
