@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any
 
+import seglab.data.folds.options  # noqa: F401 - declares schemes
 from seglab.augment.options import AugmentSpec
 from seglab.core.components import components
 from seglab.core.option_problems import hints_of, is_options, unwrap
 from seglab.core.options import ChosenBy, Name, NotNegative, OnDisk, Options, Targets
-from seglab.data.folds import options as _schemes  # noqa: F401 - declares them
 from seglab.data.options import DataOptions, EvaluationDataOptions, RunDataOptions
 from seglab.engine.options import (
     CallbackOptions,

@@ -26,7 +26,7 @@ def cost_keys() -> list[str]:
 def is_val_score(key: str) -> bool:
     """Whether a training has this score of the validation split, of all classes or of one."""
     score = find_score(key) if key.startswith("val/") else None
-    return score is not None and score.measured == "always" and score.better is not None
+    return score is not None and score.measured == "always" and score.better != ""
 
 
 def is_fold_score(key: str) -> bool:

@@ -18,7 +18,7 @@ import importlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 LOSS = "loss"
 MIOU = "miou"
@@ -38,7 +38,7 @@ HD95 = "hd95"
 # How many (image, class) pairs had no distance, and how many pixels each of them counted.
 HD95_MISSED = "hd95_missed"
 HD95_PENALTY = "hd95_penalty"
-COST = "cost"
+COST: Final = "cost"
 
 Measured = Literal["always", "boundary", "confidence", "corruptions", "cost"]
 
@@ -51,7 +51,7 @@ class Score:
         name: Key within the split, or below `cost/`.
         title: What tables and figures call it.
         sentence: What it is.
-        better: Which end is good; None for a number that is neither.
+        better: Which end is good; empty for a number of which neither is.
         highest: Values lie in 0..highest.
         measured: `always`, also at each validation; else by this part of `seglab evaluate`.
         function: Path of the function of the confusion matrix `(C, C)` that gives it; empty: what
@@ -67,7 +67,7 @@ class Score:
     name: str
     title: str
     sentence: str
-    better: Literal["high", "low"] | None = "high"
+    better: Literal["high", "low", ""] = "high"
     highest: float = 1.0
     measured: Measured = "always"
     function: str = ""
@@ -183,6 +183,13 @@ for _score in (
         reported_as=MIOU,
     ),
     Score(
+        IOU,
+        "IoU",
+        "intersection over union of a class",
+        per_class=f"{_SCORES}.iou_per_class",
+        pooled=f"{_POOLED}.PooledClassIou",
+    ),
+    Score(
         DICE,
         "Dice",
         "Dice (F1), the mean over the classes in target or prediction",
@@ -215,7 +222,7 @@ for _score in (
         NUM_CLASSES_AVERAGED,
         "classes averaged",
         "over how many classes miou and dice are",
-        better=None,
+        better="",
         highest=math.inf,
         function=f"{_SCORES}.num_classes_averaged",
         shown=False,
@@ -224,17 +231,10 @@ for _score in (
         NUM_CLASSES_PRESENT,
         "classes present",
         "over how many classes miou_present is",
-        better=None,
+        better="",
         highest=math.inf,
         function=f"{_SCORES}.num_classes_present",
         shown=False,
-    ),
-    Score(
-        IOU,
-        "IoU",
-        "intersection over union of a class",
-        per_class=f"{_SCORES}.iou_per_class",
-        pooled=f"{_POOLED}.PooledClassIou",
     ),
     Score(MIOU_PER_IMAGE, "mIoU an image", "mean over the images of their mean IoU", shown=False),
     Score(DICE_PER_IMAGE, "Dice an image", "mean over the images of their mean Dice", shown=False),
@@ -242,7 +242,7 @@ for _score in (
         NUM_IMAGES_AVERAGED,
         "images averaged",
         "over how many images the scores of images are",
-        better=None,
+        better="",
         highest=math.inf,
         shown=False,
     ),
@@ -315,7 +315,7 @@ for _score in (
         "temperature",
         "temperature",
         "what logits are divided by to be calibrated",
-        better=None,
+        better="",
         highest=math.inf,
         measured="confidence",
         shown=False,

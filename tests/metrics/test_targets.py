@@ -59,7 +59,7 @@ def test_target_without_a_split_is_of_the_main_one() -> None:
         ("miou <= 0.7", "miou should be at least something (>=), got 'miou <= 0.7'"),
         ("ece >= 0.7", "ece should be at most something (<=)"),
         ("iou >= 0.7", "expected iou/CLASS, or miou for the mean"),
-        ("miou/car >= 0.7", "miou has no classes, got 'miou/car >= 0.7'; dice and iou have"),
+        ("miou/car >= 0.7", "miou has no classes, got 'miou/car >= 0.7'; iou and dice have"),
     ],
 )
 def test_what_is_no_target_is_explained(text: str, message: str) -> None:
@@ -106,7 +106,7 @@ def test_limit_counts_as_reached_and_nan_never_does() -> None:
 def test_every_score_with_a_better_end_can_be_a_target(score: names.Score) -> None:
     name = f"{score.name}/car" if score.only_of_classes else score.name
     text = f"{name} {'<=' if score.better == 'low' else '>='} 0.5"
-    if score.better is None:
+    if not score.better:
         with pytest.raises(ConfigError, match="no such metric"):
             parse_target(text)
     else:

@@ -282,7 +282,7 @@ class WandbView:
         """Give a key its axis and the value shown in tables: the best, where better is known."""
         is_score = key.startswith(_SPLITS) and not key.endswith("_step")
         score = find_score(key) if is_score else None
-        best = _BEST.get(score.better or "") if score is not None else None
+        best = _BEST.get(score.better) if score is not None else None
         axis = EPOCH if is_score and key != EPOCH else GLOBAL_STEP
         # W&B reads a star as a pattern, and takes one only at the end.
         pattern = key[: key.index("*") + 1] if "*" in key else key

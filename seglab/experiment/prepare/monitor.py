@@ -143,7 +143,8 @@ def _problems(
     problems = []
     for key, metric in metrics.items():
         kind, _, name = metric.removeprefix("val/").partition("/")
-        if not name or find_score(metric) is None:
+        score = find_score(metric)
+        if not name or score is None or not score.per_class:
             continue
         if name not in names:
             problems.append(
