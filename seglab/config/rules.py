@@ -17,12 +17,20 @@ from omegaconf import DictConfig
 from seglab.config.band_rules import BAND_RULES
 from seglab.config.installed_names import optimizer_names
 from seglab.config.model_rules import MODEL_RULES, limits_of
-from seglab.config.scores import class_scores, is_val_score, lower_is_better, val_scores
+from seglab.config.scores import (
+    class_scores,
+    is_own_score,
+    is_val_score,
+    lower_is_better,
+    val_scores,
+)
 from seglab.config.sound import NotSoundError, Rule, Sound, broken
 from seglab.config.study_rules import SEARCH_RULES
 from seglab.config.study_scores import SCORE_RULES
+from seglab.config.targets import schema_of
 from seglab.core.components import components
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
+from seglab.metrics.options import declared_scores
 
 _NAME = re.compile(r"[\w][\w.+-]*")
 
@@ -49,6 +57,8 @@ def _data_is_somewhere(value: Sound) -> Iterator[Problem]:
     importer = value("data.importer")
     # Those that make or fetch their data need no folder yet.
     declared: Any = components("importer").get(importer)
+    if declared is None and "." in importer:
+        declared = schema_of("importer", importer)
     if declared is None:
         return  # `run`, which has its own; others are told elsewhere
     makes_it = declared.makes_data or value("data.options", {}).get("download") is True
@@ -122,6 +132,9 @@ def _micro_batch_fits(value: Sound) -> Iterator[Problem]:
 
 def _monitor_is_a_score(value: Sound) -> Iterator[Problem]:
     metric, mode = value("monitor.metric"), value("monitor.mode")
+    own = value("metrics.extra", {})
+    if is_own_score(metric, own):
+        return
     if not is_val_score(metric):
         meant = did_you_mean(nearest_keys(metric, val_scores()))
         of_class = " or ".join(f"val/{name}/CLASS" for name in class_scores())
@@ -133,6 +146,17 @@ def _monitor_is_a_score(value: Sound) -> Iterator[Problem]:
     right = "min" if lower_is_better(metric) else "max"
     if mode != right:
         yield broken("monitor.mode", f"the best {metric} is its {right}, got {show(mode)}")
+
+
+def _own_scores_have_own_names(value: Sound) -> Iterator[Problem]:
+    for name in value("metrics.extra", {}):
+        ours = [score.name for score in declared_scores("always")]
+        if not _NAME.fullmatch(name) or name in ours:
+            yield broken(
+                f"metrics.extra.{name}",
+                "expected a name of letters, digits, '.', '_', '+' or '-' that is none of "
+                f"{', '.join(ours)}",
+            )
 
 
 def _validation_happens(value: Sound) -> Iterator[Problem]:
@@ -227,6 +251,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _batch_fits_devices,
         _micro_batch_fits,
         _monitor_is_a_score,
+        _own_scores_have_own_names,
         _validation_happens,
         _accelerator_can,
         _ignore_index_is_no_class,

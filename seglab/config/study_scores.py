@@ -9,6 +9,7 @@ from seglab.config.scores import (
     class_scores,
     cost_keys,
     is_fold_score,
+    is_own_score,
     is_val_score,
     lower_is_better,
     val_scores,
@@ -27,6 +28,8 @@ def _objectives_are_scores(value: Sound) -> Iterator[Problem]:
                 "a study that chooses by test scores has none left to test with; use "
                 f"{metric.replace('test/', 'val/', 1)}, got {show(metric)}",
             )
+            continue
+        if not folds and is_own_score(metric, value("metrics.extra", {})):
             continue
         problem = _metric_problem(metric, folds)
         if problem:
