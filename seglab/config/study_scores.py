@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from seglab.config.named_objects import names_subclass
 from seglab.config.scores import CLASS_SCORES, VAL_SCORES, is_val_score, lower_is_better
-from seglab.config.sound import Rule, Sound
+from seglab.config.valid_view import Rule, ValidView
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
 from seglab.core.targets import COSTS
 
 
-def _objectives_are_scores(value: Sound) -> Iterator[Problem]:
+def _objectives_are_scores(value: ValidView) -> Iterator[Problem]:
     folds = value("cv.scheme") != "none"
     for index, objective in enumerate(value("study.objectives", None) or ()):
         metric, key = objective["metric"], f"study.objectives[{index}]"
@@ -49,7 +49,7 @@ def _metric_problem(metric: str, folds: bool) -> str:
     return f"expected one of {', '.join(known)}, {of_class}; got {show(metric)}{meant}"
 
 
-def _folds_fit(value: Sound) -> Iterator[Problem]:
+def _folds_fit(value: ValidView) -> Iterator[Problem]:
     value("study.sampler")
     scheme, pruner = value("cv.scheme"), value("study.pruner", None)
     from optuna.pruners import WilcoxonPruner

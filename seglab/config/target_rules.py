@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seglab.config.sound import Rule, Sound, broken
+from seglab.config.valid_view import Rule, ValidView, broken
 from seglab.core.errors import ConfigError
 from seglab.core.problems import Problem
 from seglab.core.targets import parse_target
 
 
-def _targets_can_be_read(value: Sound) -> Iterator[Problem]:
+def _targets_can_be_read(value: ValidView) -> Iterator[Problem]:
     # Records written before there were objectives have none.
     for text in value("objective.targets", []):
         try:

@@ -14,7 +14,7 @@ from seglab.core.errors import ConfigError
 from seglab.core.plugins import call
 from seglab.core.signatures import takes
 from seglab.losses.base import ClassWeights, SegmentationLoss
-from seglab.losses.pixels import Pixels
+from seglab.losses.loss_inputs import LossInputs
 
 
 class WrappedLoss(SegmentationLoss):
@@ -31,7 +31,7 @@ class WrappedLoss(SegmentationLoss):
         self.loss = loss
         self.name = name
 
-    def on_pixels(self, pixels: Pixels) -> Tensor:
+    def compute(self, pixels: LossInputs) -> Tensor:
         """Return the loss of a prepared batch, a scalar.
 
         Raises:
