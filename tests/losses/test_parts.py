@@ -22,7 +22,7 @@ from seglab.losses import (
     TverskyLoss,
     WeightedSum,
 )
-from seglab.losses.pixels import Pixels, count_targets, safe_divide
+from seglab.losses.loss_inputs import LossInputs, count_targets, safe_divide
 
 NUM_CLASSES = 3
 IGNORE = 255
@@ -50,7 +50,7 @@ OTHERS: dict[str, Callable[..., SegmentationLoss]] = {
 class OwnLoss(SegmentationLoss):
     """What a user writes: a mean over valid pixels, without class weights."""
 
-    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+    def compute(self, pixels: LossInputs) -> torch.Tensor:
         return safe_divide(-pixels.target_log_probs.sum(), pixels.num_valid)
 
 
