@@ -17,6 +17,7 @@ ALLOWED = {
     "config": {"core"},
     **{room: {"core"} for room in FLOOR_2},
     "engine": FLOOR_2 | {"core", "config"},
+    "testing": FLOOR_2 | {"engine", "core", "config"},
     "analysis": {"runs", "metrics", "core"},
     "experiment": FLOOR_2 | {"engine", "analysis", "core", "config"},
     "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
@@ -112,6 +113,7 @@ def test_modules_form_no_cycle() -> None:
         (("core", "config", "runs"), {"torch", "pytorch_lightning", "wandb"}),
         (tuple(FLOOR_2 - {"data", "runs"}), {"pytorch_lightning", "hydra", "wandb"}),
         (("engine", "analysis"), {"hydra"}),
+        (("testing",), {"pytest"}),
         (("cli",), {"torch", "pytorch_lightning", "wandb", "pandas", "cv2", "matplotlib"}),
     ],
 )
