@@ -23,6 +23,18 @@ ALLOWED = {
     "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
     "cli": FLOOR_2 | {"experiment", "engine", "analysis", "core", "config"},
 }
+# room -> its groups of modules -> groups of the same room they may import. Modules beside the groups
+# stand above all of them.
+GROUPS: dict[str, dict[str, set[str]]] = {
+    "sweep": {
+        "ask": set(),
+        "process": set(),
+        "ledger": {"ask"},
+        "watch": {"ask"},
+        "workers": {"ask", "ledger", "process", "watch"},
+        "conclude": {"ask", "workers"},
+    }
+}
 NAMELESS = {"utils.py", "helpers.py", "common.py", "misc.py"}
 
 
@@ -87,6 +99,32 @@ def test_packages_form_no_cycle() -> None:
     while len(done) < len(graph):
         free = {room for room, targets in graph.items() if room not in done and targets <= done}
         assert free, f"cycle among {sorted(set(graph) - done)}"
+        done |= free
+
+
+@pytest.mark.parametrize("room", GROUPS)
+def test_every_group_has_a_place_in_its_room(room: str) -> None:
+    assert {path.parent.name for path in PACKAGE.glob(f"{room}/*/__init__.py")} == set(GROUPS[room])
+
+
+@pytest.mark.parametrize("room", GROUPS)
+def test_groups_import_only_what_is_declared(room: str) -> None:
+    allowed, found = GROUPS[room], set()
+    for group in allowed:
+        for path in sorted((PACKAGE / room / group).rglob("*.py")):
+            for module in _imports(ast.parse(path.read_text(encoding="utf-8"))):
+                parts = [*module.split("."), ""]
+                if parts[:2] == ["seglab", room] and parts[2] != group:
+                    found.add((group, parts[2]))
+    declared = {(group, target) for group, targets in allowed.items() for target in targets}
+    assert not found - declared, "imports against the groups"
+    assert not declared - found, "arrows that nothing needs"
+    done: set[str] = set()
+    while len(done) < len(allowed):
+        free = {
+            group for group, targets in allowed.items() if group not in done and targets <= done
+        }
+        assert free, f"cycle among {sorted(set(allowed) - done)}"
         done |= free
 
 

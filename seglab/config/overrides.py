@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seglab.config import sources
 from seglab.config.composer import Composer, open_composer
-from seglab.config.locate import conf_dir
+from seglab.config.locate import conf_dir, own_folders
 from seglab.config.own_parts import name_own_parts, words_that_leave_behind
 from seglab.config.schema import SCHEMA_OF
 from seglab.config.study_rules import SPACE
@@ -77,7 +77,7 @@ def check_overrides(
     """
     name = config_name or app
     with open_composer(name, folder, search) as composer:
-        check = _Check(app, composer, [*search, folder or conf_dir()])
+        check = _Check(app, composer, [folder or conf_dir(), *own_folders(), *search])
         words, check.problems = check.reader.read(overrides, multirun)
         check.choices(words)
         searched = check.values(words, allow_missing, multirun)
@@ -122,9 +122,21 @@ class _Check:
                     for entry in sources.group_defaults(path):
                         self.choice(entry.group, entry.choice, f" [{_short(path)}]", typed=words)
 
+    def hidden(self, group: str, choice: str) -> list[Path]:
+        """Return the files of a choice, where another is taken before those that follow."""
+        paths = (folder / group / f"{choice}.yaml" for folder in self.folders)
+        found = list(dict.fromkeys(path.resolve() for path in paths if path.is_file()))
+        return found if len(found) > 1 else []
+
     def choice(self, group: str, choice: str, where: str, typed: Sequence[Word] = ()) -> None:
         options = choices_for(self.app, group, self.composer.options(group))
         wrong = [one for one in split_choice(choice) if one not in options and one != "null"]
+        for name in split_choice(choice):
+            if not typed and (files := self.hidden(group, name)):
+                self.problems.append(
+                    f"{group}: '{name}' is in {files[0]}, which is taken before {files[1]}; give yours "
+                    f"another name{where}"
+                )
         for name in wrong:
             near = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
             listed = f"choices are {show_names(options)}" if options else "there is no such group"

@@ -17,11 +17,19 @@ from omegaconf import DictConfig
 from seglab.config.band_rules import BAND_RULES
 from seglab.config.installed_names import optimizer_names
 from seglab.config.model_rules import MODEL_RULES, limits_of
-from seglab.config.scores import VAL_SCORES, is_val_score, lower_is_better
+from seglab.config.scores import (
+    CLASS_SCORES,
+    SCORES,
+    VAL_SCORES,
+    is_own_score,
+    is_val_score,
+    lower_is_better,
+)
 from seglab.config.sound import NotSoundError, Rule, Sound, broken
 from seglab.config.study_rules import SEARCH_RULES
 from seglab.config.study_scores import SCORE_RULES
 from seglab.config.target_rules import TARGET_RULES
+from seglab.config.targets import schema_of
 from seglab.core.components import components
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
 
@@ -50,6 +58,8 @@ def _data_is_somewhere(value: Sound) -> Iterator[Problem]:
     importer = value("data.importer")
     # Those that make or fetch their data need no folder yet.
     declared: Any = components("importer").get(importer)
+    if declared is None and "." in importer:
+        declared = schema_of("importer", importer)
     if declared is None:
         return  # `run`, which has its own; others are told elsewhere
     makes_it = declared.makes_data or value("data.options", {}).get("download") is True
@@ -123,6 +133,9 @@ def _micro_batch_fits(value: Sound) -> Iterator[Problem]:
 
 def _monitor_is_a_score(value: Sound) -> Iterator[Problem]:
     metric, mode = value("monitor.metric"), value("monitor.mode")
+    own = value("metrics.extra", {})
+    if is_own_score(metric, own):
+        return
     if not is_val_score(metric):
         meant = did_you_mean(nearest_keys(metric, VAL_SCORES))
         yield broken(
@@ -134,6 +147,16 @@ def _monitor_is_a_score(value: Sound) -> Iterator[Problem]:
     right = "min" if lower_is_better(metric) else "max"
     if mode != right:
         yield broken("monitor.mode", f"the best {metric} is its {right}, got {show(mode)}")
+
+
+def _own_scores_have_own_names(value: Sound) -> Iterator[Problem]:
+    for name in value("metrics.extra", {}):
+        if not _NAME.fullmatch(name) or name in (*SCORES, *CLASS_SCORES):
+            yield broken(
+                f"metrics.extra.{name}",
+                "expected a name of letters, digits, '.', '_', '+' or '-' that is none of "
+                f"{', '.join((*SCORES, *CLASS_SCORES))}",
+            )
 
 
 def _validation_happens(value: Sound) -> Iterator[Problem]:
@@ -228,6 +251,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _batch_fits_devices,
         _micro_batch_fits,
         _monitor_is_a_score,
+        _own_scores_have_own_names,
         _validation_happens,
         _accelerator_can,
         _ignore_index_is_no_class,

@@ -39,7 +39,7 @@ from seglab.core.options import (
 Auto = Literal["auto"]
 Limit = Positive | None
 Share = Annotated[float, Interval(gt=0, le=1)]
-Importer = Annotated[str, OneOf(tuple(components("importer")))]
+Importer = Annotated[str, OneOf(tuple(components("importer")), or_own=True)]
 
 
 class Monitor(Options):
@@ -56,7 +56,9 @@ class Data(Options):
     importer: Importer
     root: str | None
     manifest: Annotated[str, OnDisk("file or folder")] | None
-    options: Annotated[dict[str, Any], ChosenBy("importer", dict(components("importer")))]
+    options: Annotated[
+        dict[str, Any], ChosenBy("importer", dict(components("importer")), own="importer")
+    ]
     image_size: Size | None
     crop_size: Size
     batch_size: Positive
@@ -150,6 +152,8 @@ class Callbacks(Options):
     early_stopping: EarlyStopping
     overlays: Overlays
     progress: Literal["auto", "rich", "plain", "off"]
+    # Lightning callbacks of one's own, called after ours and before the checkpoint is written.
+    extra: dict[str, Annotated[dict[str, Any], Targets("callback")]] = Field(default_factory=dict)
 
 
 class Wandb(Options):
@@ -174,6 +178,8 @@ class Metrics(Options):
 
     baseline: bool
     train_images: NotNegative
+    # Scores of one's own, logged as val/NAME.
+    extra: dict[str, Annotated[dict[str, Any], Targets("metric")]] = Field(default_factory=dict)
 
 
 class Objective(Options):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 SCORES = (
     "loss",
     "miou",
@@ -20,9 +22,14 @@ VAL_SCORES = tuple(f"val/{score}" for score in SCORES)
 
 
 def is_val_score(key: str) -> bool:
-    """Whether a training has this score of the validation split, of all classes or of one."""
+    """Whether every training has this score of the validation split, of all classes or of one."""
     prefixes = tuple(f"val/{score}/" for score in CLASS_SCORES)
     return key in VAL_SCORES or (key.startswith(prefixes) and not key.endswith("/"))
+
+
+def is_own_score(key: str, own: Collection[str]) -> bool:
+    """Whether a score is one's own: then nothing says which end of it is the better one."""
+    return key.startswith("val/") and key.removeprefix("val/") in own
 
 
 def reported_test_score(key: str) -> str:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seglab.config.named_objects import names_subclass
-from seglab.config.scores import CLASS_SCORES, VAL_SCORES, is_val_score, lower_is_better
+from seglab.config.scores import (
+    CLASS_SCORES,
+    VAL_SCORES,
+    is_own_score,
+    is_val_score,
+    lower_is_better,
+)
 from seglab.config.sound import Rule, Sound
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
 from seglab.core.targets import COSTS
@@ -21,6 +27,8 @@ def _objectives_are_scores(value: Sound) -> Iterator[Problem]:
                 "a study that chooses by test scores has none left to test with; use "
                 f"{metric.replace('test/', 'val/', 1)}, got {show(metric)}",
             )
+            continue
+        if not folds and is_own_score(metric, value("metrics.extra", {})):
             continue
         problem = _metric_problem(metric, folds)
         if problem:

@@ -17,7 +17,8 @@ against what `seglab.core.components.component` declares for the target.
   optimizer step (`ReduceLROnPlateau`: after each validation); it is given `total_steps` and
   `steps_per_epoch` if its signature takes them.
 - `importer`: `read(root) -> ImportedFiles`, see `seglab.data.build`.
-- `augment_step`: `step(image, mask, rng) -> (image, mask)` on one crop, see `seglab.augment.steps`.
+- `augment_step`: `step(image, mask, rng) -> (image, mask)` on one crop, uint8 `(h, w, 3)` and `(h, w)`,
+  see `seglab.augment.steps`. It is given `ignore_index` if its signature takes it.
 - `metric`: `score(confusion) -> float` over the int64 matrix `(C, C)` of a split, rows = target; or a
   torchmetrics `Metric` with `update(pred_mask, mask)`. It is given `num_classes` and `ignore_index` if
   its signature takes them.
@@ -33,7 +34,8 @@ installed package with an entry point of the group `seglab.plugins`.
 
 from __future__ import annotations
 
-import importlib
+import functools
+import importlib.util
 import inspect
 import os
 import sys
@@ -50,6 +52,7 @@ from seglab.core.errors import ConfigError
 from seglab.core.problems import did_you_mean, nearest_keys, show
 
 TARGET = "_target_"
+_HOW = (TARGET, "_partial_", "_args_", "_convert_", "_recursive_")
 ENV_PLUGINS = "SEGLAB_PLUGINS"
 ENTRY_POINTS = "seglab.plugins"
 NAMES_FILE = "plugins.yaml"
@@ -107,7 +110,7 @@ KINDS: dict[str, Kind] = {
         made_with=1,
     ),
     "importer": Kind("importer", called_with=1),
-    "augment_step": Kind("augmentation step", called_with=3),
+    "augment_step": Kind("augmentation step", given=("ignore_index",), called_with=3),
     "metric": Kind(
         "metric",
         "torchmetrics.Metric",
@@ -118,6 +121,7 @@ KINDS: dict[str, Kind] = {
     "callback": Kind("callback", "pytorch_lightning.Callback", ("pytorch_lightning",), makes=True),
     "sampler": Kind("sampler", "optuna.samplers.BaseSampler", _OPTUNA, makes=True),
     "pruner": Kind("pruner", "optuna.pruners.BasePruner", _OPTUNA, makes=True),
+    "search_part": Kind("part of a search", "", ("optuna.samplers", "optuna.pruners"), makes=True),
     "conditional": Kind("function", called_with=2),
 }
 # Their code is ours or trusted, but not all of it is a part: naming them opens nothing more.
@@ -154,9 +158,20 @@ def own_conf() -> Path | None:
     return folder
 
 
-def conf_packages() -> list[str]:
-    """Return the `conf` packages of installed plug-ins, such as `mylab.conf`."""
-    return [f"{one.value.partition(':')[0]}.conf" for one in _entry_points()]
+def conf_folders() -> list[Path]:
+    """Return the folders with configuration of one's own: beside the user, and in installed plug-ins.
+
+    That of a plug-in is `conf` beside the module its entry point names; nothing is imported for it.
+    """
+    beside = own_conf()
+    found = [beside] if beside else []
+    for one in _entry_points():
+        spec = importlib.util.find_spec(one.value.partition(":")[0].partition(".")[0])
+        places = [
+            Path(place) / "conf" for place in (spec and spec.submodule_search_locations) or ()
+        ]
+        found += [place for place in places if place.is_dir()]
+    return found
 
 
 @cache
@@ -198,12 +213,7 @@ def load_target(target: Any, group: str) -> Any:
     package = target.partition(".")[0]
     if _is_below(module_name, kind.homes):
         found = imported(target)
-        base = imported(kind.base)
-        if not (inspect.isclass(found) and issubclass(found, base)):
-            library = kind.base.partition(".")[0]
-            raise ConfigError(
-                f"expected a subclass of {library}'s {base.__name__}, got {show(target)}"
-            )
+        _require_kind(found, target, kind)
         return found
     if _is_closed(package):
         homes = " and ".join(f"{home}.*" for home in kind.homes) or "no library"
@@ -224,24 +234,65 @@ def load_target(target: Any, group: str) -> Any:
     return found
 
 
-def build(key: str, target: str, group: str, given: Mapping[str, Any], *positional: Any) -> Any:
-    """Call a target that may be imported.
+def _require_kind(found: Any, target: str, kind: Kind) -> None:
+    """Refuse what a library has beside the parts: it loads files, starts processes, asks the network."""
+    library = kind.homes[0].partition(".")[0]
+    if not kind.base:
+        if not _is_below(str(getattr(found, "__module__", "")), kind.homes):
+            raise ConfigError(f"expected a {kind.title} of {library}, got {show(target)}")
+        return
+    base = imported(kind.base)
+    if not (inspect.isclass(found) and issubclass(found, base)):
+        raise ConfigError(f"expected a subclass of {library}'s {base.__name__}, got {show(target)}")
+
+
+Further = Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]
+
+
+def build_node(key: str, node: Any, group: str, further: Further | None = None) -> Any:
+    """Build what a node of a study names, the nodes inside it first.
 
     Args:
-        key: Where it stands, for messages.
-        target: What to call.
+        key: Of the node, for messages.
+        node: `_target_` and arguments; also `_args_`, and `_partial_` for a function to be called later.
         group: A key of `KINDS`.
-        given: Arguments by name.
-        *positional: Arguments before them.
+        further: Returns more arguments for a class that is given some.
 
     Raises:
-        ConfigError: It may not be imported, or refuses its arguments.
+        ConfigError: It is no such node, may not be imported, or refuses its arguments.
     """
+    if not isinstance(node, Mapping) or not isinstance(node.get(TARGET), str):
+        raise ConfigError(f"{key}: expected {TARGET} and arguments, got {show(node)}")
+    target = node[TARGET]
     try:
         found = load_target(target, group)
     except ConfigError as error:
         raise ConfigError([f"{key}.{TARGET}: {one}" for one in error.problems]) from error
+    given = {
+        name: _built_inside(f"{key}.{name}", value, further)
+        for name, value in arguments(node).items()
+    }
+    positional = _built_inside(f"{key}._args_", list(node.get("_args_", ())), further)
+    if node.get("_partial_"):
+        return functools.partial(found, *positional, **given)
+    if further is not None:
+        given |= further(found, given)
     return call(key, target, found, given, *positional)
+
+
+def _built_inside(key: str, value: Any, further: Further | None) -> Any:
+    if isinstance(value, Mapping):
+        if TARGET in value:
+            return build_node(key, value, "search_part", further)
+        return {name: _built_inside(f"{key}.{name}", one, further) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_built_inside(f"{key}[{i}]", one, further) for i, one in enumerate(value)]
+    return value
+
+
+def arguments(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a node without what says how to build it."""
+    return {key: value for key, value in node.items() if key not in _HOW}
 
 
 def call(
@@ -258,9 +309,9 @@ def call(
         raise
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ConfigError(
-            f"{key}: {target} cannot be built of this: {type(error).__name__}: {reason}"
-        ) from error
+        if not isinstance(error, TypeError | ValueError):
+            reason = f"{type(error).__name__}: {reason}"
+        raise ConfigError(f"{key}: {target} cannot be built of this: {reason}") from error
 
 
 def _is_closed(package: str) -> bool:

@@ -162,9 +162,9 @@ def _more(runs: Sequence[RunView]) -> list[_Source]:
     return [
         _metric(
             metric_key(split, key),
-            Column(f"{split} {title}", "more", True, _NOTES.get(key, ""), better),
+            Column(f"{split} {title}", "more", True, _NOTES.get(key, ""), better),  # type: ignore[arg-type]
             digits,
-        )  # type: ignore[arg-type]
+        )
         for split in splits_of(runs)
         for key, title, better, digits in _MORE
     ]

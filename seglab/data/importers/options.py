@@ -22,6 +22,12 @@ class ImporterOptions(Options):
     """Whether it makes the data itself, so that no folder need be there."""
 
 
+class OwnImporterOptions(ImporterOptions):
+    """Those of an importer of your own that declares none."""
+
+    holds: ClassVar[str] = "the data that your importer reads"
+
+
 @component("importer", "seglab.data.importers.folder.import_folder", "folder")
 class FolderOptions(ImporterOptions):
     """Folders of images and masks of your own."""
