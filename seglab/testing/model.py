@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from seglab.core.errors import ShapeError
+from seglab.core.own_parts import OwnPart
 from seglab.models import Segmenter
 from seglab.models.options import ModelFacts
 from seglab.models.wrapped import wrap_model
@@ -55,15 +56,9 @@ class ModelContract(Contract):
         """Return the model as training uses it, built anew with the same seed."""
         torch.manual_seed(0)
         facts = ModelFacts.read(dict(self.facts), "facts")
-        return wrap_model(
-            type(self).__name__,
-            self.build_with,
-            {},
-            facts,
-            self.num_classes,
-            self.in_channels,
-            fitting_size(facts.stride, facts.min_size),
-        )
+        part = OwnPart("model", "model", type(self).__name__, self.build, {})
+        size = fitting_size(facts.stride, facts.min_size)
+        return wrap_model(part, facts, self.num_classes, self.in_channels, size)
 
     def model(self) -> Segmenter:
         """Return a copy of the model that a test may change; it is built once for all tests."""
