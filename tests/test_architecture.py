@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,6 +126,19 @@ def test_groups_import_only_what_is_declared(room: str) -> None:
         }
         assert free, f"cycle among {sorted(set(allowed) - done)}"
         done |= free
+
+
+def test_one_name_per_class_of_the_sweep() -> None:
+    trees = [
+        ast.parse(path.read_text(encoding="utf-8")) for path in (PACKAGE / "sweep").rglob("*.py")
+    ]
+    names = Counter(
+        node.name
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert not [name for name, count in names.items() if count > 1]
 
 
 def test_modules_form_no_cycle() -> None:

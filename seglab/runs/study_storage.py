@@ -159,14 +159,14 @@ class _Once(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: set[str] = set()
+        self._seen: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not record.name.startswith("optuna."):
             return True  # the handler may serve others, too
         message = re.sub(r"[Tt]rial\s*#?\d+", "", record.getMessage())
-        is_new = message not in self._told
-        self._told.add(message)
+        is_new = message not in self._seen
+        self._seen.add(message)
         return is_new
 
 

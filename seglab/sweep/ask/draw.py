@@ -135,7 +135,7 @@ def _listed(suggest: Suggest, trials: Sequence[FrozenTrial], seed: int) -> dict[
         trial = study.ask()
         try:
             words = suggest(trial)
-        except Exception as error:  # a function of the user's, which may wrap what it is told
+        except Exception as error:  # a function of the user's, which may wrap ours
             raise _EndlessError(str(error)) from error
         if _as_key(words) not in tried:
             return trial.params

@@ -10,10 +10,10 @@ from seglab.runs.study import StudyObjective
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """The words of a study.
+    """What a study is asked to do.
 
     Attributes:
-        name: Of the study; the same name in the same experiment goes on with it.
+        name: Of the study; the same name in the same experiment resumes it.
         objectives: At least one; several make a Pareto front and exclude pruning.
         n_trials: The budget: trials that end finished, pruned or failed, never more.
         sampler: `_target_` and arguments of an Optuna sampler.

@@ -1,7 +1,6 @@
 """Trials that a study begins with: settings asked for, and what other studies found out before.
 
-Both are added once, also where the process that adds them is killed half way and the study is taken
-up again.
+Both are added once, even if the process that adds them is killed half way and the study is resumed.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def try_settings(
     trial = study.ask()
     try:
         with warnings.catch_warnings():
-            # That a value is out of range is told below.
+            # A value out of range is an error below.
             warnings.simplefilter("ignore", UserWarning)
             suggest(trial)
     except ValueError as error:
@@ -82,7 +81,7 @@ def enqueue_settings(
 ) -> None:
     """Add the settings of `plan.enqueue` that the study does not have yet, as waiting trials.
 
-    Settings that leave nothing to be drawn and have a trial are not added once more, which is told.
+    Settings that leave nothing to be drawn and have a trial are not added once more; a log line says so.
 
     Raises:
         ConfigError: Settings do not lie in the space; all that are wrong are named.
@@ -159,7 +158,7 @@ def _learn(
             study.add_trial(_warm_trial(trial, suggest, origin))
         except UnfitError as error:
             unfit[str(error)] += 1
-    _tell(name, len(former), unfit)
+    _log_left_out(name, len(former), unfit)
 
 
 def _warm_trial(trial: FrozenTrial, suggest: Suggest, origin: Mapping[str, Any]) -> FrozenTrial:
@@ -184,7 +183,7 @@ def _other_objectives(plan: StudyPlan, asked: Mapping[str, Any]) -> str | None:
     return "it optimised " + (", ".join(f"{d}:{m}" for m, d in theirs) or "something else")
 
 
-def _tell(name: str, total: int, unfit: Counter[str]) -> None:
+def _log_left_out(name: str, total: int, unfit: Counter[str]) -> None:
     left_out = sum(unfit.values())
     log.info("study.warm_start: learns from %d trials of %s", total - left_out, name)
     if left_out:

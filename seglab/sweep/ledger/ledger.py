@@ -1,4 +1,4 @@
-"""What is to be tried, by whom, and how it ended: all controllers of a study agree through it.
+"""Gives the trials of a study to controllers, and records how they end.
 
 Trials change hands under one lock, so however many controllers serve a study, on one machine or
 many, no trial is run twice and none beyond the budget. A trial whose controller dies stays in the
@@ -31,14 +31,14 @@ from seglab.sweep.ledger.attempts import Attempt, ended, fault
 from seglab.sweep.ledger.outcome import STATE_OF, Outcome, outcome_of, recordable
 from seglab.sweep.ledger.ownership import Presence
 from seglab.sweep.ledger.patience import patient
-from seglab.sweep.ledger.trials import Claim, Counts, Trials, UnmakeableError
+from seglab.sweep.ledger.trials import Claim, Counts, TrialCreationError, Trials
 
 __all__ = ["Claim", "Counts", "Ledger", "Outcome"]
 
 log = logging.getLogger(__name__)
 
-# When so many trials in a row cannot be made, none can.
-MOST_UNMADE = 3
+# When so many trials in a row cannot be created, none can.
+MOST_FAILED_CREATIONS = 3
 # How long a result waits for the lock before it gives up; a claim comes again instead.
 _BUSY_PATIENCE_S = 600.0
 
@@ -68,7 +68,7 @@ class Ledger:
         self._held: dict[int, Claim] = {}
         self._reported: dict[int, set[int]] = {}
         self._lost: set[int] = set()
-        self._unmade = 0
+        self._failed_creations = 0
 
     @property
     def patience_s(self) -> float:
@@ -86,7 +86,7 @@ class Ledger:
             The trial; None where there is nothing to do, or another controller is at it just now.
 
         Raises:
-            UnmakeableError: Several trials in a row could not be made from what the sampler drew.
+            TrialCreationError: Several trials in a row could not be made from what the sampler drew.
         """
         try:
             with self._alone(patience_s=0.0):
@@ -164,7 +164,7 @@ class Ledger:
 
     @patient
     def retry(self, claim: Claim, reason: str) -> bool:
-        """Say that the process of a trial died, though this controller lives.
+        """Record that the process of a trial died, though this controller lives.
 
         Args:
             claim: The trial.
@@ -187,7 +187,7 @@ class Ledger:
 
     @patient
     def release(self, claim: Claim) -> None:
-        """Give a trial back because this controller stops; the next one goes on with it."""
+        """Give a trial back because this controller stops; the next one resumes it."""
         with self._alone():
             attempts = self._ours(claim, self._trials.stored(claim.number))
             if attempts is not None:
@@ -210,7 +210,7 @@ class Ledger:
 
     @contextmanager
     def _alone(self, patience_s: float = _BUSY_PATIENCE_S) -> Iterator[None]:
-        """Hold the study's lock, and go on beating while waiting for it."""
+        """Hold the study's lock, and keep beating while waiting for it."""
         trials, at_once = self._trials, self.plan.grace_s / 4
         end = time.monotonic() + patience_s
         with ExitStack() as stack:
@@ -263,19 +263,19 @@ class Ledger:
     def _take(
         self, trial: optuna.Trial, worker: str, attempts: list[Attempt], reported: Collection[int]
     ) -> Claim | None:
-        """Make a trial ours; one that cannot be made has failed, and the study goes on without."""
+        """Make a trial ours; one that cannot be created is recorded as failed."""
         try:
             claim = self._trials.take(trial, self.controller, worker, attempts, len(reported))
-        except UnmakeableError as error:
+        except TrialCreationError as error:
             log.warning("trial %d cannot be made: %s", trial.number, error, exc_info=True)
             text = "".join(traceback.format_exception(error))
             failed = Outcome(TrialEnd.FAILED, None, FailureReason.EXCEPTION, str(error), text)
             self._trials.end(trial, recordable(failed, self.plan.objectives), attempts)
-            self._unmade += 1
-            if self._unmade >= MOST_UNMADE:
+            self._failed_creations += 1
+            if self._failed_creations >= MOST_FAILED_CREATIONS:
                 raise
             return None
-        self._unmade = 0
+        self._failed_creations = 0
         self._held[claim.number] = claim
         self._reported[claim.number] = set(reported)
         self._lost.discard(claim.number)

@@ -66,7 +66,7 @@ class Presence:
         return True
 
     def leave(self) -> None:
-        """Say that this controller is gone, though its process may go on."""
+        """Say that this controller is gone, though its process may stay."""
         if self._facts is not None:
             self._write(left=True)
             self._facts = None

@@ -1,4 +1,4 @@
-"""The controller's side of the warm server: starts it, asks it for processes, hears of their ends."""
+"""The controller's side of the warm server: starts it, asks it to fork, receives the ends of processes."""
 
 from __future__ import annotations
 

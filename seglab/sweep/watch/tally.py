@@ -1,4 +1,4 @@
-"""What is known of a study while it runs: how far its trials are, the best, time left, idle workers.
+"""The numbers of a study while it runs: progress of its trials, the best one, time left, idle workers.
 
 Plain numbers without a clock or a screen of their own; `seglab.sweep.watch.study_watch` shows them.
 """
@@ -23,7 +23,7 @@ class CountsLike(Protocol):
 
     @property
     def running(self) -> int:
-        """Those that run, and those that were left and wait to be taken up again."""
+        """Those that run, and those that were left and wait to be resumed."""
 
     @property
     def finished(self) -> int:
@@ -59,7 +59,7 @@ class RunningTrial:
         number: In the study.
         worker: Where it runs, for people.
         words: Overrides that make it.
-        attempt: 1 for the first; later ones go on from a checkpoint.
+        attempt: 1 for the first; later ones resume from a checkpoint.
         started: When this attempt began, by the watch's clock.
     """
 
@@ -77,7 +77,7 @@ class RunningTrial:
     _first: tuple[float, float] | None = None
     _last: tuple[float, float] = (0.0, 0.0)
 
-    def told(self, facts: Mapping[str, Any], now: float) -> None:
+    def update(self, facts: Mapping[str, Any], now: float) -> None:
         """Take note of how far it is.
 
         Args:
@@ -107,7 +107,7 @@ class RunningTrial:
 
     def _moved(self, position: float, total: float, now: float) -> None:
         if self._first is None:
-            # Of a trial taken up again nobody knows when it came to where it is.
+            # When a resumed trial came to where it is, nobody knows.
             from_start = self.attempt == 1 and position > 0
             self._first = (self.started, 0.0) if from_start else (now, position)
         if position >= self._last[1]:
@@ -229,7 +229,7 @@ class Tally:
         return max(0, self.budget - self.done - len(self.running) - self.elsewhere)
 
     def started(self, trial: RunningTrial) -> None:
-        """A trial begins, or is taken up again."""
+        """A trial begins, or is resumed."""
         self._let_time_pass(trial.started)
         if trial.attempt > 1 and trial.number not in self._lost:
             self.elsewhere = max(0, self.elsewhere - 1)  # another controller has left it

@@ -13,7 +13,7 @@ from seglab.sweep.workers.sweep import Sweep
 
 
 class Follower:
-    """Tells a watch of trials that start, report and end on other machines.
+    """Shows trials that start, report and end on other machines.
 
     Args:
         sweep: The study.
@@ -29,14 +29,14 @@ class Follower:
         self._ended: set[int] = set()
 
     def look(self) -> bool:
-        """Tell what is new since the last look; return whether anything is."""
+        """Show what is new since the last look; return whether anything is."""
         if self._study is None:
             self._study = open_study(StudyFolder(self.sweep.folder), self.sweep.plan.storage)
         news = False
         for trial in self._study.get_trials(deepcopy=False):
             if trial.user_attrs.get(ORIGIN) or trial.number in self._ended:
                 continue
-            news |= self._tell(trial)
+            news |= self._show(trial)
         if news:
             self.watch.counts(self._ledger.counts())
         return news
@@ -45,7 +45,7 @@ class Follower:
         """Whether the budget is used up and every trial has ended."""
         return not self._ledger.is_open()
 
-    def _tell(self, trial: FrozenTrial) -> bool:
+    def _show(self, trial: FrozenTrial) -> bool:
         attempts = trial.user_attrs.get(ATTEMPTS, [])
         known, steps = self._seen.get(trial.number, ("", -1))
         stage = f"{trial.state.name}-{len(attempts)}"

@@ -48,7 +48,7 @@ class LocalWorkers:
     ) -> None:
         self.pool.__exit__(kind, error, trace)
 
-    def run(self, sweep: Sweep, console: Console, stays: bool = True) -> None:
+    def serve(self, sweep: Sweep, console: Console, stays: bool = True) -> None:
         """Run trials of a sweep until nothing is left to do.
 
         Args:
@@ -58,7 +58,7 @@ class LocalWorkers:
 
         Raises:
             StudyGivenUpError: Too many trials failed.
-            KeyboardInterrupt: Ctrl-C or SIGTERM; trainings were saved, the same command goes on.
+            KeyboardInterrupt: Ctrl-C or SIGTERM; trainings were saved, the same command resumes.
         """
         self.pool.study = StudyFolder(sweep.folder).study_id
         here = replace(sweep, replaced=self.replaced)
@@ -68,8 +68,10 @@ class LocalWorkers:
             names = [slot.name for slot in self.slots]
             watch = stack.enter_context(open_watch(here, names, console))
             watch.counts(ledger.counts())
-            tell_known(here, watch)
-            Controller(here.plan, ledger, self.pool, here.work, here.values, watch, stays).run()
+            show_known(here, watch)
+            Controller(
+                here.plan, ledger, self.pool, here.work, here.values, watch, stays
+            ).run_trials()
 
 
 def open_watch(sweep: Sweep, workers: Sequence[str], console: Console) -> StudyWatch:
@@ -86,8 +88,8 @@ def open_watch(sweep: Sweep, workers: Sequence[str], console: Console) -> StudyW
     )
 
 
-def tell_known(sweep: Sweep, watch: StudyWatch) -> None:
-    """Tell a watch what earlier sittings of a study found."""
+def show_known(sweep: Sweep, watch: StudyWatch) -> None:
+    """Show the trials that finished in earlier sessions of a study."""
     for trial in open_study(StudyFolder(sweep.folder), sweep.plan.storage).get_trials(
         deepcopy=False, states=(TrialState.COMPLETE,)
     ):
@@ -96,7 +98,7 @@ def tell_known(sweep: Sweep, watch: StudyWatch) -> None:
 
 
 def slots_of(config: DictConfig, options: Mapping[str, Any]) -> tuple[list[Slot], list[str]]:
-    """Return the slots of this machine, and what a trial must be told of its devices.
+    """Return the slots of this machine, and the overrides that a trial needs for its devices.
 
     Args:
         config: Of the application; `trainer` may say which devices and how many a training uses.
