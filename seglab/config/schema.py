@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
+from pydantic import Field
 
 import seglab.data.importers.options
 import seglab.data.synth.options  # noqa: F401 - declare importers
@@ -213,6 +214,7 @@ class TrainConfig(Options):
     objective: Objective
     paths: Paths
     lr_scaling: LrScaling | None = None
+    plugins: list[Name] = Field(default_factory=list)
     # Trials and runs of former versions have none.
     study: Annotated[
         dict[str, Any] | None, ChosenBy("sampler", STUDIES, inside=True, other=Study)
@@ -238,6 +240,7 @@ class EvaluateConfig(Options):
     logger: Logger
     objective: Objective
     paths: Paths
+    plugins: list[Name] = Field(default_factory=list)
 
 
 SCHEMA_OF = {"train": TrainConfig, "evaluate": EvaluateConfig}

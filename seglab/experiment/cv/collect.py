@@ -14,8 +14,8 @@ import pandas as pd
 from omegaconf import DictConfig
 from rich.console import Console
 
-from seglab.analysis.figures import confusion_figure
-from seglab.analysis.folds import fold_boxplot, fold_table, summarise_folds
+from seglab.analysis.evaluation.figures import confusion_figure
+from seglab.analysis.evaluation.folds import fold_boxplot, fold_table, summarise_folds
 from seglab.analysis.style import save_figure
 from seglab.analysis.tables import frame_rows, interval_cell, markdown_table, rich_table
 from seglab.core.errors import DataError, list_problems

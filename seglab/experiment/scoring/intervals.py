@@ -10,7 +10,7 @@ from dataclasses import asdict
 import pandas as pd
 from torch import Tensor, nn
 
-from seglab.analysis.gap import counts_of
+from seglab.analysis.learning.gap import counts_of
 from seglab.analysis.tables import interval_cell
 from seglab.core.labels import LabelSpace
 from seglab.core.sample_size import MIN_UNITS, TOO_FEW_IMAGES

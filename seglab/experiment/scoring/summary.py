@@ -13,18 +13,18 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from seglab.analysis.baseline import baseline_scores
-from seglab.analysis.class_scores import class_table
-from seglab.analysis.figures import confusion_figure, samples_figure
-from seglab.analysis.gap import GapVerdict, gap_verdict
-from seglab.analysis.history_curves import learning_curves
-from seglab.analysis.objectives import judge
-from seglab.analysis.objectives import markdown_table as objective_markdown
-from seglab.analysis.objectives import rich_table as objective_table
-from seglab.analysis.objectives import summary as objective_summary
+from seglab.analysis.comparison.objectives import judge
+from seglab.analysis.comparison.objectives import markdown_table as objective_markdown
+from seglab.analysis.comparison.objectives import rich_table as objective_table
+from seglab.analysis.comparison.objectives import summary as objective_summary
+from seglab.analysis.evaluation.class_scores import class_table
+from seglab.analysis.evaluation.figures import confusion_figure, samples_figure
+from seglab.analysis.learning.gap import GapVerdict, gap_verdict
+from seglab.analysis.learning.history_curves import learning_curves
+from seglab.analysis.learning.verdict import fit_verdict
 from seglab.analysis.overlays import fit_image
 from seglab.analysis.style import save_figure
 from seglab.analysis.tables import Row, format_cell, markdown_table, rich_table
-from seglab.analysis.verdict import fit_verdict
 from seglab.core.bands import Bands, picture_of
 from seglab.core.errors import DataError, TrainingError
 from seglab.core.files import write_json, write_text
