@@ -124,6 +124,11 @@ def open_study(folder: StudyFolder | str | Path, storage: str | None = None) -> 
     return load_study(open_storage(spec, create=False), str(asked["study_id"]))
 
 
+def own_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials of the study itself: all but those that came from other studies."""
+    return [trial for trial in trials if not trial.user_attrs.get(ORIGIN)]
+
+
 def written_together(storage: BaseStorage) -> AbstractContextManager[None]:
     """Write what the body changes to the disk in one go, where the storage is a file of ours."""
     return storage.journal.together() if isinstance(storage, EmbeddedStorage) else nullcontext()
@@ -179,11 +184,7 @@ def no_experimental_warnings() -> Iterator[None]:
 
 
 def _finished_own(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    return [
-        trial
-        for trial in trials
-        if trial.state == TrialState.COMPLETE and not trial.user_attrs.get(ORIGIN)
-    ]
+    return [trial for trial in own_trials(trials) if trial.state == TrialState.COMPLETE]
 
 
 def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -55,3 +55,24 @@ class StudyPlan:
     confirm: int = 0
     test: bool = True
     may_repeat: bool = False
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many trials of a study's budget are in which state, whichever controller has them.
+
+    Attributes:
+        running: Those that run, and those that were left and wait to be resumed.
+        finished: Those with a score.
+        pruned: Those given up because others did better.
+        failed: Those without a score.
+        waiting: Those asked for that nobody has started.
+        budget: How many there will be.
+    """
+
+    running: int
+    finished: int
+    pruned: int
+    failed: int
+    waiting: int
+    budget: int

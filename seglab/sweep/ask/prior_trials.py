@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from seglab.core.errors import ConfigError, DataError, RunNotFoundError
 from seglab.core.files import hash_json
 from seglab.runs.study import ENQUEUED, ORIGIN, StudyFolder
-from seglab.runs.study_storage import open_study
+from seglab.runs.study_storage import open_study, own_trials
 from seglab.sweep.ask.plan import StudyPlan
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def enqueue_settings(
     Raises:
         ConfigError: Settings do not lie in the space; all that are wrong are named.
     """
-    own = [one for one in study.get_trials(deepcopy=False) if not one.user_attrs.get(ORIGIN)]
+    own = own_trials(study.get_trials(deepcopy=False))
     known = {trial.user_attrs.get(ENQUEUED) for trial in own}
     missing = [(key, one) for key, one in _keyed(plan.enqueue) if key not in known]
     tried = [trial.params or trial.system_attrs.get("fixed_params") for trial in own]
@@ -142,9 +142,7 @@ def _learn(
     name = asked["study_id"]
     known = [trial.user_attrs.get(ORIGIN) for trial in study.get_trials(deepcopy=False)]
     former = [
-        trial
-        for trial in source.get_trials(deepcopy=False)
-        if trial.state in _USEFUL and not trial.user_attrs.get(ORIGIN)
+        trial for trial in own_trials(source.get_trials(deepcopy=False)) if trial.state in _USEFUL
     ]
     unfit: Counter[str] = Counter()
     other = _other_objectives(plan, asked)

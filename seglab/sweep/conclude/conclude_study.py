@@ -20,8 +20,8 @@ from seglab.core.errors import ConfigError, TrainingError
 from seglab.core.files import hash_json, write_text
 from seglab.core.terminal import say, say_heading
 from seglab.runs.locate import RECORD_FILE
-from seglab.runs.study import EXHAUSTED, ORIGIN, RUN_DIR, SEED, WORDS, StudyFolder, all_there_are
-from seglab.runs.study_storage import open_study
+from seglab.runs.study import EXHAUSTED, RUN_DIR, SEED, WORDS, StudyFolder, all_there_are
+from seglab.runs.study_storage import open_study, own_trials
 from seglab.sweep.ask.space import settings_in
 from seglab.sweep.conclude.best import folders_of, repeat_command, write_best
 from seglab.sweep.conclude.protocol import (
@@ -152,10 +152,8 @@ def _leave_configuration(one: _Concluding, winner: _Winner) -> None:
 
 
 def _considered(one: _Concluding) -> int:
-    return sum(
-        trial.state.is_finished() and not trial.user_attrs.get(ORIGIN)
-        for trial in one.study.get_trials(deepcopy=False)
-    )
+    trials = own_trials(one.study.get_trials(deepcopy=False))
+    return sum(trial.state.is_finished() for trial in trials)
 
 
 def _run_dir(one: _Concluding, trial: FrozenTrial) -> Path:

@@ -23,17 +23,16 @@ from optuna.trial import FrozenTrial, TrialState
 from seglab.core.trial import FailureReason, TrialEnd
 from seglab.runs.study import ATTEMPTS, OWNER, StudyFolder
 from seglab.runs.study_lock import StudyBusyError, study_lock
-from seglab.runs.study_storage import written_together
-from seglab.sweep.ask.draw import of_budget
-from seglab.sweep.ask.plan import StudyPlan
+from seglab.runs.study_storage import own_trials, written_together
+from seglab.sweep.ask.plan import Counts, StudyPlan
 from seglab.sweep.ask.prior_trials import Suggest
 from seglab.sweep.ledger.attempts import Attempt, ended, fault
 from seglab.sweep.ledger.outcome import STATE_OF, Outcome, outcome_of, recordable
 from seglab.sweep.ledger.ownership import Presence
 from seglab.sweep.ledger.patience import patient
-from seglab.sweep.ledger.trials import Claim, Counts, TrialCreationError, Trials
+from seglab.sweep.ledger.trials import Claim, TrialCreationError, Trials
 
-__all__ = ["Claim", "Counts", "Ledger", "Outcome"]
+__all__ = ["Claim", "Ledger", "Outcome"]
 
 log = logging.getLogger(__name__)
 
@@ -98,14 +97,14 @@ class Ledger:
     @patient
     def is_open(self) -> bool:
         """Whether anything may still be to do, now or when another controller dies."""
-        trials = of_budget(self._trials.everything())
+        trials = own_trials(self._trials.everything())
         running = {trial.number for trial in trials if trial.state == TrialState.RUNNING}
         return bool(running - self._held.keys()) or self._trials.may_start(trials)
 
     @patient
     def counts(self) -> Counts:
         """Return how many trials of the budget are in which state."""
-        trials = of_budget(self._trials.everything())
+        trials = own_trials(self._trials.everything())
         states = Counter(trial.state for trial in trials)
         return Counts(
             states[TrialState.RUNNING],
@@ -231,7 +230,7 @@ class Ledger:
         self._presence.register()
         everything = self._trials.everything()
         controllers = self._presence.others()
-        for stored in of_budget(everything):
+        for stored in own_trials(everything):
             if stored.state != TrialState.RUNNING or stored.number in self._held:
                 continue
             owner = stored.user_attrs.get(OWNER)
@@ -239,7 +238,7 @@ class Ledger:
                 claim = self._adopt(stored, worker, controllers.last_sign(owner))
                 if claim is not None:
                     return claim
-        if not self._trials.may_start(of_budget(everything)):
+        if not self._trials.may_start(own_trials(everything)):
             return None
         return self._take(self._trials.start(everything), worker, [], {})
 

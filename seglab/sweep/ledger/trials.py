@@ -69,18 +69,6 @@ class Claim:
     resumes: bool
 
 
-@dataclass(frozen=True)
-class Counts:
-    """How many trials of the budget are in which state."""
-
-    running: int
-    finished: int
-    pruned: int
-    failed: int
-    waiting: int
-    budget: int
-
-
 class Trials:
     """The trials of a study, the study being made if it is not there yet.
 
@@ -125,7 +113,7 @@ class Trials:
         """Whether a waiting trial, or a new one, fits into the budget.
 
         Args:
-            trials: Those of the budget, see `of_budget`.
+            trials: Those of the budget, see `own_trials`.
         """
         waiting = sum(trial.state == TrialState.WAITING for trial in trials)
         if waiting:
@@ -138,7 +126,7 @@ class Trials:
         """Return how many trials there will be: those asked for, or fewer where settings run out.
 
         Args:
-            trials: Those of the budget, see `of_budget`.
+            trials: Those of the budget, see `own_trials`.
         """
         if self._is_exhausted():
             return min(self._plan.n_trials, len(trials))

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 PRELOAD = ("seglab.sweep.process.warm",)
 
 # A training that is asked to stop saves a checkpoint first.
-_PATIENCE_S = 60.0
+SAVE_S = 60.0
 
 
 class Pool:
@@ -83,7 +83,7 @@ class Pool:
         trace: TracebackType | None,
     ) -> None:
         try:
-            self.stop(_PATIENCE_S)
+            self.stop()
         finally:
             # Where waiting was interrupted a second time, nobody is asked any more.
             for one in self._running.values():
@@ -168,7 +168,7 @@ class Pool:
         if number in self._running:
             self._running[number].answer(prune)
 
-    def stop(self, patience_s: float) -> list[Ended]:
+    def stop(self, patience_s: float = SAVE_S) -> list[Ended]:
         """Ask all trials to save and stop; end those that do not within `patience_s`.
 
         Reports that come meanwhile are answered with "go on", and returned by the next `events`.

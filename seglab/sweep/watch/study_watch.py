@@ -19,8 +19,8 @@ from rich.text import Text
 from seglab.core.provenance import utc_now
 from seglab.core.terminal import say
 from seglab.core.trial import FailureReason, TrialEnd
-from seglab.sweep.ask.plan import StudyPlan
-from seglab.sweep.watch.tally import CountsLike, RunningTrial, Scored, Tally
+from seglab.sweep.ask.plan import Counts, StudyPlan
+from seglab.sweep.watch.tally import RunningTrial, Scored, Tally
 from seglab.sweep.watch.trials_table import best_line, trials_table
 from seglab.sweep.watch.wording import many, place, score, short_words, span, spent
 
@@ -173,7 +173,7 @@ class StudyWatch:
             counted = f"; {self._done(now)}" if status in self._tally.ended else ""
         self._write(f"trial {number} {how}{counted}")
 
-    def counts(self, counts: CountsLike) -> None:
+    def counts(self, counts: Counts) -> None:
         """Take the numbers of the whole study; they tell of trials that run elsewhere."""
         with self._lock:
             self._tally.counts(counts, self._clock())

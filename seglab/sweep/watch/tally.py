@@ -9,37 +9,14 @@ import heapq
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from seglab.core.trial import TrialEnd
 from seglab.runs.study import StudyObjective, setting_of
+from seglab.sweep.ask.plan import Counts
 
 # Beyond so many waiting trials it no longer matters which worker takes which.
 _MOST_DEALT_OUT = 1000
-
-
-class CountsLike(Protocol):
-    """Numbers of trials in the whole study, whoever runs them."""
-
-    @property
-    def running(self) -> int:
-        """Those that run, and those that were left and wait to be resumed."""
-
-    @property
-    def finished(self) -> int:
-        """Those with a score."""
-
-    @property
-    def pruned(self) -> int:
-        """Those given up because others did better."""
-
-    @property
-    def failed(self) -> int:
-        """Those without a score."""
-
-    @property
-    def budget(self) -> int:
-        """How many there will be."""
 
 
 def finite(value: Any) -> float | None:
@@ -254,7 +231,7 @@ class Tally:
         if seconds is not None and finite(seconds) is not None:
             self._durations.append(max(0.0, seconds))
 
-    def counts(self, counts: CountsLike, now: float) -> None:
+    def counts(self, counts: Counts, now: float) -> None:
         """Take the numbers of the whole study, as the storage has them."""
         self._let_time_pass(now)
         self.ended = {

@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 # How long to wait for something to happen before looking for abandoned trials again.
 _EVENT_WAIT_S = 0.5
 _LOOK_AGAIN_S = 2.0
-# A training that is asked to stop saves a checkpoint first.
-_PATIENCE_S = 60.0
 _FEWEST_FOR_A_RATE = 5
 
 # Makes the work of a claim; raises where its configuration does not compose.
@@ -93,7 +91,7 @@ class Controller:
             yield
         finally:
             # What ended by itself in the meantime counts as such.
-            for ended in self.pool.stop(_PATIENCE_S):
+            for ended in self.pool.stop():
                 claim, slot = self._running.pop(ended.number)
                 if ended.ending.status in (TrialEnd.FINISHED, TrialEnd.PRUNED):
                     self._record(claim, slot, self._outcome(claim, ended.ending))

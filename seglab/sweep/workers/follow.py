@@ -5,8 +5,8 @@ from __future__ import annotations
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from seglab.runs.study import ATTEMPTS, ERROR, ORIGIN, REASON, WORDS, StudyFolder
-from seglab.runs.study_storage import open_study
+from seglab.runs.study import ATTEMPTS, ERROR, REASON, WORDS, StudyFolder
+from seglab.runs.study_storage import open_study, own_trials
 from seglab.sweep.ledger.outcome import END_OF
 from seglab.sweep.watch.study_watch import StudyWatch
 from seglab.sweep.workers.sweep import Sweep
@@ -33,10 +33,9 @@ class Follower:
         if self._study is None:
             self._study = open_study(StudyFolder(self.sweep.folder), self.sweep.plan.storage)
         news = False
-        for trial in self._study.get_trials(deepcopy=False):
-            if trial.user_attrs.get(ORIGIN) or trial.number in self._ended:
-                continue
-            news |= self._show(trial)
+        for trial in own_trials(self._study.get_trials(deepcopy=False)):
+            if trial.number not in self._ended:
+                news |= self._show(trial)
         if news:
             self.watch.counts(self._ledger.counts())
         return news

@@ -1,4 +1,4 @@
-"""The workers of this machine, serving a sweep until nothing is left to do."""
+"""Runs the trials of a sweep on the workers of this machine until nothing is left to do."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from seglab.engine.device.slots import Slot, make_slots
-from seglab.runs.study import ORIGIN, WORDS, StudyFolder
-from seglab.runs.study_storage import open_study
+from seglab.runs.study import WORDS, StudyFolder
+from seglab.runs.study_storage import open_study, own_trials
 from seglab.sweep.process.pool import PRELOAD, Pool
 from seglab.sweep.watch.study_watch import StudyWatch
 from seglab.sweep.workers.controller import Controller, log_of
@@ -90,11 +90,11 @@ def open_watch(sweep: Sweep, workers: Sequence[str], console: Console) -> StudyW
 
 def show_known(sweep: Sweep, watch: StudyWatch) -> None:
     """Show the trials that finished in earlier sessions of a study."""
-    for trial in open_study(StudyFolder(sweep.folder), sweep.plan.storage).get_trials(
-        deepcopy=False, states=(TrialState.COMPLETE,)
-    ):
-        if sweep.is_study and not trial.user_attrs.get(ORIGIN):
-            watch.known(trial.number, trial.values, trial.user_attrs.get(WORDS, []))
+    if not sweep.is_study:
+        return
+    study = open_study(StudyFolder(sweep.folder), sweep.plan.storage)
+    for trial in own_trials(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))):
+        watch.known(trial.number, trial.values, trial.user_attrs.get(WORDS, []))
 
 
 def slots_of(config: DictConfig, options: Mapping[str, Any]) -> tuple[list[Slot], list[str]]:

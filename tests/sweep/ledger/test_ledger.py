@@ -36,10 +36,10 @@ from seglab.runs.study import (
     StudyObjective,
 )
 from seglab.runs.study_storage import BudgetStudy, open_study
-from seglab.sweep.ask.plan import StudyPlan
+from seglab.sweep.ask.plan import Counts, StudyPlan
 from seglab.sweep.ledger import ownership
 from seglab.sweep.ledger.attempts import MOST_FRUITLESS
-from seglab.sweep.ledger.ledger import Claim, Counts, Ledger, Outcome
+from seglab.sweep.ledger.ledger import Claim, Ledger, Outcome
 from seglab.sweep.ledger.trials import TrialCreationError
 
 DONE = Outcome("finished", [0.5])
