@@ -185,7 +185,8 @@ def _part_arrows(room: str) -> Iterator[tuple[str, str, str]]:
         for module in _modules_of(ast.parse(path.read_text(encoding="utf-8"))):
             name = module.removeprefix("seglab.")
             handed_on = f"{name}.".startswith(here.removesuffix("__init__")) and "__init__" in here
-            if name == module or name.split(".")[0] != room or handed_on:
+            declares = "options" in name.split(".")  # as for `config`
+            if name == module or name.split(".")[0] != room or handed_on or declares:
                 continue
             source, target = _part(here.removesuffix(".__init__"), parts), _part(name, parts)
             if source != target:

@@ -26,13 +26,14 @@ from seglab.engine.step.micro_batch_probe import MicroBatchKeeper, WorstCase
 from seglab.experiment.prepare.bands import bands_to_read, num_channels
 from seglab.experiment.prepare.initial_weights import SOURCES
 from seglab.experiment.prepare.plain import plain
-from seglab.optim.lr_scaling import LearningRates, LrScaling
+from seglab.optim.lr_scaling import LearningRates
+from seglab.optim.options import LrScaling
 
 
 def learning_rates(cfg: DictConfig) -> LearningRates:
     """Return the peak learning rates of a training; those of the optimizer without `lr_scaling`."""
     # Configurations recorded before there was a rule have none.
-    scaling = LrScaling(**(plain(cfg.get("lr_scaling")) or {}))
+    scaling = LrScaling.read(plain(cfg.get("lr_scaling")) or {}, "lr_scaling")
     return LearningRates.of(cfg.optimizer, scaling, cfg.data.batch_size)
 
 

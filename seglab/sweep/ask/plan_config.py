@@ -19,8 +19,8 @@ from seglab.config.check import check
 from seglab.config.domains import Choices, Domain, flatten_space, take
 from seglab.config.grammar import write_scalar
 from seglab.config.named_objects import names_subclass
+from seglab.config.schema import STUDY
 from seglab.config.sound import NotSoundError, Sound
-from seglab.config.study import Study
 from seglab.config.study_rules import SEARCH_RULES, SPACE, read_space
 from seglab.config.study_words import clashes, has_study, nothing_searched, space_of
 from seglab.config.validate import without_hydra
@@ -137,7 +137,7 @@ def _with_space(cfg: DictConfig, swept: Mapping[str, str]) -> DictConfig:
 
 
 def _study_problems(cfg: DictConfig) -> list[str]:
-    found = check(cfg.study, Study, "study")
+    found = check(cfg.study, STUDY, "study")
     value = Sound(cfg, {problem.key for problem in found})
     for rule in SEARCH_RULES:
         try:

@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seglab.config.scores import reported_test_score
+from seglab.config.scores import limits_of, reported_test_score
 from seglab.core.files import write_json
 from seglab.core.provenance import utc_now
 from seglab.core.sample_size import TOO_FEW_REPEATS
-from seglab.core.targets import METRICS
 from seglab.runs import RunRecord
 from seglab.runs.locate import RECORD_FILE
 from seglab.runs.study import StudyFolder
@@ -62,9 +61,7 @@ def mean_interval(values: Sequence[float], metric: str) -> tuple[float, float, f
     # Imports SciPy: half a second that the start of a study need not wait.
     from seglab.analysis.statistics.repeats import mean_interval as interval_over_repeats
 
-    name = metric.split("/")[1] if "/" in metric else metric
-    limits = METRICS[name][1] if name in METRICS else (-math.inf, math.inf)
-    one = interval_over_repeats(values, LEVEL, limits)
+    one = interval_over_repeats(values, LEVEL, limits_of(metric))
     return one.value, one.low, one.high
 
 
