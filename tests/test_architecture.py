@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Collection, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -139,6 +140,19 @@ def test_packages_form_no_cycle() -> None:
         free = {room for room, targets in graph.items() if room not in done and targets <= done}
         assert free, f"cycle among {sorted(set(graph) - done)}"
         done |= free
+
+
+def test_one_name_per_class_of_the_sweep() -> None:
+    trees = [
+        ast.parse(path.read_text(encoding="utf-8")) for path in (PACKAGE / "sweep").rglob("*.py")
+    ]
+    names = Counter(
+        node.name
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert not [name for name, count in names.items() if count > 1]
 
 
 def test_modules_form_no_cycle() -> None:

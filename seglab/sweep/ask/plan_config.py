@@ -1,4 +1,4 @@
-"""From words and configuration to what a sweep does: the plan of a study, or the jobs of a grid."""
+"""Turns overrides and configuration into the plan of a study, or the jobs of a plain grid."""
 
 from __future__ import annotations
 
