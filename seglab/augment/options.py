@@ -2,6 +2,13 @@
 
 Only limits and probabilities live here: `seglab.augment.params` draws from them, the back ends
 apply what was drawn. Every default means "leave the sample alone".
+
+References:
+    Zhong et al. (2020): https://arxiv.org/abs/1708.04896
+    Yun et al. (2019): https://arxiv.org/abs/1905.04899
+    Olsson et al. (2021): https://arxiv.org/abs/2007.07936
+    Bochkovskiy et al. (2020): https://arxiv.org/abs/2004.10934
+    Ghiasi et al. (2021): https://arxiv.org/abs/2012.07177
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 Distances are found on the CPU with OpenCV, one transform a class present in an image; on an
 accelerator this copies the mask to the host, which waits for the device once a step.
+
+References:
+    Kervadec et al. (2019): https://arxiv.org/abs/1812.07032
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 The loss is linear in the errors once they are sorted, so the sort runs outside autograd and leaves
 one weight a pixel and class; the gradient is that weight. The sort is the cost, see `lovasz_loss`.
+
+References:
+    Berman et al. (2018): https://arxiv.org/abs/1705.08790
 """
 
 from __future__ import annotations

@@ -3,6 +3,11 @@
 With class weights w and target y, all three are `sum(w_y * l) / sum(w_y)` over the pixels that
 count, as in `torch.nn.CrossEntropyLoss`. So multiplying all weights by a constant changes nothing,
 and the learning rate means the same with and without them.
+
+References:
+    Lin et al. (2017): https://arxiv.org/abs/1708.02002
+    Szegedy et al. (2016): https://arxiv.org/abs/1512.00567
+    Shrivastava et al. (2016): https://arxiv.org/abs/1604.03540
 """
 
 from __future__ import annotations

@@ -5,6 +5,12 @@ of p elsewhere, fn = its target pixels - tp. By default only classes present in 
 part: the overlap of an absent class is 0 whatever the network does, so counting it would add a
 constant 1 / C without a gradient. Its false positives are not free: the probability they take is
 missing from the tp of a present class.
+
+References:
+    Salehi et al. (2017): https://arxiv.org/abs/1706.05721
+    Abraham and Khan (2019): https://arxiv.org/abs/1810.07842
+    Milletari et al. (2016): https://arxiv.org/abs/1606.04797
+    Rahman and Wang (2016): https://doi.org/10.1007/978-3-319-50835-1_22
 """
 
 from __future__ import annotations
