@@ -54,7 +54,9 @@ def _targets(node: Any) -> Iterator[str]:
             yield from _targets(value)
 
 
-def words_that_leave_behind(cfg: DictConfig, typed: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def overrides_that_leave_behind(
+    cfg: DictConfig, typed: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
     """Yield words that take away the keys of a part whose place another one takes.
 
     `model._target_=mylab.Net` puts a part of one's own where the file had one of ours: what the file says

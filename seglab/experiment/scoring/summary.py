@@ -47,7 +47,7 @@ from seglab.experiment.scoring.intervals import (
     score_sentence,
 )
 from seglab.experiment.scoring.out_of_fold import OutOfFold
-from seglab.metrics.names import MIOU, SPLIT_SCORES, metric_key
+from seglab.metrics.names import MIOU, declared_scores, metric_key
 from seglab.runs import RunRecord
 
 _NUM_FIGURE_SAMPLES = 4
@@ -256,7 +256,8 @@ def _show(
     view.log_artifact_files("dataset", name, files, metadata={"fingerprint": fingerprint})
     best = record.checkpoints_dir / "best.ckpt"
     # Headlines: the number of keys must not grow with that of the classes.
-    shown = [metric_key(split, score) for split in results for score in SPLIT_SCORES]
+    names = [score.name for score in declared_scores("always") if score.function]
+    shown = [metric_key(split, name) for split in results for name in names]
     headlines = {key: metrics[key] for key in ["best_epoch", *shown] if key in metrics}
     view.log_artifact_files(
         "model",

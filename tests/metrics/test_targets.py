@@ -5,8 +5,8 @@ import math
 import pytest
 
 from seglab.core.errors import ConfigError
-from seglab.core.targets import COSTS, METRICS, Target, parse_target, parse_targets, require_classes
 from seglab.metrics import names
+from seglab.metrics.targets import Target, parse_target, parse_targets, require_classes
 
 
 @pytest.mark.parametrize(
@@ -98,11 +98,19 @@ def test_limit_counts_as_reached_and_nan_never_does() -> None:
     assert not most.holds(math.nan)
 
 
-def test_every_score_of_a_split_can_be_a_target() -> None:
-    scores = {*names.SPLIT_SCORES, *names.PER_IMAGE_SCORES, names.IOU, names.LOSS}
-    counts = {names.NUM_CLASSES_AVERAGED, names.NUM_CLASSES_PRESENT, names.NUM_IMAGES_AVERAGED}
-    assert scores - counts <= set(METRICS)
-    assert not set(METRICS) & set(COSTS)
+@pytest.mark.parametrize(
+    "score",
+    [score for costs in (False, True) for score in names.declared_scores(costs=costs)],
+    ids=lambda score: score.name,
+)
+def test_every_score_with_a_better_end_can_be_a_target(score: names.Score) -> None:
+    name = f"{score.name}/car" if score.only_of_classes else score.name
+    text = f"{name} {'<=' if score.better == 'low' else '>='} 0.5"
+    if not score.better:
+        with pytest.raises(ConfigError, match="no such metric"):
+            parse_target(text)
+    else:
+        assert parse_target(text).is_cost == (score.measured == "cost")
 
 
 def test_classes_in_composed_and_decomposed_form_are_one() -> None:

@@ -1,7 +1,6 @@
 """What a model has to reach, as people write it: `miou >= 0.70`, `latency_ms <= 50`.
 
-Here and not among the analyses, so that a target can be checked with the rest of a configuration
-before anything is trained.
+Needs no torch, so that a target is checked with the rest of a configuration, before anything is trained.
 """
 
 from __future__ import annotations
@@ -14,40 +13,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seglab.core.errors import ConfigError, nearest
+from seglab.metrics.names import COST, Score, declared_scores
 
 Sign = Literal[">=", "<="]
-UNIT = (0.0, 1.0)
-UNBOUNDED = (0.0, math.inf)
-COST = "cost"
 SPLITS = ("train", "val", "test")
-CLASS_METRICS = ("iou", "dice")
-
-# Metric -> the sign of a sensible target, and the range of its values.
-METRICS: dict[str, tuple[Sign, tuple[float, float]]] = {
-    **dict.fromkeys(
-        (
-            "miou",
-            "miou_present",
-            "dice",
-            "pixel_acc",
-            "class_acc",
-            "fwiou",
-            "miou_per_image",
-            "dice_per_image",
-            "iou",
-            "boundary_iou",
-            "boundary_f1",
-            "surface_dice",
-            "relative_miou",
-        ),
-        (">=", UNIT),
-    ),
-    **dict.fromkeys(("ece", "ece_classwise", "aurc"), ("<=", UNIT)),
-    **dict.fromkeys(("loss", "hd95"), ("<=", UNBOUNDED)),
-}
-COSTS: dict[str, tuple[Sign, tuple[float, float]]] = dict.fromkeys(
-    ("params_m", "gflops", "latency_ms", "peak_memory_mb"), ("<=", UNBOUNDED)
-)
 _FORM = re.compile(r"\s*(?P<name>[^<>=≤≥]+?)\s*(?P<sign>>=|<=|≥|≤)\s*(?P<limit>[^<>=≤≥\s]+)\s*")
 _SIGNS: dict[str, Sign] = {">=": ">=", "<=": "<=", "≥": ">=", "≤": "<="}
 
@@ -57,7 +26,7 @@ class Target:
     """One thing to reach.
 
     Args:
-        metric: A key of `METRICS` or `COSTS`.
+        metric: Name of a declared score that has a better end.
         sign: Whether the value has to be at least or at most the limit.
         limit: The limit; it counts as reached.
         split: Split it is meant for; None: the main split of a run. Costs have none.
@@ -70,9 +39,14 @@ class Target:
     split: str | None = None
     class_name: str | None = None
 
+    @property
+    def is_cost(self) -> bool:
+        """Whether it is about the model alone, such as its latency."""
+        return self.metric in _known(costs=True)
+
     def key(self, main_split: str = "val") -> str:
         """Return the key of a run's metrics that it is held against, such as `val/miou`."""
-        parts = [COST if self.metric in COSTS else self.split or main_split, self.metric]
+        parts = [COST if self.is_cost else self.split or main_split, self.metric]
         return "/".join([*parts, self.class_name] if self.class_name else parts)
 
     def holds(self, value: float) -> bool:
@@ -89,8 +63,8 @@ def parse_target(text: str) -> Target:
     """Read one target.
 
     Args:
-        text: `[SPLIT/]METRIC[/CLASS] >= NUMBER`, or with `<=`; costs are `params_m`, `gflops`,
-            `latency_ms` and `peak_memory_mb`, with or without `cost/` before them.
+        text: `[SPLIT/]METRIC[/CLASS] >= NUMBER`, or with `<=`; costs such as `latency_ms` with or
+            without `cost/` before them.
 
     Raises:
         ConfigError: It is no target, its metric is unknown, its sign points to the worse side, or
@@ -155,28 +129,35 @@ def _number(text: str) -> float:
 
 def _name(name: str, text: str) -> tuple[str | None, str, str | None]:
     """Return split, metric and class of a name; each but the metric may be None."""
+    scores, costs = _known(), _known(costs=True)
+    with_classes = [score.name for score in scores.values() if score.per_class]
     parts = [part.strip() for part in name.split("/")]
-    if parts[0] == COST and len(parts) == 2 and parts[1] in COSTS:
+    if parts[0] == COST and len(parts) == 2 and parts[1] in costs:
         return None, parts[1], None
     split = parts.pop(0) if len(parts) > 1 and parts[0] in SPLITS else None
     metric, rest = parts[0], parts[1:]
-    allowed: list[str] = [*METRICS, *([] if split else COSTS)]
+    allowed: list[str] = [*scores, *([] if split else costs)]
     if metric not in allowed:
         wanted = name.strip() if metric == COST or "/" in name else metric
         meant = nearest(metric, allowed) or nearest(name.rpartition("/")[2], allowed)
         raise ConfigError(
             f"no such metric '{wanted}'{meant}, got '{text}'; metrics are "
-            f"{', '.join([*METRICS, *COSTS])}, with a split ({', '.join(SPLITS)}) before scores "
-            "if it is not the main one, and a class after iou and dice"
+            f"{', '.join([*scores, *costs])}, with a split ({', '.join(SPLITS)}) before scores "
+            f"if it is not the main one, and a class after {' and '.join(with_classes)}"
         )
     class_name = _as_in_keys("/".join(rest)) if rest else None
-    if class_name is not None and metric not in CLASS_METRICS:
+    if class_name is not None and metric not in with_classes:
         raise ConfigError(
-            f"{metric} has no classes, got '{text}'; {' and '.join(CLASS_METRICS)} have"
+            f"{metric} has no classes, got '{text}'; {' and '.join(with_classes)} have"
         )
-    if metric == "iou" and not class_name:
-        raise ConfigError(f"expected iou/CLASS, or miou for the mean, got '{text}'")
+    if metric in scores and scores[metric].only_of_classes and not class_name:
+        raise ConfigError(f"expected {metric}/CLASS, or miou for the mean, got '{text}'")
     return split, metric, class_name
+
+
+def _known(costs: bool = False) -> dict[str, Score]:
+    """Return what can be aimed at by its name."""
+    return {score.name: score for score in declared_scores(costs=costs) if score.better}
 
 
 def _as_in_keys(class_name: str) -> str:
@@ -184,12 +165,13 @@ def _as_in_keys(class_name: str) -> str:
 
 
 def _require_sensible(target: Target, text: str) -> None:
-    sign, (low, high) = METRICS.get(target.metric) or COSTS[target.metric]
+    score = _known().get(target.metric) or _known(costs=True)[target.metric]
+    sign, high = (">=" if score.better == "high" else "<="), score.highest
     if target.sign != sign:
         side = "at least" if sign == ">=" else "at most"
         raise ConfigError(f"{target.metric} should be {side} something ({sign}), got '{text}'")
-    if not low <= target.limit <= high:
+    if not 0 <= target.limit <= high:
         percent = high == 1 and 1 < target.limit <= 100
         hint = f"; {target.limit:g} % is {target.limit / 100:g}" if percent else ""
-        reach = f"{low:g} to {high:g}" if math.isfinite(high) else f"{low:g} or more"
+        reach = f"0 to {high:g}" if math.isfinite(high) else "0 or more"
         raise ConfigError(f"{target.metric} is a number of {reach}, got '{text}'{hint}")
