@@ -27,14 +27,15 @@ def changed_code(record: RunRecord, cfg: DictConfig) -> str | None:
         cfg: Its configuration, whose parts are built already.
     """
     former, now = record.read()["plugins"], code_origins(cfg)
-    changed = [
-        f"{target} ({_name(former[target])} then, {_name(origin)} now)"
-        for target, origin in now.items()
-        if target in former and former[target]["sha256"] != origin["sha256"]
-    ]
+    changed: dict[str, list[str]] = {}
+    for target, origin in now.items():
+        if target in former and former[target]["sha256"] != origin["sha256"]:
+            how = f"{_name(former[target])} then, {_name(origin)} now"
+            changed.setdefault(how, []).append(target)
     if not changed:
         return None
-    return f"warning: the code has changed since the run: {', '.join(changed)}"
+    listed = "; ".join(f"{', '.join(targets)} ({how})" for how, targets in changed.items())
+    return f"warning: the code has changed since the run: {listed}"
 
 
 def _name(origin: dict[str, Any]) -> str:
