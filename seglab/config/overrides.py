@@ -31,8 +31,6 @@ from seglab.config.words import Word, WordReader, first_of, split_choice
 from seglab.core.problems import Problem, did_you_mean, show, show_names
 
 _FILES_WITH_CHOICES = ("experiment", "debug")
-# The data a run was trained on is only there once there is a run.
-_ONLY_FOR = {("data", "run"): "evaluate"}
 
 
 @dataclass(frozen=True)
@@ -83,11 +81,6 @@ def check_overrides(
         return CheckedOverrides(check.for_hydra(words, searched), check.lines(), check.config)
 
 
-def choices_for(app: App, group: str, options: Sequence[str]) -> list[str]:
-    """Return the choices of a group that a command may use."""
-    return [name for name in options if _ONLY_FOR.get((group, name), app) == app]
-
-
 class _Check:
     """One check; collects the problems."""
 
@@ -122,7 +115,7 @@ class _Check:
                         self.choice(entry.group, entry.choice, f" [{_short(path)}]", typed=words)
 
     def choice(self, group: str, choice: str, where: str, typed: Sequence[Word] = ()) -> None:
-        options = choices_for(self.app, group, self.composer.options(group))
+        options = sources.choices_for(self.app, group, self.composer.options(group))
         wrong = [one for one in split_choice(choice) if one not in options and one != "null"]
         for name in wrong:
             near = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
@@ -221,7 +214,7 @@ class _Check:
             return word.text
         package = f"@{word.override.package}" if word.override.package else ""
         choice: str | None = chosen[word.key]
-        if choice not in choices_for(self.app, word.key, self.composer.options(word.key)):
+        if choice not in sources.choices_for(self.app, word.key, self.composer.options(word.key)):
             choice = self.stand_ins.get(word.key, choice)
         return None if choice is None else f"{self.sign(word)}{word.key}{package}={choice}"
 
