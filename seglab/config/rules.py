@@ -16,12 +16,11 @@ from omegaconf import DictConfig
 
 from seglab.config.band_rules import BAND_RULES
 from seglab.config.installed_names import optimizer_names
-from seglab.config.model_rules import MODEL_RULES, architecture
+from seglab.config.model_rules import MODEL_RULES, limits_of
 from seglab.config.scores import class_scores, is_val_score, lower_is_better, val_scores
 from seglab.config.sound import NotSoundError, Rule, Sound, broken
 from seglab.config.study_rules import SEARCH_RULES
 from seglab.config.study_scores import SCORE_RULES
-from seglab.core.architectures import min_train_batch
 from seglab.core.components import components
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
 
@@ -107,16 +106,17 @@ def _micro_batch_fits(value: Sound) -> Iterator[Problem]:
     share = value("data.batch_size")
     if isinstance(count, int) and count > 0:
         share //= count
-    smallest = min_train_batch(architecture(value)[0])
+    limits = limits_of(value)
+    smallest = limits.min_train_batch
     if isinstance(micro, int) and micro < smallest:
         yield broken(
             "trainer.micro_batch_size",
-            f"{architecture(value)[0]} trains on {smallest} images or more, got {micro}",
+            f"{limits.name} trains on {smallest} images or more, got {micro}",
         )
     elif share < smallest:
         yield broken(
             "data.batch_size",
-            f"{architecture(value)[0]} trains on {smallest} images or more a device, got {share}",
+            f"{limits.name} trains on {smallest} images or more a device, got {share}",
         )
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any
 
+from pydantic import Field
+
 import seglab.data.folds.options  # noqa: F401 - declares schemes
 from seglab.augment.options import AugmentSpec
 from seglab.core.components import components
@@ -89,6 +91,8 @@ class TrainConfig(Options):
     """The folders of this machine."""
     lr_scaling: LrScaling | None = None
     """How learning rates follow data.batch_size."""
+    plugins: list[Name] = Field(default_factory=list)
+    """Packages whose code may be imported for what a configuration names."""
     # Trials and runs of former versions have none.
     study: Annotated[dict[str, Any] | None, _by_key("sampler", "study", StudyOptions)] = None
     """How a multirun is run."""
@@ -128,6 +132,8 @@ class EvaluateConfig(Options):
     """What the model has to reach."""
     paths: Paths
     """The folders of this machine."""
+    plugins: list[Name] = Field(default_factory=list)
+    """Packages whose code may be imported for what a record names."""
 
 
 # What is built has defaults of its own for these, or configurations of former versions lack them.

@@ -18,6 +18,15 @@ from seglab.core.options import (
 )
 
 
+class OptimizerKeys(Options):
+    """What an optimizer of torch's or of your own takes beside its options."""
+
+    lr: PositiveFloat
+    """Learning rate."""
+    encoder_lr: PositiveFloat | None = None
+    """Learning rate of the encoder; null: the same."""
+
+
 @component("optimizer", "seglab.optim.build_optimizer")
 class OptimizerOptions(Options):
     """Any optimizer of timm's registry."""

@@ -275,13 +275,13 @@ MATRIX = [
         "module named 'nowhere'",
     ),
     (
-        ["study=random", "study.conditional={_target_: os.path.join, depth: 3}"],
-        "study.conditional.depth: no such argument; join takes none; ~study.conditional.depth takes it "
+        ["study=random", "study.conditional={_target_: numpy.polyval, depth: 3}"],
+        "study.conditional.depth: no such argument; polyval takes none; ~study.conditional.depth takes it "
         "away",
     ),
     (
-        ["study=random", "study.conditional={_target_: os.sep}"],
-        "study.conditional._target_: expected a function, got 'os.sep'",
+        ["study=random", "study.conditional={_target_: numpy.pi}"],
+        "study.conditional._target_: expected a class or function, got 'numpy.pi'",
     ),
     (
         ["study=random", "study.objectives=[]"],
@@ -478,7 +478,7 @@ def test_function_and_sampler_of_the_current_folder(
 
 
 def test_space_only_of_a_function_is_enough(problems: Problems) -> None:
-    words = ["study=default", "study.conditional={_target_: os.path.join}"]
+    words = ["study=default", "study.conditional={_target_: numpy.polyval}"]
     assert problems(*words, multirun=True) == []
 
 

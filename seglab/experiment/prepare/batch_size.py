@@ -14,8 +14,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from seglab.augment import AugmentSpec
-from seglab.config.resolvers import model_name
-from seglab.core.architectures import min_train_batch
+from seglab.config.model_rules import limits_of
+from seglab.config.sound import Sound
 from seglab.core.provenance import package_versions
 from seglab.data.manifest import Manifest
 from seglab.engine.device.plan import ExecutionPlan, inspect_device
@@ -102,8 +102,8 @@ def begin_with_what_fits(cfg: DictConfig, manifest: Manifest, plan: ExecutionPla
     memory = micro_batch_memory(cfg, manifest, plan)
     if memory is None or plan.micro_batch_size is not None:
         return plan
-    arch = model_name(cfg.model.get("_target_"), cfg.model.get("arch"))
-    size = memory.start_size(_largest_share(cfg, manifest, plan), min_train_batch(arch))
+    smallest = limits_of(Sound(cfg, ())).min_train_batch
+    size = memory.start_size(_largest_share(cfg, manifest, plan), smallest)
     if size is None:
         return plan
     reason = f"micro-batch {size} remembered from an earlier run on this device"

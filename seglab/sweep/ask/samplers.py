@@ -15,9 +15,7 @@ tried, that number counts too. What this does not cover:
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib
 import inspect
 import math
 from collections.abc import Mapping, Sequence
@@ -28,11 +26,11 @@ from optuna.pruners import BasePruner, HyperbandPruner, NopPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler, QMCSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
-from seglab.core.errors import ConfigError, nearest
+from seglab.core.errors import ConfigError
+from seglab.core.plugins import TARGET, build_node
 from seglab.runs.study_storage import BudgetStudy, no_experimental_warnings
 from seglab.sweep.ask.plan import StudyPlan
 
-_TARGET, _PARTIAL, _ARGS = "_target_", "_partial_", "_args_"
 # For these the seed names a sequence or an order that all trials share.
 _SEQUENCES = (QMCSampler, GridSampler)
 
@@ -55,10 +53,10 @@ def build_sampler(plan: StudyPlan, number: int, turn: int = 0) -> BaseSampler:
     Raises:
         ConfigError: `study.sampler` names no sampler, or one that cannot serve this study.
     """
-    sampler = _build("study.sampler", plan.sampler, plan.seed, (number, turn))
+    sampler = _built("study.sampler", plan.sampler, "sampler", plan.seed, (number, turn))
     if not isinstance(sampler, BaseSampler):
         raise ConfigError(
-            f"study.sampler: expected a sampler of Optuna, got {plan.sampler[_TARGET]}"
+            f"study.sampler: expected a sampler of Optuna, got {plan.sampler[TARGET]}"
         )
     if isinstance(sampler, CmaEsSampler) and len(plan.objectives) > 1:
         raise ConfigError(
@@ -76,9 +74,9 @@ def build_pruner(plan: StudyPlan) -> BasePruner:
     """
     if plan.pruner is None:
         return NopPruner()
-    pruner = _build("study.pruner", plan.pruner, plan.seed, (0, 0))
+    pruner = _built("study.pruner", plan.pruner, "pruner", plan.seed, (0, 0))
     if not isinstance(pruner, BasePruner):
-        raise ConfigError(f"study.pruner: expected a pruner of Optuna, got {plan.pruner[_TARGET]}")
+        raise ConfigError(f"study.pruner: expected a pruner of Optuna, got {plan.pruner[TARGET]}")
     return pruner
 
 
@@ -114,36 +112,10 @@ def study_with(
     return study
 
 
-def _build(key: str, node: Mapping[str, Any], seed: int, draw: tuple[int, int]) -> Any:
-    """Call the `_target_` of a node; nodes inside are built first, samplers get their seed."""
-    name = node.get(_TARGET)
-    if not isinstance(name, str):
-        raise ConfigError(f"{key}: expected {_TARGET} and arguments, got {dict(node)}")
-    target = _locate(f"{key}.{_TARGET}", name)
-    arguments = {
-        word: _inside(f"{key}.{word}", value, seed, draw)
-        for word, value in node.items()
-        if word not in (_TARGET, _PARTIAL, _ARGS, "_convert_", "_recursive_")
-    }
-    positional = _inside(f"{key}.{_ARGS}", list(node.get(_ARGS, ())), seed, draw)
-    if node.get(_PARTIAL):
-        return functools.partial(target, *positional, **arguments)
-    arguments |= _seeds(target, arguments, seed, draw)
-    try:
-        with no_experimental_warnings():
-            return target(*positional, **arguments)
-    except (TypeError, ValueError, ImportError) as error:
-        raise ConfigError(f"{key}: {name} does not take these arguments: {error}") from error
-
-
-def _inside(key: str, value: Any, seed: int, draw: tuple[int, int]) -> Any:
-    if isinstance(value, Mapping):
-        if _TARGET in value:
-            return _build(key, value, seed, draw)
-        return {word: _inside(f"{key}.{word}", one, seed, draw) for word, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_inside(f"{key}[{place}]", one, seed, draw) for place, one in enumerate(value)]
-    return value
+def _built(key: str, node: Any, group: str, seed: int, draw: tuple[int, int]) -> Any:
+    """Build a node; samplers, also those inside it, get their seed."""
+    with no_experimental_warnings():
+        return build_node(key, node, group, lambda found, given: _seeds(found, given, seed, draw))
 
 
 def _seeds(
@@ -163,16 +135,3 @@ def _seeds(
         independent = RandomSampler(seed=trial_seed(base, *draw))
         return {"seed": base, "independent_sampler": independent}
     return {"seed": base}
-
-
-def _locate(key: str, name: str) -> Any:
-    module_name, _, attribute = name.rpartition(".")
-    try:
-        module = importlib.import_module(module_name)
-    except (ImportError, ValueError) as error:
-        raise ConfigError(f"{key}: cannot import '{module_name}' of '{name}': {error}") from error
-    if not hasattr(module, attribute):
-        raise ConfigError(
-            f"{key}: no '{attribute}' in {module_name}{nearest(attribute, dir(module))}"
-        )
-    return getattr(module, attribute)

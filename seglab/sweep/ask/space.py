@@ -21,10 +21,10 @@ from optuna.distributions import (
 
 from seglab.config.domains import Choices, Domain, listed_size
 from seglab.config.grammar import read_scalar, write_scalar, write_value
-from seglab.config.named_objects import TARGET, arguments, load_named
 from seglab.config.study_rules import SPACE, read_space
 from seglab.config.study_words import clashes
 from seglab.core.errors import ConfigError
+from seglab.core.plugins import TARGET, arguments, load_target
 from seglab.core.problems import show
 from seglab.sweep.ask.plan import StudyPlan
 
@@ -124,7 +124,7 @@ def _further_words(
     trial: optuna.Trial, chosen: Mapping[str, Any], conditional: Mapping[str, Any]
 ) -> Iterable[str]:
     name = conditional.get(TARGET)
-    function = load_named(name)
+    function = load_target(name, "conditional")
     try:
         settings = function(trial, dict(chosen), **arguments(conditional))
     except optuna.TrialPruned:

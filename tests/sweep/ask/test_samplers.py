@@ -208,11 +208,14 @@ def test_nodes_inside_are_built_too(make_plan: Make) -> None:
     ("node", "message"),
     [
         ({}, "study.sampler: expected _target_ and arguments"),
-        ({"_target_": "optuna.samplers.TPESamplr"}, "no 'TPESamplr' .* .did you mean 'TPESampler'"),
-        ({"_target_": "optunna.TPESampler"}, "cannot import 'optunna'"),
-        ({"_target_": "TPESampler"}, "cannot import '' of 'TPESampler'"),
-        ({"_target_": "optuna.samplers.TPESampler", "n_start": 1}, "does not take these arguments"),
-        ({"_target_": "optuna.pruners.NopPruner"}, "expected a sampler of Optuna"),
+        ({"_target_": "optuna.samplers.TPESamplr"}, "no 'TPESamplr' .did you mean 'TPESampler'"),
+        ({"_target_": "optunna.TPESampler"}, "'optunna' is not named on this machine"),
+        ({"_target_": "TPESampler"}, "expected package.module.name, got 'TPESampler'"),
+        (
+            {"_target_": "optuna.samplers.TPESampler", "n_start": 1},
+            "unexpected keyword argument 'n_start'",
+        ),
+        ({"_target_": "optuna.pruners.NopPruner"}, "expected a subclass of optuna's BaseSampler"),
     ],
 )
 def test_a_sampler_that_is_none_says_so(make_plan: Make, node: Any, message: str) -> None:
@@ -221,7 +224,7 @@ def test_a_sampler_that_is_none_says_so(make_plan: Make, node: Any, message: str
 
 
 def test_other_wrong_choices_say_so(make_plan: Make) -> None:
-    with pytest.raises(ConfigError, match=r"study\.pruner: expected a pruner"):
+    with pytest.raises(ConfigError, match="expected a subclass of optuna's BasePruner"):
         build_pruner(make_plan(pruner=SAMPLERS["random"]))
     two = (StudyObjective("a", "maximize"), StudyObjective("b", "minimize"))
     with pytest.raises(ConfigError, match="CmaEsSampler optimises one objective, got 2"):
