@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from scripts import lock
+from scripts import lock, tables
 from seglab.cli.main import main
 from seglab.config.overrides import check_overrides
 
@@ -67,6 +67,11 @@ def places(tmp_path: Path) -> dict[str, str]:
 
 def test_top_level_is_complete() -> None:
     assert not {name for name in TOP_LEVEL if not (ROOT / name).exists()}
+
+
+def test_tables_of_readme_are_what_there_is() -> None:
+    assert README.count("<!-- table: ") == len(tables.TABLES)
+    assert tables.written(README) == README, "run scripts/tables.py to write them anew"
 
 
 def test_readme_shows_commands() -> None:

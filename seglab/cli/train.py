@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from seglab.cli.application import Application, read_words, run_application
-from seglab.cli.application_help import application_help
-from seglab.config.grammar import read_value
+from seglab.cli.application_help import asks_for_help, print_help
 from seglab.core.errors import ConfigError
 from seglab.core.plugins import name_packages
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 SUMMARY = "Train a model, measure it and keep a record of the run."
 EXAMPLES = (
@@ -37,10 +35,11 @@ def run(argv: Sequence[str]) -> int:
     Raises:
         ConfigError: The words are wrong.
     """
+    if asks_for_help(argv):
+        return print_help("train", argv, SUMMARY, EXAMPLES)
+    from seglab.cli.application import Application, read_words, run_application
+
     args = read_words(argv, "train")
-    if args.help:
-        sys.stdout.write(application_help("train", SUMMARY, EXAMPLES))
-        return 0
     if args.shell_completion:
         from seglab.cli import completion
 
@@ -94,16 +93,24 @@ def resumed_run(args: argparse.Namespace) -> tuple[Path, int | None] | None:
         problems.append(f"resume: expected a run directory (it holds a run.json), got '{run_dir}'")
     if problems:
         raise ConfigError(problems)
-    for word in named:
+    _name_packages(named)
+    return run_dir, int(max_epochs) if max_epochs else None
+
+
+def _name_packages(words: Sequence[str]) -> None:
+    from seglab.config.grammar import read_value
+
+    for word in words:
         value = read_value(word.partition("=")[2])
         name_packages(map(str, value if isinstance(value, list) else [value]))
-    return run_dir, int(max_epochs) if max_epochs else None
 
 
 def _path_of(text: str) -> str:
     """Return the path behind `resume=`, typed as it is or in the quotes of Hydra's grammar."""
     if Path(text).expanduser().exists():
         return text
+    from seglab.config.grammar import read_value
+
     try:
         return str(read_value(text))
     except ConfigError:
@@ -112,6 +119,7 @@ def _path_of(text: str) -> str:
 
 def _train(cfg: DictConfig) -> Any:
     from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
 
     from seglab.experiment.cross_validate import launch
 

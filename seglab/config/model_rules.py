@@ -10,10 +10,14 @@ from typing import Any
 from seglab.config.installed_names import base_name, encoder_names, has_encoder
 from seglab.config.valid_view import InvalidValueError, Rule, ValidView, broken
 from seglab.core.architectures import ARCHITECTURES, min_size, min_train_batch, size_divisor
+from seglab.core.components import components
 from seglab.core.problems import Problem, did_you_mean, show
 from seglab.models.options import ModelFacts
 
-SEGNET_ARCH = {"seglab.models.SegNet": "segnet", "seglab.models.SegNetBasic": "segnet_basic"}
+
+def one_architecture(target: Any) -> str | None:
+    """Return the architecture of a target that builds only this one; None for any other."""
+    return getattr(components("model").get(str(target)), "arch", None)
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,8 @@ def architecture(value: ValidView) -> tuple[str, int | None, dict[str, Any]]:
     target = value("model._target_")
     if is_own_model(target):
         raise InvalidValueError
-    if target in SEGNET_ARCH:
-        return SEGNET_ARCH[target], None, {}
+    if own := one_architecture(target):
+        return own, None, {}
     arch = value("model.arch")
     if arch not in ARCHITECTURES:
         raise InvalidValueError
@@ -69,7 +73,7 @@ def architecture(value: ValidView) -> tuple[str, int | None, dict[str, Any]]:
 
 def _encoder_is_known(value: ValidView) -> Iterator[Problem]:
     target = value("model._target_")
-    if target in SEGNET_ARCH or is_own_model(target):
+    if one_architecture(target) or is_own_model(target):
         return
     name = base_name(value("model.encoder_name"))
     if not has_encoder(name):

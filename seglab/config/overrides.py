@@ -32,8 +32,6 @@ from seglab.config.validate import App, find_problems
 from seglab.core.problems import Problem, did_you_mean, show, show_names
 
 _FILES_WITH_CHOICES = ("experiment", "debug")
-# The data a run was trained on is only there once there is a run.
-_ONLY_FOR = {("data", "run"): "evaluate"}
 
 
 @dataclass(frozen=True)
@@ -84,11 +82,6 @@ def check_overrides(
         return CheckedOverrides(check.for_hydra(typed, searched), check.lines(), check.config)
 
 
-def choices_for(app: App, group: str, options: Sequence[str]) -> list[str]:
-    """Return the choices of a group that a command may use."""
-    return [name for name in options if _ONLY_FOR.get((group, name), app) == app]
-
-
 class _Check:
     """One check; collects the problems."""
 
@@ -131,7 +124,7 @@ class _Check:
         return found if len(found) > 1 else []
 
     def choice(self, group: str, choice: str, where: str, typed: Sequence[Override] = ()) -> None:
-        options = choices_for(self.app, group, self.composer.options(group))
+        options = sources.choices_for(self.app, group, self.composer.options(group))
         wrong = [one for one in split_choice(choice) if one not in options and one != "null"]
         for name in split_choice(choice):
             if not typed and (files := self.hidden(group, name)):
@@ -254,7 +247,9 @@ class _Check:
             return override.text
         package = f"@{override.parsed.package}" if override.parsed.package else ""
         choice: str | None = chosen[override.key]
-        if choice not in choices_for(self.app, override.key, self.composer.options(override.key)):
+        if choice not in sources.choices_for(
+            self.app, override.key, self.composer.options(override.key)
+        ):
             choice = self.stand_ins.get(override.key, choice)
         return None if choice is None else f"{self.sign(override)}{override.key}{package}={choice}"
 

@@ -74,8 +74,8 @@ class FocalOptions(Options):
     """Focusing exponent; 0 is cross-entropy."""
 
 
-@component("loss_term", "seglab.losses.DiceLoss")
 @component("loss_term", "seglab.losses.JaccardLoss")
+@component("loss_term", "seglab.losses.DiceLoss")
 class RegionOptions(Options):
     """Overlap of regions: how soft counts become a loss."""
 

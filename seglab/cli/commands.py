@@ -1,0 +1,37 @@
+"""The commands of `seglab`, each once; help and tab completion follow from here."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Args:
+        module: Holds its `run(argv) -> int`, and `build_parser()` where its words are flags.
+        summary: A line for the help.
+    """
+
+    module: str
+    summary: str
+
+    def load(self) -> ModuleType:
+        """Import the module, which imports what is heavy only when it runs."""
+        return importlib.import_module(self.module)
+
+
+COMMANDS = {
+    "train": Command("seglab.cli.train", "train a model; a grid of them with -m"),
+    "evaluate": Command("seglab.cli.evaluate", "score a run on a split or on other data"),
+    "compare": Command("seglab.cli.compare", "tell whether one run is better than another"),
+    "report": Command("seglab.cli.report", "write an HTML page about runs"),
+    "cv": Command("seglab.cli.cv", "join folds that were trained one by one"),
+    "metrics": Command("seglab.cli.metrics", "explain scores; tell whether more data would help"),
+    "wandb": Command("seglab.cli.wandb", "upload runs that were recorded offline"),
+    "data": Command("seglab.cli.data", "describe, import, draw and preview data sets"),
+    "doctor": Command("seglab.cli.doctor", "check this machine and what is installed"),
+}
