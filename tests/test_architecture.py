@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -23,18 +25,56 @@ ALLOWED = {
     "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
     "cli": FLOOR_2 | {"experiment", "engine", "analysis", "core", "config"},
 }
-# room -> its groups of modules -> groups of the same room they may import. Modules beside the groups
-# stand above all of them.
-GROUPS: dict[str, dict[str, set[str]]] = {
+# Inside a package: part (a folder, or one file) -> parts it may import. Files that lie in no part that
+# is named here belong to the nearest one above; a package's __init__.py may hand on what lies below it.
+PARTS = {
+    "analysis": {
+        "analysis": set(),
+        "analysis.statistics": set(),
+        "analysis.learning": {"analysis"},
+        "analysis.evaluation": {"analysis", "analysis.statistics"},
+        "analysis.failures": {"analysis"},
+        "analysis.comparison": {"analysis", "analysis.statistics"},
+        "analysis.study": {"analysis"},
+        "analysis.study.figures": {"analysis", "analysis.study"},
+        "analysis.study.text": {"analysis", "analysis.study", "analysis.study.figures"},
+        "analysis.report": {"analysis", "analysis.learning"},
+        "analysis.report.reading": {"analysis.report", "analysis.learning"},
+        "analysis.report.sections": {"analysis", "analysis.report", "analysis.learning"},
+        "analysis.report.page": {
+            "analysis",
+            "analysis.evaluation",
+            "analysis.report",
+            "analysis.report.sections",
+        },
+        "analysis.report.study_page": {
+            "analysis",
+            "analysis.study",
+            "analysis.study.figures",
+            "analysis.study.text",
+            "analysis.report",
+            "analysis.report.reading",
+            "analysis.report.page",
+        },
+    },
+    "engine": {
+        "engine": set(),
+        "engine.device": set(),
+        "engine.loop": {"engine.device", "engine.step", "engine.tracking"},
+        "engine.step": set(),
+        "engine.tracking": set(),
+    },
     "sweep": {
-        "ask": set(),
-        "process": set(),
-        "ledger": {"ask"},
-        "watch": {"ask"},
-        "workers": {"ask", "ledger", "process", "watch"},
-        "conclude": {"ask", "workers"},
-    }
+        "sweep": {"sweep.ask", "sweep.conclude", "sweep.workers"},
+        "sweep.ask": set(),
+        "sweep.conclude": {"sweep.ask", "sweep.workers"},
+        "sweep.ledger": {"sweep.ask"},
+        "sweep.process": set(),
+        "sweep.watch": {"sweep.ask"},
+        "sweep.workers": {"sweep.ask", "sweep.ledger", "sweep.process", "sweep.watch"},
+    },
 }
+MOST_FILES = 12
 NAMELESS = {"utils.py", "helpers.py", "common.py", "misc.py"}
 
 
@@ -102,30 +142,17 @@ def test_packages_form_no_cycle() -> None:
         done |= free
 
 
-@pytest.mark.parametrize("room", GROUPS)
-def test_every_group_has_a_place_in_its_room(room: str) -> None:
-    assert {path.parent.name for path in PACKAGE.glob(f"{room}/*/__init__.py")} == set(GROUPS[room])
-
-
-@pytest.mark.parametrize("room", GROUPS)
-def test_groups_import_only_what_is_declared(room: str) -> None:
-    allowed, found = GROUPS[room], set()
-    for group in allowed:
-        for path in sorted((PACKAGE / room / group).rglob("*.py")):
-            for module in _imports(ast.parse(path.read_text(encoding="utf-8"))):
-                parts = [*module.split("."), ""]
-                if parts[:2] == ["seglab", room] and parts[2] != group:
-                    found.add((group, parts[2]))
-    declared = {(group, target) for group, targets in allowed.items() for target in targets}
-    assert not found - declared, "imports against the groups"
-    assert not declared - found, "arrows that nothing needs"
-    done: set[str] = set()
-    while len(done) < len(allowed):
-        free = {
-            group for group, targets in allowed.items() if group not in done and targets <= done
-        }
-        assert free, f"cycle among {sorted(set(allowed) - done)}"
-        done |= free
+def test_one_name_per_class_of_the_sweep() -> None:
+    trees = [
+        ast.parse(path.read_text(encoding="utf-8")) for path in (PACKAGE / "sweep").rglob("*.py")
+    ]
+    names = Counter(
+        node.name
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert not [name for name, count in names.items() if count > 1]
 
 
 def test_modules_form_no_cycle() -> None:
@@ -143,6 +170,66 @@ def test_modules_form_no_cycle() -> None:
         free = {name for name, targets in graph.items() if name not in done and targets <= done}
         assert free, f"cycle among {sorted(set(graph) - done)}"
         done |= free
+
+
+def _part(module: str, parts: Collection[str]) -> str:
+    """The innermost part that a module, named from below the package, belongs to."""
+    while module not in parts:
+        module = module.rpartition(".")[0]
+    return module
+
+
+def _part_arrows(room: str) -> Iterator[tuple[str, str, str]]:
+    parts = PARTS[room]
+    for path in sorted((PACKAGE / room).rglob("*.py")):
+        here = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for module in _modules_of(ast.parse(path.read_text(encoding="utf-8"))):
+            name = module.removeprefix("seglab.")
+            handed_on = f"{name}.".startswith(here.removesuffix("__init__")) and "__init__" in here
+            declares = "options" in name.split(".")  # as for `config`
+            if name == module or name.split(".")[0] != room or handed_on or declares:
+                continue
+            source, target = _part(here.removesuffix(".__init__"), parts), _part(name, parts)
+            if source != target:
+                yield source, target, here
+
+
+def _modules_of(tree: ast.AST) -> Iterator[str]:
+    """Imported modules, in `from package import module` too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("room", PARTS)
+def test_parts_of_a_package_import_only_what_is_declared(room: str) -> None:
+    arrows = set(_part_arrows(room))
+    wrong = {arrow for arrow in arrows if arrow[1] not in PARTS[room][arrow[0]]}
+    assert not wrong, f"imports that PARTS does not allow: {sorted(wrong)}"
+    drawn = {(source, target) for source, target, _ in arrows}
+    unused = {(s, t) for s, targets in PARTS[room].items() for t in targets} - drawn
+    assert not unused, f"PARTS allows what nobody needs: {sorted(unused)}"
+
+
+@pytest.mark.parametrize("room", PARTS)
+def test_parts_of_a_package_are_its_folders_and_form_no_cycle(room: str) -> None:
+    folders = {
+        ".".join(path.parent.relative_to(PACKAGE).parts)
+        for path in (PACKAGE / room).rglob("__init__.py")
+    }
+    assert folders <= set(PARTS[room])
+    list(TopologicalSorter(PARTS[room]).static_order())  # raises CycleError
+
+
+@pytest.mark.parametrize("room", PARTS)
+def test_folders_of_a_package_stay_small(room: str) -> None:
+    folders = [path.parent for path in (PACKAGE / room).rglob("__init__.py")]
+    large = {
+        str(folder): n for folder in folders if (n := len(list(folder.glob("*.py")))) > MOST_FILES
+    }
+    assert not large
 
 
 @pytest.mark.parametrize(

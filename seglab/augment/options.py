@@ -2,6 +2,13 @@
 
 Only limits and probabilities live here: `seglab.augment.params` draws from them, the back ends
 apply what was drawn. Every default means "leave the sample alone".
+
+References:
+    Zhong et al. (2020): https://arxiv.org/abs/1708.04896
+    Yun et al. (2019): https://arxiv.org/abs/1905.04899
+    Olsson et al. (2021): https://arxiv.org/abs/2007.07936
+    Bochkovskiy et al. (2020): https://arxiv.org/abs/2004.10934
+    Ghiasi et al. (2021): https://arxiv.org/abs/2012.07177
 """
 
 from __future__ import annotations
@@ -170,3 +177,14 @@ class AugmentSpec(Options):
         if self.backend == "auto":
             return "uint8" if device_type == "cpu" or self.steps else "kornia"
         return self.backend
+
+
+CORRUPTIONS = {
+    "gaussian_noise": "sensor noise in low light; standard deviation as in ImageNet-C",
+    "gaussian_blur": "a lens out of focus; deviation in pixels of 224, ImageNet-C's extra set",
+    "jpeg": "compression; JPEG quality as in ImageNet-C",
+    "fog": "fog; roughness and lower depths as in ImageNet-C",
+    "rain": "rain with mist; not in ImageNet-C, set by eye",
+    "brightness": "overexposure; added to V of HSV as in ImageNet-C",
+    "contrast": "flat light; factor about the mean colour as in ImageNet-C",
+}

@@ -142,7 +142,7 @@ def name_packages(names: Iterable[str]) -> None:
         names: Packages, modules or whole targets; what no naming opens is left out.
     """
     former = os.environ.get(ENV_PLUGINS, "").split(",")
-    more = [one for one in names if not _is_closed(one.partition(".")[0])]
+    more = [one for one in names if not is_closed(one.partition(".")[0])]
     os.environ[ENV_PLUGINS] = ",".join(one for one in dict.fromkeys((*former, *more)) if one)
 
 
@@ -215,7 +215,7 @@ def load_target(target: Any, group: str) -> Any:
         found = imported(target)
         _require_kind(found, target, kind)
         return found
-    if _is_closed(package):
+    if is_closed(package):
         homes = " and ".join(f"{home}.*" for home in kind.homes) or "no library"
         raise ConfigError(
             f"{show(target)} is refused: a {kind.title} is a class of {homes}, or from a package of "
@@ -314,7 +314,8 @@ def call(
         raise ConfigError(f"{key}: {target} cannot be built of this: {reason}") from error
 
 
-def _is_closed(package: str) -> bool:
+def is_closed(package: str) -> bool:
+    """Whether naming a package opens nothing: the standard library, and what has classes of our kinds."""
     return package in sys.stdlib_module_names or package in _LIBRARIES
 
 

@@ -29,13 +29,8 @@ from seglab.data.datamodule import LoaderConfig, SegDataModule
 from seglab.data.importers import open_dataset
 from seglab.data.manifest import Manifest
 from seglab.data.subset import subset_train
-from seglab.engine.device.plan import (
-    Device,
-    ExecutionPlan,
-    PlanSettings,
-    choose_plan,
-    inspect_device,
-)
+from seglab.engine.device.plan import Device, ExecutionPlan, choose_plan, inspect_device
+from seglab.engine.options import PlanOptions
 from seglab.engine.step.batches import Batch, DeviceAugmentFn
 from seglab.engine.step.module import SegmentationModule, StepSettings
 from seglab.experiment.prepare.bands import open_cache_of
@@ -114,8 +109,9 @@ def open_manifest_of(cfg: DictConfig) -> Manifest:
 def make_plan(cfg: DictConfig, model: Segmenter | None = None) -> tuple[ExecutionPlan, Device]:
     """Choose the execution plan for the device `cfg.trainer` asks for, and for the model, if known."""
     trainer = cfg.trainer
-    names = PlanSettings.__dataclass_fields__
-    settings = PlanSettings(**{name: plain(trainer[name]) for name in names})
+    settings = PlanOptions.read(
+        {name: trainer[name] for name in PlanOptions.model_fields}, "trainer"
+    )
     device = inspect_device(settings.accelerator, settings.devices)
     micro = trainer.micro_batch_size
     plan = choose_plan(settings, device, micro if isinstance(micro, int) else None, model)

@@ -12,7 +12,7 @@ from seglab.core.errors import ConfigError
 from seglab.core.own_parts import OwnPart
 from seglab.core.signatures import takes
 from seglab.losses.base import ClassWeights, SegmentationLoss
-from seglab.losses.pixels import Pixels
+from seglab.losses.loss_inputs import LossInputs
 
 
 class WrappedLoss(SegmentationLoss):
@@ -29,7 +29,7 @@ class WrappedLoss(SegmentationLoss):
         self.loss = loss
         self.name = name
 
-    def on_pixels(self, pixels: Pixels) -> Tensor:
+    def compute(self, pixels: LossInputs) -> Tensor:
         """Return the loss of a prepared batch, a scalar.
 
         Raises:

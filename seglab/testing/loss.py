@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seglab.core.errors import LabelError, ShapeError
 from seglab.losses import SegmentationLoss
-from seglab.losses.pixels import count_targets, safe_divide
+from seglab.losses.loss_inputs import count_targets, safe_divide
 from seglab.losses.wrapped import WrappedLoss
 from seglab.testing.contract import Contract, assert_close, expect_error
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglab.losses import CrossEntropyLoss, DiceLoss, SegmentationLoss, WeightedSum
-from seglab.losses.pixels import Pixels, count_targets, safe_divide
+from seglab.losses.loss_inputs import LossInputs, count_targets, safe_divide
 from tests.losses.cases import MEANS, OTHERS
 
 NUM_CLASSES = 3
@@ -20,7 +20,7 @@ IGNORE = 255
 class OwnLoss(SegmentationLoss):
     """What a user writes: a mean over valid pixels, without class weights."""
 
-    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+    def compute(self, pixels: LossInputs) -> torch.Tensor:
         return safe_divide(-pixels.target_log_probs.sum(), pixels.num_valid)
 
 

@@ -226,7 +226,10 @@ def declared_options(importer: str) -> type[ImporterOptions]:
     """
     known: Any = components("importer")
     if _is_own(importer):
-        found = load_target(importer, "importer")
+        try:
+            found = load_target(importer, "importer")
+        except ConfigError as error:
+            raise ConfigError([f"data.importer: {one}" for one in error.problems]) from error
         own: Any = own_options("importer", importer, found, OwnImporterOptions)
         return own
     if importer not in known:

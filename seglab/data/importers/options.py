@@ -1,4 +1,8 @@
-"""The options of each importer, as under `data.options`, and what its root folder holds."""
+"""The options of each importer, as under `data.options`, and what its root folder holds.
+
+References:
+    Hariharan et al. (2011): https://doi.org/10.1109/ICCV.2011.6126343
+"""
 
 from __future__ import annotations
 

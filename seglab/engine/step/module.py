@@ -28,7 +28,7 @@ from seglab.engine.step.evaluation import EvalResult, Evaluator
 from seglab.engine.step.micro_batch import MicroBatcher
 from seglab.engine.step.whole_batch import WholeBatchLoss, WholeBatchLosses
 from seglab.losses import WeightedSum
-from seglab.losses.pixels import safe_divide
+from seglab.losses.loss_inputs import safe_divide
 from seglab.metrics.names import MIOU_PRESENT, metric_key
 from seglab.metrics.wrapped import WrappedMetric
 from seglab.models import Segmenter
