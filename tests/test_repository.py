@@ -29,6 +29,8 @@ TOP_LEVEL = {
     "notebooks",
     "tests",
     "scripts",
+    "template",
+    "docs",
     "README.md",
     "Makefile",
     "CHANGELOG.md",
@@ -133,6 +135,7 @@ def test_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert "seglab/conf/train.yaml" in names
     assert "seglab/conf/model/unet.yaml" in names
+    assert {"seglab/template/mylab/model.py", "seglab/template/.gitignore"} <= names
     place = tmp_path / "installed"
     zipfile.ZipFile(wheel).extractall(place)
     # -P and a path of its own: the checkout must not be found.

@@ -70,7 +70,7 @@ def overflows(logits: Tensor, mask: Tensor) -> Tensor:
     [
         (sum_over_pixels, "test_void_does_not_rescale", "with more images of void: expected"),
         (sees_void, "test_gradient_is_finite_and_zero_at_ignored_pixels", "got up to"),
-        (upside_down, "test_right_is_below_wrong", "expected right < unsure < wrong, got"),
+        (upside_down, "test_right_is_below_wrong", "expected right <= unsure < wrong, got"),
         (per_image, "test_is_a_finite_scalar", "to give a scalar tensor, got (2, 63)"),
         (overflows, "test_extreme_logits_stay_finite", "expected finite at logits of 10000"),
     ],
