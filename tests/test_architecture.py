@@ -19,6 +19,7 @@ ALLOWED = {
     "config": {"core"},
     **{room: {"core"} for room in FLOOR_2},
     "engine": FLOOR_2 | {"core", "config"},
+    "testing": FLOOR_2 | {"engine", "core", "config"},
     "analysis": {"runs", "metrics", "core"},
     "experiment": FLOOR_2 | {"engine", "analysis", "core", "config"},
     "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
@@ -237,6 +238,7 @@ def test_folders_of_a_package_stay_small(room: str) -> None:
         (("core", "config", "runs"), {"torch", "pytorch_lightning", "wandb"}),
         (tuple(FLOOR_2 - {"data", "runs"}), {"pytorch_lightning", "hydra", "wandb"}),
         (("engine", "analysis"), {"hydra"}),
+        (("testing",), {"pytest"}),
         (("cli",), {"torch", "pytorch_lightning", "wandb", "pandas", "cv2", "matplotlib"}),
     ],
 )

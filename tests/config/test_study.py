@@ -156,7 +156,7 @@ MATRIX = [
     ),
     (
         ["study=lr_batch", "data.batch_size=8"],
-        "data.batch_size: the study searches it, so it cannot be fixed; leave the word out, or begin "
+        "data.batch_size: the study searches it, so it cannot be fixed; leave the override out, or begin "
         "with study=default and name all that is searched on the command line",
     ),
     (
