@@ -19,6 +19,7 @@ from seglab.analysis.study.load import StudyView
 from seglab.analysis.study.marks import COLOURS, Floats, NotDrawableError, heading
 from seglab.analysis.study.wording import plural
 from seglab.analysis.style import INK
+from seglab.analysis.times import format_runtime
 
 _NAMES = {
     "finished": "finished",
@@ -103,7 +104,7 @@ def timeline_figure(view: StudyView) -> Chart:
     layers: list[Layer] = []
     for begin, end in clock.pauses:
         left, right = clock.place([clock.start + begin, clock.start + end]) / unit
-        layers.append(Gap(left, right, f"pause\n{_span(end - begin)}"))
+        layers.append(Gap(left, right, f"pause\n{format_runtime(end - begin)}"))
     layers += _bars(attempts, lanes, clock, unit, readable)
     rule = (-0.6, len(lanes) - 0.4)
     layers.append(
@@ -176,12 +177,6 @@ def _hints(attempts: pd.DataFrame) -> list[str]:
         f"{row.ended - row.started:.1f} s"
         for row in listed(attempts)
     ]
-
-
-def _span(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _idle_column(lanes: Sequence[str], idle: IdleShare) -> list[tuple[float, str]]:

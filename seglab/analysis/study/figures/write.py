@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from html import escape
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from matplotlib.figure import Figure
 
 from seglab.analysis.study.figures.figure import StudyFigure
 from seglab.analysis.study.figures.parallel import parallel_figure
@@ -32,9 +29,6 @@ from seglab.analysis.style import save_figure
 from seglab.core.files import write_text
 from seglab.runs.study import StudyFolder
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
 log = logging.getLogger(__name__)
 
 PLOTLY_JS = "plotly.min.js"
@@ -51,26 +45,7 @@ FIGURES: tuple[StudyFigure, ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """One figure of a study.
-
-    Attributes:
-        name: Of its files, without the ending.
-        title: For lists.
-        hint: How to read it, in a sentence or two.
-        figure: Draws it for print.
-        page: Draws it for a page.
-    """
-
-    name: str
-    title: str
-    hint: str
-    figure: Callable[[StudyView], Figure]
-    page: Callable[[StudyView], go.Figure]
-
-
-def drawings(view: StudyView) -> Iterator[Drawing]:
+def drawings(view: StudyView) -> Iterator[StudyFigure]:
     """Yield the figures of a study, in the order in which one reads them.
 
     With several objectives those of a score come once an objective, its name in theirs.
@@ -79,14 +54,14 @@ def drawings(view: StudyView) -> Iterator[Drawing]:
     for of, group in groupby(FIGURES, lambda figure: figure.of):
         figures = list(group)
         if of in ("all", "several" if several else "one"):
-            yield from (Drawing(f.name, f.title, f.hint, f, f.page) for f in figures)
+            yield from figures
         for place, goal in enumerate(view.objectives if of == "each" else ()):
             end = f"-{goal.metric.replace('/', '-')}" if several else ""
             about = f" of {goal.metric}" if several else ""
-            for f in figures:
-                drawn = functools.partial(f, objective=place)
-                page = functools.partial(f.page, objective=place)
-                yield Drawing(f"{f.name}{end}", f"{f.title}{about}", f.hint, drawn, page)
+            for figure in figures:
+                chart = functools.partial(figure.chart, objective=place)
+                name, title = f"{figure.name}{end}", f"{figure.title}{about}"
+                yield replace(figure, name=name, title=title, chart=chart)
 
 
 def write_figures(folder: StudyFolder | str | Path) -> list[Path]:
@@ -121,11 +96,11 @@ def write_figures(folder: StudyFolder | str | Path) -> list[Path]:
     return written
 
 
-def _write_png(drawing: Drawing, view: StudyView, path: Path) -> None:
-    save_figure(drawing.figure(view), path)
+def _write_png(drawing: StudyFigure, view: StudyView, path: Path) -> None:
+    save_figure(drawing(view), path)
 
 
-def _write_html(drawing: Drawing, view: StudyView, path: Path) -> None:
+def _write_html(drawing: StudyFigure, view: StudyView, path: Path) -> None:
     page = drawing.page(view)
     _write_script(path.parent)
     config = {"displaylogo": False, "responsive": True}
