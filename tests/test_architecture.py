@@ -40,7 +40,12 @@ PARTS = {
         "analysis.study.text": {"analysis", "analysis.study", "analysis.study.figures"},
         "analysis.report": {"analysis", "analysis.learning"},
         "analysis.report.reading": {"analysis.report", "analysis.learning"},
-        "analysis.report.sections": {"analysis", "analysis.report", "analysis.learning"},
+        "analysis.report.sections": {
+            "analysis",
+            "analysis.evaluation",
+            "analysis.report",
+            "analysis.learning",
+        },
         "analysis.report.page": {
             "analysis",
             "analysis.evaluation",
