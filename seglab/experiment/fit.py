@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
-from seglab.core.errors import ConfigError, DataError
+from seglab.core.errors import ConfigError, DataError, TrainingError
 from seglab.core.targets import parse_targets, require_classes
 from seglab.core.terminal import say
 from seglab.core.trial import TrialChannel
@@ -28,6 +28,7 @@ from seglab.engine.loop.checkpoint import CheckpointWriter, read_checkpoint
 from seglab.engine.loop.ema import WarmEma
 from seglab.engine.loop.progress import RunProgress
 from seglab.engine.loop.samples import OverlayLogger
+from seglab.engine.loop.scorer import Scorer
 from seglab.engine.loop.trainer import LoopSettings, build_trainer
 from seglab.engine.loop.trial_report import TrialReport
 from seglab.engine.step.module import SegmentationModule
@@ -72,20 +73,32 @@ class Fit:
         path = str(checkpoint) if checkpoint else None
         self.trainer.fit(self.module, datamodule=self.datamodule, ckpt_path=path)
 
-    def leave_training(self, cfg: DictConfig, run_dir: Path) -> None:
-        """Get ready to evaluate: a trainer of its own, in this process, without callbacks.
+    def scorer(self, cfg: DictConfig, run_dir: Path) -> Scorer:
+        """Leave the training for its evaluation: by the best weights, in this process alone.
 
         The training's callbacks would interfere (a moving average swaps its weights in at every
         validation), and the ranks of a training on several devices have left.
+
+        Raises:
+            TrainingError: No epoch was validated, so there is no best checkpoint.
         """
+        writer = self.writer
+        if writer.best_epoch < 0:
+            raise TrainingError(
+                f"no epoch gave a defined {writer.monitor}, so there is no best checkpoint; "
+                "train for at least trainer.val_every epochs on data whose val split has labels"
+            )
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
         alone = replace(self.plan, num_devices=1)
         loop = LoopSettings(max_epochs=0, limit_val_batches=cfg.trainer.limit_val_batches)
         chosen = _chosen_devices(cfg)
-        self.trainer = build_trainer(alone, loop, [], run_dir, chosen[:1] if chosen else None)
+        trainer = build_trainer(alone, loop, [], run_dir, chosen[:1] if chosen else None)
         # The loaders ask it for their rank.
-        self.datamodule.trainer = self.trainer
+        self.datamodule.trainer = trainer
+        # A moving average where there is one.
+        self.module.load_state_dict(read_checkpoint(writer.best_path, ["state_dict"])["state_dict"])
+        return Scorer(trainer, self.module, self.datamodule)
 
 
 def prepare_fit(

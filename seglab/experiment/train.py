@@ -222,7 +222,6 @@ def _run(
                 fit.run(checkpoint)
         finally:
             _note_micro_batch(record, fit)
-        fit.leave_training(cfg, record.run_dir)
         metrics = conclude(cfg, record, dataset, fit, view, console)
     return TrainResult(record.run_dir, "finished", metrics)
 
