@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
+from seglab.cli.commands import COMMANDS
 from seglab.core.errors import ConfigError
 
 SHELLS = ("bash", "zsh", "fish")
@@ -44,8 +45,6 @@ def _query(shell: str) -> int:
     is_new_word = os.environ.get("COMP_LINE", "").endswith(" ")
     typed = words[1:] + [""] * is_new_word
     if len(typed) <= 1:
-        from seglab.cli.main import COMMANDS
-
         _print_matches(COMMANDS, typed, shell)
     elif typed[0] == "data" and len(typed) == 2:
         _print_matches(DATA_COMMANDS, typed[1:], shell)

@@ -19,14 +19,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seglab.config import sources
-from seglab.config.composer import Composer, open_composer
+from seglab.config.composer import Composer, choices_in, open_composer
 from seglab.config.locate import conf_dir
 from seglab.config.schema import SCHEMA_OF
 from seglab.config.study_rules import SPACE
 from seglab.config.study_words import search_too, word_problems, words_of_space
 from seglab.config.trees import delete_key, has_key, is_related
 from seglab.config.typed_text import name_overrides
-from seglab.config.validate import App, find_problems
+from seglab.config.validate import App, find_problems, without_hydra
 from seglab.config.words import Word, WordReader, first_of, split_choice
 from seglab.core.problems import Problem, did_you_mean, show, show_names
 
@@ -44,11 +44,13 @@ class CheckedOverrides:
         problems: Every mistake, one line each.
         config: What they compose to, in a multirun with the first alternatives; None where they
             compose to nothing.
+        hydra: Its `hydra` node, with what was typed for Hydra itself.
     """
 
     overrides: list[str]
     problems: list[str]
     config: DictConfig | None
+    hydra: DictConfig | None
 
 
 def check_overrides(
@@ -80,7 +82,8 @@ def check_overrides(
         words, check.problems = check.reader.read(overrides, multirun)
         check.choices(words)
         searched = check.values(words, allow_missing, multirun)
-        return CheckedOverrides(check.for_hydra(words, searched), check.lines(), check.config)
+        for_hydra = check.for_hydra(words, searched)
+        return CheckedOverrides(for_hydra, check.lines(), check.config, check.hydra)
 
 
 def choices_for(app: App, group: str, options: Sequence[str]) -> list[str]:
@@ -104,6 +107,7 @@ class _Check:
         self.default_groups = {entry.group for entry in entries} | {"experiment", "debug"}
         self.base: DictConfig | None = None
         self.config: DictConfig | None = None
+        self.hydra: DictConfig | None = None
 
     def lines(self) -> list[str]:
         """Return the problems, each once, in the order found."""
@@ -205,14 +209,16 @@ class _Check:
 
     def try_out(self, texts: list[str]) -> DictConfig | None:
         try:
-            cfg, self.chosen_files = self.composer.compose(texts)
+            cfg = self.composer.compose_with_hydra(texts)
         except yaml.YAMLError as error:
             self.problems.append("configuration: not valid YAML: " + " ".join(str(error).split()))
             return None
         except (HydraException, OmegaConfBaseException) as error:
             self.problems.append(_reason(error))
             return None
-        return cfg
+        self.hydra = cfg.hydra
+        self.chosen_files = choices_in(cfg)
+        return without_hydra(cfg)
 
     def group_text(self, word: Word, chosen: dict[str, str]) -> str | None:
         if not word.is_group:

@@ -92,6 +92,13 @@ def evaluate(
         RunNotFoundError: There is no run, or no such checkpoint.
     """
     require_valid(cfg, "evaluate")
+    return start_evaluation(cfg, run_dir, console)
+
+
+def start_evaluation(
+    cfg: DictConfig, run_dir: Path | None = None, console: Console | None = None
+) -> EvaluateResult:
+    """As `evaluate`, with a configuration that is known to be valid."""
     console = console or open_console()
     source = RunRecord.open(cfg.run)
     members = members_of(cfg, source)

@@ -43,6 +43,8 @@ from seglab.experiment.scoring.views import make_view, start_view
 from seglab.models import Segmenter
 from seglab.runs import RunRecord
 
+# A process that was asked to stop finishes its step and saves; one that was killed is gone at once.
+LOCK_WAIT_S = 60.0
 _LOCK_POLL_S = 0.2
 
 
@@ -83,6 +85,17 @@ def train(
         SeglabError: The training failed or was interrupted; the record says so too.
     """
     require_valid(cfg)
+    return start_training(cfg, run_dir, console, parent, trial)
+
+
+def start_training(
+    cfg: DictConfig,
+    run_dir: Path | None = None,
+    console: Console | None = None,
+    parent: str | None = None,
+    trial: TrialChannel | None = None,
+) -> TrainResult:
+    """As `train`, with a configuration that is known to be valid."""
     require_own_process()
     cfg = with_absolute_paths(cfg)
     kind = "fold" if is_fold(cfg) else "train"

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import seglab as package
-from seglab.cli.main import COMMANDS, main
+from seglab.cli.commands import COMMANDS
+from seglab.cli.main import main
 from seglab.cli.reporting import find_seglab_error, guarded, report
 from seglab.core.errors import ConfigError, TrainingError
 
