@@ -36,7 +36,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from seglab.config.compose import compose
 from seglab.engine.device.plan import ExecutionPlan
-from seglab.engine.loop.trainer import LoopSettings, apply_threads, build_trainer
+from seglab.engine.loop.trainer import apply_threads, build_trainer
+from seglab.engine.options import TrainerOptions
 from seglab.experiment.parts import (
     build_datamodule,
     build_model,
@@ -119,7 +120,7 @@ def seglab_loop(cfg: DictConfig, plan: ExecutionPlan, steps: int) -> float:
             writer,
             clock,
         ]
-        loop = LoopSettings(max_epochs=epochs, limit_train_batches=steps, limit_val_batches=0)
+        loop = TrainerOptions(max_epochs=epochs, val_every=epochs + 1, limit_train_batches=steps)
         build_trainer(plan, loop, callbacks, Path(folder)).fit(module, datamodule=datamodule)
     return clock.images_per_second(cfg.data.batch_size)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,81 @@ ALLOWED = {
     "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
     "cli": FLOOR_2 | {"experiment", "engine", "analysis", "core", "config"},
 }
+# Inside a package: part (a folder, or one file) -> parts it may import. Files that lie in no part that
+# is named here belong to the nearest one above; a package's __init__.py may hand on what lies below it.
+PARTS = {
+    "analysis": {
+        "analysis": set(),
+        "analysis.statistics": set(),
+        "analysis.learning": {"analysis"},
+        "analysis.evaluation": {"analysis", "analysis.statistics"},
+        "analysis.failures": {"analysis"},
+        "analysis.comparison": {"analysis", "analysis.statistics"},
+        "analysis.study": {"analysis"},
+        "analysis.study.figures": {"analysis", "analysis.study"},
+        "analysis.study.text": {"analysis", "analysis.study", "analysis.study.figures"},
+        "analysis.report": {"analysis", "analysis.learning"},
+        "analysis.report.reading": {"analysis.report", "analysis.learning"},
+        "analysis.report.sections": {"analysis", "analysis.report", "analysis.learning"},
+        "analysis.report.page": {
+            "analysis",
+            "analysis.evaluation",
+            "analysis.report",
+            "analysis.report.sections",
+        },
+        "analysis.report.study_page": {
+            "analysis",
+            "analysis.study",
+            "analysis.study.figures",
+            "analysis.study.text",
+            "analysis.report",
+            "analysis.report.reading",
+            "analysis.report.page",
+        },
+    },
+    "engine": {
+        "engine": set(),
+        "engine.device": set(),
+        "engine.loop": {"engine.device", "engine.step", "engine.tracking"},
+        "engine.step": set(),
+        "engine.tracking": set(),
+    },
+    "experiment": {
+        "experiment.prepare": set(),
+        "experiment.parts": {"experiment.prepare"},
+        "experiment.fit": {"experiment.prepare", "experiment.parts"},
+        "experiment.scoring": {"experiment.prepare", "experiment.parts", "experiment.fit"},
+        "experiment.train": {
+            "experiment.prepare",
+            "experiment.parts",
+            "experiment.fit",
+            "experiment.scoring",
+        },
+        "experiment.cv": {
+            "experiment.prepare",
+            "experiment.parts",
+            "experiment.scoring",
+            "experiment.train",
+        },
+        "experiment": {
+            "experiment.prepare",
+            "experiment.parts",
+            "experiment.scoring",
+            "experiment.train",
+            "experiment.cv",
+        },
+    },
+    "sweep": {
+        "sweep": {"sweep.ask", "sweep.conclude", "sweep.workers"},
+        "sweep.ask": set(),
+        "sweep.conclude": {"sweep.ask", "sweep.workers"},
+        "sweep.ledger": {"sweep.ask"},
+        "sweep.process": set(),
+        "sweep.watch": {"sweep.ask"},
+        "sweep.workers": {"sweep.ask", "sweep.ledger", "sweep.process", "sweep.watch"},
+    },
+}
+MOST_FILES = 12
 NAMELESS = {"utils.py", "helpers.py", "common.py", "misc.py"}
 
 
@@ -161,39 +237,64 @@ def test_circle_check_sees_an_import_in_a_function(tmp_path: Path) -> None:
     assert _circles(graph) == {frozenset({"b", "c"})}
 
 
-# Inside two rooms: part -> parts it may import. The modules at the top of a room are its part "".
-INSIDE = {
-    "engine": {
-        "device": set(),
-        "step": set(),
-        "tracking": set(),
-        "loop": {"device", "step", "tracking"},
-    },
-    "experiment": {
-        "prepare": set(),
-        "scoring": {"prepare", ""},
-        "cv": {"prepare", "scoring", ""},
-        "": {"prepare", "scoring", "cv"},
-    },
-}
+def _part(module: str, parts: Collection[str]) -> str:
+    """The innermost part that a module, named from below the package, belongs to."""
+    while module not in parts:
+        module = module.rpartition(".")[0]
+    return module
 
 
-@pytest.mark.parametrize("room", INSIDE)
-def test_arrows_inside_a_room(room: str) -> None:
-    parts = INSIDE[room]
-    wrong = set()
-    for name, path in _modules().items():
-        own = name.split(".")[1:]
-        if own[:1] != [room] or len(own) < 2:
-            continue
-        part = own[1] if own[1] in parts else ""
-        for target in _imported_modules(path, _modules()):
-            other = target.split(".")[1:]
-            if other[:1] == [room] and len(other) > 1:
-                below = other[1] if other[1] in parts else ""
-                if below != part and below not in parts[part]:
-                    wrong.add((name, target))
-    assert not wrong
+def _part_arrows(room: str) -> Iterator[tuple[str, str, str]]:
+    parts = PARTS[room]
+    for path in sorted((PACKAGE / room).rglob("*.py")):
+        here = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for module in _modules_of(ast.parse(path.read_text(encoding="utf-8"))):
+            name = module.removeprefix("seglab.")
+            handed_on = f"{name}.".startswith(here.removesuffix("__init__")) and "__init__" in here
+            declares = "options" in name.split(".")  # as for `config`
+            if name == module or name.split(".")[0] != room or handed_on or declares:
+                continue
+            source, target = _part(here.removesuffix(".__init__"), parts), _part(name, parts)
+            if source != target:
+                yield source, target, here
+
+
+def _modules_of(tree: ast.AST) -> Iterator[str]:
+    """Imported modules, in `from package import module` too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("room", PARTS)
+def test_parts_of_a_package_import_only_what_is_declared(room: str) -> None:
+    arrows = set(_part_arrows(room))
+    wrong = {arrow for arrow in arrows if arrow[1] not in PARTS[room][arrow[0]]}
+    assert not wrong, f"imports that PARTS does not allow: {sorted(wrong)}"
+    drawn = {(source, target) for source, target, _ in arrows}
+    unused = {(s, t) for s, targets in PARTS[room].items() for t in targets} - drawn
+    assert not unused, f"PARTS allows what nobody needs: {sorted(unused)}"
+
+
+@pytest.mark.parametrize("room", PARTS)
+def test_parts_of_a_package_are_its_folders_and_form_no_cycle(room: str) -> None:
+    folders = {
+        ".".join(path.parent.relative_to(PACKAGE).parts)
+        for path in (PACKAGE / room).rglob("__init__.py")
+    }
+    assert folders <= set(PARTS[room])
+    list(TopologicalSorter(PARTS[room]).static_order())  # raises CycleError
+
+
+@pytest.mark.parametrize("room", PARTS)
+def test_folders_of_a_package_stay_small(room: str) -> None:
+    folders = [path.parent for path in (PACKAGE / room).rglob("__init__.py")]
+    large = {
+        str(folder): n for folder in folders if (n := len(list(folder.glob("*.py")))) > MOST_FILES
+    }
+    assert not large
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Reading runs and drawing what they say: all that notebooks and reports need.
 
 Names are taken from their modules when they are first asked for: scores need torch, which costs
-seconds, and much of what lies in this package does without. No module may have the name of a function
-here, or it would take its place once it is imported.
+seconds, and much of what lies in this package does without. No module or package may have the name of a
+function here, or it would take its place once it is imported.
 """
 
 from __future__ import annotations
@@ -11,26 +11,29 @@ from importlib import import_module
 from typing import Any
 
 _NAMES_OF = {
-    "analysis.class_scores": "class_table",
-    "analysis.comparison": "Comparison compare",
-    "analysis.data_views": "class_shares data_overview read_manifest tag_counts",
-    "analysis.evaluations": "corruptions_figure latest_evaluations reliability slices slices_figure "
+    "comparison.compare": "Comparison compare",
+    "data_views": "class_shares data_overview read_manifest tag_counts",
+    "evaluation.class_scores": "class_table",
+    "evaluation.evaluations": "corruptions_figure latest_evaluations reliability slices slices_figure "
     "worst_classes",
-    "analysis.failure_gallery": "gallery",
-    "analysis.figures": "confusion_figure samples_figure",
-    "analysis.gallery_cases": "FailureGallery",
-    "analysis.history_curves": "learning_curves",
-    "analysis.overlaid_curves": "curves",
-    "analysis.overlays": "blend colour_mask error_map",
-    "analysis.run_sources": "labels_of open_run",
-    "analysis.settings": "setting_groups varied_settings",
-    "analysis.style": "save_figure",
-    "analysis.tables": "markdown_table rich_table",
-    "analysis.verdict": "Verdict VerdictRules fit_verdict",
-    "analysis.views": "confused_pairs confusion fold_boxplot fold_scores image_by_image paired_images",
-    "runs": "RunRecord load_histories load_runs",
+    "evaluation.figures": "confusion_figure samples_figure",
+    "evaluation.views": "confused_pairs confusion fold_boxplot fold_scores image_by_image paired_images",
+    "failures.cases": "FailureGallery",
+    "failures.gallery": "gallery",
+    "learning.history_curves": "learning_curves",
+    "learning.overlaid_curves": "curves",
+    "learning.verdict": "Verdict VerdictRules fit_verdict",
+    "overlays": "blend colour_mask error_map",
+    "run_sources": "labels_of open_run",
+    "settings": "setting_groups varied_settings",
+    "style": "save_figure",
+    "tables": "markdown_table rich_table",
 }
-_MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names.split()}
+_MODULE_OF = {
+    name: f"seglab.analysis.{module}"
+    for module, names in _NAMES_OF.items()
+    for name in names.split()
+} | dict.fromkeys(("RunRecord", "load_histories", "load_runs"), "seglab.runs")
 __all__ = sorted(_MODULE_OF)
 
 
@@ -38,7 +41,7 @@ def __getattr__(name: str) -> Any:
     """Return a public name from its module (PEP 562)."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = getattr(import_module(f"seglab.{_MODULE_OF[name]}"), name)
+    globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
     return globals()[name]
 
 

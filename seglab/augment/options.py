@@ -158,3 +158,14 @@ class AugmentSpec(Options):
         if self.backend == "auto":
             return "uint8" if device_type == "cpu" else "kornia"
         return self.backend
+
+
+CORRUPTIONS = {
+    "gaussian_noise": "sensor noise in low light; standard deviation as in ImageNet-C",
+    "gaussian_blur": "a lens out of focus; deviation in pixels of 224, ImageNet-C's extra set",
+    "jpeg": "compression; JPEG quality as in ImageNet-C",
+    "fog": "fog; roughness and lower depths as in ImageNet-C",
+    "rain": "rain with mist; not in ImageNet-C, set by eye",
+    "brightness": "overexposure; added to V of HSV as in ImageNet-C",
+    "contrast": "flat light; factor about the mean colour as in ImageNet-C",
+}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from seglab.analysis.comparison import Comparison
+    from seglab.analysis.comparison.compare import Comparison
 
 # Columns that may be folded on a terminal, to so many characters at least; numbers stay whole.
 _FOLDED = {"run": 11, "model": 11, "interval": 8, "of diff": 8, "verdict": 10}
@@ -31,7 +31,7 @@ def run(argv: Sequence[str]) -> int:
         SeglabError: The words are wrong.
     """
     args = build_parser().parse_args(list(argv))
-    from seglab.analysis.comparison import compare
+    from seglab.analysis.comparison.compare import compare
 
     comparison = compare(
         args.runs,
@@ -118,8 +118,8 @@ def print_table(comparison: Comparison) -> None:
 
 def print_objectives(args: argparse.Namespace) -> None:
     """Print which targets the runs meet: those of the flags, else those they were trained for."""
-    from seglab.analysis.contenders import choose_runs
-    from seglab.analysis.objectives import judge_runs
+    from seglab.analysis.comparison.contenders import choose_runs
+    from seglab.analysis.comparison.objectives import judge_runs
     from seglab.analysis.tables import rich_table
     from seglab.core.terminal import open_console, show
 

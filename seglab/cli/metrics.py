@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _learning_curve(args: argparse.Namespace) -> int:
-    from seglab.analysis.learning_curve import (
+    from seglab.analysis.learning.learning_curve import (
         fit_curve,
         learning_curve,
         learning_curve_figure,

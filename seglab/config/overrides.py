@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from seglab.config import sources
 from seglab.config.composer import Composer, choices_in, open_composer
 from seglab.config.locate import conf_dir
+from seglab.config.own_parts import name_own_parts, words_that_leave_behind
 from seglab.config.schema import SCHEMA_OF
 from seglab.config.study_rules import SPACE
 from seglab.config.study_words import search_too, word_problems, words_of_space
@@ -146,6 +147,7 @@ class _Check:
         self.base = self.compose(typed, first_of(typed))
         if self.base is None:
             return []
+        self.leave_behind(typed, self.base)
         self.names_as_typed(typed, self.base)
         self.config = copy.deepcopy(self.base)
         self.put_all(self.config, typed, first_of(typed))
@@ -187,6 +189,11 @@ class _Check:
         varies = any(word.is_group and len(word.alternatives) > 1 for word in words)
         find = (lambda key: None) if varies else self.file_with
         words += self.reader.read(name_overrides(cfg, SCHEMA_OF[self.app], words, find), False)[0]
+
+    def leave_behind(self, words: list[Word], groups: DictConfig) -> None:
+        """Take away, by words of their own, the keys of a part that another one takes the place of."""
+        typed = {word.key: word.alternatives for word in words if not word.is_group}
+        words += self.reader.read(list(words_that_leave_behind(groups, typed)), False)[0]
 
     def file_with(self, key: str) -> Path | None:
         """Return the file that set a key."""
@@ -247,6 +254,7 @@ class _Check:
         cfg = copy.deepcopy(groups)
         self.put_all(cfg, words, chosen)
         search_too(cfg, words)
+        name_own_parts(cfg)
         for problem in find_problems(cfg, self.app):
             top = problem.key.split(".")[0]
             if problem.kind == "missing" and (allow_missing or top in self.stand_ins):

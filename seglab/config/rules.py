@@ -16,13 +16,11 @@ from omegaconf import DictConfig
 
 from seglab.config.band_rules import BAND_RULES
 from seglab.config.installed_names import optimizer_names
-from seglab.config.model_rules import MODEL_RULES, architecture
-from seglab.config.scores import VAL_SCORES, is_val_score, lower_is_better
+from seglab.config.model_rules import MODEL_RULES, limits_of
+from seglab.config.scores import class_scores, is_val_score, lower_is_better, val_scores
 from seglab.config.sound import NotSoundError, Rule, Sound, broken
 from seglab.config.study_rules import SEARCH_RULES
 from seglab.config.study_scores import SCORE_RULES
-from seglab.config.target_rules import TARGET_RULES
-from seglab.core.architectures import min_train_batch
 from seglab.core.components import components
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
 
@@ -108,27 +106,28 @@ def _micro_batch_fits(value: Sound) -> Iterator[Problem]:
     share = value("data.batch_size")
     if isinstance(count, int) and count > 0:
         share //= count
-    smallest = min_train_batch(architecture(value)[0])
+    limits = limits_of(value)
+    smallest = limits.min_train_batch
     if isinstance(micro, int) and micro < smallest:
         yield broken(
             "trainer.micro_batch_size",
-            f"{architecture(value)[0]} trains on {smallest} images or more, got {micro}",
+            f"{limits.name} trains on {smallest} images or more, got {micro}",
         )
     elif share < smallest:
         yield broken(
             "data.batch_size",
-            f"{architecture(value)[0]} trains on {smallest} images or more a device, got {share}",
+            f"{limits.name} trains on {smallest} images or more a device, got {share}",
         )
 
 
 def _monitor_is_a_score(value: Sound) -> Iterator[Problem]:
     metric, mode = value("monitor.metric"), value("monitor.mode")
     if not is_val_score(metric):
-        meant = did_you_mean(nearest_keys(metric, VAL_SCORES))
+        meant = did_you_mean(nearest_keys(metric, val_scores()))
+        of_class = " or ".join(f"val/{name}/CLASS" for name in class_scores())
         yield broken(
             "monitor.metric",
-            f"expected one of {', '.join(VAL_SCORES)}, val/iou/CLASS or val/dice/CLASS; "
-            f"got {show(metric)}{meant}",
+            f"expected one of {', '.join(val_scores())}, {of_class}; got {show(metric)}{meant}",
         )
         return
     right = "min" if lower_is_better(metric) else "max"
@@ -232,7 +231,6 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _accelerator_can,
         _ignore_index_is_no_class,
         _loss_terms_have_weights,
-        *TARGET_RULES,
         *SEARCH_RULES,
         *SCORE_RULES,
     ),
@@ -243,6 +241,5 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _evaluates_a_run,
         *BAND_RULES,
         _corruptions_have_severities,
-        *TARGET_RULES,
     ),
 }

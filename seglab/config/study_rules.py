@@ -99,19 +99,17 @@ def _space_can_be_read(value: Sound) -> Iterator[Problem]:
 
 def _sampler_can_be_built(value: Sound) -> Iterator[Problem]:
     node = value("study.sampler")
-    from optuna.samplers import BaseSampler, GridSampler
+    from optuna.samplers import GridSampler
 
     supplied = ("search_space",) if names_subclass(node, GridSampler) else ()
-    yield from class_problems("study.sampler", node, BaseSampler, supplied)
+    yield from class_problems("study.sampler", node, "sampler", supplied)
 
 
 def _pruner_can_be_built(value: Sound) -> Iterator[Problem]:
     value("study.sampler")
     node = value("study.pruner", None)
     if node is not None:
-        from optuna.pruners import BasePruner
-
-        yield from class_problems("study.pruner", node, BasePruner)
+        yield from class_problems("study.pruner", node, "pruner")
 
 
 def _conditional_can_be_called(value: Sound) -> Iterator[Problem]:

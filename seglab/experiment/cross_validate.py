@@ -22,7 +22,7 @@ from seglab.experiment.parts import open_dataset_of, open_manifest_of, with_abso
 from seglab.experiment.prepare.folds import plan_folds
 from seglab.experiment.prepare.monitor import require_defined_in_folds
 from seglab.experiment.prepare.plain import plain
-from seglab.experiment.prepare.records import JOINED, finishing, start_record
+from seglab.experiment.prepare.records import JOINED, finishing, saved_config, start_record
 from seglab.experiment.prepare.same_data import require_same_data, require_same_data_as_other_trials
 from seglab.experiment.train import (
     LOCK_WAIT_S,
@@ -30,7 +30,6 @@ from seglab.experiment.train import (
     only_writer,
     require_own_process,
     resume,
-    saved_config,
     start_training,
 )
 from seglab.runs import RunRecord

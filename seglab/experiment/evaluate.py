@@ -12,12 +12,12 @@ from seglab.analysis.tables import Row, format_cell, frame_rows, interval_cell, 
 from seglab.augment.corruptions import require_corruptions
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError
-from seglab.core.targets import parse_targets, require_classes
 from seglab.core.terminal import open_console, say, show
 from seglab.data.manifest import Manifest
 from seglab.engine.device.plan import inspect_device
 from seglab.engine.loop.scorer import Scorer
-from seglab.engine.loop.trainer import LoopSettings, apply_threads, build_trainer
+from seglab.engine.loop.trainer import apply_threads, build_trainer
+from seglab.engine.options import TrainerOptions
 from seglab.engine.step.evaluation import Evaluation
 from seglab.engine.step.prediction_files import PredictionFiles
 from seglab.engine.tracking.tracking import WandbView
@@ -53,7 +53,15 @@ from seglab.experiment.scoring.summary import (
 )
 from seglab.experiment.scoring.views import show_evaluation
 from seglab.experiment.train import recorded
-from seglab.metrics.names import HD95_MISSED, HD95_PENALTY
+from seglab.metrics.names import (
+    COST,
+    HD95_MISSED,
+    HD95_PENALTY,
+    declared_scores,
+    metric_key,
+    shown_scores,
+)
+from seglab.metrics.targets import parse_targets, require_classes
 from seglab.runs import RunRecord, new_run_dir
 from seglab.runs.predictions import PREDICTIONS
 
@@ -227,7 +235,7 @@ def _build_scorer(
     models = [load_model(member, num_classes, plan) for member in members]
     module.model.load_state_dict(models[0].state_dict())
     nets = take_same_images([module.model, *models[1:]])
-    loop = LoopSettings(max_epochs=0, limit_val_batches=run_cfg.trainer.limit_val_batches)
+    loop = TrainerOptions(limit_val_batches=run_cfg.trainer.limit_val_batches)
     record.update(
         dataset_fingerprint=dataset.manifest.fingerprint,
         execution_plan=plan.to_dict(),
@@ -268,15 +276,10 @@ def _write(
 def _tell(cfg: DictConfig, found: SuiteResult, metrics: dict[str, float], console: Console) -> None:
     split = cfg.data.split
     say(console, score_sentence(metrics, split))
-    lines = (
-        ("boundary", ("boundary_iou", "boundary_f1", "hd95", "surface_dice")),
-        ("confidence", ("ece", "ece_classwise", "ece_calibrated", "temperature", "aurc")),
-    )
-    for label, names in lines:
+    for label in ("boundary", "confidence"):
+        keys = {one.name: metric_key(split, one.name) for one in declared_scores(label)}
         parts = [
-            f"{name} {format_cell(metrics[f'{split}/{name}'], 4)}"
-            for name in names
-            if f"{split}/{name}" in metrics
+            f"{name} {format_cell(metrics[key], 4)}" for name, key in keys.items() if key in metrics
         ]
         if parts:
             say(console, f"{label}: {', '.join(parts)}")
@@ -289,7 +292,7 @@ def _tell(cfg: DictConfig, found: SuiteResult, metrics: dict[str, float], consol
         )
     costs = [
         f"{name.partition('/')[2]} {metrics[name]:.4g}"
-        for name in ("cost/params_m", "cost/gflops", "cost/latency_ms")
+        for name in (metric_key(COST, score.name) for score in shown_scores("cost"))
         if name in metrics
     ]
     if costs:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
 from seglab.config.validate import require_valid
@@ -36,7 +36,13 @@ from seglab.experiment.prepare.bands import fit_bands_of, recorded_bands
 from seglab.experiment.prepare.batch_size import begin_with_what_fits, learning_rates
 from seglab.experiment.prepare.folds import fold_name, is_fold
 from seglab.experiment.prepare.initial_weights import forget_sources
-from seglab.experiment.prepare.records import extend, finishing, require_longer, start_record
+from seglab.experiment.prepare.records import (
+    extend,
+    finishing,
+    require_longer,
+    saved_config,
+    start_record,
+)
 from seglab.experiment.prepare.same_data import require_same_data, require_same_data_as_other_trials
 from seglab.experiment.scoring.summary import conclude
 from seglab.experiment.scoring.views import make_view, start_view
@@ -333,11 +339,3 @@ def _note_micro_batch(record: RunRecord, fit: Fit) -> None:
     size = fit.module.micro_batcher.size
     if size != fit.plan.micro_batch_size:
         record.update(execution_plan=fit.plan.to_dict() | {"micro_batch_size": size})
-
-
-def saved_config(record: RunRecord) -> DictConfig:
-    """Return the configuration a run was started with."""
-    cfg = OmegaConf.load(record.config_path)
-    if not isinstance(cfg, DictConfig):
-        raise ConfigError(f"{record.config_path} is not the configuration of a run")
-    return cfg

@@ -21,3 +21,5 @@ from .region import dice_loss as dice_loss
 from .region import jaccard_loss as jaccard_loss
 from .region import tversky_loss as tversky_loss
 from .weighted_sum import WeightedSum as WeightedSum
+from .wrapped import WrappedLoss as WrappedLoss
+from .wrapped import wrap_loss as wrap_loss

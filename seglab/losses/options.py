@@ -31,6 +31,13 @@ class TermKeys(Options):
     """Own class weights; null: those of the sum."""
 
 
+class UnweightedTermKeys(Options):
+    """Likewise, of a term of your own whose signature takes no `class_weights`."""
+
+    class_weights: Literal["none"] | None = None
+    """`none` where the sum has class weights, which then do not hold for this term."""
+
+
 @component("loss_term", "seglab.losses.CrossEntropyLoss")
 class CrossEntropyOptions(Options):
     """Cross-entropy."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from seglab.analysis.figures import confusion_figure, samples_figure
+from seglab.analysis.evaluation.figures import confusion_figure, samples_figure
 from seglab.analysis.overlays import blend, colour_mask, error_map, fit_image
 from seglab.analysis.style import save_figure
 from seglab.core.errors import ShapeError

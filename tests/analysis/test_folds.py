@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from seglab.analysis.folds import fold_boxplot, fold_table, summarise_folds
+from seglab.analysis.evaluation.folds import fold_boxplot, fold_table, summarise_folds
 
 SCORES = pd.DataFrame(
     {

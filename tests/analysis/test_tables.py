@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from seglab.analysis.class_scores import class_table
+from seglab.analysis.evaluation.class_scores import class_table
 from seglab.analysis.tables import format_cell, markdown_table, rich_table
 from seglab.core.errors import ShapeError
 

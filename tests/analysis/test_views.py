@@ -29,7 +29,7 @@ from seglab.analysis import (
     setting_groups,
     varied_settings,
 )
-from seglab.analysis.overlaid_curves import mean_and_band
+from seglab.analysis.learning.overlaid_curves import mean_and_band
 from seglab.core.errors import DataError, RunNotFoundError
 from seglab.core.labels import LabelSpace
 from seglab.runs import RunRecord

@@ -25,7 +25,7 @@ from seglab.analysis import (
     slices_figure,
     worst_classes,
 )
-from seglab.analysis.evaluations import calibration_error
+from seglab.analysis.evaluation.evaluations import calibration_error
 from seglab.core.errors import DataError, RunNotFoundError
 from seglab.core.labels import LabelSpace
 from seglab.runs import RunRecord
@@ -287,7 +287,7 @@ def test_static_figure_and_fall_back(
             raise ModuleNotFoundError("No module named 'ipywidgets'", name="ipywidgets")
         return real(name, *args, **more)
 
-    monkeypatch.delitem(sys.modules, "seglab.analysis.gallery_widget", raising=False)
+    monkeypatch.delitem(sys.modules, "seglab.analysis.failures.widget", raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
     assert isinstance(gallery(two[0], error_type="missed"), Figure)
 

@@ -16,9 +16,9 @@ from defusedxml import ElementTree
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from seglab.analysis.figures import confusion_figure
+from seglab.analysis.evaluation.figures import confusion_figure
 from seglab.analysis.report.svg import tag
-from seglab.analysis.study.interactive import blank
+from seglab.analysis.study.figures.interactive import blank
 from seglab.analysis.style import legend_label, new_figure, save_figure, styled
 from seglab.analysis.tables import csv_table, markdown_table, rich_table
 from seglab.core.escape import csv_text, markdown, markdown_code, one_line, plotly_text

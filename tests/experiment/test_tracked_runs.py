@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from seglab.analysis.class_scores import class_table
+from seglab.analysis.evaluation.class_scores import class_table
 from seglab.config.compose import compose
 from seglab.core.errors import TrainingError
 from seglab.core.labels import LabelSpace

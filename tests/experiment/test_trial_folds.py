@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from seglab.analysis.contenders import choose_runs
+from seglab.analysis.comparison.contenders import choose_runs
 from seglab.config.compose import compose
 from seglab.core.trial import TrialPrunedError
 from seglab.engine.device.slots import Slot

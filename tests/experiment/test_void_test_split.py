@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from seglab.analysis.comparison import compare
-from seglab.analysis.report.collect import collect_report
+from seglab.analysis.comparison.compare import compare
+from seglab.analysis.report.reading.collect import collect_report
 from seglab.config.compose import compose
 from seglab.experiment.evaluate import evaluate
 from seglab.experiment.train import train

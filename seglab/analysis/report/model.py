@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seglab.analysis.verdict import Verdict
+from seglab.analysis.learning.verdict import Verdict
 from seglab.metrics.names import metric_key
 
 Palette = tuple[tuple[int, int, int], ...]

@@ -15,11 +15,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from seglab.analysis.class_scores import class_table
-from seglab.analysis.report import cases, cells, confusion, curves, evaluation, folds
+from seglab.analysis.evaluation.class_scores import class_table
+from seglab.analysis.report import cells
 from seglab.analysis.report.model import Picture, Report, RunView, by_data
 from seglab.analysis.report.plots import Spread, spread_chart
-from seglab.analysis.report.runs_table import runs_table, splits_of
+from seglab.analysis.report.sections import cases, confusion, curves, evaluation, folds
+from seglab.analysis.report.sections.runs_table import runs_table, splits_of
 from seglab.analysis.report.svg import NUM_SLOTS, series_class
 from seglab.analysis.times import format_moment, format_runtime
 from seglab.core.files import write_text

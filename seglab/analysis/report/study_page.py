@@ -15,7 +15,8 @@ from seglab import __version__
 from seglab.analysis.report.cells import Cell, Column, Table, mark_best, number_cell, text_cell
 from seglab.analysis.report.model import Picture
 from seglab.analysis.report.page import render_template
-from seglab.analysis.report.pictures import Album
+from seglab.analysis.report.reading.pictures import Album
+from seglab.analysis.study.figures.write import Drawing, drawings
 from seglab.analysis.study.load import PARAM, StudyView, read_study
 from seglab.analysis.study.marks import NotDrawableError
 from seglab.analysis.study.summary import StudySummary, study_summary
@@ -26,7 +27,6 @@ from seglab.analysis.study.text import (
     param_text,
     result_sentences,
 )
-from seglab.analysis.study.write import Drawing, drawings
 from seglab.analysis.style import save_figure
 from seglab.analysis.times import format_moment, format_runtime
 from seglab.core.files import write_text

@@ -4,7 +4,7 @@ Both models are scored on the same images, so what makes an image hard for both 
 is the split's own (mIoU of pooled counts), not a mean of scores of single images.
 
 Which method: measured on simulated data sets of 11 classes with rare ones, overdispersed counts and
-no difference between the models (tests/analysis/test_simulation.py). Wanted are 5 % of comparisons
+no difference between the models (tests/analysis/comparison/test_simulation.py). Wanted are 5 % of comparisons
 that find a difference:
 
 | images | swap test | jackknife t | bootstrap |

@@ -3,16 +3,22 @@
 Kept apart from `seglab.analysis`, which it does not make import Optuna and plotly.
 """
 
-from seglab.analysis.study.idle import IdleShare, idle_share
-from seglab.analysis.study.importance import importance_table
-from seglab.analysis.study.load import StudyView, load_trials, read_study, write_trials_csv
-from seglab.analysis.study.parallel import parallel_figure
-from seglab.analysis.study.parameter_figures import contour_figure, importance_figure, slice_figure
-from seglab.analysis.study.progress_figures import (
+from seglab.analysis.study.figures.parallel import parallel_figure
+from seglab.analysis.study.figures.parameter_figures import (
+    contour_figure,
+    importance_figure,
+    slice_figure,
+)
+from seglab.analysis.study.figures.progress_figures import (
     history_figure,
     intermediate_figure,
     pareto_figure,
 )
+from seglab.analysis.study.figures.timeline import timeline_figure
+from seglab.analysis.study.figures.write import write_figures
+from seglab.analysis.study.idle import IdleShare, idle_share
+from seglab.analysis.study.importance import importance_table
+from seglab.analysis.study.load import StudyView, load_trials, read_study, write_trials_csv
 from seglab.analysis.study.summary import (
     REPEATS,
     StudySummary,
@@ -22,8 +28,6 @@ from seglab.analysis.study.summary import (
     study_summary,
 )
 from seglab.analysis.study.text import study_report
-from seglab.analysis.study.timeline import timeline_figure
-from seglab.analysis.study.write import write_figures
 
 __all__ = [
     "REPEATS",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from seglab.analysis.study.figures.write import drawings
 from seglab.analysis.study.load import PARAM, StudyObjective, StudyView, as_folder, read_study
 from seglab.analysis.study.summary import (
     REPEATS,
@@ -18,7 +19,6 @@ from seglab.analysis.study.summary import (
     study_summary,
 )
 from seglab.analysis.study.wording import joined, number, plural
-from seglab.analysis.study.write import drawings
 from seglab.analysis.tables import Cell, Row, markdown_table
 from seglab.analysis.times import format_runtime
 from seglab.core.escape import markdown, markdown_code

@@ -20,25 +20,12 @@ import torch
 from torch import nn
 
 from seglab.core.errors import ConfigError
+from seglab.engine.options import PlanOptions
 
 Precision = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["channels_last", "contiguous"]
 _MAX_WORKERS_PER_DEVICE = 8
 _LIGHTNING_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
-
-
-@dataclass(frozen=True)
-class PlanSettings:
-    """What the user asked for under `trainer`; `auto` leaves a choice to the plan."""
-
-    plan: Literal["auto", "stock"] = "auto"
-    accelerator: str = "auto"
-    devices: int | str | list[int] = 1
-    precision: str = "auto"
-    memory_format: str = "auto"
-    compile: bool | str = "auto"
-    num_threads: int | str = "auto"
-    num_workers: int | str = "auto"
 
 
 @dataclass(frozen=True)
@@ -219,7 +206,7 @@ def has_depthwise(model: nn.Module) -> bool:
 
 
 def choose_plan(
-    settings: PlanSettings,
+    settings: PlanOptions,
     device: Device,
     micro_batch_size: int | None = None,
     model: nn.Module | None = None,
@@ -264,7 +251,7 @@ def _stock_plan(device: Device) -> ExecutionPlan:
     )
 
 
-def _auto_plan(settings: PlanSettings, device: Device, model: nn.Module | None) -> ExecutionPlan:
+def _auto_plan(settings: PlanOptions, device: Device, model: nn.Module | None) -> ExecutionPlan:
     cores = max(1, device.num_cores // device.num_devices)
     reasons = []
     if device.accelerator == "cuda":

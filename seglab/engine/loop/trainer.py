@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from seglab.engine.device.plan import ExecutionPlan
 from seglab.engine.loop.checkpoint import AtomicCheckpointIO
+from seglab.engine.options import TrainerOptions
 
 # How long a rank waits for the others, for example for one that died.
 _RANK_TIMEOUT = timedelta(minutes=10)
@@ -28,17 +28,6 @@ _OUR_OWN_CHOICES = (
     r".*sync_dist=True.*",  # scores come from the counts of all ranks, so all ranks have the same
     r".*Checkpoint directory .* exists and is not empty.*",  # a resumed run
 )
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    """How long and how often; sizes of parts for quick looks."""
-
-    max_epochs: int
-    val_every: int = 1
-    limit_train_batches: int | None = None
-    limit_val_batches: int | None = None
-    deterministic: bool = True
 
 
 class UnevenEvalDDP(DDPStrategy):
@@ -58,7 +47,7 @@ class UnevenEvalDDP(DDPStrategy):
 
 def build_trainer(
     plan: ExecutionPlan,
-    loop: LoopSettings,
+    loop: TrainerOptions,
     callbacks: list[Callback],
     run_dir: Path,
     devices: int | list[int] | None = None,

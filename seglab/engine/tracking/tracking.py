@@ -31,6 +31,7 @@ from seglab.engine.tracking.wandb_mode import (
 )
 from seglab.engine.tracking.wandb_session import WandbConfig, open_run, short_error
 from seglab.engine.tracking.wandb_steps import StepLog
+from seglab.metrics.names import find_score
 from seglab.runs import EPOCH, STEP, SamplePrediction
 
 __all__ = ["EXIT_CODES", "GLOBAL_STEP", "WandbConfig", "WandbView"]
@@ -41,17 +42,7 @@ GLOBAL_STEP = "trainer/global_step"
 # What the operating system would say: W&B calls 0 finished and everything else failed.
 EXIT_CODES = {"finished": 0, "pruned": 0, "failed": 1, "interrupted": 255}
 _SPLITS = ("train/", "val/", "test/")
-_BEST_IS_MAX = (
-    "miou",
-    "miou_present",
-    "dice",
-    "iou",
-    "pixel_acc",
-    "class_acc",
-    "fwiou",
-    "miou_per_image",
-    "dice_per_image",
-)
+_BEST = {"high": "max", "low": "min"}
 _MAX_FAILURES = 5
 # W&B refuses an artifact with more, so one key too many would cost the checkpoint.
 _MAX_METADATA = 100
@@ -290,13 +281,12 @@ class WandbView:
     def _define(self, key: str) -> None:
         """Give a key its axis and the value shown in tables: the best, where better is known."""
         is_score = key.startswith(_SPLITS) and not key.endswith("_step")
-        # A class's score is named before the class: val/iou/road.
-        name = key.split("/")[1] if is_score else ""
-        best = "min" if name == "loss" else "max" if name in _BEST_IS_MAX else None
+        score = find_score(key) if is_score else None
+        best = _BEST.get(score.better) if score is not None else None
         axis = EPOCH if is_score and key != EPOCH else GLOBAL_STEP
         # W&B reads a star as a pattern, and takes one only at the end.
         pattern = key[: key.index("*") + 1] if "*" in key else key
-        self._run.define_metric(pattern, step_metric=axis, summary=best if is_score else None)
+        self._run.define_metric(pattern, step_metric=axis, summary=best)
         self._defined.add(key)
 
     @contextmanager

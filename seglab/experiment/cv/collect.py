@@ -14,8 +14,8 @@ import pandas as pd
 from omegaconf import DictConfig
 from rich.console import Console
 
-from seglab.analysis.figures import confusion_figure
-from seglab.analysis.folds import fold_boxplot, fold_table, summarise_folds
+from seglab.analysis.evaluation.figures import confusion_figure
+from seglab.analysis.evaluation.folds import fold_boxplot, fold_table, summarise_folds
 from seglab.analysis.style import save_figure
 from seglab.analysis.tables import frame_rows, interval_cell, markdown_table, rich_table
 from seglab.core.errors import DataError, list_problems
@@ -29,8 +29,8 @@ from seglab.experiment.prepare.records import status_after
 from seglab.experiment.scoring.out_of_fold import calibrate_out_of_fold
 from seglab.experiment.scoring.summary import targets_of, tell_objective
 from seglab.experiment.scoring.views import make_view, start_view
-from seglab.metrics.names import DICE, IOU, MIOU, MIOU_PRESENT, metric_key, safe_class_names
-from seglab.metrics.scores import iou_per_class, mean_defined, miou_present
+from seglab.metrics.names import MIOU, metric_key
+from seglab.metrics.scores import iou_per_class, mean_defined, score_dict
 from seglab.runs import RunRecord
 from seglab.runs.folds import SCORES_FILE, relative_to_record
 from seglab.runs.locate import RECORD_FILE
@@ -128,9 +128,8 @@ def _score_row(
     # Not those of the plan: a run may train on a share of them.
     trained_on = Manifest.read(run.run_dir / "manifest").splits()["train"]
     record = RunRecord(run.run_dir)
-    metrics = record.metrics
+    scores = score_dict(record.confusion(split), labels.class_names, split)
     held_out = fold.test_ids or fold.val_ids
-    names = safe_class_names(labels.class_names)
     return {
         "repeat": fold.repeat,
         "number": fold.number,
@@ -141,12 +140,9 @@ def _score_row(
         "seed": record.read()["seed"],
         "train_images": trained_on,
         "images": len(held_out),
-        MIOU: metrics[metric_key(split, MIOU)],
-        # From the counts: folds trained before this score existed have them too.
-        MIOU_PRESENT: miou_present(record.confusion(split)),
-        DICE: metrics[metric_key(split, DICE)],
-        "ece": metrics[metric_key(split, "ece")],
-        **{f"{IOU}/{name}": metrics[metric_key(split, IOU, name)] for name in names},
+        # From the counts: folds trained before a score existed have it, too.
+        **{key.removeprefix(f"{split}/"): value for key, value in scores.items()},
+        "ece": record.metrics[metric_key(split, "ece")],
     }
 
 

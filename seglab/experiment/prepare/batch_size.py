@@ -14,25 +14,26 @@ from typing import Any
 from omegaconf import DictConfig
 
 from seglab.augment import AugmentSpec
-from seglab.config.resolvers import model_name
-from seglab.core.architectures import min_train_batch
+from seglab.config.model_rules import limits_of
+from seglab.config.sound import Sound
 from seglab.core.provenance import package_versions
 from seglab.data.manifest import Manifest
+from seglab.engine.device.memory_limit import memory_limit, others_use_it
 from seglab.engine.device.plan import ExecutionPlan, inspect_device
-from seglab.engine.step.memory_limit import memory_limit, others_use_it
 from seglab.engine.step.micro_batch import MicroBatcher
 from seglab.engine.step.micro_batch_memory import MicroBatchMemory
 from seglab.engine.step.micro_batch_probe import MicroBatchKeeper, WorstCase
 from seglab.experiment.prepare.bands import bands_to_read, num_channels
 from seglab.experiment.prepare.initial_weights import SOURCES
 from seglab.experiment.prepare.plain import plain
-from seglab.optim.lr_scaling import LearningRates, LrScaling
+from seglab.optim.lr_scaling import LearningRates
+from seglab.optim.options import LrScaling
 
 
 def learning_rates(cfg: DictConfig) -> LearningRates:
     """Return the peak learning rates of a training; those of the optimizer without `lr_scaling`."""
     # Configurations recorded before there was a rule have none.
-    scaling = LrScaling(**(plain(cfg.get("lr_scaling")) or {}))
+    scaling = LrScaling.read(plain(cfg.get("lr_scaling")) or {}, "lr_scaling")
     return LearningRates.of(cfg.optimizer, scaling, cfg.data.batch_size)
 
 
@@ -101,8 +102,8 @@ def begin_with_what_fits(cfg: DictConfig, manifest: Manifest, plan: ExecutionPla
     memory = micro_batch_memory(cfg, manifest, plan)
     if memory is None or plan.micro_batch_size is not None:
         return plan
-    arch = model_name(cfg.model.get("_target_"), cfg.model.get("arch"))
-    size = memory.start_size(_largest_share(cfg, manifest, plan), min_train_batch(arch))
+    smallest = limits_of(Sound(cfg, ())).min_train_batch
+    size = memory.start_size(_largest_share(cfg, manifest, plan), smallest)
     if size is None:
         return plan
     reason = f"micro-batch {size} remembered from an earlier run on this device"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
 from omegaconf import DictConfig
 
 from seglab.core.errors import ConfigError, nearest
@@ -44,11 +41,10 @@ def plan_folds(cfg: DictConfig, manifest: Manifest) -> FoldPlan:
     Raises:
         DataError: The data cannot be cut so, or one image would lie on both sides.
     """
-    content: dict[str, Any] = plain(cfg.cv)
-    names = {field.name for field in dataclasses.fields(FoldSettings)}
-    chosen = {key: value for key, value in content.items() if key in names}
-    chosen["splits"] = tuple(chosen["splits"])
-    return make_folds(manifest, FoldSettings(seed=cfg.seed, **chosen))
+    chosen = {
+        key: value for key, value in plain(cfg.cv).items() if key in FoldSettings.model_fields
+    }
+    return make_folds(manifest, FoldSettings.read({**chosen, "seed": cfg.seed}, "cv"))
 
 
 def choose_fold(plan: FoldPlan, name: str) -> Fold:

@@ -16,7 +16,7 @@ from seglab.core.errors import ConfigError, DataError, nearest
 from seglab.data.datamodule import SegDataModule
 from seglab.data.folds import FoldPlan, fold_manifest
 from seglab.data.manifest import Manifest
-from seglab.metrics.names import DICE, IOU, MIOU, MIOU_PRESENT, metric_key, safe_class_names
+from seglab.metrics.names import DICE, MIOU, MIOU_PRESENT, find_score, metric_key, safe_class_names
 
 _PRESENT = metric_key("val", MIOU_PRESENT)
 # Their mean takes in a class that the split lacks in those epochs that predict it.
@@ -143,7 +143,8 @@ def _problems(
     problems = []
     for key, metric in metrics.items():
         kind, _, name = metric.removeprefix("val/").partition("/")
-        if not name or kind not in (IOU, DICE):
+        score = find_score(metric)
+        if not name or score is None or not score.per_class:
             continue
         if name not in names:
             problems.append(

@@ -80,9 +80,10 @@ def extend(record: RunRecord, cfg: DictConfig, max_epochs: int, step: int) -> st
     change = {"step": step, "from_epochs": before, "to_epochs": max_epochs}
     record.reconfigure(config, OmegaConf.to_yaml(OmegaConf.create(config)))
     record.update(extended=[*record.read()["extended"], change])
+    name = cfg.scheduler.get("name", cfg.scheduler.get("_target_"))
     return (
         f"{before} epochs become {max_epochs}; the learning rate goes on as in a run of {max_epochs} "
-        f"epochs at step {step} (scheduler {cfg.scheduler.name})"
+        f"epochs at step {step} (scheduler {name})"
     )
 
 
@@ -110,3 +111,11 @@ def status_after(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt | TrainingInterruptedError):
         return "interrupted"
     return "pruned" if isinstance(error, TrialPrunedError) else "failed"
+
+
+def saved_config(record: RunRecord) -> DictConfig:
+    """Return the configuration a run was started with."""
+    cfg = OmegaConf.load(record.config_path)
+    if not isinstance(cfg, DictConfig):
+        raise ConfigError(f"{record.config_path} is not the configuration of a run")
+    return cfg

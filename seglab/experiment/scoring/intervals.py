@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from seglab.analysis.gap import counts_of
+from seglab.analysis.learning.gap import counts_of
 from seglab.analysis.tables import interval_cell
 from seglab.core.labels import LabelSpace
 from seglab.core.sample_size import MIN_UNITS, TOO_FEW_IMAGES
@@ -20,15 +20,14 @@ from seglab.engine.step.micro_batch import is_out_of_memory
 from seglab.inference.cost import Cost, measure_cost
 from seglab.metrics.jackknife import independent_groups, score_interval
 from seglab.metrics.names import (
-    DICE,
     INTERVAL_GROUPS,
     INTERVAL_UNITS,
-    IOU,
     MIOU,
+    declared_scores,
     metric_key,
     safe_class_names,
 )
-from seglab.metrics.pooled import PooledClassIou, Statistic, pooled_dice, pooled_miou
+from seglab.metrics.pooled import Statistic
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +54,14 @@ def intervals_of(result: EvalResult, manifest: Manifest, labels: LabelSpace) -> 
     """
     split, per_image = result.split, result.per_image
     counts, units = counts_of(per_image), units_of(manifest, per_image)
-    statistics: list[tuple[str, str | None, Statistic]] = [
-        (MIOU, None, pooled_miou),
-        (DICE, None, pooled_dice),
-        *(
-            (IOU, name, PooledClassIou(index))
-            for index, name in enumerate(safe_class_names(labels.class_names))
-        ),
-    ]
+    statistics: list[tuple[str, str | None, Statistic]] = []
+    for score in (score for score in declared_scores("always") if score.pooled):
+        made = score.load(score.pooled)
+        if score.only_of_classes:
+            names = safe_class_names(labels.class_names)
+            statistics += [(score.name, name, made(place)) for place, name in enumerate(names)]
+        else:
+            statistics.append((score.name, None, made))
     ends: dict[str, float] = {}
     for metric, class_name, statistic in statistics:
         one = score_interval(counts, statistic, groups=units)

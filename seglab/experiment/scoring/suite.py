@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from torch import Tensor
 
-from seglab.analysis.evaluations import corruptions_figure, reliability, slices_figure
+from seglab.analysis.evaluation.evaluations import corruptions_figure, reliability, slices_figure
 from seglab.analysis.style import save_figure
 from seglab.augment.corruptions import CORRUPTIONS, corrupt
 from seglab.core.bands import Bands

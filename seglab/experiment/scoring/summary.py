@@ -11,18 +11,18 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from seglab.analysis.baseline import baseline_scores
-from seglab.analysis.class_scores import class_table
-from seglab.analysis.figures import confusion_figure, samples_figure
-from seglab.analysis.gap import gap_verdict
-from seglab.analysis.history_curves import learning_curves
-from seglab.analysis.objectives import judge
-from seglab.analysis.objectives import markdown_table as objective_markdown
-from seglab.analysis.objectives import rich_table as objective_table
-from seglab.analysis.objectives import summary as objective_summary
+from seglab.analysis.comparison.objectives import judge
+from seglab.analysis.comparison.objectives import markdown_table as objective_markdown
+from seglab.analysis.comparison.objectives import rich_table as objective_table
+from seglab.analysis.comparison.objectives import summary as objective_summary
+from seglab.analysis.evaluation.class_scores import class_table
+from seglab.analysis.evaluation.figures import confusion_figure, samples_figure
+from seglab.analysis.learning.gap import gap_verdict
+from seglab.analysis.learning.history_curves import learning_curves
+from seglab.analysis.learning.verdict import fit_verdict
 from seglab.analysis.overlays import fit_image
 from seglab.analysis.style import save_figure
 from seglab.analysis.tables import Row, format_cell, markdown_table, rich_table
-from seglab.analysis.verdict import fit_verdict
 from seglab.core.bands import Bands, picture_of
 from seglab.core.errors import DataError
 from seglab.core.files import write_json, write_text
@@ -45,7 +45,7 @@ from seglab.experiment.scoring.intervals import (
     score_sentence,
 )
 from seglab.experiment.scoring.out_of_fold import OutOfFold
-from seglab.metrics.names import MIOU, SPLIT_SCORES, metric_key
+from seglab.metrics.names import MIOU, declared_scores, metric_key
 from seglab.runs import RunRecord
 
 _NUM_FIGURE_SAMPLES = 4
@@ -231,7 +231,8 @@ def _show(
     view.log_artifact_files("dataset", name, files, metadata={"fingerprint": fingerprint})
     best = record.checkpoints_dir / "best.ckpt"
     # Headlines: the number of keys must not grow with that of the classes.
-    shown = [metric_key(split, score) for split in results for score in SPLIT_SCORES]
+    names = [score.name for score in declared_scores("always") if score.function]
+    shown = [metric_key(split, name) for split in results for name in names]
     headlines = {key: metrics[key] for key in ["best_epoch", *shown] if key in metrics}
     view.log_artifact_files(
         "model",

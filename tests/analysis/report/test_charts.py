@@ -18,10 +18,6 @@ from markupsafe import Markup
 
 from seglab.analysis.report import Report, collect_report
 from seglab.analysis.report.cells import Column, mark_best, number_cell, scale_bands, whole_cell
-from seglab.analysis.report.confusion import confusion_view, largest_mixups, row_shares
-from seglab.analysis.report.curves import drawn_runs, run_charts
-from seglab.analysis.report.evaluation import calibration_block, corruption_block, slices_table
-from seglab.analysis.report.folds import cross_validation_view
 from seglab.analysis.report.model import by_data
 from seglab.analysis.report.plots import (
     Bins,
@@ -31,7 +27,15 @@ from seglab.analysis.report.plots import (
     reliability_chart,
     spread_chart,
 )
-from seglab.analysis.report.runs_table import comparable, differing_settings, runs_table
+from seglab.analysis.report.sections.confusion import confusion_view, largest_mixups, row_shares
+from seglab.analysis.report.sections.curves import drawn_runs, run_charts
+from seglab.analysis.report.sections.evaluation import (
+    calibration_block,
+    corruption_block,
+    slices_table,
+)
+from seglab.analysis.report.sections.folds import cross_validation_view
+from seglab.analysis.report.sections.runs_table import comparable, differing_settings, runs_table
 from seglab.analysis.report.svg import Axis, tag
 
 CONFUSION = np.array([[80, 20, 0], [10, 30, 0], [0, 0, 0]])

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from seglab.analysis.report import Report, ReportOptions, collect_report
-from seglab.analysis.report.cases import choices, line_up
-from seglab.analysis.report.pictures import Album
+from seglab.analysis.report.reading.pictures import Album
+from seglab.analysis.report.sections.cases import choices, line_up
 from seglab.core.errors import DataError, RunNotFoundError
 
 

@@ -20,9 +20,9 @@ from seglab.analysis.study import (
     slice_figure,
     timeline_figure,
 )
+from seglab.analysis.study.figures.parallel import ABSENT, line_places
+from seglab.analysis.study.figures.timeline import natural_order, study_clock
 from seglab.analysis.study.marks import NotDrawableError, value_limits
-from seglab.analysis.study.parallel import ABSENT, line_places
-from seglab.analysis.study.timeline import natural_order, study_clock
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_contour_has_a_surface_for_numbers_only(make: Any, view: StudyView) -> N
 
 
 def test_surface_is_low_where_the_loss_is(make: Any) -> None:
-    from seglab.analysis.study.surface import score_surface
+    from seglab.analysis.study.figures.surface import score_surface
 
     view = read_study(make(make.numeric(60, outlier=False), objectives=[("val/loss", "minimize")]))
     scales = view.scales["optimizer.lr"], view.scales["optimizer.weight_decay"]

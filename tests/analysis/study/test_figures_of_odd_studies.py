@@ -14,8 +14,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from seglab.analysis.study import StudyView, read_study, timeline_figure
+from seglab.analysis.study.figures.write import drawings
 from seglab.analysis.study.marks import NotDrawableError
-from seglab.analysis.study.write import drawings
 from seglab.analysis.style import styled
 
 pytestmark = pytest.mark.slow

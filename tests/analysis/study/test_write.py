@@ -13,7 +13,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 from PIL import Image
 
-from seglab.analysis.study import write, write_figures
+from seglab.analysis.study import write_figures
+from seglab.analysis.study.figures import write
 from seglab.runs.study import StudyFolder
 
 NAMES = ("history", "importance", "parallel", "contour", "slice", "intermediate", "timeline")
@@ -89,7 +90,7 @@ def test_words_of_trials_are_no_markup(make: Any) -> None:
 def test_what_cannot_be_drawn_is_left_out_with_a_reason(
     make: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "seglab.analysis.study.write")
+    caplog.set_level(logging.INFO, "seglab.analysis.study.figures.write")
     folder = make([], n_trials=5)
     assert write_figures(folder) == []
     assert "timeline.png is left out: no trial was started" in caplog.messages

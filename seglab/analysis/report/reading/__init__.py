@@ -1,0 +1,1 @@
+"""From the files of run records to the values of a report."""

@@ -1,0 +1,1 @@
+"""The sections of a report, each a view of values that its template shows."""

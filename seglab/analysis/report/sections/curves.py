@@ -1,0 +1,205 @@
+"""Learning curves of a report: one chart a quantity for all runs, and what the curves say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from seglab.analysis.learning.verdict import (
+    TRAIN_LOSS,
+    VAL_LOSS,
+    VAL_MIOU,
+    VAL_PRESENT,
+    best_epoch,
+    curve,
+    smooth,
+)
+from seglab.analysis.report.cells import Cell, Column, Table, number_cell, text_cell
+from seglab.analysis.report.model import RunView
+from seglab.analysis.report.plots import Line, line_chart
+from seglab.analysis.report.svg import Axis, series_class
+from seglab.metrics.names import MIOU, metric_key
+
+# More curves than this in one chart cannot be told apart.
+MAX_LINES = 12
+_BEST = f"of the highest {VAL_PRESENT}, or {VAL_MIOU} in histories without it"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing with its heading; the legend tells the style class of each label."""
+
+    title: str
+    svg: Markup
+    legend: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+
+
+def legend_of(lines: Sequence[Line]) -> tuple[tuple[str, str], ...]:
+    """Return label and style class of each curve."""
+    return tuple((line.label, series_class(line.slot)) for line in lines if len(line.x))
+
+
+def drawn_runs(runs: Sequence[RunView], limit: int = MAX_LINES) -> list[RunView]:
+    """Return the runs with curves, the best ones where there are too many to draw."""
+    with_curves = [run for run in runs if not run.history.empty]
+    if len(with_curves) <= limit:
+        return with_curves
+
+    def key(run: RunView) -> float:
+        score = run.metric(metric_key(run.split, MIOU))
+        return score if math.isfinite(score) else -1.0
+
+    best = sorted(with_curves, key=key, reverse=True)[:limit]
+    return [run for run in with_curves if run in best]
+
+
+def run_charts(runs: Sequence[RunView], slots: Mapping[str, int]) -> list[Chart]:
+    """Return the charts of runs: for a single one, training and validation share a chart."""
+    if len(runs) == 1:
+        return _charts_of_one(runs[0].history)
+    histories = {run.label: run.history for run in runs}
+    numbers = {run.label: slots[run.key] for run in runs}
+    return [
+        score_chart(histories, numbers),
+        _losses(histories, numbers, VAL_LOSS, "Validation loss"),
+        _losses(histories, numbers, TRAIN_LOSS, "Training loss"),
+    ]
+
+
+def score_chart(histories: Mapping[str, pd.DataFrame], slots: Mapping[str, int]) -> Chart:
+    """Return validation mIoU by epoch, one line a history, its best epoch marked."""
+    lines = [
+        _line(label, history, VAL_MIOU, slots[label], best=True)
+        for label, history in histories.items()
+    ]
+    said = "; ".join(f"{line.label} reaches {line.y.max():.3f}" for line in lines if len(line.x))
+    values = np.concatenate([np.empty(0), *(line.y for line in lines)])
+    svg = line_chart(
+        lines,
+        f"Validation mIoU by epoch: {said or 'not recorded'}",
+        "epoch",
+        "mIoU",
+        y=Axis.around(values, floor=0.0),
+    )
+    return Chart("Validation mIoU", svg, legend_of(lines), f"The dot is the best epoch: {_BEST}.")
+
+
+def _losses(
+    histories: Mapping[str, pd.DataFrame], slots: Mapping[str, int], column: str, title: str
+) -> Chart:
+    lines = [_line(label, history, column, slots[label]) for label, history in histories.items()]
+    said = "; ".join(f"{line.label} ends at {line.y[-1]:.3g}" for line in lines if len(line.x))
+    svg = line_chart(
+        lines, f"{title} by epoch: {said or 'not recorded'}", "epoch", "loss", y=_typical(lines)
+    )
+    return Chart(title, svg, legend_of(lines))
+
+
+def _charts_of_one(history: pd.DataFrame) -> list[Chart]:
+    losses = [_line("training", history, TRAIN_LOSS, 0), _line("validation", history, VAL_LOSS, 9)]
+    scores = [
+        _line("mIoU", history, VAL_MIOU, 1, best=True),
+        _line("Dice", history, "val/dice", 10),
+    ]
+    rates = [
+        _line(str(name).removeprefix("lr/"), history, str(name), 2 + 9 * number)
+        for number, name in enumerate(
+            name for name in history if str(name) == "lr" or str(name).startswith("lr/")
+        )
+    ]
+    values = np.concatenate([np.empty(0), *(line.y for line in scores)])
+    charts = [
+        Chart(
+            "Validation scores",
+            line_chart(
+                scores,
+                _ends("Validation scores", scores),
+                "epoch",
+                "score",
+                y=Axis.around(values, floor=0.0),
+            ),
+            legend_of(scores),
+            f"The dot is the best epoch: {_BEST}.",
+        ),
+        Chart(
+            "Losses",
+            line_chart(losses, _ends("Losses", losses), "epoch", "loss", y=_typical(losses)),
+            legend_of(losses),
+        ),
+    ]
+    positive = np.concatenate([np.empty(0), *(line.y[line.y > 0] for line in rates)])
+    if positive.size:
+        rates = [Line(r.label, r.x[r.y > 0], r.y[r.y > 0], r.slot) for r in rates]
+        svg = line_chart(
+            rates,
+            _ends("Learning rates", rates),
+            "epoch",
+            "learning rate",
+            y=Axis.logarithmic(positive),
+        )
+        charts.append(Chart("Learning rate", svg, legend_of(rates)))
+    return charts
+
+
+def _line(label: str, history: pd.DataFrame, column: str, slot: int, best: bool = False) -> Line:
+    x, y = curve(history, column)
+    place = np.flatnonzero(x == best_epoch(history))
+    return Line(label, x, y, slot, int(place[0]) if best and len(place) else None)
+
+
+def _ends(title: str, lines: Sequence[Line]) -> str:
+    said = "; ".join(f"{line.label} ends at {line.y[-1]:.3g}" for line in lines if len(line.x))
+    return f"{title} by epoch: {said or 'not recorded'}"
+
+
+def _typical(lines: Sequence[Line]) -> Axis:
+    """Return an axis that a single exploding epoch does not flatten the rest of."""
+    values = np.concatenate([np.empty(0), *(line.y for line in lines)])
+    if values.size > 10:
+        usual = float(np.percentile(values, 95))
+        values = values[values <= max(usual * 2.0, usual + 1e-6)]
+    return Axis.around(values, floor=0.0 if values.size and values.min() >= 0 else None)
+
+
+def verdict_table(runs: Sequence[RunView]) -> Table:
+    """Return in words and numbers what the curves show, one row a run."""
+    columns = (
+        Column("run", numeric=False),
+        Column("epochs"),
+        Column("best epoch", note=_BEST),
+        Column("val mIoU there"),
+        Column("train loss"),
+        Column("val loss"),
+        Column("verdict", numeric=False),
+        Column("in words", numeric=False),
+    )
+    return Table(
+        "verdicts", "What the curves say", columns, tuple(_verdict_row(run) for run in runs)
+    )
+
+
+def _verdict_row(run: RunView) -> tuple[Cell, ...]:
+    epochs, scores = curve(run.history, VAL_MIOU)
+    best = best_epoch(run.history)
+    at_best = scores[epochs == best]
+    last = [_last(curve(run.history, column)[1]) for column in (TRAIN_LOSS, VAL_LOSS)]
+    verdict = run.verdict
+    return (
+        text_cell(run.label, link=run.key),
+        number_cell(len(run.history)),
+        number_cell(best),
+        number_cell(float(at_best[0]) if len(at_best) else None),
+        *(number_cell(value) for value in last),
+        text_cell(verdict.kind if verdict else None, css="word"),
+        text_cell(verdict.sentence if verdict else None, css="prose"),
+    )
+
+
+def _last(values: np.ndarray) -> float:
+    return float(smooth(values)[-1]) if len(values) else math.nan

@@ -1,0 +1,77 @@
+"""Parts of one's own in a configuration that is being composed: whose code was named, what gives way.
+
+What was typed, or chosen from files on this machine, may be imported: composing is the user's word for
+it. A configuration that is read from a record never comes through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seglab.config.targets import SCHEMAS
+from seglab.core.plugins import TARGET, name_packages
+
+# Keys that every part of a kind takes; they stay when another is typed in its place.
+_STAY = {
+    "model": ("in_channels", "init_from"),
+    "optimizer": ("lr", "encoder_lr"),
+    "scheduler": (),
+    "term": ("class_weights",),
+}
+
+
+def name_own_parts(cfg: DictConfig) -> None:
+    """Let the code of all parts that a composed configuration chooses be imported, here and in children."""
+    content = OmegaConf.to_container(cfg)
+    names = [str(one) for one in content.get("plugins") or ()]  # type: ignore[union-attr]
+    importer = OmegaConf.select(cfg, "data.importer", default=None)
+    if isinstance(importer, str) and "." in importer:
+        names.append(importer)
+    name_packages([*names, *_targets(content)])
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        target = node.get(TARGET)
+        if isinstance(target, str) and "." in target and not target.startswith("seglab."):
+            yield target
+        for value in node.values():
+            yield from _targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _targets(value)
+
+
+def words_that_leave_behind(cfg: DictConfig, typed: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield words that take away the keys of a part whose place another one takes.
+
+    `model._target_=mylab.Net` puts a part of one's own where the file had one of ours: what the file says
+    for ours is not meant for it.
+
+    Args:
+        cfg: As the files compose.
+        typed: Keys typed, with the values of each.
+    """
+    for key, values in typed.items():
+        path, _, last = key.rpartition(".")
+        ours = {target for targets in SCHEMAS.values() for target in targets}
+        if last != TARGET or ours & set(values):
+            continue
+        kind = "term" if path.startswith("loss.terms.") else path
+        try:
+            node = OmegaConf.select(cfg, path)
+        except OmegaConfBaseException:
+            continue
+        if kind not in _STAY or not isinstance(node, DictConfig) or node.get(TARGET) in values:
+            continue
+        for name in map(str, node):
+            full = f"{path}.{name}"
+            is_typed = any(one == full or one.startswith(f"{full}.") for one in typed)
+            if name != TARGET and name not in _STAY[kind] and not is_typed:
+                if node.get(name) is None:
+                    yield f"{full}=0"  # Hydra does not find a null to take away
+                yield f"~{full}"
