@@ -56,12 +56,9 @@ def predict_samples(
         for index in range(len(dataset)):
             sample = dataset[index]
             mask = sample["mask"].numpy()
-            batch = {
-                "image": sample["image"][None].to(trained.device),
-                "mask": sample["mask"][None].to(trained.device),
-            }
+            stored = sample["image"][None].to(trained.device)
             with precision.forward_context():
-                image = trained.prepare(batch)["image"]
+                image = trained.prepare({"image": stored})["image"]
                 logits = module.evaluation.predict(trained.model, image, mask.shape)
             prediction = argmax_mask(logits)[0].cpu().numpy()
             confidence = logits[0].float().softmax(0).amax(0).cpu().numpy()

@@ -107,7 +107,7 @@ class Evaluator:
         self.metrics.reset()
 
     def update(self, model: Segmenter, loss: WeightedSum, batch: Batch) -> None:
-        """Score one batch of normalised images and int64 masks, each at the mask's own size.
+        """Score one batch of normalised images and integer masks, each at the mask's own size.
 
         A batch that does not fit into memory is scored in halves.
         """

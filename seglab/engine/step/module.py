@@ -56,7 +56,7 @@ class SegmentationModule(pl.LightningModule):
     Args:
         model: Maps float images `(B, C, H, W)` to logits `(B, num_classes, H, W)`; has `mean`,
             `std`, `full_scale` and `size_divisor`.
-        loss: Maps logits and int64 mask `(B, H, W)` to the losses of its terms.
+        loss: Maps logits and integer mask `(B, H, W)` to the losses of its terms.
         labels: The label space that every score is named after.
         factories: Build the optimizer from the model, and the schedule from the optimizer.
         settings: Seed, clipping, memory format, monitored metric, losses of whole batches.
