@@ -128,19 +128,7 @@ def prepare_fit(
         ConfigError: A score that decides is of a class that the validation split lacks.
         DataError: There is no validation split to choose the best weights on, or none with labels.
     """
-    datamodule = build_datamodule(cfg, dataset, plan)
-    if not datamodule.has_split("val"):
-        raise DataError(
-            f"data set {dataset.manifest.name} has no val split to choose the best weights on; "
-            "import it with one (data.options.val_fraction=0.2 where the importer has it)"
-        )
-    limit_val = cfg.trainer.limit_val_batches
-    scored = scored_ids(datamodule, limit_val and limit_val * plan.num_devices)
-    for note in require_defined(cfg, dataset.manifest, scored):
-        say(console, note)
-    if cfg.get("objective") is not None:
-        targets = parse_targets(plain(cfg.objective.targets))
-        require_classes(targets, dataset.labels.class_names)
+    datamodule = _loaders(cfg, dataset, plan, console)
     limit = cfg.trainer.limit_train_batches
     steps_per_epoch = min(datamodule.steps_per_epoch, limit or datamodule.steps_per_epoch)
     module = build_module(cfg, dataset, model, plan, steps_per_epoch)
@@ -149,8 +137,7 @@ def prepare_fit(
         if is_rank_zero():
             record.update(initial_weights=as_record(loaded))
     _check_last_batch(datamodule, module.model.min_train_batch, plan.num_devices)
-    writing = record if is_rank_zero() else None
-    guard = FiniteLossGuard(writing)
+    guard = FiniteLossGuard(record if is_rank_zero() else None)
     writer = CheckpointWriter(
         record.checkpoints_dir,
         cfg.monitor.metric,
@@ -158,16 +145,31 @@ def prepare_fit(
         cfg.callbacks.checkpoint.every_n_steps,
         before_save=guard.check,
     )
-    is_trial = record.read()["kind"] == "trial"
-    # On all ranks of a trial; of its folds, where epochs prune nothing, on the one that tells.
-    tells = is_trial or trial is not None
-    report = TrialReport(trial, cfg.monitor.metric, prunes=is_trial) if tells else None
     keeper = build_keeper(cfg, dataset.manifest, plan)
-    stopping = _early_stopping(cfg, record)
-    callbacks = [keeper, guard, *_callbacks(cfg, writing, view, writer, console, report, stopping)]
+    callbacks = [keeper, guard, *_callbacks(cfg, record, view, writer, console, trial)]
     loop = TrainerOptions.read(cfg.trainer, "trainer")
     trainer = build_trainer(plan, loop, callbacks, record.run_dir, _chosen_devices(cfg))
     return Fit(trainer, module, datamodule, writer, plan, steps_per_epoch)
+
+
+def _loaders(
+    cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan, console: Console
+) -> SegDataModule:
+    """Build the loaders; refuse data whose validation split cannot decide what the run asks of it."""
+    datamodule = build_datamodule(cfg, dataset, plan)
+    if not datamodule.has_split("val"):
+        raise DataError(
+            f"data set {dataset.manifest.name} has no val split to choose the best weights on; "
+            "import it with one (data.options.val_fraction=0.2 where the importer has it)"
+        )
+    limit = cfg.trainer.limit_val_batches
+    scored = scored_ids(datamodule, limit and limit * plan.num_devices)
+    for note in require_defined(cfg, dataset.manifest, scored):
+        say(console, note)
+    if cfg.get("objective") is not None:
+        targets = parse_targets(plain(cfg.objective.targets))
+        require_classes(targets, dataset.labels.class_names)
+    return datamodule
 
 
 def _check_last_batch(datamodule: SegDataModule, min_train_batch: int, num_devices: int) -> None:
@@ -188,24 +190,27 @@ def _chosen_devices(cfg: DictConfig) -> list[int] | None:
 
 def _callbacks(
     cfg: DictConfig,
-    record: RunRecord | None,
+    record: RunRecord,
     view: WandbView | None,
     writer: CheckpointWriter,
     console: Console,
-    report: TrialReport | None,
-    stopping: Callback | None,
+    trial: TrialChannel | None,
 ) -> list[Callback]:
     """In the order they are called: the loss is looked at first, the checkpoint is written last."""
+    writing = record if is_rank_zero() else None
     callbacks: list[Callback] = [
-        HistoryWriter(record, [view] if view else [], cfg.logger.wandb.log_every_n_steps),
+        HistoryWriter(writing, [view] if view else [], cfg.logger.wandb.log_every_n_steps),
         RunProgress(console, cfg.monitor.metric, cfg.callbacks.progress),
     ]
-    if report is not None:
-        callbacks.append(report)
+    is_trial = record.read()["kind"] == "trial"
+    # On all ranks of a trial; of its folds, where epochs prune nothing, on the one that tells.
+    if is_trial or trial is not None:
+        callbacks.append(TrialReport(trial, cfg.monitor.metric, prunes=is_trial))
     if view is not None and cfg.callbacks.overlays.num_images:
         callbacks.append(OverlayLogger(view, cfg.callbacks.overlays.num_images))
     if cfg.trainer.ema_decay is not None:
         callbacks.append(WarmEma(cfg.trainer.ema_decay))
+    stopping = _early_stopping(cfg, record)
     if stopping is not None:
         callbacks.append(stopping)
     return [*callbacks, InterruptGuard(writer), writer]

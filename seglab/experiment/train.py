@@ -155,22 +155,8 @@ def resume(
     console = console or open_console()
     # The lock first: nothing of a run that another process trains is touched.
     with only_writer(record):
-        content = record.read()
-        if content["kind"] not in ("train", "fold", "trial"):
-            raise ConfigError(f"resume: {run_dir} is not a training but '{content['kind']}'")
-        if content["status"] == "finished" and max_epochs is None:
-            raise ConfigError(
-                f"resume: {run_dir} is finished; nothing is left to train. With "
-                "trainer.max_epochs=N it goes on up to N epochs"
-            )
         cfg = saved_config(record)
-        if max_epochs == cfg.trainer.max_epochs and content["status"] != "finished":
-            # The words that made it longer, typed again after it was stopped.
-            max_epochs = None
-        if max_epochs is not None:
-            require_longer(record, cfg, max_epochs)
-            # Before anything changes: a finished run stays what it is where this is refused.
-            require_same_data(record, part_of(cfg, open_manifest_of(cfg)), "start a new run")
+        max_epochs = _new_length(record, cfg, max_epochs)
         checkpoint = record.checkpoints_dir / LAST
         step = 0
         if checkpoint.exists():
@@ -186,6 +172,26 @@ def resume(
             return _run(cfg, record, console, resume_step=0, trial=trial)
         forget_sources(cfg)
         return _run(cfg, record, console, checkpoint, step, trial)
+
+
+def _new_length(record: RunRecord, cfg: DictConfig, max_epochs: int | None) -> int | None:
+    """Return the length a run is given, None for its own; refuse what cannot go on."""
+    content = record.read()
+    if content["kind"] not in ("train", "fold", "trial"):
+        raise ConfigError(f"resume: {record.run_dir} is not a training but '{content['kind']}'")
+    finished = content["status"] == "finished"
+    if finished and max_epochs is None:
+        raise ConfigError(
+            f"resume: {record.run_dir} is finished; nothing is left to train. With "
+            "trainer.max_epochs=N it goes on up to N epochs"
+        )
+    if max_epochs is None or (max_epochs == cfg.trainer.max_epochs and not finished):
+        # The words that made it longer, typed again after it was stopped.
+        return None
+    require_longer(record, cfg, max_epochs)
+    # Before anything changes: a finished run stays what it is where this is refused.
+    require_same_data(record, part_of(cfg, open_manifest_of(cfg)), "start a new run")
+    return max_epochs
 
 
 def fit_rank(run_dir: Path) -> None:
