@@ -69,6 +69,31 @@ PARTS = {
         "engine.step": set(),
         "engine.tracking": set(),
     },
+    "experiment": {
+        "experiment.prepare": set(),
+        "experiment.parts": {"experiment.prepare"},
+        "experiment.fit": {"experiment.prepare", "experiment.parts"},
+        "experiment.scoring": {"experiment.prepare", "experiment.parts", "experiment.fit"},
+        "experiment.train": {
+            "experiment.prepare",
+            "experiment.parts",
+            "experiment.fit",
+            "experiment.scoring",
+        },
+        "experiment.cv": {
+            "experiment.prepare",
+            "experiment.parts",
+            "experiment.scoring",
+            "experiment.train",
+        },
+        "experiment": {
+            "experiment.prepare",
+            "experiment.parts",
+            "experiment.scoring",
+            "experiment.train",
+            "experiment.cv",
+        },
+    },
     "sweep": {
         "sweep": {"sweep.ask", "sweep.conclude", "sweep.workers"},
         "sweep.ask": set(),
@@ -160,21 +185,76 @@ def test_one_name_per_class_of_the_sweep() -> None:
     assert not [name for name, count in names.items() if count > 1]
 
 
-def test_modules_form_no_cycle() -> None:
-    names = {
-        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
+# Circles that only an import inside a function allows, by the modules in them, each with its reason.
+LAZY_CIRCLES: dict[frozenset[str], str] = {
+    frozenset({"seglab.core.options", "seglab.core.option_problems", "seglab.core.describe"}): (
+        "pydantic's judgement is put in words only where something is wrong, and the words are "
+        "those of the declarations"
+    )
+}
+
+
+def _modules() -> dict[str, Path]:
+    return {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
+            ".__init__"
+        ): path
         for path in _sources()
     }
-    graph = {
-        name: {m for m in _imports(ast.parse(path.read_text()), top_level_only=True) if m in names}
-        - {name}
-        for name, path in names.items()
+
+
+def _imported_modules(path: Path, names: Collection[str]) -> set[str]:
+    """Modules a file imports anywhere, also by `from package import module`, but for types."""
+    found = set()
+    for node in _at_run_time(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in names else str(node.module) for name in inner}
+    return found & set(names)
+
+
+def _at_run_time(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        yield node
+        yield from _at_run_time(node)
+
+
+def _circles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
+    """Sets of modules that reach one another."""
+    reach = {name: set(targets) for name, targets in graph.items()}
+    grows = True
+    while grows:
+        grows = False
+        for targets in reach.values():
+            further = set().union(*(reach[one] for one in targets)) - targets
+            targets |= further
+            grows |= bool(further)
+    return {
+        frozenset(other for other in reach[name] if name in reach[other])
+        for name in reach
+        if name in reach[name]
     }
-    done: set[str] = set()
-    while len(done) < len(graph):
-        free = {name for name, targets in graph.items() if name not in done and targets <= done}
-        assert free, f"cycle among {sorted(set(graph) - done)}"
-        done |= free
+
+
+def test_modules_form_no_cycle() -> None:
+    """Imports inside functions count: a circle hidden there is one all the same."""
+    names = _modules()
+    graph = {name: _imported_modules(path, names) - {name} for name, path in names.items()}
+    found = _circles(graph)
+    assert found - set(LAZY_CIRCLES) == set()
+    assert set(LAZY_CIRCLES) - found == set(), "circles that are gone need no reason"
+
+
+def test_circle_check_sees_an_import_in_a_function(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("def f():\n    from seglab import b\n")
+    names = {"seglab.a", "seglab.b"}
+    assert _imported_modules(tmp_path / "a.py", names) == {"seglab.b"}
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b"}}
+    assert _circles(graph) == {frozenset({"b", "c"})}
 
 
 def _part(module: str, parts: Collection[str]) -> str:

@@ -8,6 +8,7 @@ itself with our message and our code.
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,16 +18,21 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra._internal import utils as hydra_internals
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra._internal.utils import get_args_parser  # the only way to know Hydra's own flags
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import configure_log, run_job
 from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seglab.cli.reporting import INTERRUPTED, find_seglab_error, report
-from seglab.config.composer import HYDRA_VERSION_BASE
+from seglab.config.composer import HYDRA_VERSION_BASE, open_composer
 from seglab.config.locate import conf_dir
-from seglab.config.overrides import check_overrides
+from seglab.config.overrides import CheckedOverrides, check_overrides
 from seglab.config.resolvers import register_resolvers
 from seglab.config.validate import App, require_valid
 from seglab.core.errors import ConfigError, nearest
@@ -109,31 +115,86 @@ def run_application(app: Application, args: argparse.Namespace, argv: Sequence[s
     )
     if checked.problems:
         raise ConfigError(checked.problems)
+    config = None
+    # A folder given on the command line takes part in Hydra's search before ours.
+    if not (shows_only or args.multirun or args.hydra_help or args.config_dir):
+        config = job_config(checked)
+    if config is not None:
+        with open_composer(args.config_name or app.name, folder) as composer:
+            _run_once(app, config, composer.loader())
+        return 0
     flags = [word for word in argv if word not in args.overrides]
     run_hydra(app, folder, [*flags, *checked.overrides])
     return 0
+
+
+def job_config(checked: CheckedOverrides) -> DictConfig | None:
+    """Return what Hydra would compose of checked words for a single job, made from the check's own.
+
+    Args:
+        checked: Without problems.
+
+    Returns:
+        The configuration with its `hydra` node; None where the words ask for several jobs.
+    """
+    config, node = checked.config, copy.deepcopy(checked.hydra)
+    if config is None or node is None or node.mode == RunMode.MULTIRUN:
+        return None
+    overrides = OverridesParser.create().parse_overrides(checked.overrides)
+    own = [one for one in overrides if not one.is_hydra_override()]
+    with open_dict(node):
+        node.mode = RunMode.RUN
+        node.overrides.task = [one.input_line for one in own]
+        node.overrides.hydra = [one.input_line for one in overrides if one.is_hydra_override()]
+        node.job.override_dirname = get_overrides_dirname(own, **node.job.config.override_dirname)
+    job = copy.deepcopy(config)
+    OmegaConf.set_struct(job, False)
+    job.hydra = node
+    OmegaConf.set_struct(job, True)
+    OmegaConf.set_readonly(job.hydra, True)
+    return job
+
+
+def _run_once(app: Application, config: DictConfig, loader: ConfigLoader) -> None:
+    """Run one job as `hydra.main` would, but for composing its configuration anew."""
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    callbacks = Callbacks(config)
+    context = HydraContext(config_loader=loader, callbacks=callbacks)
+    with _words_as_typed(list(sys.argv)):
+        callbacks.on_run_start(config=config, config_name=app.name)
+        done = run_job(_job_of(app), config, "hydra.run.dir", None, context)
+        callbacks.on_run_end(config=config, config_name=app.name, job_return=done)
+        _ = done.return_value
 
 
 def run_hydra(app: Application, folder: Path, words: Sequence[str]) -> None:
     """Give words to Hydra as if they had been typed; the job's failure ends in `SystemExit`."""
     register_resolvers()
     program = sys.argv[0]
+    with _words_as_typed([program, *words]), _failures_raised():
+        decorate = hydra.main(
+            config_path=str(folder), config_name=app.name, version_base=HYDRA_VERSION_BASE
+        )
+        # Of several jobs only the first alternatives were checked together.
+        decorate(_job_of(app, checks=True))()
+
+
+def _job_of(app: Application, checks: bool = False) -> Callable[[DictConfig], Any]:
+    """Return the task with the messages and exit codes of the command."""
+    program = sys.argv[0]
 
     def job(cfg: DictConfig) -> Any:
         # Lightning starts its other ranks with the words of this process: those of this job.
         sys.argv = [program, app.name, *HydraConfig.get().overrides.task]
         try:
-            require_valid(cfg, app.name)
+            if checks:
+                require_valid(cfg, app.name)
             return app.task(cfg)
         except Exception as error:
             code = report(_job_name(app, error), error, Path(HydraConfig.get().runtime.output_dir))
             raise SystemExit(code) from error
 
-    with _words_as_typed([program, *words]), _failures_raised():
-        decorate = hydra.main(
-            config_path=str(folder), config_name=app.name, version_base=HYDRA_VERSION_BASE
-        )
-        decorate(job)()
+    return job
 
 
 def _job_name(app: Application, error: Exception) -> str:

@@ -121,17 +121,17 @@ def _train(cfg: DictConfig) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
-    from seglab.experiment.cross_validate import launch
+    from seglab.experiment.launch import launch_valid
 
     hydra = HydraConfig.get()
     run_dir = Path(hydra.runtime.output_dir)
     # A job of a grid whose process died is started again in its old place.
     if (run_dir / "run.json").is_file() and not OmegaConf.is_missing(hydra.job, "num"):
         from seglab.core.trial import current_trial
-        from seglab.experiment.trial import go_on
+        from seglab.experiment.launch import go_on
 
         if current_trial() is None:
             return go_on(run_dir)
     # What a search asks for is no setting of the trainings in it.
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "study"])
-    return launch(cfg, run_dir=run_dir)
+    return launch_valid(cfg, run_dir=run_dir)

@@ -51,6 +51,11 @@ class Composer:
 
     def compose(self, overrides: Sequence[str] = ()) -> tuple[DictConfig, Choices]:
         """Return the configuration with its `hydra` node left out, and the choice of each group."""
+        cfg = self.compose_with_hydra(overrides)
+        return without_hydra(cfg), choices_in(cfg)
+
+    def compose_with_hydra(self, overrides: Sequence[str] = ()) -> DictConfig:
+        """Return the configuration as a job of Hydra gets it, with its `hydra` node."""
         words = [*self.extra, *overrides]
         own = [str(folder) for folder in own_folders()]
         key = (str(self.folder), self.config_name, *words, *own)
@@ -60,9 +65,8 @@ class Composer:
                 return pickle.loads(content)  # type: ignore[no-any-return]  # noqa: S301 - our own
         started = time.time_ns()
         cfg = hydra.compose(self.config_name, words, return_hydra_config=True)
-        composed = without_hydra(cfg), OmegaConf.to_container(cfg.hydra.runtime.choices)
-        _keep(key, composed, cfg.hydra.runtime.config_sources, started)
-        return composed  # type: ignore[return-value]
+        _keep(key, cfg, cfg.hydra.runtime.config_sources, started)
+        return cfg
 
     def options(self, group: str) -> list[str]:
         """Return the choices of a group; empty when there is no such group."""
@@ -84,6 +88,11 @@ class Composer:
     def loader(self) -> ConfigLoader:
         """Return Hydra's loader, which the parser of overrides needs for `glob(...)`."""
         return GlobalHydra.instance().config_loader()
+
+
+def choices_in(cfg: DictConfig) -> Choices:
+    """Return the choice of each group that a configuration with its `hydra` node was made of."""
+    return OmegaConf.to_container(cfg.hydra.runtime.choices)  # type: ignore[return-value]
 
 
 @contextmanager
@@ -114,7 +123,7 @@ def open_composer(
         GlobalHydra.instance().hydra = former
 
 
-def _keep(key: tuple[str, ...], composed: Any, sources: Sequence[Any], started: int) -> None:
+def _keep(key: tuple[str, ...], composed: DictConfig, sources: Sequence[Any], started: int) -> None:
     """Keep what was composed, unless it came from a package, whose files are not looked at."""
     if any(one.schema == "pkg" and one.provider != "hydra" for one in sources):
         return

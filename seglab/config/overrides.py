@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seglab.config import sources
-from seglab.config.composer import Composer, open_composer
+from seglab.config.composer import Composer, choices_in, open_composer
 from seglab.config.locate import conf_dir, own_folders
 from seglab.config.override import Override, OverrideReader, first_of, split_choice
 from seglab.config.own_parts import name_own_parts, overrides_that_leave_behind
@@ -28,7 +28,7 @@ from seglab.config.study_overrides import override_problems, overrides_of_space,
 from seglab.config.study_rules import SPACE
 from seglab.config.trees import delete_key, has_key, is_related
 from seglab.config.typed_text import name_overrides
-from seglab.config.validate import App, find_problems
+from seglab.config.validate import App, find_problems, without_hydra
 from seglab.core.problems import Problem, did_you_mean, show, show_names
 
 _FILES_WITH_CHOICES = ("experiment", "debug")
@@ -43,11 +43,13 @@ class CheckedOverrides:
         problems: Every mistake, one line each.
         config: What they compose to, in a multirun with the first alternatives; None where they
             compose to nothing.
+        hydra: Its `hydra` node, with what was typed for Hydra itself.
     """
 
     overrides: list[str]
     problems: list[str]
     config: DictConfig | None
+    hydra: DictConfig | None
 
 
 def check_overrides(
@@ -79,7 +81,8 @@ def check_overrides(
         typed, check.problems = check.reader.read(overrides, multirun)
         check.choices(typed)
         searched = check.values(typed, allow_missing, multirun)
-        return CheckedOverrides(check.for_hydra(typed, searched), check.lines(), check.config)
+        for_hydra = check.for_hydra(typed, searched)
+        return CheckedOverrides(for_hydra, check.lines(), check.config, check.hydra)
 
 
 class _Check:
@@ -98,6 +101,7 @@ class _Check:
         self.default_groups = {entry.group for entry in entries} | {"experiment", "debug"}
         self.base: DictConfig | None = None
         self.config: DictConfig | None = None
+        self.hydra: DictConfig | None = None
 
     def lines(self) -> list[str]:
         """Return the problems, each once, in the order found."""
@@ -231,14 +235,16 @@ class _Check:
 
     def try_out(self, texts: list[str]) -> DictConfig | None:
         try:
-            cfg, self.chosen_files = self.composer.compose(texts)
+            cfg = self.composer.compose_with_hydra(texts)
         except yaml.YAMLError as error:
             self.problems.append("configuration: not valid YAML: " + " ".join(str(error).split()))
             return None
         except (HydraException, OmegaConfBaseException) as error:
             self.problems.append(_reason(error))
             return None
-        return cfg
+        self.hydra = cfg.hydra
+        self.chosen_files = choices_in(cfg)
+        return without_hydra(cfg)
 
     def group_text(self, override: Override, chosen: dict[str, str]) -> str | None:
         if not override.is_group:

@@ -29,6 +29,7 @@ from seglab.core.files import sha256_bytes
 from seglab.core.labels import LabelSpace
 from seglab.data.bands.decode import BandLayout, decode_bands, own_picture
 from seglab.data.bands.statistics import LAYOUT
+from seglab.data.decoded import DecodedMasks
 from seglab.data.images import bands_in, decode_image, decode_mask, orientation
 from seglab.data.manifest import COLUMNS, Manifest
 
@@ -131,7 +132,8 @@ def build_manifest(
         raise DataError(f"on_error must be one of {', '.join(ON_ERROR)}, got {on_error!r}")
     root = root.expanduser().absolute()
     _check_list(imported.samples, root, name)
-    inspect = functools.partial(_inspect, root=root, imported=imported)
+    masks = DecodedMasks()
+    inspect = functools.partial(_inspect, root=root, imported=imported, masks=masks)
     inspected = _map_threads(inspect, imported.samples, num_threads)
     inspected, layout = _require_one_layout(inspected)
     quarantined = _handle_faults(inspected, name, on_error)
@@ -148,7 +150,9 @@ def build_manifest(
     if layout is not None:
         complete[LAYOUT] = dataclasses.asdict(layout)
         log.info("%s: images hold %s", name, layout)
-    return Manifest(table, imported.labels, root, name, imported.mask_encoding, complete)
+    manifest = Manifest(table, imported.labels, root, name, imported.mask_encoding, complete)
+    object.__setattr__(manifest, "decoded", masks)
+    return manifest
 
 
 def _check_list(samples: Sequence[SampleFiles], root: Path, name: str) -> None:
@@ -196,7 +200,9 @@ def _map_threads(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _inspect(sample: SampleFiles, root: Path, imported: ImportedFiles) -> _Inspected:
+def _inspect(
+    sample: SampleFiles, root: Path, imported: ImportedFiles, masks: DecodedMasks
+) -> _Inspected:
     faults: list[tuple[str, str]] = []
     row: dict[str, Any] = {
         "sample_id": sample.sample_id,
@@ -217,7 +223,7 @@ def _inspect(sample: SampleFiles, root: Path, imported: ImportedFiles) -> _Inspe
     }
     turned, layout = _inspect_image(root / row["image"], row, faults)
     if row["mask"] is not None:
-        _inspect_mask(root / row["mask"], row, faults, imported, turned)
+        _inspect_mask(root / row["mask"], row, faults, imported, turned, masks)
     if faults:
         row["flags"] += [kind for kind, _ in faults]
         row["keep"] = False
@@ -287,6 +293,7 @@ def _inspect_mask(
     faults: list[tuple[str, str]],
     imported: ImportedFiles,
     turned: int,
+    masks: DecodedMasks,
 ) -> None:
     if not path.is_file():
         faults.append((MISSING_MASK, f"{path}: no such file"))
@@ -303,6 +310,7 @@ def _inspect_mask(
     except (DataError, OSError) as error:
         faults.append((CORRUPT_MASK, str(error)))
         return
+    masks.keep(row["mask_sha256"], mask)
     counts = np.bincount(mask.reshape(-1), minlength=256)
     row["class_pixels"] = [*counts[: labels.num_classes].tolist(), int(counts[labels.ignore_index])]
     size = (row["height"], row["width"])

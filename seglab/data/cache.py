@@ -107,9 +107,10 @@ class PackedCache:
         # Without the lock first: a finished cache can be where nothing may be written.
         found = cls._open_if_whole(folder)
         if found is not None:
+            manifest.decoded.clear()
             return found
         cache_dir.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with manifest.decoded, _locked(folder):
             found = cls._open_if_whole(folder)
             if found is not None:
                 return found

@@ -15,7 +15,7 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ import yaml
 from seglab.core.errors import DataError, DataNotFoundError, list_problems, nearest
 from seglab.core.files import atomic_path, hash_json, write_text
 from seglab.core.labels import LabelSpace
+from seglab.data.decoded import DecodedMasks
 from seglab.data.table import COLUMNS, SCHEMA, SPLITS, normalise, table_problems
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,10 @@ class Manifest:
     name: str
     mask_encoding: str
     provenance: dict[str, Any]
+    # Filled by the import that made this manifest; not a part of what it says.
+    decoded: DecodedMasks = field(
+        default_factory=DecodedMasks, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         problems = []

@@ -191,6 +191,10 @@ class CacheBuilder:
         labels = self.manifest.labels
         content = source.mask.read_bytes()
         _require_imported(content, source.mask_sha256, source.mask)
+        # The file is the one the import read, so is what came of it.
+        decoded.mask = self.manifest.decoded.get(source.mask_sha256)
+        if decoded.mask is not None:
+            return
         mask = decode_mask(content, source.mask, labels, self.manifest.mask_encoding)
         mask = np.ascontiguousarray(mask)
         counts = np.bincount(mask.ravel(), minlength=256)

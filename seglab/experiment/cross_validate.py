@@ -11,49 +11,32 @@ from rich.console import Console
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError, DataError
 from seglab.core.terminal import open_console, say, say_heading
-from seglab.core.trial import TrialChannel, current_trial
+from seglab.core.trial import TrialChannel
 from seglab.data.folds import FoldPlan, fold_warnings
 from seglab.engine.device.slots import Slot, make_slots
 from seglab.experiment.cv.collect import FoldRun, conclude_folds, shown_if_cut_short
 from seglab.experiment.cv.fold_processes import train_side_by_side
+from seglab.experiment.cv.fold_reports import FoldReports
 from seglab.experiment.cv.leak_report import report_leak
 from seglab.experiment.parts import open_dataset_of, open_manifest_of, with_absolute_paths
-from seglab.experiment.prepare.folds import is_cross_validation, plan_folds
+from seglab.experiment.prepare.folds import plan_folds
 from seglab.experiment.prepare.monitor import require_defined_in_folds
 from seglab.experiment.prepare.plain import plain
-from seglab.experiment.prepare.records import JOINED, finishing, start_record
+from seglab.experiment.prepare.records import JOINED, finishing, saved_config, start_record
 from seglab.experiment.prepare.same_data import require_same_data, require_same_data_as_other_trials
 from seglab.experiment.train import (
+    LOCK_WAIT_S,
     TrainResult,
     only_writer,
     require_own_process,
     resume,
-    saved_config,
-    train,
+    start_training,
 )
-from seglab.experiment.trial import LOCK_WAIT_S, FoldReports, launch_trial
 from seglab.runs import RunRecord
 from seglab.runs.folds import FOLDS
 from seglab.runs.locate import RECORD_FILE
 
 FOLDS_FILE = "folds.parquet"
-
-
-def launch(
-    cfg: DictConfig, run_dir: Path | None = None, console: Console | None = None
-) -> TrainResult:
-    """Do what `seglab train` says: one training, one fold, or a whole cross-validation.
-
-    Takes and raises what `train` and `cross_validate` do; in the process of a trial, what
-    `launch_trial` does.
-    """
-    # Keys that `cv` lacks are reported, not stumbled over.
-    require_valid(cfg)
-    trial = current_trial()
-    if trial is not None and run_dir is not None:
-        return launch_trial(cfg, run_dir, trial, console)
-    start = cross_validate if is_cross_validation(cfg) else train
-    return start(cfg, run_dir, console)
 
 
 def take_up(
@@ -108,6 +91,17 @@ def cross_validate(
         SeglabError: A fold failed or was interrupted; `resume` goes on where it stopped.
     """
     require_valid(cfg)
+    return start_cross_validation(cfg, run_dir, console, parent, trial)
+
+
+def start_cross_validation(
+    cfg: DictConfig,
+    run_dir: Path | None = None,
+    console: Console | None = None,
+    parent: str | None = None,
+    trial: TrialChannel | None = None,
+) -> TrainResult:
+    """As `cross_validate`, with a configuration that is known to be valid."""
     require_own_process()
     cfg = with_absolute_paths(cfg)
     parent = trial.study if trial is not None else parent
@@ -196,7 +190,8 @@ def train_fold(
 ) -> None:
     """Train a fold, go on with it, or leave it alone if it is finished."""
     if not (fold.run_dir / RECORD_FILE).is_file():
-        train(fold_config(cfg, record, fold.name), fold.run_dir, console, record.run_id, trial)
+        own = fold_config(cfg, record, fold.name)
+        start_training(own, fold.run_dir, console, record.run_id, trial)
         return
     # The process of a fold ends a little after its cross-validation was killed.
     with only_writer(RunRecord(fold.run_dir), LOCK_WAIT_S):

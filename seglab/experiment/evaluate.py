@@ -7,17 +7,18 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from torch import nn
 
-from seglab.analysis.tables import format_cell, frame_rows, interval_cell, rich_table
+from seglab.analysis.tables import Row, format_cell, frame_rows, interval_cell, rich_table
 from seglab.augment.corruptions import require_corruptions
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError
 from seglab.core.terminal import open_console, say, show
 from seglab.data.manifest import Manifest
 from seglab.engine.device.plan import inspect_device
+from seglab.engine.loop.scorer import Scorer
 from seglab.engine.loop.trainer import apply_threads, build_trainer
 from seglab.engine.options import TrainerOptions
+from seglab.engine.step.evaluation import Evaluation
 from seglab.engine.step.prediction_files import PredictionFiles
 from seglab.engine.tracking.tracking import WandbView
 from seglab.experiment.parts import (
@@ -100,6 +101,13 @@ def evaluate(
         RunNotFoundError: There is no run, or no such checkpoint.
     """
     require_valid(cfg, "evaluate")
+    return start_evaluation(cfg, run_dir, console)
+
+
+def start_evaluation(
+    cfg: DictConfig, run_dir: Path | None = None, console: Console | None = None
+) -> EvaluateResult:
+    """As `evaluate`, with a configuration that is known to be valid."""
     console = console or open_console()
     source = RunRecord.open(cfg.run)
     members = members_of(cfg, source)
@@ -173,8 +181,36 @@ def _score(
     view: WandbView,
     console: Console,
 ) -> dict[str, float]:
-    plan, device = make_plan(run_cfg)
-    apply_threads(plan)
+    dataset = _open_dataset(cfg, run_cfg, source, members, console)
+    scorer = _build_scorer(cfg, run_cfg, dataset, members, record)
+    split = cfg.data.split
+    keep = [PredictionFiles(record.run_dir, dataset.labels)] if cfg.save_predictions else []
+    found = run_suite(cfg, scorer, split, keep)
+    metrics = dict(found.result.scores)
+    if list(cfg.suite.corruptions):
+        table = run_corruptions(cfg, scorer, found.result, console)
+        found.tables["corruptions"] = table
+        stressed = table[table["severity"] > 0]
+        metrics[f"{split}/relative_miou"] = float(stressed["relative"].mean())
+    record.set_metrics(metrics)
+    if cfg.suite.cost:
+        metrics |= cost_of(scorer)
+        record.set_metrics(metrics)
+    rows = _write(cfg, record, view, dataset, scorer, found)
+    names = " + ".join(member.name for member in members)
+    show(console, rich_table(rows, f"{names}, {dataset.manifest.name}"))
+    _tell(cfg, found, metrics, console)
+    tell_objective(targets_of(cfg) or targets_of(run_cfg), record, metrics, console)
+    if cfg.save_predictions:
+        say(console, f"predictions {record.run_dir / PREDICTIONS}")
+    say(console, f"record  {record.run_dir}")
+    return metrics
+
+
+def _open_dataset(
+    cfg: DictConfig, run_cfg: DictConfig, source: RunRecord, members: list[Member], console: Console
+) -> Dataset:
+    """Open what is scored, and refuse or warn where that says little of the run."""
     trained_on = Manifest.read(source.run_dir / "manifest")
     opened = open_dataset_of(run_cfg)
     _require_comparable(cfg, source, trained_on, opened)
@@ -185,59 +221,60 @@ def _score(
     known = training_images_in(trained_on, opened.manifest, cfg.data.split)
     if known is not None:
         say(console, f"warning: {known}")
-    dataset = replace(opened, trained_on=trained_on, bands=bands)
-    model = build_model(run_cfg, dataset.labels.num_classes, bands)
-    plan, _ = make_plan(run_cfg, model)
-    module = build_module(run_cfg, dataset, model, plan, steps_per_epoch=1)
     if changed := changed_code(members[0].record, run_cfg):
         say(console, changed)
-    models = [load_model(member, dataset.labels.num_classes, plan) for member in members]
+    return replace(opened, trained_on=trained_on, bands=bands)
+
+
+def _build_scorer(
+    cfg: DictConfig, run_cfg: DictConfig, dataset: Dataset, members: list[Member], record: RunRecord
+) -> Scorer:
+    """Load the models and put them to work the way the evaluation asks for; note it in the record."""
+    plan, device = make_plan(run_cfg)
+    apply_threads(plan)
+    num_classes = dataset.labels.num_classes
+    model = build_model(run_cfg, num_classes, dataset.bands)
+    plan, _ = make_plan(run_cfg, model)
+    module = build_module(run_cfg, dataset, model, plan, steps_per_epoch=1)
+    models = [load_model(member, num_classes, plan) for member in members]
     module.model.load_state_dict(models[0].state_dict())
     nets = take_same_images([module.model, *models[1:]])
-    # As a part of the module they go to its device with it.
-    module.companions = nn.ModuleList(nets[1:])
-    module.evaluator.predictor = build_predictor(cfg, nets)
     loop = TrainerOptions(limit_val_batches=run_cfg.trainer.limit_val_batches)
-    trainer = build_trainer(plan, loop, [], record.run_dir)
-    datamodule = build_datamodule(run_cfg, dataset, plan)
-    keep = [PredictionFiles(record.run_dir, dataset.labels)] if cfg.save_predictions else []
-    found = run_suite(cfg, trainer, module, datamodule, cfg.data.split, keep)
     record.update(
         dataset_fingerprint=dataset.manifest.fingerprint,
         execution_plan=plan.to_dict(),
         device=device.name,
-        bands=bands.to_dict() if bands else None,
+        bands=dataset.bands.to_dict() if dataset.bands else None,
     )
-    metrics = dict(found.result.scores)
-    if list(cfg.suite.corruptions):
-        table = run_corruptions(cfg, trainer, module, datamodule, found.result, console)
-        found.tables["corruptions"] = table
-        stressed = table[table["severity"] > 0]
-        metrics[f"{cfg.data.split}/relative_miou"] = float(stressed["relative"].mean())
-    record.set_metrics(metrics)
-    if cfg.suite.cost:
-        metrics |= cost_of(module, datamodule)
-        record.set_metrics(metrics)
+    return Scorer(
+        build_trainer(plan, loop, [], record.run_dir),
+        module,
+        build_datamodule(run_cfg, dataset, plan),
+        Evaluation(predictor=build_predictor(cfg, nets), companions=nets[1:]),
+    )
+
+
+def _write(
+    cfg: DictConfig,
+    record: RunRecord,
+    view: WandbView,
+    dataset: Dataset,
+    scorer: Scorer,
+    found: SuiteResult,
+) -> list[Row]:
+    """Write and show tables, figures and gallery; return the table of classes."""
     results = {cfg.data.split: found.result}
     write_results(record, results)
     write_suite_tables(record.run_dir, found.tables)
     rows = write_tables(record, dataset.labels, results)
-    figures = draw_figures(record, module, datamodule, results)
-    figures |= draw_suite(record, found.tables)
+    figures = draw_figures(record, scorer, results) | draw_suite(record, found.tables)
     if cfg.suite.gallery:
         per_image, limit = found.result.per_image, cfg.suite.gallery
         found.tables["gallery"] = write_gallery(
-            record.run_dir, module, datamodule, per_image, dataset.manifest, limit
+            record.run_dir, scorer, per_image, dataset.manifest, limit
         )
     show_evaluation(view, record, dataset.labels, found, rows, figures)
-    names = " + ".join(member.name for member in members)
-    show(console, rich_table(rows, f"{names}, {dataset.manifest.name}"))
-    _tell(cfg, found, metrics, console)
-    tell_objective(targets_of(cfg) or targets_of(run_cfg), record, metrics, console)
-    if cfg.save_predictions:
-        say(console, f"predictions {record.run_dir / PREDICTIONS}")
-    say(console, f"record  {record.run_dir}")
-    return metrics
+    return rows
 
 
 def _tell(cfg: DictConfig, found: SuiteResult, metrics: dict[str, float], console: Console) -> None:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
-from seglab.core.errors import ConfigError, DataError
+from seglab.core.errors import ConfigError, DataError, TrainingError
 from seglab.core.terminal import say
 from seglab.core.trial import TrialChannel
 from seglab.data.datamodule import SegDataModule
@@ -27,6 +27,7 @@ from seglab.engine.loop.checkpoint import CheckpointWriter, read_checkpoint
 from seglab.engine.loop.ema import WarmEma
 from seglab.engine.loop.progress import RunProgress
 from seglab.engine.loop.samples import OverlayLogger
+from seglab.engine.loop.scorer import Scorer
 from seglab.engine.loop.trainer import build_trainer
 from seglab.engine.loop.trial_report import TrialReport
 from seglab.engine.options import TrainerOptions
@@ -74,20 +75,32 @@ class Fit:
         path = str(checkpoint) if checkpoint else None
         self.trainer.fit(self.module, datamodule=self.datamodule, ckpt_path=path)
 
-    def leave_training(self, cfg: DictConfig, run_dir: Path) -> None:
-        """Get ready to evaluate: a trainer of its own, in this process, without callbacks.
+    def scorer(self, cfg: DictConfig, run_dir: Path) -> Scorer:
+        """Leave the training for its evaluation: by the best weights, in this process alone.
 
         The training's callbacks would interfere (a moving average swaps its weights in at every
         validation), and the ranks of a training on several devices have left.
+
+        Raises:
+            TrainingError: No epoch was validated, so there is no best checkpoint.
         """
+        writer = self.writer
+        if writer.best_epoch < 0:
+            raise TrainingError(
+                f"no epoch gave a defined {writer.monitor}, so there is no best checkpoint; "
+                "train for at least trainer.val_every epochs on data whose val split has labels"
+            )
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
         alone = replace(self.plan, num_devices=1)
         loop = TrainerOptions(limit_val_batches=cfg.trainer.limit_val_batches)
         chosen = _chosen_devices(cfg)
-        self.trainer = build_trainer(alone, loop, [], run_dir, chosen[:1] if chosen else None)
+        trainer = build_trainer(alone, loop, [], run_dir, chosen[:1] if chosen else None)
         # The loaders ask it for their rank.
-        self.datamodule.trainer = self.trainer
+        self.datamodule.trainer = trainer
+        # A moving average where there is one.
+        self.module.load_state_dict(read_checkpoint(writer.best_path, ["state_dict"])["state_dict"])
+        return Scorer(trainer, self.module, self.datamodule)
 
 
 def prepare_fit(
@@ -116,19 +129,7 @@ def prepare_fit(
         ConfigError: A score that decides is of a class that the validation split lacks.
         DataError: There is no validation split to choose the best weights on, or none with labels.
     """
-    datamodule = build_datamodule(cfg, dataset, plan)
-    if not datamodule.has_split("val"):
-        raise DataError(
-            f"data set {dataset.manifest.name} has no val split to choose the best weights on; "
-            "import it with one (data.options.val_fraction=0.2 where the importer has it)"
-        )
-    limit_val = cfg.trainer.limit_val_batches
-    scored = scored_ids(datamodule, limit_val and limit_val * plan.num_devices)
-    for note in require_defined(cfg, dataset.manifest, scored):
-        say(console, note)
-    if cfg.get("objective") is not None:
-        targets = parse_targets(plain(cfg.objective.targets))
-        require_classes(targets, dataset.labels.class_names)
+    datamodule = _loaders(cfg, dataset, plan, console)
     limit = cfg.trainer.limit_train_batches
     steps_per_epoch = min(datamodule.steps_per_epoch, limit or datamodule.steps_per_epoch)
     module = build_module(cfg, dataset, model, plan, steps_per_epoch)
@@ -137,8 +138,7 @@ def prepare_fit(
         if is_rank_zero():
             record.update(initial_weights=as_record(loaded))
     _check_last_batch(datamodule, module.model.min_train_batch, plan.num_devices)
-    writing = record if is_rank_zero() else None
-    guard = FiniteLossGuard(writing)
+    guard = FiniteLossGuard(record if is_rank_zero() else None)
     writer = CheckpointWriter(
         record.checkpoints_dir,
         cfg.monitor.metric,
@@ -146,16 +146,31 @@ def prepare_fit(
         cfg.callbacks.checkpoint.every_n_steps,
         before_save=guard.check,
     )
-    is_trial = record.read()["kind"] == "trial"
-    # On all ranks of a trial; of its folds, where epochs prune nothing, on the one that tells.
-    tells = is_trial or trial is not None
-    report = TrialReport(trial, cfg.monitor.metric, prunes=is_trial) if tells else None
     keeper = build_keeper(cfg, dataset.manifest, plan)
-    stopping = _early_stopping(cfg, record)
-    callbacks = [keeper, guard, *_callbacks(cfg, writing, view, writer, console, report, stopping)]
+    callbacks = [keeper, guard, *_callbacks(cfg, record, view, writer, console, trial)]
     loop = TrainerOptions.read(cfg.trainer, "trainer")
     trainer = build_trainer(plan, loop, callbacks, record.run_dir, _chosen_devices(cfg))
     return Fit(trainer, module, datamodule, writer, plan, steps_per_epoch)
+
+
+def _loaders(
+    cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan, console: Console
+) -> SegDataModule:
+    """Build the loaders; refuse data whose validation split cannot decide what the run asks of it."""
+    datamodule = build_datamodule(cfg, dataset, plan)
+    if not datamodule.has_split("val"):
+        raise DataError(
+            f"data set {dataset.manifest.name} has no val split to choose the best weights on; "
+            "import it with one (data.options.val_fraction=0.2 where the importer has it)"
+        )
+    limit = cfg.trainer.limit_val_batches
+    scored = scored_ids(datamodule, limit and limit * plan.num_devices)
+    for note in require_defined(cfg, dataset.manifest, scored):
+        say(console, note)
+    if cfg.get("objective") is not None:
+        targets = parse_targets(plain(cfg.objective.targets))
+        require_classes(targets, dataset.labels.class_names)
+    return datamodule
 
 
 def _check_last_batch(datamodule: SegDataModule, min_train_batch: int, num_devices: int) -> None:
@@ -176,24 +191,27 @@ def _chosen_devices(cfg: DictConfig) -> list[int] | None:
 
 def _callbacks(
     cfg: DictConfig,
-    record: RunRecord | None,
+    record: RunRecord,
     view: WandbView | None,
     writer: CheckpointWriter,
     console: Console,
-    report: TrialReport | None,
-    stopping: Callback | None,
+    trial: TrialChannel | None,
 ) -> list[Callback]:
     """In the order they are called: the loss is looked at first, the checkpoint is written last."""
+    writing = record if is_rank_zero() else None
     callbacks: list[Callback] = [
-        HistoryWriter(record, [view] if view else [], cfg.logger.wandb.log_every_n_steps),
+        HistoryWriter(writing, [view] if view else [], cfg.logger.wandb.log_every_n_steps),
         RunProgress(console, cfg.monitor.metric, cfg.callbacks.progress),
     ]
-    if report is not None:
-        callbacks.append(report)
+    is_trial = record.read()["kind"] == "trial"
+    # On all ranks of a trial; of its folds, where epochs prune nothing, on the one that tells.
+    if is_trial or trial is not None:
+        callbacks.append(TrialReport(trial, cfg.monitor.metric, prunes=is_trial))
     if view is not None and cfg.callbacks.overlays.num_images:
         callbacks.append(OverlayLogger(view, cfg.callbacks.overlays.num_images))
     if cfg.trainer.ema_decay is not None:
         callbacks.append(WarmEma(cfg.trainer.ema_decay))
+    stopping = _early_stopping(cfg, record)
     if stopping is not None:
         callbacks.append(stopping)
     own = build_callbacks(plain(cfg.callbacks.get("extra")) or {})

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
 from seglab.config.validate import require_valid
@@ -37,13 +37,21 @@ from seglab.experiment.prepare.batch_size import begin_with_what_fits, learning_
 from seglab.experiment.prepare.folds import fold_name, is_fold
 from seglab.experiment.prepare.initial_weights import forget_sources
 from seglab.experiment.prepare.origins import changed_code
-from seglab.experiment.prepare.records import extend, finishing, require_longer, start_record
+from seglab.experiment.prepare.records import (
+    extend,
+    finishing,
+    require_longer,
+    saved_config,
+    start_record,
+)
 from seglab.experiment.prepare.same_data import require_same_data, require_same_data_as_other_trials
 from seglab.experiment.scoring.summary import conclude
 from seglab.experiment.scoring.views import make_view, start_view
 from seglab.models import Segmenter
 from seglab.runs import RunRecord
 
+# A process that was asked to stop finishes its step and saves; one that was killed is gone at once.
+LOCK_WAIT_S = 60.0
 _LOCK_POLL_S = 0.2
 
 
@@ -84,6 +92,17 @@ def train(
         SeglabError: The training failed or was interrupted; the record says so too.
     """
     require_valid(cfg)
+    return start_training(cfg, run_dir, console, parent, trial)
+
+
+def start_training(
+    cfg: DictConfig,
+    run_dir: Path | None = None,
+    console: Console | None = None,
+    parent: str | None = None,
+    trial: TrialChannel | None = None,
+) -> TrainResult:
+    """As `train`, with a configuration that is known to be valid."""
     require_own_process()
     cfg = with_absolute_paths(cfg)
     kind = "fold" if is_fold(cfg) else "train"
@@ -137,22 +156,8 @@ def resume(
     console = console or open_console()
     # The lock first: nothing of a run that another process trains is touched.
     with only_writer(record):
-        content = record.read()
-        if content["kind"] not in ("train", "fold", "trial"):
-            raise ConfigError(f"resume: {run_dir} is not a training but '{content['kind']}'")
-        if content["status"] == "finished" and max_epochs is None:
-            raise ConfigError(
-                f"resume: {run_dir} is finished; nothing is left to train. With "
-                "trainer.max_epochs=N it goes on up to N epochs"
-            )
         cfg = saved_config(record)
-        if max_epochs == cfg.trainer.max_epochs and content["status"] != "finished":
-            # The words that made it longer, typed again after it was stopped.
-            max_epochs = None
-        if max_epochs is not None:
-            require_longer(record, cfg, max_epochs)
-            # Before anything changes: a finished run stays what it is where this is refused.
-            require_same_data(record, part_of(cfg, open_manifest_of(cfg)), "start a new run")
+        max_epochs = _new_length(record, cfg, max_epochs)
         checkpoint = record.checkpoints_dir / LAST
         step = 0
         if checkpoint.exists():
@@ -168,6 +173,26 @@ def resume(
             return _run(cfg, record, console, resume_step=0, trial=trial)
         forget_sources(cfg)
         return _run(cfg, record, console, checkpoint, step, trial)
+
+
+def _new_length(record: RunRecord, cfg: DictConfig, max_epochs: int | None) -> int | None:
+    """Return the length a run is given, None for its own; refuse what cannot go on."""
+    content = record.read()
+    if content["kind"] not in ("train", "fold", "trial"):
+        raise ConfigError(f"resume: {record.run_dir} is not a training but '{content['kind']}'")
+    finished = content["status"] == "finished"
+    if finished and max_epochs is None:
+        raise ConfigError(
+            f"resume: {record.run_dir} is finished; nothing is left to train. With "
+            "trainer.max_epochs=N it goes on up to N epochs"
+        )
+    if max_epochs is None or (max_epochs == cfg.trainer.max_epochs and not finished):
+        # The words that made it longer, typed again after it was stopped.
+        return None
+    require_longer(record, cfg, max_epochs)
+    # Before anything changes: a finished run stays what it is where this is refused.
+    require_same_data(record, part_of(cfg, open_manifest_of(cfg)), "start a new run")
+    return max_epochs
 
 
 def fit_rank(run_dir: Path) -> None:
@@ -225,7 +250,6 @@ def _run(
                 fit.run(checkpoint)
         finally:
             _note_micro_batch(record, fit)
-        fit.leave_training(cfg, record.run_dir)
         metrics = conclude(cfg, record, dataset, fit, view, console)
     return TrainResult(record.run_dir, "finished", metrics)
 
@@ -324,11 +348,3 @@ def _note_micro_batch(record: RunRecord, fit: Fit) -> None:
     size = fit.module.micro_batcher.size
     if size != fit.plan.micro_batch_size:
         record.update(execution_plan=fit.plan.to_dict() | {"micro_batch_size": size})
-
-
-def saved_config(record: RunRecord) -> DictConfig:
-    """Return the configuration a run was started with."""
-    cfg = OmegaConf.load(record.config_path)
-    if not isinstance(cfg, DictConfig):
-        raise ConfigError(f"{record.config_path} is not the configuration of a run")
-    return cfg

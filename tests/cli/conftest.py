@@ -74,8 +74,10 @@ def seglab(
 def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """Replace the training, which needs torch, by one that only remembers."""
     jobs = Jobs()
-    module = types.ModuleType("seglab.experiment.cross_validate")
-    module.launch = jobs.train  # type: ignore[attr-defined]
-    module.take_up = jobs.resumed.append  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "seglab.experiment.cross_validate", module)
+    launch = types.ModuleType("seglab.experiment.launch")
+    launch.launch_valid = jobs.train  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "seglab.experiment.launch", launch)
+    folds = types.ModuleType("seglab.experiment.cross_validate")
+    folds.take_up = jobs.resumed.append  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "seglab.experiment.cross_validate", folds)
     return jobs

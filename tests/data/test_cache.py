@@ -20,8 +20,10 @@ from PIL import Image
 
 from seglab.core.errors import DataError, DataNotFoundError, DiskFullError
 from seglab.core.labels import LabelSpace
-from seglab.data import packing
+from seglab.data import build, packing
+from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.cache import PackedCache
+from seglab.data.images import decode_mask
 from seglab.data.manifest import Manifest
 
 SIZES = [(12, 16), (20, 10), (12, 16), (7, 9)]
@@ -344,3 +346,32 @@ def test_index_of_another_format_is_not_taken(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a cache index of version 2"):
         PackedCache(index.parent)
     assert len(PackedCache.open(manifest, tmp_path / "cache")) == 4
+
+
+def test_mask_is_decoded_once_on_its_way_into_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = LabelSpace(("a", "b"))
+    rng = np.random.default_rng(0)
+    samples = []
+    for number in range(3):
+        paths = [tmp_path / f"{number}.{kind}.png" for kind in ("image", "mask")]
+        Image.fromarray(rng.integers(0, 255, (6, 8, 3), dtype=np.uint8)).save(paths[0])
+        Image.fromarray(rng.integers(0, 2, (6, 8), dtype=np.uint8)).save(paths[1])
+        samples.append(SampleFiles(str(number), *paths, "train", str(number)))
+    decoded = []
+
+    def noted(content: bytes, path: Path, *rest: Any) -> np.ndarray:
+        decoded.append(path.name)
+        return decode_mask(content, path, *rest)
+
+    for module in (build, packing):
+        monkeypatch.setattr(module, "decode_mask", noted)
+    manifest = build.build_manifest(ImportedFiles(samples, labels), tmp_path, "tiny", {})
+    first = PackedCache.open(manifest, tmp_path / "caches")
+    assert sorted(decoded) == [f"{number}.mask.png" for number in range(3)]
+    # What was kept in memory is gone; another working size reads the files again, to the same masks.
+    second = PackedCache.open(manifest, tmp_path / "caches", image_size=(3, 4))
+    assert len(decoded) == 6
+    for row in range(3):
+        assert np.array_equal(first.mask(row), second.mask(row))

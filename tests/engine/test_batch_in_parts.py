@@ -241,7 +241,7 @@ def test_loss_of_a_split_does_not_depend_on_the_batches_of_its_evaluation(sizes:
         part = slice(end - size, end)
         evaluator.update(net, loss, {key: value[part] for key, value in batch.items()})  # type: ignore[arg-type]
     expected = float(loss(net(batch["image"]), batch["mask"]))
-    assert evaluator.compute("val").scores["val/loss"] == pytest.approx(expected, rel=1e-5)
+    assert evaluator.compute().scores["val/loss"] == pytest.approx(expected, rel=1e-5)
 
 
 # Losses, micro-batch and choice of each step that two processes take.

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from seglab.core.labels import LabelSpace
+from seglab.engine.step.evaluation import Evaluation, Evaluator
 from seglab.engine.step.observers import (
+    BoundaryObserver,
     ConfidenceObserver,
     Part,
     SliceObserver,
     cross_calibrated_ece,
 )
+from seglab.losses import CrossEntropyLoss, DiceLoss, WeightedSum
 from seglab.metrics.calibration import CalibrationCounts
 
 
@@ -65,3 +69,31 @@ def test_slice_counts_by_hand(name: str) -> None:
     # The band is one pixel on both sides: columns 3 and 4.
     expected = {"boundary band": ([8, 0], [8, 0], [0, 8]), "interior": ([24, 24], [0, 0], [0, 0])}
     assert (tp.tolist(), fp.tolist(), fn.tolist()) == expected[name]
+
+
+@pytest.mark.parametrize("num_classes", [3, 255])
+def test_masks_as_stored_give_what_masks_of_int64_give(num_classes: int) -> None:
+    """A step casts no mask: losses, their weights and all scores are the same to the bit."""
+    labels = LabelSpace(tuple(f"c{number}" for number in range(num_classes)))
+    rng = torch.Generator().manual_seed(0)
+    mask = torch.randint(num_classes, (2, 12, 10), generator=rng, dtype=torch.uint8)
+    mask[:, :2] = 255
+    logits = torch.randn(2, num_classes, 12, 10, generator=rng)
+    loss = WeightedSum({"ce": CrossEntropyLoss(), "dice": DiceLoss()}, {"ce": 1.0, "dice": 0.5})
+    found = []
+    for stored in (mask, mask.long()):
+        batch = {"image": logits, "mask": stored, "sample_id": ["a", "b"]}
+        boundary, confidence, slices = (
+            BoundaryObserver(labels),
+            ConfidenceObserver(labels),
+            SliceObserver(labels),
+        )
+        seen = (boundary, confidence, slices)
+        evaluation = Evaluation(observers=seen, predictor=lambda image, size: image)
+        evaluator = Evaluator(labels, loss.num_terms, evaluation)
+        evaluator.update(None, loss, batch)  # type: ignore[arg-type]
+        result = evaluator.compute()
+        counts = {name: np.stack(rows).tolist() for name, rows in slices.counts.items()}
+        scores = result.scores | boundary.scores("val") | confidence.scores("val")
+        found.append((str(scores), result.confusion.tolist(), counts))
+    assert found[0] == found[1]

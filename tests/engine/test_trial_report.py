@@ -35,8 +35,8 @@ def module() -> SegmentationModule:
 
 
 def _validated(module: SegmentationModule, score: float) -> SegmentationModule:
-    result = EvalResult("val", {"val/miou": score}, np.zeros((2, 2), np.int64), pd.DataFrame())
-    module.results = {"val": result}
+    scores = {"val/miou": score}
+    module.result = EvalResult("val", scores, np.zeros((2, 2), np.int64), pd.DataFrame())
     return module
 
 

@@ -17,9 +17,10 @@ from seglab.config.compose import compose
 from seglab.core.errors import ConfigError, DataError
 from seglab.data.manifest import Manifest
 from seglab.experiment import cross_validate as module
-from seglab.experiment.cross_validate import launch, take_up
+from seglab.experiment.cross_validate import take_up
 from seglab.experiment.cv.join_folds import collect
 from seglab.experiment.evaluate import evaluate
+from seglab.experiment.launch import launch
 from seglab.experiment.parts import build_loss, class_pixels, open_dataset_of, open_manifest_of
 from seglab.losses.class_weights import enet
 from seglab.metrics.scores import iou_per_class, mean_defined
@@ -174,7 +175,7 @@ def test_other_settings_do_not_join(tiny: list[str], finished: RunRecord, tmp_pa
 def test_interrupted_cross_validation_trains_only_what_is_left(
     tiny: list[str], finished: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = module.train, []
+    real, calls = module.start_training, []
 
     def stops_at_the_second(*args: object) -> object:
         calls.append(args)
@@ -182,7 +183,7 @@ def test_interrupted_cross_validation_trains_only_what_is_left(
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(module, "train", stops_at_the_second)
+    monkeypatch.setattr(module, "start_training", stops_at_the_second)
     with pytest.raises(Exception, match="stopped by a signal"):
         launch(compose([*tiny, *FOLDS, "logger=none"]), tmp_path / "cv", QUIET)
     record = RunRecord(tmp_path / "cv")

@@ -14,11 +14,12 @@ from seglab.config.compose import compose
 from seglab.core.errors import ConfigError, TrainingError
 from seglab.core.trial import TrialPrunedError, as_trial, current_trial
 from seglab.data.manifest import Manifest
-from seglab.experiment import trial as trial_module
-from seglab.experiment.cross_validate import launch, take_up
+from seglab.experiment import launch as launch_module
+from seglab.experiment.cross_validate import take_up
 from seglab.experiment.evaluate import evaluate
+from seglab.experiment.launch import launch, launch_trial
 from seglab.experiment.train import TrainResult
-from seglab.experiment.trial import launch_trial, trial_problems
+from seglab.experiment.trial import trial_problems
 from seglab.runs import RunRecord, find_runs, load_runs
 from tests.listening import Channel, tracked
 
@@ -130,7 +131,7 @@ class TestFinishedTrial:
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
                 assert holder.stdout is not None
                 assert holder.stdout.readline() == "held\n"
-                monkeypatch.setattr(trial_module, "LOCK_WAIT_S", wait)
+                monkeypatch.setattr(launch_module, "LOCK_WAIT_S", wait)
                 if wait > seconds:
                     result = _launch([*tiny, *EPOCHS], finished.run_dir, Channel())
                     assert result.status == "finished"

@@ -12,8 +12,8 @@ from seglab.config.compose import compose
 from seglab.core.trial import TrialPrunedError
 from seglab.engine.device.slots import Slot
 from seglab.experiment import cross_validate as cv_module
+from seglab.experiment.launch import launch_trial
 from seglab.experiment.train import TrainResult
-from seglab.experiment.trial import launch_trial
 from seglab.runs import RunRecord, find_runs, load_runs
 from tests.listening import Channel, tracked
 
@@ -96,7 +96,7 @@ class TestCrossValidation:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        real, calls = cv_module.train, []
+        real, calls = cv_module.start_training, []
 
         def stops_at_the_third(*args: object) -> object:
             calls.append(args)
@@ -104,7 +104,7 @@ class TestCrossValidation:
                 raise KeyboardInterrupt
             return real(*args)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(cv_module, "train", stops_at_the_third)
+        monkeypatch.setattr(cv_module, "start_training", stops_at_the_third)
         first, second = Channel(), Channel()
         with pytest.raises(Exception, match="stopped by a signal"):
             _launch([*tiny, *FOLDS], tmp_path / "t", first)

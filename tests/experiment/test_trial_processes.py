@@ -19,8 +19,8 @@ from rich.console import Console
 from seglab.config.compose import compose
 from seglab.engine.device.slots import Slot
 from seglab.experiment import cross_validate as cv_module
+from seglab.experiment.launch import launch_trial
 from seglab.experiment.train import TrainResult
-from seglab.experiment.trial import launch_trial
 from seglab.runs import RunRecord, find_runs
 from tests.listening import Channel
 
@@ -34,7 +34,7 @@ from pathlib import Path
 from rich.console import Console
 from seglab.config.compose import compose
 from seglab.core.trial import TrialPrunedError
-from seglab.experiment.trial import launch_trial
+from seglab.experiment.launch import launch_trial
 
 class Channel:
     study, number = "lr-0a1b2c", 7

@@ -132,8 +132,8 @@ class HistoryWriter(Callback):
             "seconds": seconds,
         }
         every = trainer.check_val_every_n_epoch or 1
-        if (trainer.current_epoch + 1) % every == 0 and "val" in module.results:
-            row |= module.results["val"].scores
+        if (trainer.current_epoch + 1) % every == 0 and module.result is not None:
+            row |= module.result.scores
         return row
 
 

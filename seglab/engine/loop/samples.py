@@ -12,7 +12,9 @@ from pytorch_lightning.callbacks import Callback
 from seglab.core.bands import describe_numbers, picture_of
 from seglab.data.datamodule import SegDataModule
 from seglab.data.dataset import SegmentationDataset
-from seglab.engine.step.module import SegmentationModule, as_module
+from seglab.engine.step.evaluation import Evaluation
+from seglab.engine.step.evaluation_module import EvaluationModule
+from seglab.engine.step.module import as_module
 from seglab.engine.tracking.tracking import WandbView
 from seglab.inference import argmax_mask
 from seglab.runs import SamplePrediction
@@ -30,12 +32,12 @@ def spread_ids(sample_ids: Sequence[str], count: int) -> list[str]:
 
 @torch.no_grad()
 def predict_samples(
-    module: SegmentationModule, datamodule: SegDataModule, sample_ids: Sequence[str]
+    module: EvaluationModule, datamodule: SegDataModule, sample_ids: Sequence[str]
 ) -> list[SamplePrediction]:
     """Predict labelled samples one by one with the module's present weights.
 
     Args:
-        module: On any device; its train or eval mode is put back afterwards.
+        module: Around a model on any device, whose train or eval mode is put back afterwards.
         datamodule: Knows the cache the samples are in.
         sample_ids: Which samples.
 
@@ -43,23 +45,21 @@ def predict_samples(
         One prediction a sample at the size of its mask, in the order asked for.
     """
     dataset = SegmentationDataset(datamodule.cache, datamodule.cache.rows(sample_ids))
+    trained = module.trained
     # After an evaluation Lightning has moved the module back to the CPU.
-    module.to(module.trainer.strategy.root_device)
-    was_training = module.training
+    module.to(trained.trainer.strategy.root_device)
+    was_training = trained.training
     module.eval()
-    precision = module.trainer.precision_plugin
+    precision = trained.trainer.precision_plugin
     predictions = []
     try:
         for index in range(len(dataset)):
             sample = dataset[index]
             mask = sample["mask"].numpy()
-            batch = {
-                "image": sample["image"][None].to(module.device),
-                "mask": sample["mask"][None].to(module.device),
-            }
+            stored = sample["image"][None].to(trained.device)
             with precision.forward_context():
-                image = module.prepare(batch)["image"]
-                logits = module.evaluator.predict(module.model, image, mask.shape)
+                image = trained.prepare({"image": stored})["image"]
+                logits = module.evaluation.predict(trained.model, image, mask.shape)
             prediction = argmax_mask(logits)[0].cpu().numpy()
             confidence = logits[0].float().softmax(0).amax(0).cpu().numpy()
             picture = sample["image"].permute(1, 2, 0).numpy()
@@ -100,7 +100,7 @@ class OverlayLogger(Callback):
         labels = module.evaluator.labels
         self.view.log_overlays(
             "val",
-            predict_samples(module, datamodule, sample_ids),
+            predict_samples(EvaluationModule(module, Evaluation()), datamodule, sample_ids),
             labels.class_names,
             labels.ignore_index,
             trainer.global_step,

@@ -72,8 +72,8 @@ class TrialReport(Callback):
             )
 
     def _score(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> float | None:
-        results = as_module(pl_module).results
+        result = as_module(pl_module).result
         every = trainer.check_val_every_n_epoch or 1
-        if (trainer.current_epoch + 1) % every or "val" not in results:
+        if (trainer.current_epoch + 1) % every or result is None:
             return None
-        return float(results["val"].scores[self.metric])
+        return float(result.scores[self.metric])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seglab.core.labels import LabelSpace
 from seglab.engine.step.batches import Batch
@@ -60,29 +60,54 @@ class Observer(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What is scored, and how.
+
+    Attributes:
+        split: Name that the scores are filed under: val, test or train.
+        observers: What else looks at each batch.
+        predictor: How logits come about; None: the whole image at once.
+        companions: Networks that the predictor asks beside the model; they share its device.
+        corrupt: What happens to images `(B, C, H, W)`, as stored, and their sample ids before the
+            images are normalised; None: nothing.
+    """
+
+    split: str = "val"
+    observers: Sequence[Observer] = ()
+    predictor: Predictor | None = None
+    companions: Sequence[nn.Module] = ()
+    corrupt: Callable[[Tensor, Sequence[str]], Tensor] | None = None
+
+    def predict(self, model: Segmenter, image: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return logits `(B, num_classes, *size)` of normalised images, as they are scored."""
+        predict = self.predictor or WholeImage(model, model.size_divisor, model.min_size)
+        return predict(image, size)
+
+
 class Evaluator:
     """Collects confusion counts over batches and turns them into an `EvalResult`.
 
     Args:
         labels: Classes and ignored index.
         num_terms: Terms of the loss that is evaluated too.
+        evaluation: What is scored; as given, the validation inside training.
         extra: Scores of one's own beside ours.
-
-    Attributes:
-        predictor: How logits come about; None: the whole image at once.
-        observers: What else looks at each batch.
     """
 
     def __init__(
-        self, labels: LabelSpace, num_terms: int = 1, extra: Sequence[WrappedMetric] = ()
+        self,
+        labels: LabelSpace,
+        num_terms: int = 1,
+        evaluation: Evaluation | None = None,
+        extra: Sequence[WrappedMetric] = (),
     ) -> None:
         self.labels = labels
+        self.evaluation = evaluation or Evaluation()
         self.extra = extra
         self.metrics = SegmentationMetrics(
             labels.num_classes, labels.ignore_index, per_image=True, num_terms=num_terms
         )
-        self.predictor: Predictor | None = None
-        self.observers: Sequence[Observer] = ()
 
     def reset(self) -> None:
         """Forget everything counted so far."""
@@ -91,7 +116,7 @@ class Evaluator:
             metric.reset()
 
     def update(self, model: Segmenter, loss: WeightedSum, batch: Batch) -> None:
-        """Score one batch of normalised images and int64 masks, each at the mask's own size.
+        """Score one batch of normalised images and integer masks, each at the mask's own size.
 
         A batch that does not fit into memory is scored in halves.
         """
@@ -114,13 +139,9 @@ class Evaluator:
         self, model: Segmenter, loss: WeightedSum, batch: Batch
     ) -> tuple[Tensor, Tensor, Tensor]:
         mask: Tensor = batch["mask"]
-        logits = self.predict(model, batch["image"], (mask.shape[-2], mask.shape[-1]))
+        size = (mask.shape[-2], mask.shape[-1])
+        logits = self.evaluation.predict(model, batch["image"], size)
         return logits, argmax_mask(logits), loss.weighted_terms(logits, mask)
-
-    def predict(self, model: Segmenter, image: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return logits `(B, num_classes, *size)` of normalised images, as they are scored."""
-        predict = self.predictor or WholeImage(model, model.size_divisor, model.min_size)
-        return predict(image, size)
 
     @torch.no_grad()
     def _count(
@@ -132,11 +153,12 @@ class Evaluator:
         self.metrics.update(pred_mask, mask, batch["sample_id"], losses, weights)
         for metric in self.extra:
             metric.update(pred_mask, mask)
-        for observer in self.observers:
+        for observer in self.evaluation.observers:
             observer.update(batch, logits, pred_mask)
 
-    def compute(self, split: str) -> EvalResult:
+    def compute(self) -> EvalResult:
         """Sum over all ranks and return scores, confusion matrix and per-image table."""
+        split = self.evaluation.split
         scores = self.metrics.scores(self.labels.class_names, split)
         # Every column of a record is there, also where no pixel has a class.
         scores.setdefault(metric_key(split, LOSS), math.nan)

@@ -111,7 +111,7 @@ class MicroBatcher:
 
         Args:
             image: Float `(B, C, H, W)`.
-            mask: int64 `(B, H, W)`.
+            mask: Integer `(B, H, W)`.
             weights: Share of each image in the batch's loss, `(B,)`, or in each of its terms,
                 `(B, K)`, float; None: what `loss_fn` returns is the part's share already.
             loss_fn: Maps a part's image and mask to its loss, a scalar or its terms `(K,)`.

@@ -1,4 +1,4 @@
-"""The LightningModule: one step of training, one step of evaluation, nothing else.
+"""The LightningModule that is trained: one step of training, one of validation, nothing else.
 
 Optimisation is manual because seglab owns three things inside a step: accumulation over
 micro-batches that may shrink when memory runs out, randomness that depends on (seed, step) alone,
@@ -52,18 +52,21 @@ class StepSettings:
 
 
 class SegmentationModule(pl.LightningModule):
-    """Trains and evaluates a segmentation model.
+    """Trains a segmentation model and validates it on the way.
 
     Args:
         model: Maps float images `(B, C, H, W)` to logits `(B, num_classes, H, W)`; has `mean`,
             `std`, `full_scale` and `size_divisor`.
-        loss: Maps logits and int64 mask `(B, H, W)` to the losses of its terms.
+        loss: Maps logits and integer mask `(B, H, W)` to the losses of its terms.
         labels: The label space that every score is named after.
         factories: Build the optimizer from the model, and the schedule from the optimizer.
         settings: Seed, clipping, memory format, monitored metric, losses of whole batches.
         micro_batcher: Splits batches that the device cannot hold.
         device_augment: Augments a training batch on the device; None where the workers did it.
         extra_metrics: Scores of one's own beside ours.
+
+    Attributes:
+        result: What the last validation found; None before the first.
     """
 
     def __init__(
@@ -86,11 +89,8 @@ class SegmentationModule(pl.LightningModule):
         )
         self.settings = settings
         self.micro_batcher = micro_batcher
-        self.evaluator = Evaluator(labels, loss.num_terms, extra_metrics)
-        self.evaluated_split = "val"
-        # Of an evaluation: what happens to uint8 images before they are normalised.
-        self.corrupt: Callable[[Tensor, Sequence[str]], Tensor] | None = None
-        self.results: dict[str, EvalResult] = {}
+        self.evaluator = Evaluator(labels, loss.num_terms, extra=extra_metrics)
+        self.result: EvalResult | None = None
         self.scheduled: ScheduledLR
         self._factories = factories
         self._device_augment = device_augment
@@ -125,8 +125,6 @@ class SegmentationModule(pl.LightningModule):
         """Augment where that is the device's work, normalise."""
         if self.trainer.training and self._device_augment is not None:
             batch = self._device_augment(batch)
-        if self.corrupt is not None:
-            batch = {**batch, "image": self.corrupt(batch["image"], batch["sample_id"])}
         return self.prepare(batch)
 
     def on_train_epoch_start(self) -> None:
@@ -259,16 +257,15 @@ class SegmentationModule(pl.LightningModule):
                 torch.distributed.broadcast(buffer, src=0)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Score one batch at the masks' own size; the same code in training and in `evaluate`."""
+        """Score one batch at the masks' own size, as `EvaluationModule` does."""
         self.evaluator.update(self.model, self.loss, batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Gather the counts of all ranks and log the scores of the evaluated split."""
-        result = self.evaluator.compute(self.evaluated_split)
-        self.results[self.evaluated_split] = result
-        self.log_dict(result.scores)
-        if self.trainer.state.fn == "fit" and self.scheduled.interval == "epoch":
-            self.scheduled.step_epoch(result.scores[self.settings.monitor])
+        """Gather the counts of all ranks, log the scores, and let a schedule hear the monitored one."""
+        self.result = self.evaluator.compute()
+        self.log_dict(self.result.scores)
+        if self.scheduled.interval == "epoch":
+            self.scheduled.step_epoch(self.result.scores[self.settings.monitor])
 
 
 def as_module(pl_module: pl.LightningModule) -> SegmentationModule:

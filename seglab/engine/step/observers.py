@@ -221,6 +221,4 @@ class SliceObserver:
 
 def _images(batch: Batch, pred_mask: Tensor) -> list[tuple[str, np.ndarray, np.ndarray]]:
     masks = batch["mask"].cpu().numpy()
-    return list(
-        zip(batch["sample_id"], pred_mask.cpu().numpy().astype(np.int64), masks, strict=True)
-    )
+    return list(zip(batch["sample_id"], pred_mask.cpu().numpy(), masks, strict=True))

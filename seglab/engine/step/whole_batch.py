@@ -60,7 +60,7 @@ class WholeBatchLoss:
 
         Args:
             image: Float `(B, C, H, W)`, this rank's share.
-            mask: int64 `(B, H, W)`.
+            mask: Integer `(B, H, W)`.
             sizes: Images of each part, in their order.
         """
         self._batch = (image, mask, sizes)

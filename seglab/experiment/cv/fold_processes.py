@@ -84,7 +84,7 @@ def _start(cv_dir: Path, fold: FoldRun, slot: Slot, console: Console) -> _Runnin
     command = [
         sys.executable,
         "-m",
-        "seglab.experiment.cv.fold_process",
+        "seglab.experiment.fold_process",
         str(cv_dir),
         str(fold.run_dir),
         str(os.getpid()),

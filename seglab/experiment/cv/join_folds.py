@@ -14,8 +14,8 @@ from seglab.data.manifest import Manifest
 from seglab.experiment.cv.collect import FoldRun, conclude_folds, require_all_folds
 from seglab.experiment.parts import open_manifest_of, part_of
 from seglab.experiment.prepare.folds import plan_folds
-from seglab.experiment.prepare.records import JOINED, finishing, start_record
-from seglab.experiment.train import TrainResult, saved_config
+from seglab.experiment.prepare.records import JOINED, finishing, saved_config, start_record
+from seglab.experiment.train import TrainResult
 from seglab.runs import RunRecord
 
 # What may differ between the folds of one cross-validation: nothing that changes a number.

@@ -18,8 +18,8 @@ from seglab.config.model_rules import limits_of
 from seglab.config.valid_view import ValidView
 from seglab.core.provenance import package_versions
 from seglab.data.manifest import Manifest
+from seglab.engine.device.memory_limit import memory_limit, others_use_it
 from seglab.engine.device.plan import ExecutionPlan, inspect_device
-from seglab.engine.step.memory_limit import memory_limit, others_use_it
 from seglab.engine.step.micro_batch import MicroBatcher
 from seglab.engine.step.micro_batch_memory import MicroBatchMemory
 from seglab.engine.step.micro_batch_probe import MicroBatchKeeper, WorstCase

@@ -113,3 +113,11 @@ def status_after(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt | TrainingInterruptedError):
         return "interrupted"
     return "pruned" if isinstance(error, TrialPrunedError) else "failed"
+
+
+def saved_config(record: RunRecord) -> DictConfig:
+    """Return the configuration a run was started with."""
+    cfg = OmegaConf.load(record.config_path)
+    if not isinstance(cfg, DictConfig):
+        raise ConfigError(f"{record.config_path} is not the configuration of a run")
+    return cfg

@@ -13,10 +13,9 @@ import pandas as pd
 from seglab.analysis.overlays import colour_mask, fit_image
 from seglab.core.files import atomic_path
 from seglab.core.labels import LabelSpace
-from seglab.data.datamodule import SegDataModule
 from seglab.data.manifest import Manifest
-from seglab.engine.loop.samples import predict_samples, spread_ids
-from seglab.engine.step.module import SegmentationModule
+from seglab.engine.loop.samples import spread_ids
+from seglab.engine.loop.scorer import Scorer
 from seglab.engine.step.prediction_files import write_png
 from seglab.metrics.errors import ErrorBreakdown, classify_errors
 from seglab.runs import SamplePrediction
@@ -33,12 +32,7 @@ _MIN_PIXELS = 50
 
 
 def write_gallery(
-    run_dir: Path,
-    module: SegmentationModule,
-    datamodule: SegDataModule,
-    per_image: pd.DataFrame,
-    manifest: Manifest,
-    limit: int,
+    run_dir: Path, scorer: Scorer, per_image: pd.DataFrame, manifest: Manifest, limit: int
 ) -> pd.DataFrame:
     """Choose, predict and write the cases; return their table.
 
@@ -47,8 +41,7 @@ def write_gallery(
 
     Args:
         run_dir: Of the evaluation; gets `gallery.parquet` and `gallery/*.png`.
-        module: With the scored weights.
-        datamodule: Of the scored data.
+        scorer: Of the scored weights and data.
         per_image: Counts and scores an image.
         manifest: Tags and groups.
         limit: Different images at most; a case is an image and the reason it is shown for.
@@ -57,10 +50,10 @@ def write_gallery(
         One row a case: case_id, sample_id, reason, rank (1 is the worst), score, error_type,
         detail, class_name, and the files image, truth, prediction, confidence relative to the run.
     """
-    labels = module.evaluator.labels
+    labels = scorer.labels
     cases, chosen = _within(list(_choose(per_image, manifest, labels)), limit)
     rows: list[dict[str, Any]] = []
-    for sample in predict_samples(module, datamodule, chosen):
+    for sample in scorer.predict(chosen):
         files = _write_pictures(run_dir, sample, labels)
         own = [case for case in cases if case["sample_id"] == sample.sample_id]
         rows += [{**case, **_explain(sample, labels, case["class_name"]), **files} for case in own]

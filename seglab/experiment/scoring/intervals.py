@@ -8,17 +8,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 import pandas as pd
-from torch import Tensor, nn
 
 from seglab.analysis.learning.gap import counts_of
 from seglab.analysis.tables import interval_cell
 from seglab.core.labels import LabelSpace
 from seglab.core.sample_size import MIN_UNITS, TOO_FEW_IMAGES
-from seglab.data.datamodule import SegDataModule
 from seglab.data.manifest import Manifest
+from seglab.engine.loop.scorer import Scorer
 from seglab.engine.step.evaluation import EvalResult
 from seglab.engine.step.micro_batch import is_out_of_memory
-from seglab.engine.step.module import SegmentationModule
 from seglab.inference.cost import Cost, measure_cost
 from seglab.metrics.jackknife import independent_groups, score_interval
 from seglab.metrics.names import (
@@ -109,19 +107,7 @@ def interval_words(metrics: Mapping[str, float], splits: Iterable[str]) -> dict[
     }
 
 
-class _AsScored(nn.Module):
-    """The module as a network: predicts as it was scored, with all its models and views."""
-
-    def __init__(self, module: SegmentationModule) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, image: Tensor) -> Tensor:
-        size = (image.shape[-2], image.shape[-1])
-        return self.module.evaluator.predict(self.module.model, image, size)
-
-
-def cost_of(module: SegmentationModule, datamodule: SegDataModule) -> dict[str, float]:
+def cost_of(scorer: Scorer) -> dict[str, float]:
     """Return what predicting one image as large as the data's first costs, as it was scored.
 
     Returns:
@@ -129,14 +115,14 @@ def cost_of(module: SegmentationModule, datamodule: SegDataModule) -> dict[str, 
         are NaN where counting them did not fit into memory.
     """
     # After an evaluation Lightning has moved the module back to the CPU.
-    device = module.trainer.strategy.root_device
-    net = _AsScored(module.to(device))
-    size = datamodule.cache.image_hw(0)
+    device = scorer.trainer.strategy.root_device
+    net = scorer.module().to(device)
+    size = scorer.datamodule.cache.image_hw(0)
     params = sum(parameter.numel() for parameter in net.parameters()) / 1e6
     cost = Cost(params, math.nan, math.nan, math.nan)
     try:
-        with module.trainer.precision_plugin.forward_context():
-            cost = measure_cost(net, size, len(module.model.mean), device)
+        with scorer.trainer.precision_plugin.forward_context():
+            cost = measure_cost(net, size, len(scorer.trained.model.mean), device)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

@@ -15,7 +15,7 @@ from seglab.engine.loop.checkpoint import BEST, LAST, read_model_state
 from seglab.experiment.parts import build_model
 from seglab.experiment.prepare.bands import recorded_bands
 from seglab.experiment.prepare.initial_weights import forget_sources
-from seglab.experiment.train import saved_config
+from seglab.experiment.prepare.records import saved_config
 from seglab.models import Segmenter
 from seglab.runs import RunRecord
 from seglab.runs.folds import fold_dirs

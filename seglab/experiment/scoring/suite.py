@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-import pytorch_lightning as pl
-import torch
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
 from rich.console import Console
+from torch import Tensor
 
 from seglab.analysis.evaluation.evaluations import corruptions_figure, reliability, slices_figure
 from seglab.analysis.style import save_figure
@@ -21,13 +19,11 @@ from seglab.augment.corruptions import CORRUPTIONS, corrupt
 from seglab.core.bands import Bands
 from seglab.core.files import atomic_path
 from seglab.core.terminal import say
-from seglab.data.datamodule import SegDataModule
+from seglab.engine.loop.scorer import Scorer
 from seglab.engine.step.evaluation import EvalResult, Observer
-from seglab.engine.step.module import SegmentationModule
 from seglab.engine.step.observers import BoundaryObserver, ConfidenceObserver, SliceObserver
 from seglab.experiment.scoring.intervals import intervals_of
 from seglab.experiment.scoring.slices import score_slices
-from seglab.experiment.scoring.summary import evaluate_split
 from seglab.metrics.names import DICE, MIOU, metric_key
 from seglab.runs import RunRecord
 
@@ -49,32 +45,26 @@ class SuiteResult:
 
 
 def run_suite(
-    cfg: DictConfig,
-    trainer: pl.Trainer,
-    module: SegmentationModule,
-    datamodule: SegDataModule,
-    split: str,
-    observers: Sequence[Observer] = (),
+    cfg: DictConfig, scorer: Scorer, split: str, observers: Sequence[Observer] = ()
 ) -> SuiteResult:
     """Score a split once, with everything that `cfg.suite` asks for measured on the way.
 
     Args:
         cfg: Of the evaluation.
-        trainer: Runs the loop.
-        module: With the weights to score.
-        datamodule: Of the data.
+        scorer: Of the weights and the data.
         split: Split of it.
         observers: What else looks at each batch.
     """
-    suite, labels = cfg.suite, module.evaluator.labels
+    suite, labels = cfg.suite, scorer.labels
+    manifest = scorer.datamodule.manifest
     boundary = BoundaryObserver(labels) if suite.boundary else None
     confidence = ConfidenceObserver(labels) if suite.calibration else None
     slices = SliceObserver(labels) if suite.slices else None
     own: list[Observer] = [one for one in (boundary, confidence, slices) if one is not None]
-    result = evaluate_split(trainer, module, datamodule, split, [*own, *observers])
+    result = scorer.score(split, [*own, *observers])
     scores, tables, per_image = dict(result.scores), {}, result.per_image
     if suite.intervals:
-        scores |= intervals_of(result, datamodule.manifest, labels)
+        scores |= intervals_of(result, manifest, labels)
     if boundary is not None:
         scores |= boundary.scores(split)
         per_image = per_image.merge(boundary.per_image(), on="sample_id", how="left")
@@ -85,18 +75,12 @@ def run_suite(
             confidence.risk_coverage(),
         )
     if slices is not None:
-        manifest = datamodule.manifest
         tables["slices"] = score_slices(per_image, slices, manifest, labels, suite.intervals)
     return SuiteResult(replace(result, scores=scores, per_image=per_image), tables)
 
 
 def run_corruptions(
-    cfg: DictConfig,
-    trainer: pl.Trainer,
-    module: SegmentationModule,
-    datamodule: SegDataModule,
-    clean: EvalResult,
-    console: Console,
+    cfg: DictConfig, scorer: Scorer, clean: EvalResult, console: Console
 ) -> pd.DataFrame:
     """Score the split again under each corruption and severity.
 
@@ -110,11 +94,8 @@ def run_corruptions(
     rows = [_row("none", 0, clean, base)]
     for name in names:
         for severity in cfg.suite.severities:
-            module.corrupt = functools.partial(_apply, name, severity, _SEED, datamodule.bands)
-            try:
-                result = evaluate_split(trainer, module, datamodule, split)
-            finally:
-                module.corrupt = None
+            apply = _corruption(name, severity, scorer.datamodule.bands)
+            result = scorer.score(split, corrupt=apply)
             rows.append(_row(name, severity, result, base))
         kept = float(rows[-1]["relative"])  # type: ignore[arg-type]
         share = "- (undefined)" if math.isnan(kept) else f"{kept:.0%}"
@@ -122,15 +103,10 @@ def run_corruptions(
     return pd.DataFrame(rows)
 
 
-def _apply(
-    name: str,
-    severity: int,
-    seed: int,
-    bands: Bands | None,
-    images: torch.Tensor,
-    sample_ids: list[str],
-) -> torch.Tensor:
-    return corrupt(images, name, severity, seed, sample_ids, bands)
+def _corruption(
+    name: str, severity: int, bands: Bands | None
+) -> Callable[[Tensor, Sequence[str]], Tensor]:
+    return lambda images, sample_ids: corrupt(images, name, severity, _SEED, sample_ids, bands)
 
 
 def _row(name: str, severity: int, result: EvalResult, base: float) -> dict[str, object]:

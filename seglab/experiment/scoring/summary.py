@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytorch_lightning as pl
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -19,22 +17,22 @@ from seglab.analysis.comparison.objectives import rich_table as objective_table
 from seglab.analysis.comparison.objectives import summary as objective_summary
 from seglab.analysis.evaluation.class_scores import class_table
 from seglab.analysis.evaluation.figures import confusion_figure, samples_figure
-from seglab.analysis.learning.gap import GapVerdict, gap_verdict
+from seglab.analysis.learning.gap import gap_verdict
 from seglab.analysis.learning.history_curves import learning_curves
 from seglab.analysis.learning.verdict import fit_verdict
 from seglab.analysis.overlays import fit_image
 from seglab.analysis.style import save_figure
 from seglab.analysis.tables import Row, format_cell, markdown_table, rich_table
 from seglab.core.bands import Bands, picture_of
-from seglab.core.errors import DataError, TrainingError
+from seglab.core.errors import DataError
 from seglab.core.files import write_json, write_text
 from seglab.core.labels import LabelSpace
 from seglab.core.terminal import say, show
 from seglab.data.datamodule import SegDataModule
-from seglab.engine.loop.checkpoint import CheckpointWriter, read_checkpoint
-from seglab.engine.loop.samples import predict_samples, spread_ids
-from seglab.engine.step.evaluation import EvalResult, Observer
-from seglab.engine.step.module import SegmentationModule
+from seglab.engine.loop.checkpoint import CheckpointWriter
+from seglab.engine.loop.samples import spread_ids
+from seglab.engine.loop.scorer import Scorer
+from seglab.engine.step.evaluation import EvalResult
 from seglab.engine.tracking.tracking import WandbView
 from seglab.experiment.fit import Fit
 from seglab.experiment.parts import Dataset
@@ -75,92 +73,70 @@ def conclude(
     Raises:
         TrainingError: No epoch was validated, so there is no best checkpoint.
     """
-    trainer, module, datamodule, writer = fit.trainer, fit.module, fit.datamodule, fit.writer
-    load_best(module, writer)
+    scorer = fit.scorer(cfg, record.run_dir)
     kind = record.read()["kind"]
+    results, metrics = _score_splits(record, scorer, kind)
+    history = record.history()
+    best_row = history[history["epoch"] == fit.writer.best_epoch]
+    metrics |= {
+        "best_epoch": float(fit.writer.best_epoch),
+        "train/loss": float(best_row["train/loss"].iloc[0]),
+    }
+    if cfg.metrics.baseline:
+        metrics |= _baselines(dataset, scorer.datamodule)
+    for result in results.values():
+        metrics |= intervals_of(result, dataset.manifest, dataset.labels)
+    # Before what may take long or fail: an interruption does not cost the scores.
+    record.set_metrics(metrics)
+    metrics |= cost_of(scorer)
+    record.set_metrics(metrics)
+    write_results(record, results)
+    verdicts = _judge_fit(cfg, record, scorer, results, metrics)
+    rows = write_tables(record, dataset.labels, results)
+    num_samples = 0 if kind == "trial" else _NUM_FIGURE_SAMPLES
+    figures = draw_figures(record, scorer, results, num_samples) | _draw_curves(record)
+    _show(view, record, dataset, results, rows, figures, metrics)
+    show(console, rich_table(rows, _title(cfg, fit.writer)))
+    _tell(console, record, metrics, verdicts, list(results))
+    tell_objective(targets_of(cfg), record, metrics, console)
+    return metrics
+
+
+def _score_splits(
+    record: RunRecord, scorer: Scorer, kind: str
+) -> tuple[dict[str, EvalResult], dict[str, float]]:
+    """Score the splits a run of this kind may see; a fold keeps what it held out."""
     wanted = _TRIAL_SPLITS if kind == "trial" else _FINAL_SPLITS
-    splits = [split for split in wanted if datamodule.has_split(split)]
-    kept = OutOfFold(record.run_dir, dataset.labels) if kind == "fold" else None
+    splits = [split for split in wanted if scorer.datamodule.has_split(split)]
+    kept = OutOfFold(record.run_dir, scorer.labels) if kind == "fold" else None
     held_out = splits[-1]
     results = {
-        split: evaluate_split(
-            trainer, module, datamodule, split, kept.observers if kept and split == held_out else ()
-        )
+        split: scorer.score(split, kept.observers if kept and split == held_out else ())
         for split in splits
     }
     metrics = {key: value for result in results.values() for key, value in result.scores.items()}
     if kept is not None:
         metrics |= kept.close(held_out)
-    history = record.history()
-    best_row = history[history["epoch"] == writer.best_epoch]
-    metrics |= {
-        "best_epoch": float(writer.best_epoch),
-        "train/loss": float(best_row["train/loss"].iloc[0]),
-    }
-    if cfg.metrics.baseline:
-        metrics |= _baselines(dataset, datamodule)
-    for result in results.values():
-        metrics |= intervals_of(result, datamodule.manifest, module.evaluator.labels)
-    record.set_metrics(metrics)
-    metrics |= cost_of(module, datamodule)
-    record.set_metrics(metrics)
-    write_results(record, results)
-    verdict = fit_verdict(history)
-    gap = _gap(cfg, fit, results)
+    return results, metrics
+
+
+def _judge_fit(
+    cfg: DictConfig,
+    record: RunRecord,
+    scorer: Scorer,
+    results: dict[str, EvalResult],
+    metrics: dict[str, float],
+) -> str:
+    """Write and return what losses say of the fit, and scores of training images, not augmented."""
+    verdict = fit_verdict(record.history())
+    count = cfg.metrics.get("train_images", 0)
+    train = scorer.score("train", limit=count).per_image if count else None
+    test = results["test"].per_image if "test" in results else None
+    gap = gap_verdict(train, results["val"].per_image, test)
     write_json(record.run_dir / "verdict.json", {**asdict(verdict), "gap": asdict(gap)})
     if gap.kind != "not measured":
         record.set_metrics({"train/miou": float(gap.scores["train"].score)})
-    rows = write_tables(record, dataset.labels, results)
-    num_samples = 0 if kind == "trial" else _NUM_FIGURE_SAMPLES
-    figures = draw_figures(record, module, datamodule, results, num_samples) | _draw_curves(record)
-    _show(view, record, dataset, results, rows, figures, metrics)
-    verdicts = f"by losses: {verdict.sentence}\nby scores: {gap.sentence}"
-    verdicts = f"{chosen_by(cfg, metrics)}\n{verdicts}"
-    _tell(console, record, rows, metrics, verdicts, splits, writer)
-    tell_objective(targets_of(cfg), record, metrics, console)
-    return metrics
-
-
-def _gap(cfg: DictConfig, fit: Fit, results: dict[str, EvalResult]) -> GapVerdict:
-    """Hold scores of training images, not augmented, against those of the other splits."""
-    count = cfg.metrics.get("train_images", 0)
-    train = None
-    if count:
-        train = evaluate_split(
-            fit.trainer, fit.module, fit.datamodule, "train", limit=count
-        ).per_image
-    others = {split: result.per_image for split, result in results.items()}
-    return gap_verdict(train, others["val"], others.get("test"))
-
-
-def load_best(module: SegmentationModule, writer: CheckpointWriter) -> None:
-    """Put the best weights into the module; a moving average where there is one."""
-    if writer.best_epoch < 0:
-        raise TrainingError(
-            f"no epoch gave a defined {writer.monitor}, so there is no best checkpoint; "
-            "train for at least trainer.val_every epochs on data whose val split has labels"
-        )
-    module.load_state_dict(read_checkpoint(writer.best_path, ["state_dict"])["state_dict"])
-
-
-def evaluate_split(
-    trainer: pl.Trainer,
-    module: SegmentationModule,
-    datamodule: SegDataModule,
-    split: str,
-    observers: Sequence[Observer] = (),
-    limit: int | None = None,
-) -> EvalResult:
-    """Score the module's present weights on a split, through the same step as in training."""
-    module.evaluated_split = split
-    module.evaluator.observers = observers
-    loader = datamodule.eval_dataloader(split, limit)
-    try:
-        trainer.validate(module, dataloaders=loader, verbose=False)
-    finally:
-        module.evaluated_split = "val"
-        module.evaluator.observers = ()
-    return module.results[split]
+    return f"{chosen_by(cfg, metrics)}\nby losses: {verdict.sentence}\nby scores: {gap.sentence}"
 
 
 def write_results(record: RunRecord, results: dict[str, EvalResult]) -> None:
@@ -204,19 +180,18 @@ def _baselines(dataset: Dataset, datamodule: SegDataModule) -> dict[str, float]:
 
 def draw_figures(
     record: RunRecord,
-    module: SegmentationModule,
-    datamodule: SegDataModule,
+    scorer: Scorer,
     results: dict[str, EvalResult],
     num_samples: int = _NUM_FIGURE_SAMPLES,
 ) -> dict[str, Path]:
     """Draw samples of the first split and a confusion matrix a split; return the files."""
-    labels = module.evaluator.labels
+    labels = scorer.labels
     result = next(iter(results.values()))
     # From the worst to the best, evenly: neither a choice of ours nor the best alone.
     ranked = result.per_image.dropna(subset="miou").sort_values("miou")["sample_id"].tolist()
     paths = {}
     if ranked and num_samples:
-        samples = predict_samples(module, datamodule, spread_ids(ranked, num_samples))
+        samples = scorer.predict(spread_ids(ranked, num_samples))
         paths["samples"] = record.figures_dir / "samples.png"
         save_figure(samples_figure(samples, labels), paths["samples"])
     for name, one in results.items():
@@ -286,18 +261,15 @@ def tell_objective(
     say(console, objective_summary(outcomes))
 
 
-def _tell(
-    console: Console,
-    record: RunRecord,
-    rows: list[Row],
-    metrics: dict[str, float],
-    verdicts: str,
-    splits: list[str],
-    writer: CheckpointWriter,
-) -> None:
-    limit = plain(record.read()["config"])["trainer"]["limit_val_batches"]
+def _title(cfg: DictConfig, writer: CheckpointWriter) -> str:
+    limit = cfg.trainer.limit_val_batches
     part = f", only {limit} batches a split (trainer.limit_val_batches)" if limit else ""
-    show(console, rich_table(rows, f"best weights, epoch {writer.best_epoch}{part}"))
+    return f"best weights, epoch {writer.best_epoch}{part}"
+
+
+def _tell(
+    console: Console, record: RunRecord, metrics: dict[str, float], verdicts: str, splits: list[str]
+) -> None:
     kind = record.read()["kind"]
     if kind == "trial":
         say(console, "test: not scored, for a study chooses among its trials by val alone")

@@ -1,4 +1,4 @@
-"""One fold in a process of its own: `python -m seglab.experiment.cv.fold_process CV_DIR FOLD_DIR PARENT`.
+"""One fold in a process of its own: `python -m seglab.experiment.fold_process CV_DIR FOLD_DIR PARENT`.
 
 Started by `seglab.experiment.cv.fold_processes`; not a command for people.
 """
@@ -28,7 +28,7 @@ def main() -> int:
     from seglab.core.errors import SeglabError
     from seglab.experiment.cross_validate import train_fold
     from seglab.experiment.cv.collect import FoldRun
-    from seglab.experiment.train import saved_config
+    from seglab.experiment.prepare.records import saved_config
     from seglab.runs import RunRecord
 
     record, folder = RunRecord.open(sys.argv[1]), Path(sys.argv[2])
