@@ -23,6 +23,9 @@ against what `seglab.core.components.component` declares for the target.
   torchmetrics `Metric` with `update(pred_mask, mask)`. It is given `num_classes` and `ignore_index` if
   its signature takes them.
 - `callback`: a Lightning `Callback`.
+- `predictor`: `predict(predictor, image, mask_size) -> logits` around the model seen whole or by
+  windows, see `seglab.inference.predictor`; a class is made with that predictor and called with the
+  other two. It is given `num_classes` if its signature takes it.
 - `sampler`, `pruner`: Optuna's. `conditional`: `space(trial, values)`, see `seglab.sweep.space`.
 
 A `_target_` is an import, hence code that runs, and a configuration may come from elsewhere. So outside
@@ -118,6 +121,7 @@ KINDS: dict[str, Kind] = {
         ("num_classes", "ignore_index"),
         called_with=1,
     ),
+    "predictor": Kind("predictor", given=("num_classes",), called_with=3, made_with=1),
     "callback": Kind("callback", "pytorch_lightning.Callback", ("pytorch_lightning",), makes=True),
     "sampler": Kind("sampler", "optuna.samplers.BaseSampler", _OPTUNA, makes=True),
     "pruner": Kind("pruner", "optuna.pruners.BasePruner", _OPTUNA, makes=True),

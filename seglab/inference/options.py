@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
-from seglab.core.options import FromList, Options, PositiveFloat, ProperFraction, Size, broken_rule
+from seglab.core.options import (
+    FromList,
+    Options,
+    PositiveFloat,
+    ProperFraction,
+    Size,
+    Targets,
+    broken_rule,
+)
 from seglab.core.problems import show
 
 _Item = TypeVar("_Item")
@@ -37,3 +45,5 @@ class PredictOptions(Options):
     """Least share of a window that its neighbour sees too."""
     ensemble: list[str] = Field(default_factory=list)
     """Further runs whose probabilities are averaged with this one's."""
+    predictor: Annotated[dict[str, Any], Targets("predictor")] | None = None
+    """A way of predicting of one's own, by `_target_`, inside the views and around the windows."""

@@ -15,6 +15,7 @@ from seglab.experiment.prepare.building import (
     build_callbacks,
     build_metrics,
     build_model_of,
+    build_own_predictor,
     build_term,
     optimizer_factory,
 )
@@ -42,6 +43,20 @@ def flat(logits: Tensor, mask: Tensor) -> Tensor:
 
 def mean_loss(logits: Tensor, mask: Tensor, ignore_index: int) -> Tensor:
     return nn.functional.cross_entropy(logits, mask, ignore_index=ignore_index)
+
+
+def sharpened(
+    predictor: Any, image: Tensor, mask_size: tuple[int, int], factor: float = 2.0
+) -> Tensor:
+    return predictor(image, mask_size) * factor
+
+
+class Half:
+    def __init__(self, predictor: Any, num_classes: int):
+        self.predictor = predictor
+
+    def __call__(self, image: Tensor, mask_size: tuple[int, int]) -> Tensor:
+        return self.predictor(image, mask_size)[:, :, ::2]
 
 
 def word(confusion: Any) -> str:
@@ -117,3 +132,26 @@ def test_wrong_losses_scores_and_callbacks_are_told() -> None:
     model = build_model_of(own("Net"), 3, 3, (16, 16))
     with pytest.raises(ConfigError, match=r"torch\.optim\.LBFGS cannot be built of this"):
         optimizer_factory({"_target_": "torch.optim.LBFGS", "lr": 1.0}, 1.0, None)(model)
+
+
+class TestPredictor:
+    @staticmethod
+    def whole(image: Tensor, mask_size: tuple[int, int] | None = None) -> Tensor:
+        return torch.ones(len(image), 3, *(mask_size or image.shape[-2:]))
+
+    def test_goes_around_the_model(self) -> None:
+        predict = build_own_predictor(own("sharpened", factor=3.0), self.whole, 3)
+        assert torch.equal(predict(torch.zeros(2, 3, 8, 8), (4, 6)), torch.full((2, 3, 4, 6), 3.0))
+
+    def test_another_size_is_told(self) -> None:
+        predict = build_own_predictor(own("Half"), self.whole, 3)
+        with pytest.raises(ConfigError) as caught:
+            predict(torch.zeros(2, 3, 8, 8))
+        assert str(caught.value).endswith(
+            "predict.predictor: expected own_things.Half to give logits (2, 3, 8, 8) for images "
+            "(2, 3, 8, 8), got (2, 3, 4, 8)"
+        )
+
+    def test_options_are_checked(self) -> None:
+        with pytest.raises(ConfigError, match=r"did you mean 'predict\.predictor\.factor'"):
+            build_own_predictor(own("sharpened", facto=3.0), self.whole, 3)

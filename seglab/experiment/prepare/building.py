@@ -13,6 +13,8 @@ from seglab.core.labels import LabelSpace
 from seglab.core.own_parts import OwnPart, read_part
 from seglab.core.plugins import TARGET, imported
 from seglab.engine.step.module import OptimizerFactory, SchedulerFactory
+from seglab.inference.predictor import Predictor
+from seglab.inference.wrapped import wrap_predictor
 from seglab.losses import SegmentationLoss, wrap_loss
 from seglab.metrics.wrapped import WrappedMetric, wrap_metric
 from seglab.models import Segmenter, wrap_model
@@ -156,6 +158,12 @@ def build_metrics(
         wrap_metric(name, own_part(f"metrics.extra.{name}", "metric", node), num_classes, ignored)
         for name, node in nodes.items()
     ]
+
+
+def build_own_predictor(node: Mapping[str, Any], inner: Predictor, num_classes: int) -> Predictor:
+    """Put a predictor of one's own, from `predict.predictor`, around another one."""
+    part = own_part("predict.predictor", "predictor", node)
+    return wrap_predictor(part, inner, num_classes)
 
 
 def _options(node: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from seglab.core.errors import ConfigError
+from seglab.experiment.prepare.building import build_own_predictor
+from seglab.experiment.prepare.plain import plain
 from seglab.inference.ensemble import Ensemble
 from seglab.inference.predictor import Predictor, WholeImage
 from seglab.inference.sliding_window import SlidingWindow
@@ -29,6 +31,7 @@ class Renormalised(nn.Module):
         super().__init__()
         self.model = model
         self.size_divisor, self.min_size = model.size_divisor, model.min_size
+        self.num_classes = model.num_classes
         own_mean, own_std = torch.tensor(model.mean), torch.tensor(model.std)
         scale = torch.tensor(list(std)) / own_std
         shift = (torch.tensor(list(mean)) - own_mean) / own_std
@@ -89,6 +92,8 @@ def _one(predict: DictConfig, net: Net) -> Predictor:
     else:
         window = (int(predict.window[0]), int(predict.window[1]))
         predictor = SlidingWindow(net, window, predict.overlap, **sizes)
+    if own := plain(predict.get("predictor")):
+        predictor = build_own_predictor(own, predictor, net.num_classes)
     if list(predict.flips) or list(predict.scales) != [1.0]:
         predictor = TestTimeAugmentation(predictor, list(predict.flips), list(predict.scales))
     return predictor
