@@ -35,8 +35,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from seglab.config.compose import compose
-from seglab.engine.plan import ExecutionPlan
-from seglab.engine.trainer import LoopSettings, apply_threads, build_trainer
+from seglab.engine.device.plan import ExecutionPlan
+from seglab.engine.loop.trainer import apply_threads, build_trainer
+from seglab.engine.options import TrainerOptions
 from seglab.experiment.parts import (
     build_datamodule,
     build_model,
@@ -99,9 +100,9 @@ def _plain_loss() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
 
 def seglab_loop(cfg: DictConfig, plan: ExecutionPlan, steps: int) -> float:
     """Return images per second of the whole training loop, augmentation and loader included."""
-    from seglab.engine.callbacks import FiniteLossGuard, HistoryWriter, InterruptGuard
-    from seglab.engine.checkpoint import CheckpointWriter
-    from seglab.engine.progress import RunProgress
+    from seglab.engine.loop.callbacks import FiniteLossGuard, HistoryWriter, InterruptGuard
+    from seglab.engine.loop.checkpoint import CheckpointWriter
+    from seglab.engine.loop.progress import RunProgress
 
     dataset = open_dataset_of(cfg)
     datamodule = build_datamodule(cfg, dataset, plan)
@@ -119,7 +120,7 @@ def seglab_loop(cfg: DictConfig, plan: ExecutionPlan, steps: int) -> float:
             writer,
             clock,
         ]
-        loop = LoopSettings(max_epochs=epochs, limit_train_batches=steps, limit_val_batches=0)
+        loop = TrainerOptions(max_epochs=epochs, val_every=epochs + 1, limit_train_batches=steps)
         build_trainer(plan, loop, callbacks, Path(folder)).fit(module, datamodule=datamodule)
     return clock.images_per_second(cfg.data.batch_size)
 

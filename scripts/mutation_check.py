@@ -26,7 +26,7 @@ TESTS = {
     "losses": ["tests/losses"],
     "folds": ["tests/data"],
     "sampler": ["tests/data/test_sampler.py"],
-    "ledger": ["tests/sweep/test_ledger.py"],
+    "ledger": ["tests/sweep/ledger/test_ledger.py"],
 }
 FAST = ["-m", "not slow and not gpu", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
 

@@ -316,7 +316,7 @@ def save(subject: Subject, with_report: bool) -> list[str]:
         ConfigError: There is no key, or no entity to save to.
         SeglabError: W&B does not answer, or refuses.
     """
-    from seglab.engine.wandb_sync import require_server
+    from seglab.engine.tracking.wandb_sync import require_server
 
     require_server()
     if subject.entity == UNKNOWN_ENTITY:

@@ -180,7 +180,7 @@ def test_refusal_of_the_server_is_one_message(
         def save(self) -> None:
             raise RuntimeError("permission denied")
 
-    monkeypatch.setattr("seglab.engine.wandb_sync.require_server", lambda: None)
+    monkeypatch.setattr("seglab.engine.tracking.wandb_sync.require_server", lambda: None)
     monkeypatch.setattr(script, "build_workspace", lambda _: Refused())
     assert script.main([str(runs), "--entity", "team"]) == 1
     said = capsys.readouterr().err

@@ -18,7 +18,7 @@ from scipy import stats
 from seglab.analysis.study import StudyView, importance_table, read_study, study_summary
 from seglab.analysis.style import BLUE, GREEN, ORANGE, new_figure, save_figure, styled
 from seglab.runs import RunRecord, find_runs
-from seglab.sweep.protocol import mean_interval
+from seglab.sweep.conclude.protocol import mean_interval
 
 HERE = Path(__file__).parent
 RATE, BATCH, LOSS = "params.optimizer.lr", "params.data.batch_size", "params.loss"

@@ -48,7 +48,7 @@ _SEGLAB = (
     "hydra/sweeper=seglab",
     "hydra/launcher=local",
     f"hydra.launcher.workers={WORKERS}",
-    "hydra.launcher.preload=[seglab.sweep.application]",
+    "hydra.launcher.preload=[seglab.sweep.workers.application]",
     "+study=asha",
     "study.name=bench",
     "~study.space",

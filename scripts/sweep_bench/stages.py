@@ -29,13 +29,13 @@ OF_A_JOB = {
     "seglab.experiment.fit:build_datamodule": "data",
     "seglab.experiment.fit:build_module": "model",
     "seglab.experiment.fit:build_trainer": "trainer",
-    "seglab.engine.module:SegmentationModule.training_step": FIRST_STEP,
+    "seglab.engine.step.module:SegmentationModule.training_step": FIRST_STEP,
 }
 OF_A_CONTROLLER = {
-    "seglab.sweep.ledger:Ledger.tell": "tell",
-    "seglab.sweep.ledger:Ledger.claim": "ask",
-    "seglab.sweep.sweep:Sweep.work": "compose",
-    "seglab.sweep.pool:Pool.start": "fork",
+    "seglab.sweep.ledger.ledger:Ledger.tell": "tell",
+    "seglab.sweep.ledger.ledger:Ledger.claim": "ask",
+    "seglab.sweep.workers.sweep:Sweep.work": "compose",
+    "seglab.sweep.process.pool:Pool.start": "fork",
 }
 
 

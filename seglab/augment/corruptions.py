@@ -9,6 +9,9 @@ Where kornia means something else, a few lines stand in its place: `adjust_brigh
 channel (the benchmark: to V of HSV), `adjust_contrast` scales about black (the benchmark: about the
 mean), and `jpeg_codec_differentiable` rounds softly, which left 10 % less error than the codec that
 cameras use (5.2 against 5.6 grey levels at quality 25 on CamVid).
+
+References:
+    Hendrycks and Dietterich (2019): https://arxiv.org/abs/1903.12261
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import torch
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
+from seglab.augment import options
 from seglab.augment.weather import Fog, Rain, fog, rain
 from seglab.core.bands import Bands, describe_numbers
 from seglab.core.errors import ConfigError, ShapeError, nearest
@@ -37,18 +41,21 @@ class Corruption:
     """One way an image goes wrong.
 
     Attributes:
-        name: Key in `CORRUPTIONS`.
+        name: One that `seglab.augment.options` declares.
         levels: What `apply` gets at severities 1 to 5.
         apply: float32 `(C, H, W)` in 0..1, level, generator -> the same; may leave 0..1.
-        description: What it stands for, and where the levels come from.
         any_bands: Whether it means something on bands that are no colours.
     """
 
     name: str
     levels: tuple[Any, ...]
     apply: Callable[[Tensor, Any, np.random.Generator], Tensor]
-    description: str
     any_bands: bool = False
+
+    @property
+    def description(self) -> str:
+        """What it stands for, and where the levels come from."""
+        return options.CORRUPTIONS[self.name]
 
 
 @torch.no_grad()
@@ -213,36 +220,13 @@ CORRUPTIONS: dict[str, Corruption] = {
     item.name: item
     for item in (
         Corruption(
-            "gaussian_noise",
-            (0.08, 0.12, 0.18, 0.26, 0.38),
-            _gaussian_noise,
-            "sensor noise in low light; standard deviation as in ImageNet-C",
-            any_bands=True,
+            "gaussian_noise", (0.08, 0.12, 0.18, 0.26, 0.38), _gaussian_noise, any_bands=True
         ),
-        Corruption(
-            "gaussian_blur",
-            (1.0, 2.0, 3.0, 4.0, 6.0),
-            _gaussian_blur,
-            "a lens out of focus; deviation in pixels of 224, ImageNet-C's extra set",
-            any_bands=True,
-        ),
-        Corruption(
-            "jpeg", (25, 18, 15, 10, 7), _jpeg, "compression; JPEG quality as in ImageNet-C"
-        ),
-        Corruption("fog", _FOG_LEVELS, fog, "fog; roughness and lower depths as in ImageNet-C"),
-        Corruption("rain", _RAIN_LEVELS, rain, "rain with mist; not in ImageNet-C, set by eye"),
-        Corruption(
-            "brightness",
-            (0.1, 0.2, 0.3, 0.4, 0.5),
-            _brightness,
-            "overexposure; added to V of HSV as in ImageNet-C",
-        ),
-        Corruption(
-            "contrast",
-            (0.4, 0.3, 0.2, 0.1, 0.05),
-            _contrast,
-            "flat light; factor about the mean colour as in ImageNet-C",
-            any_bands=True,
-        ),
+        Corruption("gaussian_blur", (1.0, 2.0, 3.0, 4.0, 6.0), _gaussian_blur, any_bands=True),
+        Corruption("jpeg", (25, 18, 15, 10, 7), _jpeg),
+        Corruption("fog", _FOG_LEVELS, fog),
+        Corruption("rain", _RAIN_LEVELS, rain),
+        Corruption("brightness", (0.1, 0.2, 0.3, 0.4, 0.5), _brightness),
+        Corruption("contrast", (0.4, 0.3, 0.2, 0.1, 0.05), _contrast, any_bands=True),
     )
 }

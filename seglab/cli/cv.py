@@ -23,7 +23,7 @@ def run(argv: Sequence[str]) -> int:
         ConfigError: The words are wrong, or the runs are no folds of one cross-validation.
     """
     args = parse_subcommand(_parser(), COMMANDS, argv)
-    from seglab.experiment.join_folds import collect
+    from seglab.experiment.cv.join_folds import collect
     from seglab.runs import RunRecord, find_runs
 
     found = {path: find_runs(path) for path in args.runs}

@@ -14,6 +14,7 @@ from seglab.cli.application import Application, read_words, run_application
 from seglab.cli.application_help import application_help
 from seglab.config.grammar import read_value
 from seglab.core.errors import ConfigError
+from seglab.core.plugins import name_packages
 
 SUMMARY = "Train a model, measure it and keep a record of the run."
 EXAMPLES = (
@@ -26,6 +27,7 @@ EXAMPLES = (
     ("seglab train --cfg job", "print the configuration, do nothing"),
 )
 _LENGTH = "trainer.max_epochs="
+_PLUGINS = "plugins="
 _NONE = ("null", "none", "None", "")
 
 
@@ -74,10 +76,12 @@ def resumed_run(args: argparse.Namespace) -> tuple[Path, int | None] | None:
     if not words or values[-1] in _NONE:
         return None
     lengths = [word for word in args.overrides if word.startswith(_LENGTH)]
-    others = [word for word in args.overrides if word not in (*words, *lengths)]
+    named = [word for word in args.overrides if word.lstrip("+").startswith(_PLUGINS)]
+    others = [word for word in args.overrides if word not in (*words, *lengths, *named)]
     others += [f"--{flag}" for flag in ("multirun", "cfg", "info") if getattr(args, flag)]
     problems = [
-        f"resume: a resumed run keeps its own configuration, but for {_LENGTH}N; remove {word}"
+        f"resume: a resumed run keeps its own configuration, but for {_LENGTH}N and "
+        f"{_PLUGINS}[PACKAGE]; remove {word}"
         for word in others
     ]
     max_epochs = lengths[-1].removeprefix(_LENGTH) if lengths else None
@@ -90,6 +94,9 @@ def resumed_run(args: argparse.Namespace) -> tuple[Path, int | None] | None:
         problems.append(f"resume: expected a run directory (it holds a run.json), got '{run_dir}'")
     if problems:
         raise ConfigError(problems)
+    for word in named:
+        value = read_value(word.partition("=")[2])
+        name_packages(map(str, value if isinstance(value, list) else [value]))
     return run_dir, int(max_epochs) if max_epochs else None
 
 

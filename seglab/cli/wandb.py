@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from seglab.cli.subcommands import parse_subcommand
 
 if TYPE_CHECKING:
-    from seglab.engine.wandb_sync import SyncItem, SyncResult
+    from seglab.engine.tracking.wandb_sync import SyncItem, SyncResult
 
 COMMANDS = ("sync",)
 _EPILOG = """\
@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _sync(args: argparse.Namespace) -> int:
-    from seglab.engine.wandb_sync import check_words, plan_sync, require_server, sync
+    from seglab.engine.tracking.wandb_sync import check_words, plan_sync, require_server, sync
 
     target = check_words(args.entity, args.project)
     items = plan_sync(_folders(args), args.again)

@@ -13,7 +13,8 @@ from typing import Any, Literal, get_args, get_origin
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
-from seglab.config.targets import SCHEMAS, target_problem
+from seglab.config.targets import SCHEMAS, schema_of
+from seglab.core.errors import ConfigError
 from seglab.core.option_problems import (
     expected,
     hints_of,
@@ -161,10 +162,18 @@ class _Check:
         """Free-form values may hold anything but an instruction to import code."""
         if key == "_target_":
             text = f"{show(value)} is not allowed here; nothing is built from this node"
-            self.problems.append(Problem(path, text))
+            problem = Problem(path, text)
+            if problem not in self.problems:
+                self.problems.append(problem)
+        self.no_targets_in(value, path)
+
+    def no_targets_in(self, value: Any, path: str) -> None:
         if isinstance(value, Mapping):
             for inner, item in value.items():
                 self.no_targets(inner, item, join(path, str(inner)))
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                self.no_targets_in(item, f"{path}[{index}]")
 
     def chosen(
         self,
@@ -177,6 +186,8 @@ class _Check:
         holder = value if chosen.inside else parent
         name = holder.get(chosen.sibling) if isinstance(holder, Mapping) else None
         schema = chosen.choices.get(str(name), chosen.other)
+        if schema is None and chosen.own and isinstance(name, str) and "." in name:
+            schema = self.own(chosen.own, name, join(path.rpartition(".")[0], chosen.sibling))
         if not isinstance(value, Mapping):
             return
         if chosen.inside:
@@ -186,6 +197,13 @@ class _Check:
         elif chosen.inside:  # beside it, the choice is reported at its own key
             names = Literal[tuple(chosen.choices)]  # type: ignore[valid-type]
             self.problems.append(Problem(join(path, chosen.sibling), expected(name, names)))
+
+    def own(self, group: str, name: str, path: str) -> Any:
+        try:
+            return schema_of(group, name)
+        except ConfigError as error:
+            self.problems += [Problem(path, text) for text in error.problems]
+            return None
 
     def note_other_choices(self, chosen: ChosenBy, path: str, schema: type[Options] | None) -> None:
         own = set(schema.model_fields) if schema else set()
@@ -201,14 +219,16 @@ class _Check:
         self.known[full] = None
         if full in self.unreadable:
             return
-        name = value.get("_target_")
-        schema = SCHEMAS[group].get(name) if isinstance(name, str) else None
-        if schema is None:
-            self.problems.append(Problem(full, target_problem(name, SCHEMAS[group])))
-            for inner, item in value.items():
-                if inner != "_target_":
-                    self.no_targets(inner, item, join(path, str(inner)))
-        elif isinstance(schema, ChosenBy):
+        own = {key: item for key, item in value.items() if key != "_target_"}
+        try:
+            schema = schema_of(group, value.get("_target_"))
+        except ConfigError as error:
+            self.problems += [Problem(full, text) for text in error.problems]
+            self.no_targets_in(own, path)
+            return
+        if isinstance(schema, ChosenBy):
             self.chosen(value, schema, path, value, is_built=True)
         else:
             self.node(value, schema, path, is_built=True)
+            if value["_target_"] not in SCHEMAS.get(group, ()):
+                self.no_targets_in(own, path)  # hints of a signature say little

@@ -1,243 +1,171 @@
-"""What a configuration may hold: one declaration a node, one field a key.
+"""What a configuration may hold: the nodes of `conf/train.yaml` and `conf/evaluate.yaml`.
 
-`seglab.config.check` holds a composed configuration against them and reports every difference. A field
-without a default must be in the YAML; one with a default may be left out, because what the node builds
-has that default itself.
-
-Nodes that are built from a `_target_` are declared beside what is built, see `seglab.config.targets`.
+`seglab.config.check` holds a composed configuration against them and reports every difference. What a
+node holds is declared beside what it steers, in the modules named `options`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from typing import Annotated, Any
 
-from annotated_types import Interval
+from pydantic import Field
 
-import seglab.data.importers.options
-import seglab.data.synth.options  # noqa: F401 - declare importers
+import seglab.data.folds.options  # noqa: F401 - declares schemes
 from seglab.augment.options import AugmentSpec
-from seglab.config.cross_validation import SCHEMES
-from seglab.config.evaluation import Predict, Suite
-from seglab.config.study import STUDIES, Study
 from seglab.core.components import components
-from seglab.core.options import (
-    ChosenBy,
-    FromList,
-    Name,
-    NotNegative,
-    NotNegativeFloat,
-    OnDisk,
-    OneOf,
-    Options,
-    Positive,
-    PositiveFloat,
-    Size,
-    Targets,
+from seglab.core.option_problems import hints_of, is_options, unwrap
+from seglab.core.options import ChosenBy, Name, NotNegative, OnDisk, Options, Targets
+from seglab.data.options import DataOptions, EvaluationDataOptions, RunDataOptions
+from seglab.engine.options import (
+    CallbackOptions,
+    EvaluationTrainerOptions,
+    LoggerOptions,
+    MonitorOptions,
+    TrainerOptions,
 )
-
-Auto = Literal["auto"]
-Limit = Positive | None
-Share = Annotated[float, Interval(gt=0, le=1)]
-Importer = Annotated[str, OneOf(tuple(components("importer")))]
-
-
-class Monitor(Options):
-    """The one score that decides: best checkpoint, early stopping, plateau, sweeps."""
-
-    metric: Name
-    mode: Literal["min", "max"]
-
-
-class Data(Options):
-    """Where samples come from and how they are batched."""
-
-    name: str
-    importer: Importer
-    root: str | None
-    manifest: Annotated[str, OnDisk("file or folder")] | None
-    options: Annotated[dict[str, Any], ChosenBy("importer", dict(components("importer")))]
-    image_size: Size | None
-    crop_size: Size
-    batch_size: Positive
-    eval_batch_size: Positive
-    drop_last: bool
-    train_fraction: Share = 1.0
-    # Numbers of bands, counted from 1 as in GDAL; null reads RGB, or all bands where there are others.
-    bands: list[Positive] | None = None
-    display_bands: Annotated[tuple[Positive, Positive, Positive], FromList] | None = None
-
-
-class EvaluationData(Data):
-    """Another data set to score a run on."""
-
-    split: Literal["train", "val", "test"]
-
-
-class RunData(Options):
-    """The data a run was trained on; what is null stays as it was in the run."""
-
-    importer: Literal["run"]
-    split: Literal["train", "val", "test"]
-    root: Annotated[str, OnDisk("folder")] | None
-    manifest: Annotated[str, OnDisk("file or folder")] | None
-    eval_batch_size: Positive | None
-
-
-class Trainer(Options):
-    """How long to train, on what, and how the device is used."""
-
-    max_epochs: Positive
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
-    devices: Positive | list[NotNegative] | Auto
-    plan: Literal["auto", "stock"]
-    precision: Literal["auto", "fp32", "bf16", "fp16"]
-    memory_format: Literal["auto", "channels_last", "contiguous"]
-    compile: bool | Auto
-    num_threads: Positive | Auto
-    num_workers: NotNegative | Auto
-    micro_batch_size: Positive | Literal["auto", "probe"]
-    whole_batch_losses: Literal["approximate", "exact", "refuse"]
-    gradient_clip: PositiveFloat | None
-    ema_decay: Annotated[float, Interval(gt=0, lt=1)] | None
-    val_every: Positive
-    limit_train_batches: Limit
-    limit_val_batches: Limit
-    deterministic: bool
-
-
-class LrScaling(Options):
-    """How the optimizer's learning rates follow data.batch_size; see `seglab.optim.lr_scaling`."""
-
-    rule: Literal["none", "linear", "sqrt"]
-    batch_size: Positive
-
-
-class EvaluationTrainer(Options):
-    """How the device is used while scoring."""
-
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
-    precision: Literal["auto", "fp32", "bf16", "fp16"]
-    memory_format: Literal["auto", "channels_last", "contiguous"]
-    num_threads: Positive | Auto
-    num_workers: NotNegative | Auto
-    limit_batches: Limit
-
-
-class Checkpoint(Options):
-    """When weights are saved."""
-
-    every_n_steps: NotNegative
-
-
-class EarlyStopping(Options):
-    """When to give up; patience null never does."""
-
-    patience: Positive | None
-    min_delta: NotNegativeFloat
-
-
-class Overlays(Options):
-    """Pictures of predictions on fixed validation images."""
-
-    num_images: NotNegative
-
-
-class Callbacks(Options):
-    """What happens beside the training."""
-
-    checkpoint: Checkpoint
-    early_stopping: EarlyStopping
-    overlays: Overlays
-    progress: Literal["auto", "rich", "plain", "off"]
-
-
-class Wandb(Options):
-    """Weights & Biases: a view of the run record."""
-
-    mode: Literal["auto", "online", "offline", "disabled"]
-    project: str
-    entity: str | None
-    group: str | None
-    log_model: bool
-    log_every_n_steps: Positive
-
-
-class Logger(Options):
-    """Where a run is shown beside its own record."""
-
-    wandb: Wandb
-
-
-class Metrics(Options):
-    """What is scored beside the model."""
-
-    baseline: bool
-    train_images: NotNegative
-
-
-class Objective(Options):
-    """What the model has to reach; see `seglab.core.targets`."""
-
-    targets: list[str]
+from seglab.experiment.options import SuiteOptions
+from seglab.inference.options import PredictOptions
+from seglab.metrics.options import MetricsOptions, ObjectiveOptions
+from seglab.optim.options import LrScaling
+from seglab.sweep.options import StudyOptions
 
 
 class Paths(Options):
     """The folders of this machine."""
 
     data_dir: str
+    """Where data sets are fetched to and drawn."""
     cache_dir: str
+    """Where packed images, and what was found out about this machine, are kept."""
     runs_dir: str
+    """Where the records of runs are."""
+
+
+def _by_key(sibling: str, group: str, other: type[Options] | None = None) -> ChosenBy:
+    return ChosenBy(sibling, dict(components(group)), inside=True, other=other)
 
 
 class TrainConfig(Options):
     """The whole of `seglab train`."""
 
     experiment_name: str
+    """Names the folder of runs."""
     run_name: str | None
+    """A name for people; the run's id is always unique."""
     seed: NotNegative
+    """Of everything that is random."""
     tags: list[Name]
+    """Free words."""
     notes: str
-    monitor: Monitor
+    """Free text."""
+    monitor: MonitorOptions
+    """The one score that decides."""
     resume: None
-    data: Data
-    cv: Annotated[dict[str, Any], ChosenBy("scheme", SCHEMES, inside=True)]
+    """On the command line, the folder of a run to take up."""
+    data: DataOptions
+    """Where samples come from."""
+    cv: Annotated[dict[str, Any], _by_key("scheme", "cv")]
+    """Cross-validation."""
     model: Annotated[dict[str, Any], Targets("model")]
+    """The network."""
     loss: Annotated[dict[str, Any], Targets("loss")]
+    """What is minimised."""
     optimizer: Annotated[dict[str, Any], Targets("optimizer")]
+    """How weights are updated."""
     scheduler: Annotated[dict[str, Any], Targets("scheduler")]
+    """How the learning rate goes."""
     augment: AugmentSpec
-    trainer: Trainer
-    callbacks: Callbacks
-    logger: Logger
-    metrics: Metrics
-    objective: Objective
+    """How training images are varied."""
+    trainer: TrainerOptions
+    """How long to train, and how the device is used."""
+    callbacks: CallbackOptions
+    """What happens beside the training."""
+    logger: LoggerOptions
+    """Where a run is shown beside its own record."""
+    metrics: MetricsOptions
+    """What is scored beside the model."""
+    objective: ObjectiveOptions
+    """What the model has to reach."""
     paths: Paths
+    """The folders of this machine."""
     lr_scaling: LrScaling | None = None
+    """How learning rates follow data.batch_size."""
+    plugins: list[Name] = Field(default_factory=list)
+    """Packages whose code may be imported for what a configuration names."""
     # Trials and runs of former versions have none.
-    study: Annotated[
-        dict[str, Any] | None, ChosenBy("sampler", STUDIES, inside=True, other=Study)
-    ] = None
+    study: Annotated[dict[str, Any] | None, _by_key("sampler", "study", StudyOptions)] = None
+    """How a multirun is run."""
 
 
 class EvaluateConfig(Options):
     """The whole of `seglab evaluate`."""
 
     experiment_name: str
+    """Names the folder of runs; by default that of the run."""
     run_name: str | None
+    """A name for people; the run's id is always unique."""
     tags: list[Name]
+    """Free words."""
     notes: str
+    """Free text."""
     run: Annotated[str, OnDisk("folder")]
+    """Folder of the run to score."""
     checkpoint: str
+    """`best`, `last`, or the path of a checkpoint."""
     save_predictions: bool
+    """Keep the class mask (palette PNG) and the confidence of every image."""
     data: Annotated[
-        dict[str, Any], ChosenBy("importer", {"run": RunData}, inside=True, other=EvaluationData)
+        dict[str, Any],
+        ChosenBy("importer", {"run": RunDataOptions}, inside=True, other=EvaluationDataOptions),
     ]
-    trainer: EvaluationTrainer
-    suite: Suite
-    predict: Predict
-    logger: Logger
-    objective: Objective
+    """What to score it on."""
+    trainer: EvaluationTrainerOptions
+    """How the device is used."""
+    suite: SuiteOptions
+    """What is measured beside the scores."""
+    predict: PredictOptions
+    """How logits come about."""
+    logger: LoggerOptions
+    """Where it is shown beside its own record."""
+    objective: ObjectiveOptions
+    """What the model has to reach."""
     paths: Paths
+    """The folders of this machine."""
+    plugins: list[Name] = Field(default_factory=list)
+    """Packages whose code may be imported for what a record names."""
 
 
-SCHEMA_OF = {"train": TrainConfig, "evaluate": EvaluateConfig}
+# What is built has defaults of its own for these, or configurations of former versions lack them.
+_MAY_LACK = ("augment", "lr_scaling", "study", "train_fraction", "bands", "display_bands", "extra")
+
+
+def written(options: type[Options]) -> type[Options]:
+    """Return options that all have to be in a configuration, whose files so show every key.
+
+    Where they are declared they have defaults, for those who build the component themselves.
+    """
+    hints = {name: hint for name, hint in hints_of(options).items() if name not in _MAY_LACK}
+    required = {name: _written_below(hint) for name, hint in hints.items()}
+    content = {"__annotations__": required, "__doc__": options.__doc__}
+    return type(options.__name__, (options,), content)
+
+
+def _written_below(hint: Any) -> Any:
+    base, extras = unwrap(hint)
+    # The options of a component have defaults of its own.
+    if extras and isinstance(extras[0], ChosenBy) and extras[0].inside:
+        chosen = extras[0]
+        return Annotated[
+            base,
+            replace(
+                chosen,
+                choices={name: written(one) for name, one in chosen.choices.items()},
+                other=written(chosen.other) if chosen.other else None,
+            ),
+        ]
+    return written(base) if is_options(base) else hint
+
+
+STUDY = written(StudyOptions)
+SCHEMA_OF = {"train": written(TrainConfig), "evaluate": written(EvaluateConfig)}

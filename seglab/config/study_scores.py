@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seglab.config.named_objects import names_subclass
-from seglab.config.scores import CLASS_SCORES, VAL_SCORES, is_val_score, lower_is_better
-from seglab.config.sound import Rule, Sound
+from seglab.config.scores import (
+    class_scores,
+    cost_keys,
+    is_fold_score,
+    is_own_score,
+    is_val_score,
+    lower_is_better,
+    val_scores,
+)
+from seglab.config.valid_view import Rule, ValidView
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
-from seglab.core.targets import COSTS
 
 
-def _objectives_are_scores(value: Sound) -> Iterator[Problem]:
+def _objectives_are_scores(value: ValidView) -> Iterator[Problem]:
     folds = value("cv.scheme") != "none"
     for index, objective in enumerate(value("study.objectives", None) or ()):
         metric, key = objective["metric"], f"study.objectives[{index}]"
@@ -21,6 +28,8 @@ def _objectives_are_scores(value: Sound) -> Iterator[Problem]:
                 "a study that chooses by test scores has none left to test with; use "
                 f"{metric.replace('test/', 'val/', 1)}, got {show(metric)}",
             )
+            continue
+        if not folds and is_own_score(metric, value("metrics.extra", {})):
             continue
         problem = _metric_problem(metric, folds)
         if problem:
@@ -35,21 +44,20 @@ def _objectives_are_scores(value: Sound) -> Iterator[Problem]:
 
 
 def _metric_problem(metric: str, folds: bool) -> str:
-    costs = [f"cost/{name}" for name in COSTS]
+    of_class = " or ".join(f"val/{name}/CLASS" for name in class_scores())
     if folds:
-        of_folds = ("val/miou", "val/miou_present", "val/dice")
-        if metric in of_folds or metric.startswith("val/iou/"):
+        if is_fold_score(metric):
             return ""
-        return f"a cross-validation has {', '.join(of_folds)} and val/iou/CLASS, got {show(metric)}"
-    if is_val_score(metric) or metric in costs:
+        of_folds = [key for key in val_scores() if is_fold_score(key)]
+        return f"a cross-validation has {', '.join(of_folds)} and {of_class}, got {show(metric)}"
+    if is_val_score(metric) or metric in cost_keys():
         return ""
-    known = [*VAL_SCORES, *costs]
+    known = [*val_scores(), *cost_keys()]
     meant = did_you_mean(nearest_keys(metric, known))
-    of_class = " or ".join(f"val/{score}/CLASS" for score in CLASS_SCORES)
     return f"expected one of {', '.join(known)}, {of_class}; got {show(metric)}{meant}"
 
 
-def _folds_fit(value: Sound) -> Iterator[Problem]:
+def _folds_fit(value: ValidView) -> Iterator[Problem]:
     value("study.sampler")
     scheme, pruner = value("cv.scheme"), value("study.pruner", None)
     from optuna.pruners import WilcoxonPruner

@@ -1,8 +1,8 @@
 """Which targets a configuration may name, and the options of each: from the registry of components.
 
-A `_target_` is an import, hence code that runs, so only components that are declared are built. Modules that
-declare some are imported here; what the composition root supplies (the number of classes, the ignored index,
-the number of steps) is no option.
+Modules that declare some are imported here; what the composition root supplies (the number of classes, the
+ignored index, the number of steps) is no option. Any other target is a part of one's own, see
+`seglab.core.plugins`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import seglab.optim.options  # noqa: F401 - declares them
 from seglab.core.components import components
+from seglab.core.errors import ConfigError
 from seglab.core.options import ChosenBy, Options
+from seglab.core.own_parts import own_options
+from seglab.core.plugins import KINDS, load_target
 from seglab.core.problems import did_you_mean, nearest_keys, show
-from seglab.losses.options import TermKeys
-from seglab.models.options import ModelKeys
-
-_ALLOWED_PREFIXES = ("seglab.", "torch.optim.")
+from seglab.core.signatures import takes
+from seglab.data.importers.options import OwnImporterOptions
+from seglab.losses.options import TermKeys, UnweightedTermKeys
+from seglab.models.options import ModelKeys, OwnModelKeys
+from seglab.optim.options import OptimizerKeys
 
 
 def _named(name: str, options: type[Options]) -> type[Options]:
@@ -46,11 +49,38 @@ SCHEMAS: dict[str, Mapping[str, type[Options] | ChosenBy]] = {
 }
 
 
-def target_problem(name: Any, allowed: Mapping[str, Any]) -> str:
-    """Return what is wrong with a `_target_` that is not in `allowed`."""
-    meant = did_you_mean(nearest_keys(name, list(allowed))) if isinstance(name, str) else ""
-    listed = ", ".join(allowed)
-    if isinstance(name, str) and not name.startswith(_ALLOWED_PREFIXES):
-        places = " and ".join(f"{prefix}*" for prefix in _ALLOWED_PREFIXES)
-        return f"{show(name)} is refused: only {places} may be built; use one of {listed}"
-    return f"expected one of {listed}; got {show(name)}{meant}"
+# Keys of a part of one's own beside its options.
+_OWN_KEYS: dict[str, type[Options]] = {
+    "model": OwnModelKeys,
+    "loss_term": TermKeys,
+    "optimizer": OptimizerKeys,
+    "importer": OwnImporterOptions,
+}
+
+
+def schema_of(group: str, target: Any) -> type[Options] | ChosenBy:
+    """Return what a target may be told: as declared, or read off the signature of one's own part.
+
+    Raises:
+        ConfigError: It is neither one of ours nor may be imported.
+    """
+    ours = SCHEMAS.get(group, {})
+    if target in ours:
+        return ours[target]
+    is_own = isinstance(target, str) and "." in target and not target.startswith("seglab.")
+    if not is_own or group not in KINDS:
+        listed = ", ".join(ours) or "a class or function of your own"
+        meant = did_you_mean(nearest_keys(target, list(ours))) if isinstance(target, str) else ""
+        advice = ""
+        if is_own and group == "loss":
+            advice = f"; a loss of your own is a term: loss.terms.NAME._target_={target}"
+        raise ConfigError(f"expected one of {listed}; got {show(target)}{meant}{advice}")
+    found = load_target(target, group)
+    return own_options(group, target, found, own_keys(group, found))
+
+
+def own_keys(group: str, found: Any) -> type[Options]:
+    """Return the keys that a part of one's own takes beside its options, as all of its kind do."""
+    if group == "loss_term" and not takes(found, {"class_weights": None}):
+        return UnweightedTermKeys
+    return _OWN_KEYS.get(group, Options)

@@ -33,7 +33,7 @@ def describe(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         options = [describe(one) for one in inner]
         return " or ".join([", ".join(options[:-1]), options[-1]] if len(options) > 1 else options)
-    if origin is list:
+    if origin is list or Ellipsis in inner:
         return f"a list of [{describe(inner[0])}, ...]"
     if origin is tuple:
         return "[" + ", ".join(describe(one) for one in inner) + "]"

@@ -168,7 +168,8 @@ def _item(base: Any, value: Any, path: str, step: Any, is_key: bool) -> tuple[An
     if origin is dict and isinstance(value, Mapping) and step in value:
         return inner[1], value[step], join(path, str(step))
     if origin in (list, tuple) and isinstance(step, int) and step < len(value):
-        return inner[step if origin is tuple else 0], value[step], f"{path}[{step}]"
+        place = step if origin is tuple and Ellipsis not in inner else 0
+        return inner[place], value[step], f"{path}[{step}]"
     return None
 
 

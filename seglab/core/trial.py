@@ -1,4 +1,4 @@
-"""What a training needs to know when it is a trial of a study: whom to report to, and when to stop.
+"""What a training needs to know when it is a trial of a study: whom to report to, how it may end.
 
 The study runs in another process. A training never sees Optuna; it reports scores through a channel
 and is told whether to go on. Whoever starts the trial's process makes the channel known there with
@@ -9,9 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import Any, Protocol
 
 from seglab.core.errors import SeglabError
+
+
+class TrialEnd(StrEnum):
+    """How a trial, or one start of it, ended; the text is what storages and records hold."""
+
+    FINISHED = "finished"  # has its scores
+    PRUNED = "pruned"  # was given up because others do better
+    FAILED = "failed"  # for a `FailureReason`
+    DIED = "died"  # its process ended without a word; its controller may start it again
+    RELEASED = "released"  # its controller stopped; the next one resumes it
+    ABANDONED = "abandoned"  # its controller was not heard of any more; another one resumes it
+
+
+class FailureReason(StrEnum):
+    """Why a trial failed; the text is what storages hold."""
+
+    NAN = "nan"  # a score is no finite number, or scores are missing
+    EXCEPTION = "exception"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    KILLED = "killed"
+    INTERRUPTED = "interrupted"  # it was asked to stop
 
 
 class TrialPrunedError(SeglabError):

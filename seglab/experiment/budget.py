@@ -20,11 +20,11 @@ from torch.nn import functional as F
 from seglab.config.overrides import check_overrides
 from seglab.core.errors import ConfigError, DataError
 from seglab.data.manifest import Manifest
-from seglab.engine.micro_batch import is_out_of_memory
-from seglab.engine.plan import ExecutionPlan
-from seglab.engine.trainer import apply_threads
-from seglab.experiment.bands import num_channels
+from seglab.engine.device.plan import ExecutionPlan
+from seglab.engine.loop.trainer import apply_threads
+from seglab.engine.step.micro_batch import is_out_of_memory
 from seglab.experiment.parts import build_model, make_plan
+from seglab.experiment.prepare.bands import num_channels
 from seglab.inference import pad_to_multiple
 from seglab.inference.cost import Cost, measure_cost, measure_step
 from seglab.models import Segmenter

@@ -13,16 +13,16 @@ from seglab.core.errors import ConfigError, DataError
 from seglab.core.terminal import open_console, say, say_heading
 from seglab.core.trial import TrialChannel, current_trial
 from seglab.data.folds import FoldPlan, fold_warnings
-from seglab.engine.slots import Slot, make_slots
-from seglab.experiment.collect import FoldRun, conclude_folds, shown_if_cut_short
-from seglab.experiment.fold_processes import train_side_by_side
-from seglab.experiment.folds import is_cross_validation, plan_folds
-from seglab.experiment.leak_report import report_leak
-from seglab.experiment.monitor import require_defined_in_folds
+from seglab.engine.device.slots import Slot, make_slots
+from seglab.experiment.cv.collect import FoldRun, conclude_folds, shown_if_cut_short
+from seglab.experiment.cv.fold_processes import train_side_by_side
+from seglab.experiment.cv.leak_report import report_leak
 from seglab.experiment.parts import open_dataset_of, open_manifest_of, with_absolute_paths
-from seglab.experiment.plain import plain
-from seglab.experiment.records import JOINED, finishing, start_record
-from seglab.experiment.same_data import require_same_data, require_same_data_as_other_trials
+from seglab.experiment.prepare.folds import is_cross_validation, plan_folds
+from seglab.experiment.prepare.monitor import require_defined_in_folds
+from seglab.experiment.prepare.plain import plain
+from seglab.experiment.prepare.records import JOINED, finishing, start_record
+from seglab.experiment.prepare.same_data import require_same_data, require_same_data_as_other_trials
 from seglab.experiment.train import (
     TrainResult,
     only_writer,

@@ -13,18 +13,13 @@ from seglab.analysis.tables import format_cell, frame_rows, interval_cell, rich_
 from seglab.augment.corruptions import require_corruptions
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError
-from seglab.core.targets import parse_targets, require_classes
 from seglab.core.terminal import open_console, say, show
 from seglab.data.manifest import Manifest
-from seglab.engine.plan import inspect_device
-from seglab.engine.prediction_files import PredictionFiles
-from seglab.engine.tracking import WandbView
-from seglab.engine.trainer import LoopSettings, apply_threads, build_trainer
-from seglab.experiment.bands import recorded_bands, require_same_bands
-from seglab.experiment.gallery import write_gallery
-from seglab.experiment.initial_weights import forget_sources
-from seglab.experiment.intervals import cost_of, score_sentence
-from seglab.experiment.members import Member, load_model, members_of, require_unseen
+from seglab.engine.device.plan import inspect_device
+from seglab.engine.loop.trainer import apply_threads, build_trainer
+from seglab.engine.options import TrainerOptions
+from seglab.engine.step.prediction_files import PredictionFiles
+from seglab.engine.tracking.tracking import WandbView
 from seglab.experiment.parts import (
     Dataset,
     build_datamodule,
@@ -33,26 +28,40 @@ from seglab.experiment.parts import (
     make_plan,
     open_dataset_of,
 )
-from seglab.experiment.plain import plain
-from seglab.experiment.predictors import build_predictor, take_same_images
-from seglab.experiment.same_data import require_same_data, training_images_in
-from seglab.experiment.suite import (
+from seglab.experiment.prepare.bands import recorded_bands, require_same_bands
+from seglab.experiment.prepare.initial_weights import forget_sources
+from seglab.experiment.prepare.origins import changed_code
+from seglab.experiment.prepare.plain import plain
+from seglab.experiment.prepare.same_data import require_same_data, training_images_in
+from seglab.experiment.scoring.gallery import write_gallery
+from seglab.experiment.scoring.intervals import cost_of, score_sentence
+from seglab.experiment.scoring.members import Member, load_model, members_of, require_unseen
+from seglab.experiment.scoring.predictors import build_predictor, take_same_images
+from seglab.experiment.scoring.suite import (
     SuiteResult,
     draw_suite,
     run_corruptions,
     run_suite,
     write_suite_tables,
 )
-from seglab.experiment.summary import (
+from seglab.experiment.scoring.summary import (
     draw_figures,
     targets_of,
     tell_objective,
     write_results,
     write_tables,
 )
+from seglab.experiment.scoring.views import show_evaluation
 from seglab.experiment.train import recorded
-from seglab.experiment.views import show_evaluation
-from seglab.metrics.names import HD95_MISSED, HD95_PENALTY
+from seglab.metrics.names import (
+    COST,
+    HD95_MISSED,
+    HD95_PENALTY,
+    declared_scores,
+    metric_key,
+    shown_scores,
+)
+from seglab.metrics.targets import parse_targets, require_classes
 from seglab.runs import RunRecord, new_run_dir
 from seglab.runs.predictions import PREDICTIONS
 
@@ -109,6 +118,7 @@ def evaluate(
         tags=list(cfg.tags),
         notes=cfg.notes,
         main_split=cfg.data.split,
+        plugins=source.read()["plugins"],
     )
     with recorded(cfg, record, None) as view:
         metrics = _score(cfg, run_cfg, source, members, record, view, console)
@@ -179,13 +189,15 @@ def _score(
     model = build_model(run_cfg, dataset.labels.num_classes, bands)
     plan, _ = make_plan(run_cfg, model)
     module = build_module(run_cfg, dataset, model, plan, steps_per_epoch=1)
+    if changed := changed_code(members[0].record, run_cfg):
+        say(console, changed)
     models = [load_model(member, dataset.labels.num_classes, plan) for member in members]
     module.model.load_state_dict(models[0].state_dict())
     nets = take_same_images([module.model, *models[1:]])
     # As a part of the module they go to its device with it.
     module.companions = nn.ModuleList(nets[1:])
     module.evaluator.predictor = build_predictor(cfg, nets)
-    loop = LoopSettings(max_epochs=0, limit_val_batches=run_cfg.trainer.limit_val_batches)
+    loop = TrainerOptions(limit_val_batches=run_cfg.trainer.limit_val_batches)
     trainer = build_trainer(plan, loop, [], record.run_dir)
     datamodule = build_datamodule(run_cfg, dataset, plan)
     keep = [PredictionFiles(record.run_dir, dataset.labels)] if cfg.save_predictions else []
@@ -231,15 +243,10 @@ def _score(
 def _tell(cfg: DictConfig, found: SuiteResult, metrics: dict[str, float], console: Console) -> None:
     split = cfg.data.split
     say(console, score_sentence(metrics, split))
-    lines = (
-        ("boundary", ("boundary_iou", "boundary_f1", "hd95", "surface_dice")),
-        ("confidence", ("ece", "ece_classwise", "ece_calibrated", "temperature", "aurc")),
-    )
-    for label, names in lines:
+    for label in ("boundary", "confidence"):
+        keys = {one.name: metric_key(split, one.name) for one in declared_scores(label)}
         parts = [
-            f"{name} {format_cell(metrics[f'{split}/{name}'], 4)}"
-            for name in names
-            if f"{split}/{name}" in metrics
+            f"{name} {format_cell(metrics[key], 4)}" for name, key in keys.items() if key in metrics
         ]
         if parts:
             say(console, f"{label}: {', '.join(parts)}")
@@ -252,7 +259,7 @@ def _tell(cfg: DictConfig, found: SuiteResult, metrics: dict[str, float], consol
         )
     costs = [
         f"{name.partition('/')[2]} {metrics[name]:.4g}"
-        for name in ("cost/params_m", "cost/gflops", "cost/latency_ms")
+        for name in (metric_key(COST, score.name) for score in shown_scores("cost"))
         if name in metrics
     ]
     if costs:

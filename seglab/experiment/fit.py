@@ -12,31 +12,33 @@ from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
 from seglab.core.errors import ConfigError, DataError
-from seglab.core.targets import parse_targets, require_classes
 from seglab.core.terminal import say
 from seglab.core.trial import TrialChannel
 from seglab.data.datamodule import SegDataModule
-from seglab.engine.callbacks import (
+from seglab.engine.device.plan import ExecutionPlan
+from seglab.engine.device.ranks import is_rank_zero
+from seglab.engine.loop.callbacks import (
     FiniteLossGuard,
     HistoryWriter,
     InterruptGuard,
     ResumableEarlyStopping,
 )
-from seglab.engine.checkpoint import CheckpointWriter, read_checkpoint
-from seglab.engine.ema import WarmEma
-from seglab.engine.module import SegmentationModule
-from seglab.engine.plan import ExecutionPlan
-from seglab.engine.progress import RunProgress
-from seglab.engine.ranks import is_rank_zero
-from seglab.engine.samples import OverlayLogger
-from seglab.engine.tracking import WandbView
-from seglab.engine.trainer import LoopSettings, build_trainer
-from seglab.engine.trial_report import TrialReport
-from seglab.experiment.batch_size import build_keeper
-from seglab.experiment.initial_weights import INIT_FROM, as_record, initialise
-from seglab.experiment.monitor import require_defined, scored_ids
+from seglab.engine.loop.checkpoint import CheckpointWriter, read_checkpoint
+from seglab.engine.loop.ema import WarmEma
+from seglab.engine.loop.progress import RunProgress
+from seglab.engine.loop.samples import OverlayLogger
+from seglab.engine.loop.trainer import build_trainer
+from seglab.engine.loop.trial_report import TrialReport
+from seglab.engine.options import TrainerOptions
+from seglab.engine.step.module import SegmentationModule
+from seglab.engine.tracking.tracking import WandbView
 from seglab.experiment.parts import Dataset, build_datamodule, build_module
-from seglab.experiment.plain import plain
+from seglab.experiment.prepare.batch_size import build_keeper
+from seglab.experiment.prepare.building import build_callbacks
+from seglab.experiment.prepare.initial_weights import INIT_FROM, as_record, initialise
+from seglab.experiment.prepare.monitor import require_defined, scored_ids
+from seglab.experiment.prepare.plain import plain
+from seglab.metrics.targets import parse_targets, require_classes
 from seglab.models import Segmenter
 from seglab.runs import RunRecord
 
@@ -81,7 +83,7 @@ class Fit:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
         alone = replace(self.plan, num_devices=1)
-        loop = LoopSettings(max_epochs=0, limit_val_batches=cfg.trainer.limit_val_batches)
+        loop = TrainerOptions(limit_val_batches=cfg.trainer.limit_val_batches)
         chosen = _chosen_devices(cfg)
         self.trainer = build_trainer(alone, loop, [], run_dir, chosen[:1] if chosen else None)
         # The loaders ask it for their rank.
@@ -151,13 +153,7 @@ def prepare_fit(
     keeper = build_keeper(cfg, dataset.manifest, plan)
     stopping = _early_stopping(cfg, record)
     callbacks = [keeper, guard, *_callbacks(cfg, writing, view, writer, console, report, stopping)]
-    loop = LoopSettings(
-        max_epochs=cfg.trainer.max_epochs,
-        val_every=cfg.trainer.val_every,
-        limit_train_batches=limit,
-        limit_val_batches=limit_val,
-        deterministic=cfg.trainer.deterministic,
-    )
+    loop = TrainerOptions.read(cfg.trainer, "trainer")
     trainer = build_trainer(plan, loop, callbacks, record.run_dir, _chosen_devices(cfg))
     return Fit(trainer, module, datamodule, writer, plan, steps_per_epoch)
 
@@ -200,7 +196,8 @@ def _callbacks(
         callbacks.append(WarmEma(cfg.trainer.ema_decay))
     if stopping is not None:
         callbacks.append(stopping)
-    return [*callbacks, InterruptGuard(writer), writer]
+    own = build_callbacks(plain(cfg.callbacks.get("extra")) or {})
+    return [*callbacks, *own, InterruptGuard(writer), writer]
 
 
 def _early_stopping(cfg: DictConfig, record: RunRecord) -> ResumableEarlyStopping | None:

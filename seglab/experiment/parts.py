@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from seglab.augment import (
@@ -30,14 +29,22 @@ from seglab.data.datamodule import LoaderConfig, SegDataModule
 from seglab.data.importers import open_dataset
 from seglab.data.manifest import Manifest
 from seglab.data.subset import subset_train
-from seglab.engine.batches import Batch, DeviceAugmentFn
-from seglab.engine.module import SegmentationModule, StepSettings
-from seglab.engine.plan import Device, ExecutionPlan, PlanSettings, choose_plan, inspect_device
-from seglab.experiment.bands import open_cache_of
-from seglab.experiment.batch_size import build_micro_batcher, learning_rates
-from seglab.experiment.folds import as_the_fold_sees_it
-from seglab.experiment.initial_weights import INIT_FROM
-from seglab.experiment.plain import plain
+from seglab.engine.device.plan import Device, ExecutionPlan, choose_plan, inspect_device
+from seglab.engine.options import PlanOptions
+from seglab.engine.step.batches import Batch, DeviceAugmentFn
+from seglab.engine.step.module import SegmentationModule, StepSettings
+from seglab.experiment.prepare.bands import open_cache_of
+from seglab.experiment.prepare.batch_size import build_micro_batcher, learning_rates
+from seglab.experiment.prepare.building import (
+    build_metrics,
+    build_model_of,
+    build_term,
+    optimizer_factory,
+    schedule_factory,
+)
+from seglab.experiment.prepare.folds import as_the_fold_sees_it
+from seglab.experiment.prepare.initial_weights import INIT_FROM
+from seglab.experiment.prepare.plain import plain
 from seglab.losses import WeightedSum
 from seglab.losses.class_weights import resolve_class_weights
 from seglab.models import Segmenter
@@ -102,8 +109,9 @@ def open_manifest_of(cfg: DictConfig) -> Manifest:
 def make_plan(cfg: DictConfig, model: Segmenter | None = None) -> tuple[ExecutionPlan, Device]:
     """Choose the execution plan for the device `cfg.trainer` asks for, and for the model, if known."""
     trainer = cfg.trainer
-    names = PlanSettings.__dataclass_fields__
-    settings = PlanSettings(**{name: plain(trainer[name]) for name in names})
+    settings = PlanOptions.read(
+        {name: trainer[name] for name in PlanOptions.model_fields}, "trainer"
+    )
     device = inspect_device(settings.accelerator, settings.devices)
     micro = trainer.micro_batch_size
     plan = choose_plan(settings, device, micro if isinstance(micro, int) else None, model)
@@ -165,8 +173,8 @@ def build_model(cfg: DictConfig, num_classes: int, bands: Bands | None = None) -
     """
     torch.manual_seed(derive_seed(cfg.seed, "init"))
     node = {key: value for key, value in plain(cfg.model).items() if key != INIT_FROM}
-    node["in_channels"] = len(bands.numbers) if bands else node.get("in_channels") or 3
-    model: Segmenter = instantiate(node, num_classes=num_classes, _convert_="all")
+    channels = len(bands.numbers) if bands else node.get("in_channels") or 3
+    model = build_model_of(node, num_classes, channels, tuple(cfg.data.crop_size))
     if bands is not None:
         model.normalise_by(bands)
     return model
@@ -179,12 +187,8 @@ def build_loss(cfg: DictConfig, dataset: Dataset) -> WeightedSum:
     for name, term in cfg.loss.terms.items():
         own = plain(term.get("class_weights"))
         choice = of_the_sum if own is None else own
-        terms[name] = instantiate(
-            term,
-            ignore_index=dataset.labels.ignore_index,
-            class_weights=_resolve_class_weights(choice, dataset),
-            _convert_="all",
-        )
+        weights = _resolve_class_weights(choice, dataset)
+        terms[name] = build_term(f"loss.terms.{name}", plain(term), dataset.labels, weights)
     return WeightedSum(terms, plain(cfg.loss.weights))
 
 
@@ -202,17 +206,9 @@ def build_module(
         model.compile()
     loss = build_loss(cfg, dataset)
     total_steps = steps_per_epoch * cfg.trainer.max_epochs
-    build_schedule = functools.partial(
-        instantiate,
-        cfg.scheduler,
-        total_steps=total_steps,
-        steps_per_epoch=steps_per_epoch,
-        _convert_="all",
-    )
+    build_schedule = schedule_factory(plain(cfg.scheduler), total_steps, steps_per_epoch)
     rates = learning_rates(cfg)
-    build_optimizer = functools.partial(
-        instantiate, cfg.optimizer, lr=rates.lr, encoder_lr=rates.encoder_lr, _convert_="all"
-    )
+    build_optimizer = optimizer_factory(plain(cfg.optimizer), rates.lr, rates.encoder_lr)
     settings = StepSettings(
         seed=cfg.seed,
         gradient_clip=cfg.trainer.gradient_clip,
@@ -229,6 +225,7 @@ def build_module(
         settings=settings,
         micro_batcher=build_micro_batcher(cfg, dataset.manifest, plan, model.min_train_batch),
         device_augment=_device_augment(cfg, dataset, plan),
+        extra_metrics=build_metrics(plain(cfg.metrics.get("extra")) or {}, dataset.labels),
     )
 
 

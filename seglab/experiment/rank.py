@@ -1,6 +1,6 @@
 """One further process of a training on several devices: `python -m seglab.experiment.rank RUN_DIR`.
 
-Started by `seglab.engine.ranks`; not a command for people.
+Started by `seglab.engine.device.ranks`; not a command for people.
 """
 
 from __future__ import annotations

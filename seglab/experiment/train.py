@@ -17,16 +17,12 @@ from seglab.core.errors import ConfigError
 from seglab.core.terminal import open_console, say
 from seglab.core.trial import TrialChannel, TrialPrunedError
 from seglab.data.describe import repeated_images
-from seglab.engine.checkpoint import LAST, read_checkpoint
-from seglab.engine.plan import Device, ExecutionPlan
-from seglab.engine.ranks import other_ranks
-from seglab.engine.tracking import WandbView
-from seglab.engine.trainer import apply_threads
-from seglab.experiment.bands import fit_bands_of, recorded_bands
-from seglab.experiment.batch_size import begin_with_what_fits, learning_rates
+from seglab.engine.device.plan import Device, ExecutionPlan
+from seglab.engine.device.ranks import other_ranks
+from seglab.engine.loop.checkpoint import LAST, read_checkpoint
+from seglab.engine.loop.trainer import apply_threads
+from seglab.engine.tracking.tracking import WandbView
 from seglab.experiment.fit import Fit, prepare_fit
-from seglab.experiment.folds import fold_name, is_fold
-from seglab.experiment.initial_weights import forget_sources
 from seglab.experiment.parts import (
     Dataset,
     build_model,
@@ -36,10 +32,15 @@ from seglab.experiment.parts import (
     part_of,
     with_absolute_paths,
 )
-from seglab.experiment.records import extend, finishing, require_longer, start_record
-from seglab.experiment.same_data import require_same_data, require_same_data_as_other_trials
-from seglab.experiment.summary import conclude
-from seglab.experiment.views import make_view, start_view
+from seglab.experiment.prepare.bands import fit_bands_of, recorded_bands
+from seglab.experiment.prepare.batch_size import begin_with_what_fits, learning_rates
+from seglab.experiment.prepare.folds import fold_name, is_fold
+from seglab.experiment.prepare.initial_weights import forget_sources
+from seglab.experiment.prepare.origins import changed_code
+from seglab.experiment.prepare.records import extend, finishing, require_longer, start_record
+from seglab.experiment.prepare.same_data import require_same_data, require_same_data_as_other_trials
+from seglab.experiment.scoring.summary import conclude
+from seglab.experiment.scoring.views import make_view, start_view
 from seglab.models import Segmenter
 from seglab.runs import RunRecord
 
@@ -217,6 +218,8 @@ def _run(
         )
         _note_learning_rates(cfg, record, view, console)
         fit = prepare_fit(cfg, dataset, model, plan, record, view, console, trial)
+        if resume_step is not None and (changed := changed_code(record, cfg)):
+            say(console, changed)
         try:
             with other_ranks(record.run_dir, plan.num_devices):
                 fit.run(checkpoint)

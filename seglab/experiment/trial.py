@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
     from rich.console import Console
 
-    from seglab.experiment.collect import FoldRun
+    from seglab.experiment.cv.collect import FoldRun
     from seglab.experiment.train import TrainResult
 
 # A process that was asked to stop finishes its step and saves; one that was killed is gone at once.
@@ -46,7 +46,7 @@ def launch_trial(
             trial does not end.
         SeglabError: The training failed or was interrupted; the record says so too.
     """
-    from seglab.engine.checkpoint import BEST, LAST
+    from seglab.engine.loop.checkpoint import BEST, LAST
 
     try:
         result = _run(cfg, run_dir, trial, console)
@@ -61,7 +61,7 @@ def _run(
     cfg: DictConfig, run_dir: Path, trial: TrialChannel, console: Console | None
 ) -> TrainResult:
     from seglab.experiment.cross_validate import cross_validate
-    from seglab.experiment.folds import is_cross_validation
+    from seglab.experiment.prepare.folds import is_cross_validation
     from seglab.experiment.train import train
     from seglab.runs.locate import RECORD_FILE
 

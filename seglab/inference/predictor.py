@@ -7,6 +7,7 @@ windows over large images, test-time augmentation around either, and an ensemble
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -45,7 +46,7 @@ class WholeImage:
     """
 
     def __init__(self, model: nn.Module, size_divisor: int = 1, min_size: int = 1) -> None:
-        check_sizes(size_divisor, min_size)
+        check_sizes(size_divisor=size_divisor, min_size=min_size)
         self.model = model
         self.size_divisor = size_divisor
         self.min_size = min_size
@@ -100,12 +101,15 @@ class MeanProbability:
         return self._log_sum - math.log(self._count)
 
 
-def check_sizes(size_divisor: int, min_size: int) -> None:
-    """Raise ConfigError unless both are at least 1."""
+def check_sizes(further: Sequence[str] = (), **sizes: int) -> None:
+    """Raise ConfigError unless all are at least 1; with `further` problems, if there are any."""
     problems = [
-        f"inference: expected {name} of at least 1, got {value}"
-        for name, value in (("size_divisor", size_divisor), ("min_size", min_size))
-        if value < 1
+        *further,
+        *(
+            f"inference: expected {name} of at least 1, got {value}"
+            for name, value in sizes.items()
+            if value < 1
+        ),
     ]
     if problems:
         raise ConfigError(problems)

@@ -3,6 +3,9 @@
 MONAI has the like; it is not a dependency for one function. Importance and steps follow nnU-Net
 (Isensee et al. 2021, "nnU-Net: a self-configuring method for deep learning-based biomedical image
 segmentation").
+
+References:
+    Isensee et al. (2021): https://doi.org/10.1038/s41592-020-01008-z
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from seglab.core.errors import ConfigError, ShapeError
+from seglab.core.errors import ShapeError
 from seglab.inference.geometry import crop_padding, pad_to_multiple, resize_logits
+from seglab.inference.options import PredictOptions
 from seglab.inference.predict import predict_logits
 from seglab.inference.predictor import check_sizes
 
@@ -55,16 +59,8 @@ class SlidingWindow:
         size_divisor: int = 1,
         min_size: int = 1,
     ) -> None:
-        problems = []
-        if len(window) != 2 or min(window) < 1:
-            problems.append(f"sliding window: expected a window (H, W) of pixels, got {window}")
-        if not 0.0 <= overlap < 1.0:
-            problems.append(f"sliding window: expected an overlap from 0 to below 1, got {overlap}")
-        if batch_size < 1:
-            problems.append(f"sliding window: expected batch_size of at least 1, got {batch_size}")
-        if problems:
-            raise ConfigError(problems)
-        check_sizes(size_divisor, min_size)
+        found = PredictOptions.problems({"window": window, "overlap": overlap}, "sliding window")
+        check_sizes(found, size_divisor=size_divisor, min_size=min_size, batch_size=batch_size)
         self.model = model
         self.window = (int(window[0]), int(window[1]))
         self.overlap = overlap

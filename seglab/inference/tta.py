@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from seglab.core.errors import ConfigError, nearest
 from seglab.inference.geometry import resize_logits
+from seglab.inference.options import PredictOptions
 from seglab.inference.predictor import MeanProbability, Predictor
 
 # Dimensions of (B, C, H, W) that are mirrored.
@@ -44,12 +43,9 @@ class TestTimeAugmentation:
         flips: Sequence[str] = ("h",),
         scales: Sequence[float] = (0.75, 1.0, 1.25),
     ) -> None:
-        problems = _flip_problems(flips) + _scale_problems(scales)
-        if problems:
-            raise ConfigError(problems)
+        views = PredictOptions.read({"flips": flips, "scales": scales}, "tta")
         self.predictor = predictor
-        self.flips = tuple(flips)
-        self.scales = tuple(float(scale) for scale in scales)
+        self.flips, self.scales = views.flips, views.scales
 
     @torch.no_grad()
     def __call__(self, image: Tensor, mask_size: tuple[int, int] | None = None) -> Tensor:
@@ -76,29 +72,3 @@ def _rescale(image: Tensor, scale: float) -> Tensor:
     height, width = (max(1, round(side * scale)) for side in image.shape[-2:])
     # The rule for logits is the rule here; what it widens goes back to what the model takes.
     return resize_logits(image, (height, width)).to(image.dtype)
-
-
-def _flip_problems(flips: Sequence[str]) -> list[str]:
-    if isinstance(flips, str):
-        return [f"tta: expected a list of flips, got the text '{flips}'; write ['{flips}']"]
-    problems = [
-        f"tta: unknown flip '{flip}'{nearest(str(flip), _FLIPS)}; one of {', '.join(_FLIPS)}"
-        for flip in flips
-        if flip not in _FLIPS
-    ]
-    if len(set(flips)) < len(flips):
-        problems.append(f"tta: expected each flip once, got {list(flips)}")
-    return problems
-
-
-def _scale_problems(scales: Sequence[float]) -> list[str]:
-    if not scales:
-        return ["tta: expected at least one scale, got none; [1.0] is the image as it is"]
-    problems = [
-        f"tta: expected a positive scale, got {scale}"
-        for scale in scales
-        if not (math.isfinite(scale) and scale > 0)
-    ]
-    if len(set(scales)) < len(scales):
-        problems.append(f"tta: expected each scale once, got {list(scales)}")
-    return problems

@@ -5,9 +5,9 @@ from .class_weights import effective_number as effective_number
 from .class_weights import enet as enet
 from .class_weights import median_frequency as median_frequency
 from .class_weights import resolve_class_weights as resolve_class_weights
+from .loss_inputs import LossInputs as LossInputs
 from .lovasz import LovaszLoss as LovaszLoss
 from .lovasz import lovasz_loss as lovasz_loss
-from .pixels import Pixels as Pixels
 from .pixelwise import CrossEntropyLoss as CrossEntropyLoss
 from .pixelwise import FocalLoss as FocalLoss
 from .pixelwise import OhemCrossEntropyLoss as OhemCrossEntropyLoss
@@ -21,3 +21,5 @@ from .region import dice_loss as dice_loss
 from .region import jaccard_loss as jaccard_loss
 from .region import tversky_loss as tversky_loss
 from .weighted_sum import WeightedSum as WeightedSum
+from .wrapped import WrappedLoss as WrappedLoss
+from .wrapped import wrap_loss as wrap_loss

@@ -3,6 +3,9 @@
 One rule for the undefined: 0/0 is NaN, and a NaN is left out of means, never replaced by 0, 1, -1
 or an epsilon. How many classes a mean covers is a number of its own. Counts are summed over the
 data first and divided once, so neither the batch size nor the order of images changes a score.
+
+References:
+    Long et al. (2015): https://arxiv.org/abs/1411.4038
 """
 
 from __future__ import annotations
@@ -177,24 +180,16 @@ def score_dict(confusion: CountsLike, class_names: Sequence[str], split: str) ->
             f"expected a confusion matrix of shape ({len(class_names)}, {len(class_names)}) for "
             f"{len(class_names)} class names, got {matrix.shape}"
         )
-    values = {
-        names.MIOU: miou(matrix),
-        names.MIOU_PRESENT: miou_present(matrix),
-        names.DICE: mean_dice(matrix),
-        names.PIXEL_ACC: pixel_accuracy(matrix),
-        names.CLASS_ACC: class_accuracy(matrix),
-        names.FWIOU: frequency_weighted_iou(matrix),
-        names.NUM_CLASSES_AVERAGED: num_classes_averaged(matrix),
-        names.NUM_CLASSES_PRESENT: num_classes_present(matrix),
+    declared = list(names.declared_scores("always"))
+    scores = {
+        names.metric_key(split, one.name): one.load(one.function)(matrix)
+        for one in declared
+        if one.function
     }
-    scores = {names.metric_key(split, metric): value for metric, value in values.items()}
     safe_names = names.safe_class_names(class_names)
-    for metric, per_class in (
-        (names.IOU, iou_per_class(matrix)),
-        (names.DICE, dice_per_class(matrix)),
-    ):
-        for name, value in zip(safe_names, per_class, strict=True):
-            scores[names.metric_key(split, metric, name)] = float(value)
+    for one in (one for one in declared if one.per_class):
+        for name, value in zip(safe_names, one.load(one.per_class)(matrix), strict=True):
+            scores[names.metric_key(split, one.name, name)] = float(value)
     return scores
 
 

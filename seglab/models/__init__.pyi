@@ -13,3 +13,5 @@ from .segnet import SegNetBasic as SegNetBasic
 from .smp import SmpSegmenter as SmpSegmenter
 from .smp import allowed_options as allowed_options
 from .smp import build_smp as build_smp
+from .wrapped import WrappedModel as WrappedModel
+from .wrapped import wrap_model as wrap_model

@@ -1,14 +1,26 @@
-"""The options of each model, as in `conf/model/*.yaml` and as keyword arguments of what builds it."""
+"""The options of each model, as in `conf/model/*.yaml` and as keyword arguments of what builds it.
+
+References:
+    Badrinarayanan et al. (2017): https://arxiv.org/abs/1511.00561
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from seglab.core.architectures import SMP_ARCHITECTURES
 from seglab.core.components import component
-from seglab.core.options import OnDisk, OneOf, Options, Positive, ProperFraction, broken_rule
+from seglab.core.options import (
+    OnDisk,
+    OneOf,
+    Options,
+    Positive,
+    PositiveFloat,
+    ProperFraction,
+    broken_rule,
+)
 
 EncoderWeights = Literal["imagenet"] | Annotated[str, OnDisk("file")] | None
 
@@ -20,6 +32,38 @@ class ModelKeys(Options):
     """Channels of the image; null follows the data, 1 reads colour images as grey."""
     init_from: Annotated[str, OnDisk("file or folder")] | None = None
     """Run folder or checkpoint whose weights the model starts from."""
+
+
+class ModelFacts(Options):
+    """What seglab cannot know of a model of your own."""
+
+    stride: Positive = 1
+    """H and W of every image are multiples of it, or are padded to one."""
+    min_size: Positive = 1
+    """Smallest H and W it takes."""
+    min_train_batch: Positive = 1
+    """Smallest batch in training mode; 2 where batch norm sees a single pixel."""
+    encoder: str | None = None
+    """Its attribute whose parameters take `optimizer.encoder_lr`, such as `backbone`."""
+    head: str | None = None
+    """Its attribute that gives the logits: `init_from` leaves it out where the classes are others."""
+    mean: list[float] | None = None
+    """What images in [0, 1] are normalised by, one value a channel; null: ImageNet's."""
+    std: list[PositiveFloat] | None = None
+    """Likewise."""
+
+    @model_validator(mode="after")
+    def _mean_has_std(self) -> ModelFacts:
+        if (self.mean is None) != (self.std is None) or len(self.mean or ()) != len(self.std or ()):
+            raise broken_rule("expected mean and std together, one value a channel each")
+        return self
+
+
+class OwnModelKeys(ModelKeys):
+    """What a model of your own takes beside its options."""
+
+    facts: ModelFacts = ModelFacts()
+    """What seglab cannot know of it."""
 
 
 @component("model", "seglab.models.build_smp")

@@ -17,6 +17,7 @@ from seglab.core.errors import ConfigError, ShapeError
 from seglab.models.encoder_weights import LoadReport
 from seglab.models.freezing import freeze, unfreeze
 from seglab.models.normalization import Normalization
+from seglab.models.options import ModelFacts
 
 
 class Segmenter(nn.Module):
@@ -30,6 +31,7 @@ class Segmenter(nn.Module):
         num_classes: Number of classes, at least 1.
         in_channels: Number of image channels.
         normalization: Mean and standard deviation the encoder was trained with.
+        facts: What it asks of images, for an `arch` that is no such key.
 
     Attributes:
         mean: One value an image channel, for images in [0, 1]: stored values over `full_scale`.
@@ -54,7 +56,12 @@ class Segmenter(nn.Module):
     encoder_name: str
 
     def __init__(
-        self, arch: str, num_classes: int, in_channels: int, normalization: Normalization
+        self,
+        arch: str,
+        num_classes: int,
+        in_channels: int,
+        normalization: Normalization,
+        facts: ModelFacts | None = None,
     ) -> None:
         super().__init__()
         problems = [
@@ -71,9 +78,9 @@ class Segmenter(nn.Module):
         self.std = normalization.std
         self.full_scale = 255.0
         self.band_numbers: tuple[int, ...] | None = None
-        self.size_divisor = size_divisor(arch)
-        self.min_size = min_size(arch)
-        self.min_train_batch = min_train_batch(arch)
+        self.size_divisor = facts.stride if facts else size_divisor(arch)
+        self.min_size = facts.min_size if facts else min_size(arch)
+        self.min_train_batch = facts.min_train_batch if facts else min_train_batch(arch)
         self.load_report: LoadReport | None = None
         self.unused_parameters: tuple[str, ...] = ()
         self._encoder_frozen = False

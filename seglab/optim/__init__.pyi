@@ -1,7 +1,9 @@
 from .lr_scaling import LearningRates as LearningRates
-from .lr_scaling import LrScaling as LrScaling
 from .optimizers import build_optimizer as build_optimizer
 from .optimizers import parameter_groups as parameter_groups
+from .optimizers import wrap_optimizer as wrap_optimizer
+from .options import LrScaling as LrScaling
 from .schedulers import SCHEDULES as SCHEDULES
 from .schedulers import ScheduledLR as ScheduledLR
 from .schedulers import build_scheduler as build_scheduler
+from .schedulers import wrap_scheduler as wrap_scheduler

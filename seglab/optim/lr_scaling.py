@@ -8,48 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from seglab.core.errors import ConfigError, nearest
-
-Rule = Literal["none", "linear", "sqrt"]
-# The rate grows with this power of the batch.
-EXPONENTS: dict[str, float] = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}
-
-
-@dataclass(frozen=True)
-class LrScaling:
-    """How a learning rate follows the batch.
-
-    Args:
-        rule: `none` leaves it; `linear` multiplies it by the ratio of the batches (Goyal et al., 2017,
-            for SGD, there with a warm-up); `sqrt` by the root of the ratio (Krizhevsky, 2014;
-            Malladi et al., 2022, for Adam, where the full rule changes betas and epsilon too: here
-            the rate alone).
-        batch_size: Images in the optimizer step that the rate was found with.
-
-    Raises:
-        ConfigError: There is no such rule, or the batch has no image.
-    """
-
-    rule: Rule = "none"
-    batch_size: int = 8
-
-    def __post_init__(self) -> None:
-        problems = []
-        if self.rule not in EXPONENTS:
-            problems.append(
-                f"lr_scaling.rule: expected one of {', '.join(EXPONENTS)}, got '{self.rule}'"
-                f"{nearest(self.rule, EXPONENTS)}"
-            )
-        if self.batch_size < 1:
-            problems.append(f"lr_scaling.batch_size: expected 1 or more, got {self.batch_size}")
-        if problems:
-            raise ConfigError(problems)
-
-    def factor(self, batch_size: int) -> float:
-        """Return what learning rates are multiplied by for steps of `batch_size` images."""
-        return float((batch_size / self.batch_size) ** EXPONENTS[self.rule])
+from seglab.optim.options import LrScaling
 
 
 @dataclass(frozen=True)

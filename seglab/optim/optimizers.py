@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from seglab.core.errors import ConfigError, nearest
 from seglab.core.options import takes
+from seglab.core.own_parts import OwnPart
 from seglab.optim.options import OptimizerOptions
 
 logger = logging.getLogger(__name__)
@@ -43,9 +44,7 @@ def build_optimizer(model: nn.Module, *, chosen: OptimizerOptions) -> Optimizer:
     """
     name, lr, encoder_lr = chosen.name, chosen.lr, chosen.encoder_lr
     given = {key: _plain(value) for key, value in (chosen.options or {}).items()}
-    encoder = getattr(model, "encoder", None)
-    if encoder_lr is not None and not isinstance(encoder, nn.Module):
-        raise ConfigError("optimizer.encoder_lr: the model has no encoder; set it to null")
+    _require_encoder(model, encoder_lr)
     groups = parameter_groups(model, lr, encoder_lr, chosen.weight_decay)
     if encoder_lr is not None and not any(g["name"].startswith("encoder") for g in groups):
         logger.warning("optimizer.encoder_lr=%g has no effect: the encoder is frozen", encoder_lr)
@@ -56,6 +55,44 @@ def build_optimizer(model: nn.Module, *, chosen: OptimizerOptions) -> Optimizer:
     except (ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(f"optimizer: {name} refuses its arguments: {error}") from error
     return optimizer
+
+
+def wrap_optimizer(
+    part: OwnPart, model: nn.Module, lr: float, encoder_lr: float | None
+) -> Optimizer:
+    """Build an optimizer of torch's or of one's own over the same groups as ours.
+
+    Args:
+        part: Called with the groups; weight decay becomes that of those that are not spared.
+        model: As for `build_optimizer`.
+        lr: Learning rate.
+        encoder_lr: Learning rate of `model.encoder`; None: the same.
+
+    Raises:
+        ConfigError: It refuses its arguments, is no optimizer, or needs a closure in its step.
+    """
+    _require_encoder(model, encoder_lr)
+    own = inspect.signature(part.found).parameters.get("weight_decay")
+    decay: Any = part.options.get("weight_decay", 0.0 if own is None else own.default)
+    groups = parameter_groups(model, lr, encoder_lr, float(decay))
+    if own is None:
+        for group in groups:
+            del group["weight_decay"]
+    optimizer = part.make(groups, lr=lr)
+    if not isinstance(optimizer, Optimizer):
+        raise part.wrong("give a torch.optim.Optimizer", type(optimizer).__name__)
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise part.wrong("step without a closure", "one that needs it")
+    return optimizer
+
+
+def _require_encoder(model: nn.Module, encoder_lr: float | None) -> None:
+    if encoder_lr is not None and not isinstance(getattr(model, "encoder", None), nn.Module):
+        raise ConfigError(
+            "optimizer.encoder_lr: the model has no encoder; set it to null, or name one with "
+            "model.facts.encoder"
+        )
 
 
 def _fused_on_cpu(

@@ -1,4 +1,13 @@
-"""The options of the optimizer and of each schedule, as in `conf/optimizer` and `conf/scheduler`."""
+"""The options of the optimizer and of each schedule, as in `conf/optimizer` and `conf/scheduler`.
+
+References:
+    Smith and Topin (2018): https://arxiv.org/abs/1708.07120
+    Chen et al. (2017): https://arxiv.org/abs/1606.00915
+    Loshchilov and Hutter (2017): https://arxiv.org/abs/1608.03983
+    Goyal et al. (2017): https://arxiv.org/abs/1706.02677
+    Krizhevsky (2014): https://arxiv.org/abs/1404.5997
+    Malladi et al. (2022): https://arxiv.org/abs/2205.10287
+"""
 
 from __future__ import annotations
 
@@ -13,8 +22,18 @@ from seglab.core.options import (
     NotNegativeFloat,
     OpenFraction,
     Options,
+    Positive,
     PositiveFloat,
 )
+
+
+class OptimizerKeys(Options):
+    """What an optimizer of torch's or of your own takes beside its options."""
+
+    lr: PositiveFloat
+    """Learning rate."""
+    encoder_lr: PositiveFloat | None = None
+    """Learning rate of the encoder; null: the same."""
 
 
 @component("optimizer", "seglab.optim.build_optimizer")
@@ -91,3 +110,19 @@ class PlateauOptions(Options):
 @component("schedule", "constant")
 class ConstantOptions(Options):
     """The learning rate stays as it is."""
+
+
+class LrScaling(Options):
+    """How learning rates follow data.batch_size."""
+
+    rule: Literal["none", "linear", "sqrt"] = "none"
+    """`none` leaves the rate; `linear` multiplies it by the ratio of the batches (Goyal et al., 2017, for
+    SGD, there with a warm-up); `sqrt` by the root of the ratio (Krizhevsky, 2014; Malladi et al., 2022,
+    for Adam, where the full rule changes betas and epsilon too: here the rate alone)."""
+    batch_size: Positive = 8
+    """Images in the optimizer step that the rate was found with."""
+
+    def factor(self, batch_size: int) -> float:
+        """Return what learning rates are multiplied by for steps of `batch_size` images."""
+        exponent = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}[self.rule]
+        return float((batch_size / self.batch_size) ** exponent)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLR
 from seglab.core.components import components
 from seglab.core.errors import ConfigError, nearest
 from seglab.core.options import Options
+from seglab.core.own_parts import OwnPart
 from seglab.optim.options import (
     ConstantOptions,
     CosineOptions,
@@ -198,6 +199,27 @@ def build_scheduler(
     if problems:
         raise ConfigError(problems)
     return _BUILDERS[declared](declared(**options), optimizer, Run(total_steps, steps_per_epoch))
+
+
+def wrap_scheduler(part: OwnPart, optimizer: Optimizer, run: Mapping[str, int]) -> ScheduledLR:
+    """Build a schedule of torch's or of one's own: stepped after each optimizer step.
+
+    `ReduceLROnPlateau` steps after each validation instead, with the monitored score.
+
+    Args:
+        part: Called with the optimizer.
+        optimizer: The optimizer.
+        run: `total_steps` and `steps_per_epoch`, given where the signature takes them.
+
+    Raises:
+        ConfigError: It refuses its arguments, or is no schedule.
+    """
+    scheduler = part.make(optimizer, **run)
+    if not isinstance(scheduler, LRScheduler):
+        raise part.wrong("give an LRScheduler of torch", type(scheduler).__name__)
+    if isinstance(scheduler, ReduceLROnPlateau):
+        return ScheduledLR(scheduler, "epoch", needs_monitor=True)
+    return ScheduledLR(scheduler, "step")
 
 
 def _by_step(optimizer: Optimizer, factor: Callable[[int], float]) -> ScheduledLR:

@@ -3,7 +3,7 @@
 `runs/<experiment>/<study name>/` holds `study.json`, the journal (unless the trials are kept in a
 database), the run records of the trials, and at the end tables, figures and the best configuration.
 What the trials were and how they ended is in the storage, as attributes of Optuna's trials under
-the names below. Optuna itself is imported only when a storage is opened.
+the names below. `seglab.runs.study_storage` opens the storage; here nothing imports Optuna.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from seglab.core.errors import DataError, RunNotFoundError
 from seglab.core.files import write_json
 from seglab.runs.storage_place import JOURNAL, without_password
 
-if TYPE_CHECKING:
-    import optuna
+Direction = Literal["maximize", "minimize"]
 
 STUDY_FILE = "study.json"
 SCHEMA_VERSION = 1
@@ -30,10 +30,10 @@ WORDS = "words"  # overrides that make the trial
 OWNER = "owner"  # id of the controller that runs it; None: free to be taken
 ATTEMPTS = "attempts"  # each start: worker, host, controller, started, ended, ending, steps, error
 FIRST_STEP_S = "first_step_s"  # from the start of the process to its first training step
-REASON = "reason"  # of a failure, one of REASONS
+REASON = "reason"  # of a failure, a `FailureReason`
 ERROR = "error"  # of a failure, in one line
 TRACEBACK = "traceback"
-WARM = "warm"  # {study, number}: came from another study, not of the budget
+ORIGIN = "warm"  # {study, number}: came from another study, not of the budget
 VALUES = "values"  # of a finished trial, written before its state is
 FAILED_VALUES = "failed_values"  # what was returned where it could not count
 ENQUEUED = "enqueued"  # key of the setting that was asked for
@@ -42,7 +42,29 @@ EXHAUSTED = "exhausted"
 
 SEED = "seed"  # key of a training's seed in its configuration
 _SQLITE = re.compile(r"sqlite:///(?=[^/])")
-REASONS = ("nan", "exception", "timeout", "out_of_memory", "killed", "interrupted")
+
+
+@dataclass(frozen=True)
+class StudyObjective:
+    """One score that a study optimises.
+
+    Attributes:
+        metric: Key in the metrics of a run, such as `val/miou`.
+        direction: maximize or minimize.
+    """
+
+    metric: str
+    direction: Direction
+
+    @property
+    def maximises(self) -> bool:
+        """Whether more is better."""
+        return self.direction == "maximize"
+
+    @property
+    def sign(self) -> float:
+        """1 where more is better, else -1: a value times its sign is better when larger."""
+        return 1.0 if self.maximises else -1.0
 
 
 class StudyFolder:
@@ -98,7 +120,7 @@ class StudyFolder:
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Write what the study is asked to do, in one step; passwords in URLs are left out."""
-        plain = _without_passwords({"schema_version": SCHEMA_VERSION, **content})
+        plain = _without_passwords({**content, "schema_version": SCHEMA_VERSION})
         plain["storage"] = self._lasting(str(plain.get("storage") or ""))
         write_json(self.json_path, plain)
 
@@ -149,29 +171,6 @@ def all_there_are(settings: int, asked: int, searched: Collection[str]) -> str:
     said = f"{settings} settings are all there are, {asked} trials were asked for (study.n_trials)"
     hint = "; to train each with several seeds give them too, such as seed=0,1,2"
     return said if SEED in searched else said + hint
-
-
-def open_study(folder: StudyFolder | str | Path, storage: str | None = None) -> optuna.Study:
-    """Open a study for reading: in notebooks, for figures and tables, while it runs or afterwards.
-
-    Args:
-        folder: Of the study.
-        storage: The whole URL, where the study's has a password that this process does not know;
-            else PGPASSWORD, ~/.pgpass or SEGLAB_STORAGE serve.
-
-    Returns:
-        The study; its best trials leave out those that came from other studies.
-
-    Raises:
-        RunNotFoundError: No study was started there, or nothing of it is in the storage yet.
-        StorageUnreachableError: Its server does not answer, or does not let us in.
-    """
-    from seglab.runs.study_storage import load_study, open_storage
-
-    place = folder if isinstance(folder, StudyFolder) else StudyFolder(folder)
-    asked = place.read()
-    spec = storage or str(asked["storage"])
-    return load_study(open_storage(spec, create=False), str(asked["study_id"]))
 
 
 def _without_passwords(content: Any) -> Any:

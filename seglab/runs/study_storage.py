@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage, get_storage
@@ -18,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 from seglab.core.errors import RunNotFoundError
 from seglab.runs.journal import EmbeddedStorage, open_journal
 from seglab.runs.storage_place import Place, parse_storage
-from seglab.runs.study import WARM
+from seglab.runs.study import ORIGIN, StudyFolder
 from seglab.runs.study_lock import study_lock
 
 
@@ -102,6 +103,32 @@ def load_study(storage: BaseStorage, study_id: str) -> BudgetStudy:
         raise RunNotFoundError(f"no study '{study_id}' in its storage yet") from error
 
 
+def open_study(folder: StudyFolder | str | Path, storage: str | None = None) -> optuna.Study:
+    """Open a study for reading: in notebooks, for figures and tables, while it runs or afterwards.
+
+    Args:
+        folder: Of the study.
+        storage: The whole URL, where the study's has a password that this process does not know;
+            else PGPASSWORD, ~/.pgpass or SEGLAB_STORAGE serve.
+
+    Returns:
+        The study; its best trials leave out those that came from other studies.
+
+    Raises:
+        RunNotFoundError: No study was started there, or nothing of it is in the storage yet.
+        StorageUnreachableError: Its server does not answer, or does not let us in.
+    """
+    place = folder if isinstance(folder, StudyFolder) else StudyFolder(folder)
+    asked = place.read()
+    spec = storage or str(asked["storage"])
+    return load_study(open_storage(spec, create=False), str(asked["study_id"]))
+
+
+def own_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials of the study itself: all but those that came from other studies."""
+    return [trial for trial in trials if not trial.user_attrs.get(ORIGIN)]
+
+
 def written_together(storage: BaseStorage) -> AbstractContextManager[None]:
     """Write what the body changes to the disk in one go, where the storage is a file of ours."""
     return storage.journal.together() if isinstance(storage, EmbeddedStorage) else nullcontext()
@@ -137,14 +164,14 @@ class _Once(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: set[str] = set()
+        self._seen: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not record.name.startswith("optuna."):
             return True  # the handler may serve others, too
         message = re.sub(r"[Tt]rial\s*#?\d+", "", record.getMessage())
-        is_new = message not in self._told
-        self._told.add(message)
+        is_new = message not in self._seen
+        self._seen.add(message)
         return is_new
 
 
@@ -157,11 +184,7 @@ def no_experimental_warnings() -> Iterator[None]:
 
 
 def _finished_own(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    return [
-        trial
-        for trial in trials
-        if trial.state == TrialState.COMPLETE and not trial.user_attrs.get(WARM)
-    ]
+    return [trial for trial in own_trials(trials) if trial.state == TrialState.COMPLETE]
 
 
 def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -1,1 +1,6 @@
-"""Sweeps: studies of many trials on workers that pull the next one as soon as they are free."""
+"""Sweeps: studies of many trials on workers that pull the next one as soon as they are free.
+
+`run` does what `-m` asks for. Below it, from the top down: `conclude` (what a study found), `workers`
+(who runs trials, and where), `ledger` (which trials there are and whose they are), `watch` (what
+people see), `ask` (what is tried) and `process` (each trial in a process of its own).
+"""

@@ -12,15 +12,16 @@ from omegaconf import DictConfig
 from seglab.core.errors import ConfigError, TrainingError, list_problems
 from seglab.core.terminal import open_console, say
 from seglab.experiment.trial import trial_problems
-from seglab.runs.study import ERROR, WORDS, StudyFolder, all_there_are, open_study
-from seglab.sweep.application import Application, study_node
-from seglab.sweep.cluster import open_workers
-from seglab.sweep.conclude import conclude_study, import_ahead
-from seglab.sweep.grid import grid_folder, grid_plan
-from seglab.sweep.plan_config import grid, split_words, study_plan
-from seglab.sweep.space import settings_in
-from seglab.sweep.start import start_study
-from seglab.sweep.sweep import Sweep
+from seglab.runs.study import ERROR, WORDS, StudyFolder, all_there_are
+from seglab.runs.study_storage import open_study
+from seglab.sweep.ask.plan_config import grid, split_words, study_plan
+from seglab.sweep.ask.space import settings_in
+from seglab.sweep.conclude.conclude_study import conclude_study, import_ahead
+from seglab.sweep.workers.application import HydraApplication, study_node
+from seglab.sweep.workers.cluster import open_workers
+from seglab.sweep.workers.grid import grid_folder, grid_plan
+from seglab.sweep.workers.start import start_study
+from seglab.sweep.workers.sweep import Sweep
 
 _OF_THE_STUDY = re.compile(r"^[+~]*study([=.@]|$)")
 
@@ -48,8 +49,8 @@ def run_sweep(launcher: Launcher, arguments: Sequence[str]) -> list[list[JobRetu
         StudyGivenUpError: Too many trials failed.
         TrainingError: Jobs of a plain grid failed, or no trial of a study finished.
     """
-    application = Application(*launcher.application)
-    application.tell()
+    application = HydraApplication(*launcher.application)
+    application.configure_logging()
     node = study_node(application.config)
     if node is None or node.get("name") is None:
         return [run_jobs(launcher, grid(arguments))]
@@ -63,13 +64,13 @@ def run_sweep(launcher: Launcher, arguments: Sequence[str]) -> list[list[JobRetu
     words = [word for word in fixed if not _OF_THE_STUDY.match(word)]
     sweep = Sweep(application, plan, folder.path, words)
     there = start_study(sweep, arguments)
-    say(console, f"study   {folder.path}{' (taken up again)' if there else ''}")
+    say(console, f"study   {folder.path}{' (resumed)' if there else ''}")
     settings = settings_in(plan)
     if settings is not None and settings < (node["n_trials"] or 0):
         say(console, all_there_are(settings, node["n_trials"], plan.space))
     with open_workers(launcher.place, application.config, launcher.options) as workers:
         import_ahead()
-        workers.run(sweep, console)
+        workers.serve(sweep, console)
         conclude_study(sweep, workers, console)
     return [_returns(sweep)]
 
@@ -88,7 +89,7 @@ def run_jobs(
         StudyGivenUpError: `study.fail_fast` or `study.max_failure_rate` ended the grid.
         TrainingError: Jobs failed; all are named.
     """
-    application = Application(*launcher.application)
+    application = HydraApplication(*launcher.application)
     folder = grid_folder(application.sweep_dir)
     plan = grid_plan(folder, len(jobs), study_node(application.config))
     same = [word for word in jobs[0] if all(word in job for job in jobs)]
@@ -96,7 +97,7 @@ def run_jobs(
     sweep = Sweep(application, plan, folder.path, same, own)
     start_study(sweep, [])
     with open_workers(launcher.place, application.config, launcher.options) as workers:
-        workers.run(sweep, open_console())
+        workers.serve(sweep, open_console())
     done = _returns(sweep)
     failed = [
         f"job {number + initial_job_idx} ({' '.join(one.overrides or [])}): {one._return_value}"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from seglab.cli import wandb as command
-from seglab.engine import wandb_sync
-from seglab.engine.wandb_sync import SyncItem, SyncResult
+from seglab.engine.tracking import wandb_sync
+from seglab.engine.tracking.wandb_sync import SyncItem, SyncResult
 from seglab.runs import RunRecord
 
 Words = Callable[..., tuple[int, str, str]]

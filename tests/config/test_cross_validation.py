@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from seglab.config.compose import compose
-from seglab.config.cross_validation import SCHEMES
+from seglab.core.components import components
 from seglab.core.errors import ConfigError
 
 
-@pytest.mark.parametrize("scheme", [scheme for scheme in SCHEMES if scheme != "none"])
+@pytest.mark.parametrize("scheme", components("cv"))
 def test_every_scheme_has_a_file_that_says_so(scheme: str) -> None:
     assert compose([f"cv={scheme}"]).cv.scheme == scheme
 

@@ -25,6 +25,7 @@ from seglab.core.problems import did_you_mean, nearest_keys, show, show_names
         (Annotated[Pair, Span(0, 2)], "[low, high] with 0 <= low <= high <= 2"),
         (Annotated[str, OnDisk("file")], "the path of a file"),
         (list[str], "a list of [text, ...]"),
+        (tuple[int, ...], "a list of [a whole number, ...]"),
         (dict[str, Any], "a group of keys"),
     ],
     ids=str,

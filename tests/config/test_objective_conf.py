@@ -8,8 +8,8 @@ import pytest
 
 from seglab.config.compose import compose
 from seglab.config.locate import conf_dir
-from seglab.core.targets import parse_targets
 from seglab.data.importers.camvid import CLASS_NAMES
+from seglab.metrics.targets import parse_targets
 
 Problems = Callable[..., list[str]]
 CHOICES = sorted(path.stem for path in (conf_dir() / "objective").glob("*.yaml"))

@@ -39,7 +39,7 @@ MATRIX = [
         ["lr=0.1"],
         "lr: no such key (did you mean 'optimizer.lr'?), got 0.1; the top level takes augment, "
         "callbacks, cv, data, experiment_name, logger, loss, lr_scaling, metrics, model, monitor, "
-        "notes, objective, optimizer, paths, resume and 6 more",
+        "notes, objective, optimizer, paths, plugins and 7 more",
     ),
     (
         ["optimizer=adamm"],
@@ -129,8 +129,8 @@ MATRIX = [
     ),
     (
         ["model._target_=os.system"],
-        "model._target_: 'os.system' is refused: only seglab.* and torch.optim.* may be built; use "
-        "one of seglab.models.build_smp, seglab.models.SegNet, seglab.models.SegNetBasic",
+        "model._target_: 'os.system' is refused: a model is a class of torch.nn.*, or from a package "
+        "of your own",
     ),
     (
         ["model._target_=seglab.models.SegNett"],

@@ -16,9 +16,9 @@ from seglab.cli.train import EXAMPLES, SUMMARY
 from seglab.config.composer import open_composer
 from seglab.config.locate import conf_dir
 from seglab.config.overrides import check_overrides
-from seglab.config.study import NoStudy, Study
 from seglab.config.validate import validate
-from seglab.sweep.plan import StudyPlan
+from seglab.sweep.ask.plan import StudyPlan
+from seglab.sweep.options import GridOptions, StudyOptions
 
 Problems = Callable[..., list[str]]
 FILES = sorted((conf_dir() / "study").glob("*.yaml"))
@@ -49,17 +49,27 @@ def test_the_choices_are_these() -> None:
 def test_file_says_when_to_use_it_and_names_itself(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     own = node(f"study={path.stem}")
-    fields = set((NoStudy if path.stem == "none" else Study).model_fields)
+    fields = set((GridOptions if path.stem == "none" else StudyOptions).model_fields)
 
     assert lines[0].startswith("# ")
     assert own.name == (None if path.stem == "none" else path.stem)
     assert {str(key) for key in own} == fields
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_file_repeats_nothing_that_it_builds_upon(path: Path) -> None:
+    own = OmegaConf.load(path)
+    shared = OmegaConf.load(path.parent / "base" / "search.yaml")
+    assert path.stem == "none" or "defaults" in own
+    assert path.stem == "none" or not {
+        key for key in shared if key in own and own[key] == shared[key]
+    }
+
+
 def test_node_and_plan_have_the_same_keys() -> None:
     # A grid alone may have a trial twice, and it has no study node.
     planned = {field.name for field in dataclasses.fields(StudyPlan)} - {"may_repeat"}
-    assert set(Study.model_fields) == planned
+    assert set(StudyOptions.model_fields) == planned
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -146,7 +156,7 @@ MATRIX = [
     ),
     (
         ["study=lr_batch", "data.batch_size=8"],
-        "data.batch_size: the study searches it, so it cannot be fixed; leave the word out, or begin "
+        "data.batch_size: the study searches it, so it cannot be fixed; leave the override out, or begin "
         "with study=default and name all that is searched on the command line",
     ),
     (
@@ -275,13 +285,13 @@ MATRIX = [
         "module named 'nowhere'",
     ),
     (
-        ["study=random", "study.conditional={_target_: os.path.join, depth: 3}"],
-        "study.conditional.depth: no such argument; join takes none; ~study.conditional.depth takes it "
+        ["study=random", "study.conditional={_target_: numpy.polyval, depth: 3}"],
+        "study.conditional.depth: no such argument; polyval takes none; ~study.conditional.depth takes it "
         "away",
     ),
     (
-        ["study=random", "study.conditional={_target_: os.sep}"],
-        "study.conditional._target_: expected a function, got 'os.sep'",
+        ["study=random", "study.conditional={_target_: numpy.pi}"],
+        "study.conditional._target_: expected a class or function, got 'numpy.pi'",
     ),
     (
         ["study=random", "study.objectives=[]"],
@@ -478,7 +488,7 @@ def test_function_and_sampler_of_the_current_folder(
 
 
 def test_space_only_of_a_function_is_enough(problems: Problems) -> None:
-    words = ["study=default", "study.conditional={_target_: os.path.join}"]
+    words = ["study=default", "study.conditional={_target_: numpy.polyval}"]
     assert problems(*words, multirun=True) == []
 
 

@@ -19,7 +19,7 @@ from seglab.core.files import atomic_path, write_json, write_text
 from seglab.core.places import place_error
 from seglab.data.cache import PackedCache
 from seglab.data.importers import import_dataset
-from seglab.engine.checkpoint import AtomicCheckpointIO
+from seglab.engine.loop.checkpoint import AtomicCheckpointIO
 from seglab.runs import RunRecord
 from seglab.runs.history import HistoryFile
 

@@ -74,7 +74,9 @@ def test_each_sample_is_held_out_once_a_repeat(
     manifest: Manifest, scheme: str, folds: int, seed: int
 ) -> None:
     repeats = 1 if scheme == "block" else 2
-    plan = make_folds(manifest, FoldSettings(scheme, folds, repeats, seed))
+    plan = make_folds(
+        manifest, FoldSettings(scheme=scheme, folds=folds, repeats=repeats, seed=seed)
+    )
     check_disjoint_and_complete(plan, manifest)
     assert [fold.name for fold in plan.folds] == [
         f"r{repeat}-f{number}" for repeat in range(repeats) for number in range(folds)
@@ -88,9 +90,9 @@ def test_each_sample_is_held_out_once_a_repeat(
 @given(manifests(), st.sampled_from(("grouped", "stratified_grouped")), st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_groups_are_never_cut(manifest: Manifest, scheme: str, nested: bool) -> None:
-    chosen = FoldSettings(scheme, 3)
+    chosen = FoldSettings(scheme=scheme, folds=3)
     if nested:
-        chosen = FoldSettings("nested", 3, inner_folds=2, inner_scheme=scheme)
+        chosen = FoldSettings(scheme="nested", folds=3, inner_folds=2, inner_scheme=scheme)
     group_of = dict(zip(manifest.table["sample_id"], manifest.table["group"], strict=True))
     for fold in make_folds(manifest, chosen).folds:
         sides = [{group_of[name] for name in ids} for ids in fold.roles.values()]
@@ -102,7 +104,9 @@ def test_groups_are_never_cut(manifest: Manifest, scheme: str, nested: bool) -> 
 def test_nested_folds_test_each_sample_once_and_choose_on_the_rest(
     manifest: Manifest, scheme: str
 ) -> None:
-    plan = make_folds(manifest, FoldSettings("nested", 3, inner_folds=2, inner_scheme=scheme))
+    plan = make_folds(
+        manifest, FoldSettings(scheme="nested", folds=3, inner_folds=2, inner_scheme=scheme)
+    )
     check_disjoint_and_complete(plan, manifest)
     assert [f.name for f in plan.folds] == [f"r0-f{o}-i{i}" for o in range(3) for i in range(2)]
     everything = sorted(manifest.table["sample_id"])
@@ -121,8 +125,10 @@ def test_nested_folds_test_each_sample_once_and_choose_on_the_rest(
 @settings(max_examples=30, deadline=None)
 def test_the_order_of_rows_does_not_matter(order: list[int], scheme: str) -> None:
     rows = [make_row(f"s{i}", (i % 3, i % 2, 1), group=f"g{i // 2}") for i in range(15)]
-    plan = make_folds(make_manifest(rows), FoldSettings(scheme, 3))
-    shuffled = make_folds(make_manifest([rows[i] for i in order]), FoldSettings(scheme, 3))
+    plan = make_folds(make_manifest(rows), FoldSettings(scheme=scheme, folds=3))
+    shuffled = make_folds(
+        make_manifest([rows[i] for i in order]), FoldSettings(scheme=scheme, folds=3)
+    )
     assert shuffled == plan
     assert shuffled.hash == plan.hash
 
@@ -137,26 +143,26 @@ def test_plans_are_the_same_on_every_machine() -> None:
         "stratified_grouped": ["s2 s3 s4 s5", "s6 s7 s10 s11", "s0 s1 s8 s9"],
     }
     for scheme, held_out in expected.items():
-        plan = make_folds(manifest, FoldSettings(scheme, 3))
+        plan = make_folds(manifest, FoldSettings(scheme=scheme, folds=3))
         assert [" ".join(fold.val_ids) for fold in plan.folds] == held_out
 
 
 def test_seeds_and_repeats_cut_anew() -> None:
     manifest = make_manifest([make_row(f"s{i}", group=f"g{i // 2}") for i in range(24)])
     for scheme in ("kfold", "stratified", "grouped", "stratified_grouped"):
-        plan = make_folds(manifest, FoldSettings(scheme, 3, repeats=3))
+        plan = make_folds(manifest, FoldSettings(scheme=scheme, folds=3, repeats=3))
         cuts = {frozenset(f.val_ids for f in plan.folds if f.repeat == r) for r in range(3)}
         assert len(cuts) == 3, scheme
-        first = make_folds(manifest, FoldSettings(scheme, 3, repeats=1))
+        first = make_folds(manifest, FoldSettings(scheme=scheme, folds=3, repeats=1))
         assert first.folds == plan.folds[:3], scheme
-        other = make_folds(manifest, FoldSettings(scheme, 3, seed=1))
+        other = make_folds(manifest, FoldSettings(scheme=scheme, folds=3, seed=1))
         assert other.hash != first.hash
         assert other.folds != first.folds
 
 
 def test_stratified_shares_out_a_rare_class_and_one_that_is_everywhere() -> None:
     rows = [make_row(f"s{i}", (5, i % 2, int(i < 6))) for i in range(30)]
-    plan = make_folds(make_manifest(rows), FoldSettings("stratified", 3))
+    plan = make_folds(make_manifest(rows), FoldSettings(scheme="stratified", folds=3))
     for fold in plan.folds:
         numbers = [int(name[1:]) for name in fold.val_ids]
         assert len(numbers) == 10
@@ -167,7 +173,7 @@ def test_stratified_shares_out_a_rare_class_and_one_that_is_everywhere() -> None
 @pytest.mark.parametrize("pole", [(lambda i: i < 6), (lambda i: True), (lambda i: False)])
 def test_stratified_takes_one_class_or_none_that_varies(pole: Any) -> None:
     rows = [make_row(f"s{i}", (5, 0, int(pole(i)))) for i in range(18)]
-    plan = make_folds(make_manifest(rows), FoldSettings("stratified", 3))
+    plan = make_folds(make_manifest(rows), FoldSettings(scheme="stratified", folds=3))
     with_pole = [sum(pole(int(name[1:])) for name in fold.val_ids) for fold in plan.folds]
     assert [len(fold.val_ids) for fold in plan.folds] == [6, 6, 6]
     assert with_pole == [sum(map(pole, range(18))) / 3] * 3
@@ -175,7 +181,7 @@ def test_stratified_takes_one_class_or_none_that_varies(pole: Any) -> None:
 
 def test_blocks_are_consecutive_in_natural_order_with_a_gap_on_both_sides() -> None:
     manifest = make_manifest([make_row(f"f{i}") for i in range(12)])
-    plan = make_folds(manifest, FoldSettings("block", 3, gap=2))
+    plan = make_folds(manifest, FoldSettings(scheme="block", folds=3, gap=2))
     names = [f"f{i}" for i in range(12)]
     assert [list(fold.val_ids) for fold in plan.folds] == [names[:4], names[4:8], names[8:]]
     middle = plan.fold("r0-f1")
@@ -189,7 +195,7 @@ def test_each_fold_holds_out_a_block_of_every_sequence_and_odd_frames_move_on() 
     rows = [
         make_row(f"{v}{i}", group=v) for v, n in (("a", 7), ("b", 4), ("c", 1)) for i in range(n)
     ]
-    plan = make_folds(make_manifest(rows), FoldSettings("block", 3))
+    plan = make_folds(make_manifest(rows), FoldSettings(scheme="block", folds=3))
     assert [fold.val_ids for fold in plan.folds] == [
         ("a0", "a1", "a2", "b0"),
         ("a3", "a4", "b1", "b2"),
@@ -203,9 +209,11 @@ def test_the_gap_is_respected(lengths: list[int], gap: int, nested: bool) -> Non
     # One sequence is long enough for every gap drawn; the others may be left out whole.
     lengths = [*lengths, 24]
     rows = [make_row(f"v{v}_f{f}", group=f"v{v}") for v, n in enumerate(lengths) for f in range(n)]
-    chosen = FoldSettings("block", 3, gap=gap)
+    chosen = FoldSettings(scheme="block", folds=3, gap=gap)
     if nested:
-        chosen = FoldSettings("nested", 3, inner_folds=2, inner_scheme="block", gap=gap)
+        chosen = FoldSettings(
+            scheme="nested", folds=3, inner_folds=2, inner_scheme="block", gap=gap
+        )
     plan = make_folds(make_manifest(rows), chosen)
     frames = {name: (name.split("_f")[0], int(name.split("_f")[1])) for name in plan.groups}
     for fold in plan.folds:
@@ -222,29 +230,31 @@ def test_the_gap_is_respected(lengths: list[int], gap: int, nested: bool) -> Non
 def test_too_few_samples_groups_and_training_images_are_refused() -> None:
     few = make_manifest([make_row(f"s{i}", group=f"g{i % 2}") for i in range(4)])
     with pytest.raises(DataError, match="4 samples cannot fill 5 folds: ask for at most 4 folds"):
-        make_folds(few, FoldSettings("kfold", 5))
+        make_folds(few, FoldSettings(scheme="kfold", folds=5))
     for scheme in ("grouped", "stratified_grouped"):
         with pytest.raises(DataError, match="2 groups cannot fill 3 folds: ask for at most 2"):
-            make_folds(few, FoldSettings(scheme, 3))
+            make_folds(few, FoldSettings(scheme=scheme, folds=3))
     with pytest.raises(DataError, match="fold 0 has nothing to train on: gap=9 leaves out all 2"):
-        make_folds(few, FoldSettings("block", 2, gap=9))
+        make_folds(few, FoldSettings(scheme="block", folds=2, gap=9))
     with pytest.raises(DataError, match=r"inner folds of outer fold r0-f0: 1 group cannot fill 2 "):
-        make_folds(few, FoldSettings("nested", 2, inner_folds=2, inner_scheme="grouped"))
+        make_folds(
+            few, FoldSettings(scheme="nested", folds=2, inner_folds=2, inner_scheme="grouped")
+        )
 
 
 def test_only_kept_samples_of_the_named_splits_are_cut() -> None:
     rows = [make_row(f"s{i}") for i in range(6)]
     rows += [make_row("v", split="val"), make_row("t", split="test"), make_row("x", keep=False)]
     manifest = make_manifest(rows)
-    assert set(make_folds(manifest, FoldSettings("kfold", 2)).groups) == {
+    assert set(make_folds(manifest, FoldSettings(scheme="kfold", folds=2)).groups) == {
         f"s{i}" for i in range(6)
     } | {"v"}
-    with_test = make_folds(manifest, FoldSettings("kfold", 2, splits=("val", "test")))
+    with_test = make_folds(manifest, FoldSettings(scheme="kfold", folds=2, splits=("val", "test")))
     assert set(with_test.groups) == {"v", "t"}
     with pytest.raises(
         DataError, match=r"no samples in test to cut .* it has train 2, val 0, test 0"
     ):
-        make_folds(make_manifest(rows[:2]), FoldSettings("kfold", 2, splits=("test",)))
+        make_folds(make_manifest(rows[:2]), FoldSettings(scheme="kfold", folds=2, splits=("test",)))
 
 
 def test_beside_held_out_takes_the_nearer_of_two_blocks() -> None:

@@ -60,7 +60,7 @@ def make_plan(manifest: Manifest, *folds: Fold, **changes: Any) -> FoldPlan:
 
 def test_clean_plans_have_neither_leaks_nor_warnings() -> None:
     manifest = make_manifest([make_row(f"s{i}") for i in range(6)])
-    plan = make_folds(manifest, FoldSettings("kfold", 3))
+    plan = make_folds(manifest, FoldSettings(scheme="kfold", folds=3))
     assert find_leaks(plan, manifest) == []
     assert fold_warnings(plan, manifest) == []
     require_no_leaks(plan, manifest)
@@ -80,20 +80,20 @@ def test_the_same_file_on_both_sides_is_an_error_unless_allowed() -> None:
     manifest = make_manifest(rows)
     for scheme in ("kfold", "stratified"):
         with pytest.raises(DataError, match="group_by=near_duplicates") as caught:
-            make_folds(manifest, FoldSettings(scheme, 6))
+            make_folds(manifest, FoldSettings(scheme=scheme, folds=6))
         digest = rows[0]["sha256"][:12]
         assert f"the file {digest}... is in train as s0 and val as s5" in str(caught.value)
-        plan = make_folds(manifest, FoldSettings(scheme, 6, allow_leaks=True))
+        plan = make_folds(manifest, FoldSettings(scheme=scheme, folds=6, allow_leaks=True))
         assert len(find_leaks(plan, manifest)) == 2
         require_no_leaks(plan, manifest)
         found = leak_warnings(plan, manifest)
         assert sum(line.startswith("allowed by allow_leaks: r0-f") for line in found) == 2
-    safe = FoldSettings("grouped", 3, group_by="near_duplicates")
+    safe = FoldSettings(scheme="grouped", folds=3, group_by="near_duplicates")
     assert find_leaks(make_folds(manifest, safe), manifest) == []
     # Groups of the column do not know of the copy.
     rows[1]["group"] = rows[0]["group"]
     with pytest.raises(DataError, match="the folds leak"):
-        make_folds(make_manifest(rows), FoldSettings("grouped", 5))
+        make_folds(make_manifest(rows), FoldSettings(scheme="grouped", folds=5))
 
 
 def test_a_file_is_sought_between_validation_and_test_too_but_not_among_left_out() -> None:
@@ -144,7 +144,7 @@ def test_images_that_look_alike_are_counted() -> None:
 
 def test_missing_hashes_and_a_missing_gap_are_said() -> None:
     manifest = make_manifest([make_row(f"s{i}", phash=None) for i in range(4)])
-    found = leak_warnings(make_folds(manifest, FoldSettings("block", 2)), manifest)
+    found = leak_warnings(make_folds(manifest, FoldSettings(scheme="block", folds=2)), manifest)
     assert found[0] == "gap is 0: the frames next to a held-out block are trained on"
     assert found[1].startswith("4 of 4 samples have no perceptual hash")
     assert len(found) == 2
@@ -153,11 +153,11 @@ def test_missing_hashes_and_a_missing_gap_are_said() -> None:
 def test_classes_without_pixels_are_named_with_their_folds() -> None:
     rows = [make_row(f"s{i}", class_pixels=[6, 0, 4]) for i in range(4)]
     manifest = make_manifest(rows)
-    plan = make_folds(manifest, FoldSettings("kfold", 2))
+    plan = make_folds(manifest, FoldSettings(scheme="kfold", folds=2))
     assert fold_warnings(plan, manifest) == ["no pooled sample has a pixel of road"]
     rows[3]["class_pixels"] = [6, 2, 2]
     manifest = make_manifest(rows)
-    plan = make_folds(manifest, FoldSettings("block", 2, gap=1))
+    plan = make_folds(manifest, FoldSettings(scheme="block", folds=2, gap=1))
     assert fold_warnings(plan, manifest) == [
         "r0-f1: the training part has no pixel of road",
         "road: no held-out pixel in r0-f0 (val); its scores there are undefined",
@@ -168,14 +168,16 @@ def test_uneven_parts_and_repeats_that_repeat_are_said() -> None:
     sizes = {"a": 8, "b": 2, "c": 1}
     rows = [make_row(f"{g}{i}", group=g) for g, size in sizes.items() for i in range(size)]
     manifest = make_manifest(rows)
-    found = fold_warnings(make_folds(manifest, FoldSettings("grouped", 3, repeats=2)), manifest)
+    found = fold_warnings(
+        make_folds(manifest, FoldSettings(scheme="grouped", folds=3, repeats=2)), manifest
+    )
     assert found[0] == (
         "held-out parts have 1 to 8 samples, since groups differ in size; "
         "stratified_grouped balances samples too"
     )
     assert found[1].startswith("repeats 0 and 1 hold out the same parts")
     assert len(found) == 2
-    plan = make_folds(manifest, FoldSettings("stratified_grouped", 3))
+    plan = make_folds(manifest, FoldSettings(scheme="stratified_grouped", folds=3))
     assert fold_warnings(plan, manifest) == [
         "held-out parts have 1 to 8 samples, since groups differ in size"
     ]
@@ -183,7 +185,7 @@ def test_uneven_parts_and_repeats_that_repeat_are_said() -> None:
 
 def test_plans_of_other_manifests_and_foreign_samples_are_refused() -> None:
     manifest = make_manifest([make_row(name) for name in "abcd"])
-    plan = make_folds(manifest, FoldSettings("kfold", 2))
+    plan = make_folds(manifest, FoldSettings(scheme="kfold", folds=2))
     other = make_manifest([make_row(name) for name in "abce"])
     for check in (find_leaks, require_no_leaks, leak_warnings, fold_warnings):
         with pytest.raises(DataError, match="make the folds again"):

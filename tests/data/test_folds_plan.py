@@ -46,12 +46,11 @@ def make_manifest(rows: list[dict] | None = None) -> Manifest:
 def test_all_wrong_settings_are_listed() -> None:
     with pytest.raises(ConfigError) as caught:
         FoldSettings(
-            "groupd",
+            scheme="groupd",
             folds=1,
             repeats=0,
             group_by="colum",
             max_hash_distance=65,
-            gap=3,
             inner_folds=1,
             inner_scheme="nested",
             splits=("train", "unlabeled"),
@@ -59,14 +58,13 @@ def test_all_wrong_settings_are_listed() -> None:
     text = str(caught.value)
     for part in (
         "got 'groupd' (did you mean 'grouped'?)",
-        "inner_scheme must be one of kfold, stratified, grouped, stratified_grouped, block; got 'nested'",
+        "inner_scheme: expected one of kfold, stratified, grouped, stratified_grouped, block, got 'nested'",
         "got 'colum' (did you mean 'column'?)",
-        "splits must be some of train, val, test, each once; got train, unlabeled",
-        "folds must be at least 2, got 1",
-        "repeats must be at least 1, got 0",
-        "max_hash_distance must be in 0..64, got 65",
-        "inner_folds must be at least 2, got 1",
-        "gap counts only for scheme block, got 3",
+        "splits[1]: expected one of train, val, test, got 'unlabeled'",
+        "folds: expected a whole number (2 or more), got 1",
+        "repeats: expected a whole number (1 or more), got 0",
+        "max_hash_distance: expected a whole number (0 to 64), got 65",
+        "inner_folds: expected a whole number (2 or more), got 1",
     ):
         assert part in text
 
@@ -94,7 +92,8 @@ def test_all_wrong_settings_are_listed() -> None:
             "one bracket.*it has 0",
         ),
         ({"scheme": "grouped", "group_by": "pattern", "group_pattern": "(a)(b)"}, "it has 2"),
-        ({"scheme": "kfold", "splits": ()}, "got none"),
+        ({"scheme": "kfold", "splits": ()}, r"at least one split, each once, got \[\]"),
+        ({"scheme": "kfold", "gap": 3}, "gap counts only for scheme block, got 3"),
         ({"scheme": "kfold", "splits": ("val", "val")}, "each once"),
     ],
 )
@@ -104,18 +103,18 @@ def test_contradictions_are_refused(changes: dict[str, Any], message: str) -> No
 
 
 def test_settings_go_through_plain_content() -> None:
-    chosen = FoldSettings("nested", gap=3, inner_scheme="block", splits=("train",))
-    assert FoldSettings.from_dict(yaml.safe_load(yaml.safe_dump(chosen.to_dict()))) == chosen
-    with pytest.raises(ConfigError, match=r"unknown key fold \(did you mean 'folds'\?\)"):
-        FoldSettings.from_dict({"scheme": "kfold", "fold": 2})
-    with pytest.raises(ConfigError, match="scheme is missing"):
-        FoldSettings.from_dict({"folds": 2})
+    chosen = FoldSettings(scheme="nested", gap=3, inner_scheme="block", splits=("train",))
+    assert FoldSettings.read(yaml.safe_load(yaml.safe_dump(chosen.plain()))) == chosen
+    with pytest.raises(ConfigError, match=r"fold: no such key \(did you mean 'folds'"):
+        FoldSettings.read({"scheme": "kfold", "fold": 2})
+    with pytest.raises(ConfigError, match="scheme: missing"):
+        FoldSettings.read({"folds": 2})
 
 
 def test_names_of_folds() -> None:
     assert Fold(0, 2, None, ("a",), ("b",)).name == "r0-f2"
     assert Fold(1, 2, 0, ("a",), ("b",), ("c",)).name == "r1-f2-i0"
-    plan = make_folds(make_manifest(), FoldSettings("kfold", 3))
+    plan = make_folds(make_manifest(), FoldSettings(scheme="kfold", folds=3))
     assert plan.fold("r0-f2") is plan.folds[2]
     with pytest.raises(DataError, match=r"no fold 'r0-f3'.*folds are r0-f0, r0-f1, r0-f2"):
         plan.fold("r0-f3")
@@ -123,7 +122,7 @@ def test_names_of_folds() -> None:
 
 def test_table_has_one_row_a_fold_and_sample() -> None:
     manifest = make_manifest()
-    table = make_folds(manifest, FoldSettings("block", 2)).table()
+    table = make_folds(manifest, FoldSettings(scheme="block", folds=2)).table()
     assert list(table.columns) == ["repeat", "fold", "inner", "sample_id", "role", "group"]
     assert len(table) == 24
     assert set(table["inner"]) == {-1}
@@ -135,7 +134,7 @@ def test_table_has_one_row_a_fold_and_sample() -> None:
         [1, "s2", "train", "g1"],
         [1, "s3", "val", "g1"],
     ]
-    nested = make_folds(manifest, FoldSettings("nested", 3, inner_folds=2)).table()
+    nested = make_folds(manifest, FoldSettings(scheme="nested", folds=3, inner_folds=2)).table()
     assert len(nested) == 3 * 2 * 12
     assert set(nested["inner"]) == {0, 1}
     assert set(nested["role"]) == {"train", "val", "test"}
@@ -144,10 +143,10 @@ def test_table_has_one_row_a_fold_and_sample() -> None:
 @pytest.mark.parametrize(
     "chosen",
     [
-        FoldSettings("kfold", 3, repeats=2),
-        FoldSettings("stratified_grouped", 3),
-        FoldSettings("nested", 3, inner_folds=2, inner_scheme="grouped"),
-        FoldSettings("block", 3, gap=1, group_by="pattern", group_pattern="^(s)"),
+        FoldSettings(scheme="kfold", folds=3, repeats=2),
+        FoldSettings(scheme="stratified_grouped", folds=3),
+        FoldSettings(scheme="nested", folds=3, inner_folds=2, inner_scheme="grouped"),
+        FoldSettings(scheme="block", folds=3, gap=1, group_by="pattern", group_pattern="^(s)"),
     ],
 )
 def test_plan_is_read_as_it_was_written(chosen: FoldSettings, tmp_path: Path) -> None:
@@ -162,7 +161,7 @@ def test_plan_is_read_as_it_was_written(chosen: FoldSettings, tmp_path: Path) ->
     content = yaml.safe_load((tmp_path / "folds.yaml").read_text())
     assert content["hash"] == plan.hash
     assert content["manifest_fingerprint"] == plan.manifest_fingerprint
-    assert content["settings"] == chosen.to_dict()
+    assert content["settings"] == chosen.plain()
     assert content["folds"][0]["name"] == plan.folds[0].name
     assert content["folds"][0]["hash"] == plan.folds[0].hash
     assert content["folds"][0]["train"] == len(plan.folds[0].train_ids)
@@ -171,16 +170,16 @@ def test_plan_is_read_as_it_was_written(chosen: FoldSettings, tmp_path: Path) ->
 
 def test_the_hash_stands_for_settings_data_and_folds() -> None:
     manifest = make_manifest()
-    plan = make_folds(manifest, FoldSettings("kfold", 3))
+    plan = make_folds(manifest, FoldSettings(scheme="kfold", folds=3))
     assert len(plan.hash) == 16
     int(plan.hash, 16)
-    again = make_folds(make_manifest(), FoldSettings("kfold", 3))
+    again = make_folds(make_manifest(), FoldSettings(scheme="kfold", folds=3))
     assert again.hash == plan.hash
     rows = manifest.table.assign(annotator="someone")
     others = [
-        make_folds(manifest.with_table(rows), FoldSettings("kfold", 3)),
-        make_folds(manifest, FoldSettings("kfold", 3, seed=1)),
-        make_folds(manifest, FoldSettings("kfold", 3, allow_leaks=True)),
+        make_folds(manifest.with_table(rows), FoldSettings(scheme="kfold", folds=3)),
+        make_folds(manifest, FoldSettings(scheme="kfold", folds=3, seed=1)),
+        make_folds(manifest, FoldSettings(scheme="kfold", folds=3, allow_leaks=True)),
         FoldPlan(plan.settings, plan.manifest_fingerprint, plan.folds[:2], plan.groups),
     ]
     assert len({plan.hash, *(other.hash for other in others)}) == 5
@@ -189,7 +188,7 @@ def test_the_hash_stands_for_settings_data_and_folds() -> None:
 def test_missing_foreign_and_changed_files_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match=r"no folds at .*folds\.parquet"):
         FoldPlan.read(tmp_path)
-    path = make_folds(make_manifest(), FoldSettings("kfold", 3)).write(tmp_path)
+    path = make_folds(make_manifest(), FoldSettings(scheme="kfold", folds=3)).write(tmp_path)
     content = pq.read_table(path)
     pq.write_table(content.slice(1).replace_schema_metadata(content.schema.metadata), path)
     with pytest.raises(DataError, match="it was changed outside seglab"):
@@ -210,7 +209,7 @@ def test_fold_manifest_keeps_only_what_the_fold_sees() -> None:
         make_row("bad", keep=False),
     ]
     manifest = make_manifest(rows)
-    plan = make_folds(manifest, FoldSettings("block", 3, gap=1))
+    plan = make_folds(manifest, FoldSettings(scheme="block", folds=3, gap=1))
     fold = plan.fold("r0-f1")
     seen = fold_manifest(manifest, fold)
     assert seen.split("train")["sample_id"].tolist() == ["f0", "f1", "f7", "f8"]
@@ -226,7 +225,7 @@ def test_fold_manifest_keeps_only_what_the_fold_sees() -> None:
 
 def test_fold_manifest_of_a_nested_fold_has_its_test_part() -> None:
     manifest = make_manifest()
-    fold = make_folds(manifest, FoldSettings("nested", 3, inner_folds=2)).folds[3]
+    fold = make_folds(manifest, FoldSettings(scheme="nested", folds=3, inner_folds=2)).folds[3]
     seen = fold_manifest(manifest, fold)
     for split in ("train", "val", "test"):
         assert sorted(seen.split(split)["sample_id"]) == sorted(fold.roles[split])
@@ -234,7 +233,7 @@ def test_fold_manifest_of_a_nested_fold_has_its_test_part() -> None:
 
 
 def test_fold_of_another_manifest_is_refused() -> None:
-    plan = make_folds(make_manifest(), FoldSettings("kfold", 3))
+    plan = make_folds(make_manifest(), FoldSettings(scheme="kfold", folds=3))
     rows = [make_row(f"s{i}", keep=i > 0) for i in range(11)]
     with pytest.raises(DataError, match="no kept sample for these of fold r0-f0") as caught:
         fold_manifest(make_manifest(rows), plan.folds[0])

@@ -18,13 +18,14 @@ from torch import Tensor, nn
 
 from seglab.core.errors import ConfigError
 from seglab.core.labels import LabelSpace
-from seglab.engine.epoch_loss import EpochLoss
-from seglab.engine.evaluation import Evaluator
-from seglab.engine.micro_batch import MicroBatcher
-from seglab.engine.module import SegmentationModule, StepSettings
-from seglab.engine.plan import ExecutionPlan
-from seglab.engine.trainer import LoopSettings, build_trainer
-from seglab.engine.whole_batch import WholeBatchLoss
+from seglab.engine.device.plan import ExecutionPlan
+from seglab.engine.loop.trainer import build_trainer
+from seglab.engine.options import TrainerOptions
+from seglab.engine.step.epoch_loss import EpochLoss
+from seglab.engine.step.evaluation import Evaluator
+from seglab.engine.step.micro_batch import MicroBatcher
+from seglab.engine.step.module import SegmentationModule, StepSettings
+from seglab.engine.step.whole_batch import WholeBatchLoss
 from seglab.losses import (
     CrossEntropyLoss,
     DiceLoss,
@@ -115,7 +116,7 @@ def take_step(
     share, batch = BATCH // devices, make_batch()
     own = {key: value[rank * share : (rank + 1) * share] for key, value in batch.items()}
     plan = ExecutionPlan("cpu", devices, "fp32", "contiguous", False, 1, 0)
-    trainer = build_trainer(plan, LoopSettings(1), [], folder)
+    trainer = build_trainer(plan, TrainerOptions(max_epochs=1), [], folder)
     trainer.fit(module, torch.utils.data.DataLoader([own], batch_size=None))
     weights = torch.cat([value.detach().flatten() for value in module.model.parameters()])
     return weights, module.epoch_loss.mean(), module.micro_batcher

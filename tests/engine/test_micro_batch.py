@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seglab.core.errors import TrainingError
-from seglab.engine.micro_batch import SURE_AFTER, MicroBatcher, is_out_of_memory
+from seglab.engine.step.micro_batch import SURE_AFTER, MicroBatcher, is_out_of_memory
 
 
 def _batch(seed: int, void_share: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from seglab.core.errors import TrainingError
-from seglab.engine.memory_limit import memory_limit
-from seglab.engine.micro_batch import MicroBatcher, part_sizes
-from seglab.engine.micro_batch_memory import Known, MicroBatchMemory
+from seglab.engine.step.memory_limit import memory_limit
+from seglab.engine.step.micro_batch import MicroBatcher, part_sizes
+from seglab.engine.step.micro_batch_memory import Known, MicroBatchMemory
 
 FACTS = {"model": {"arch": "unet"}, "memory_bytes": 2**30}
 
@@ -259,8 +259,8 @@ def test_limit_of_the_process_counts() -> None:
 def test_limit_of_the_control_group_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = tmp_path / "own"
     own.write_text("9:memory:/job/old\n0::/job/step\n")
-    monkeypatch.setattr("seglab.engine.memory_limit._CGROUP", tmp_path)
-    monkeypatch.setattr("seglab.engine.memory_limit._OWN_CGROUP", own)
+    monkeypatch.setattr("seglab.engine.step.memory_limit._CGROUP", tmp_path)
+    monkeypatch.setattr("seglab.engine.step.memory_limit._OWN_CGROUP", own)
     free = memory_limit("cpu")
     for place, text, limit in (
         ("memory.max", "max", free),

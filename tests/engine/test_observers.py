@@ -8,7 +8,12 @@ import pytest
 import torch
 
 from seglab.core.labels import LabelSpace
-from seglab.engine.observers import ConfidenceObserver, Part, SliceObserver, cross_calibrated_ece
+from seglab.engine.step.observers import (
+    ConfidenceObserver,
+    Part,
+    SliceObserver,
+    cross_calibrated_ece,
+)
 from seglab.metrics.calibration import CalibrationCounts
 
 

@@ -11,20 +11,14 @@ import torch
 from torch import nn
 
 from seglab.core.errors import ConfigError
-from seglab.engine.plan import (
-    Device,
-    PlanSettings,
-    available_cores,
-    choose_plan,
-    cpu_bf16,
-    inspect_device,
-)
+from seglab.engine.device.plan import Device, available_cores, choose_plan, cpu_bf16, inspect_device
+from seglab.engine.options import PlanOptions
 
 CPU = Device("cpu", "a CPU", 1, 8, has_fast_bf16=True, shared_memory_bytes=2**33)
 
 
 def test_cpu_with_bf16_hardware_gets_bf16_channels_last() -> None:
-    plan = choose_plan(PlanSettings(), CPU)
+    plan = choose_plan(PlanOptions(), CPU)
     assert (plan.precision, plan.memory_format, plan.compile) == ("bf16", "channels_last", False)
     assert plan.lightning_precision == "bf16-mixed"
     assert plan.torch_memory_format is torch.channels_last
@@ -32,7 +26,7 @@ def test_cpu_with_bf16_hardware_gets_bf16_channels_last() -> None:
 
 def test_cpu_without_bf16_hardware_stays_in_fp32() -> None:
     device = Device("cpu", "an old CPU", 1, 4, has_fast_bf16=False)
-    plan = choose_plan(PlanSettings(), device)
+    plan = choose_plan(PlanOptions(), device)
     assert (plan.precision, plan.num_threads, plan.num_workers) == ("fp32", 4, 0)
 
 
@@ -42,14 +36,14 @@ def test_cpu_without_bf16_hardware_stays_in_fp32() -> None:
 def test_layout_in_fp32_on_a_cpu_follows_the_kind_of_network(groups: int, expected: str) -> None:
     device = Device("cpu", "an old CPU", 1, 4, has_fast_bf16=False)
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3, groups=groups))
-    plan = choose_plan(PlanSettings(), device, model=model)
+    plan = choose_plan(PlanOptions(), device, model=model)
     assert plan.memory_format == expected
     assert ("dense convolutions" in plan.sentence()) == (expected == "contiguous")
-    assert choose_plan(PlanSettings(), CPU, model=model).memory_format == "channels_last"
+    assert choose_plan(PlanOptions(), CPU, model=model).memory_format == "channels_last"
     # With bf16 in hardware, too, the layout follows the precision that was set.
-    fp32 = choose_plan(PlanSettings(precision="fp32"), CPU, model=model)
+    fp32 = choose_plan(PlanOptions(precision="fp32"), CPU, model=model)
     assert (fp32.precision, fp32.memory_format) == ("fp32", expected)
-    by_hand = PlanSettings(memory_format="channels_last")
+    by_hand = PlanOptions(memory_format="channels_last")
     assert choose_plan(by_hand, device, model=model).memory_format == "channels_last"
 
 
@@ -78,7 +72,7 @@ def test_torch_is_asked_what_the_cpu_can_do(
 
 
 def test_a_cpu_told_to_use_less_gets_fp32() -> None:
-    code = "from seglab.engine.plan import cpu_bf16; print(cpu_bf16())"
+    code = "from seglab.engine.device.plan import cpu_bf16; print(cpu_bf16())"
     less = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | less, capture_output=True, text=True
@@ -87,14 +81,14 @@ def test_a_cpu_told_to_use_less_gets_fp32() -> None:
 
 
 def test_gpu_shares_cores_among_devices() -> None:
-    plan = choose_plan(PlanSettings(), Device("cuda", "a GPU", 4, 32, True, 2**33))
+    plan = choose_plan(PlanOptions(), Device("cuda", "a GPU", 4, 32, True, 2**33))
     assert (plan.num_threads, plan.num_workers, plan.precision) == (8, 8, "bf16")
-    old = choose_plan(PlanSettings(), Device("cuda", "an old GPU", 1, 4, False, 2**33))
+    old = choose_plan(PlanOptions(), Device("cuda", "an old GPU", 1, 4, False, 2**33))
     assert old.precision == "fp16"
 
 
 def test_small_shared_memory_means_no_workers_and_says_so() -> None:
-    plan = choose_plan(PlanSettings(), Device("cuda", "a GPU in a container", 1, 8, True, 2**24))
+    plan = choose_plan(PlanOptions(), Device("cuda", "a GPU in a container", 1, 8, True, 2**24))
     assert plan.num_workers == 0
     assert "no loader workers" in plan.sentence()
 
@@ -110,19 +104,19 @@ def test_small_shared_memory_means_no_workers_and_says_so() -> None:
     ],
 )
 def test_choice_by_hand_stands_and_is_named(name: str, value: object) -> None:
-    plan = choose_plan(PlanSettings(**{name: value}), CPU)
+    plan = choose_plan(PlanOptions(**{name: value}), CPU)
     assert getattr(plan, name) == value
     assert f"{name} set by hand" in plan.sentence()
 
 
 def test_stock_plan_is_torch_as_it_comes() -> None:
-    plan = choose_plan(PlanSettings(plan="stock"), CPU)
+    plan = choose_plan(PlanOptions(plan="stock"), CPU)
     assert (plan.precision, plan.memory_format, plan.num_workers) == ("fp32", "contiguous", 0)
 
 
 def test_fp16_on_a_cpu_is_refused() -> None:
     with pytest.raises(ConfigError, match="fp16 needs a GPU"):
-        choose_plan(PlanSettings(precision="fp16"), CPU)
+        choose_plan(PlanOptions(precision="fp16"), CPU)
 
 
 def test_absent_accelerator_is_refused_with_what_is_there() -> None:
@@ -138,7 +132,7 @@ def test_impossible_number_of_devices_is_refused(devices: int) -> None:
 
 
 def test_plan_is_one_line_and_plain() -> None:
-    plan = choose_plan(PlanSettings(), inspect_device("cpu", 1), micro_batch_size=2)
+    plan = choose_plan(PlanOptions(), inspect_device("cpu", 1), micro_batch_size=2)
     assert "\n" not in plan.sentence()
     assert "micro-batch 2" in plan.sentence()
     assert plan.to_dict()["micro_batch_size"] == 2

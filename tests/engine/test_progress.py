@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from seglab.engine import progress
-from seglab.engine.progress import RunProgress
+from seglab.engine.loop import progress
+from seglab.engine.loop.progress import RunProgress
 
 TRAINER = SimpleNamespace(
     is_global_zero=True,

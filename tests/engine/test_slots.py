@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from seglab.core.errors import ConfigError
-from seglab.engine.slots import CPUS, VISIBLE, make_slots, take_slot, visible_gpus
+from seglab.engine.device.slots import CPUS, VISIBLE, make_slots, take_slot, visible_gpus
 
 
 def test_one_slot_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ def test_cores_are_shared_out_without_overlap(monkeypatch: pytest.MonkeyPatch) -
 def test_process_is_pinned_to_its_slot() -> None:
     core = min(os.sched_getaffinity(0))
     code = (
-        "from seglab.engine.slots import take_slot; import os; take_slot();"
+        "from seglab.engine.device.slots import take_slot; import os; take_slot();"
         "print(sorted(os.sched_getaffinity(0)))"
     )
     environment = {**os.environ, CPUS: str(core)}

@@ -16,11 +16,11 @@ import pytest
 import wandb
 
 from seglab.core.errors import ConfigError
-from seglab.engine import tracking
-from seglab.engine.tracking import EXIT_CODES, GLOBAL_STEP, WandbView
-from seglab.engine.wandb_mode import find_segments, has_credentials, resolve_mode
-from seglab.engine.wandb_session import WandbConfig
-from seglab.engine.wandb_steps import StepLog
+from seglab.engine.tracking import tracking
+from seglab.engine.tracking.tracking import EXIT_CODES, GLOBAL_STEP, WandbView
+from seglab.engine.tracking.wandb_mode import find_segments, has_credentials, resolve_mode
+from seglab.engine.tracking.wandb_session import WandbConfig
+from seglab.engine.tracking.wandb_steps import StepLog
 from seglab.runs import SamplePrediction
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -312,8 +312,8 @@ def test_view_gives_up_after_some_failures(
 def test_unreachable_server_falls_back_to_offline_with_the_same_id(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from seglab.engine.tracking import WandbView\n"
-        "from seglab.engine.wandb_session import WandbConfig\n"
+        "from seglab.engine.tracking.tracking import WandbView\n"
+        "from seglab.engine.tracking.wandb_session import WandbConfig\n"
         "view = WandbView(WandbConfig(Path(sys.argv[1]), 'r1', init_timeout_s=1.0))\n"
         "assert view.mode == 'online', view.mode\n"
         "view.start({'a': 1}); view.log_step({'x': 3.0}, 1); view.finish('finished')\n"

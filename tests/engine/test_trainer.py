@@ -13,10 +13,10 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import nn
 
 from seglab.core.errors import CheckpointError, RunNotFoundError
-from seglab.engine.callbacks import ResumableEarlyStopping
-from seglab.engine.checkpoint import AtomicCheckpointIO, CheckpointWriter, read_checkpoint
-from seglab.engine.ema import WarmEma
-from seglab.engine.samples import spread_ids
+from seglab.engine.loop.callbacks import ResumableEarlyStopping
+from seglab.engine.loop.checkpoint import AtomicCheckpointIO, CheckpointWriter, read_checkpoint
+from seglab.engine.loop.ema import WarmEma
+from seglab.engine.loop.samples import spread_ids
 
 
 class TestAtomicCheckpoints:

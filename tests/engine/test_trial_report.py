@@ -12,10 +12,10 @@ import pytest
 
 from seglab.core.labels import LabelSpace
 from seglab.core.trial import TrialPrunedError
-from seglab.engine.evaluation import EvalResult
-from seglab.engine.micro_batch import MicroBatcher
-from seglab.engine.module import SegmentationModule, StepSettings
-from seglab.engine.trial_report import TrialReport
+from seglab.engine.loop.trial_report import TrialReport
+from seglab.engine.step.evaluation import EvalResult
+from seglab.engine.step.micro_batch import MicroBatcher
+from seglab.engine.step.module import SegmentationModule, StepSettings
 from seglab.losses import CrossEntropyLoss, WeightedSum
 from seglab.models import SegNetBasic
 from tests.listening import Channel

@@ -15,11 +15,11 @@ import pytest
 import wandb
 
 from seglab.core.errors import ConfigError, RunNotFoundError, SeglabError
-from seglab.engine import wandb_sync
-from seglab.engine.tracking import WandbView
-from seglab.engine.wandb_mode import find_segments
-from seglab.engine.wandb_session import WandbConfig
-from seglab.engine.wandb_sync import check_words, plan_sync, require_server, sync
+from seglab.engine.tracking import wandb_sync
+from seglab.engine.tracking.tracking import WandbView
+from seglab.engine.tracking.wandb_mode import find_segments
+from seglab.engine.tracking.wandb_session import WandbConfig
+from seglab.engine.tracking.wandb_sync import check_words, plan_sync, require_server, sync
 from seglab.runs import RunRecord
 
 

@@ -12,10 +12,10 @@ from rich.console import Console
 from seglab.config.compose import compose
 from seglab.core.bands import Bands
 from seglab.core.errors import ConfigError, DataError
-from seglab.engine.module import SegmentationModule
-from seglab.experiment.bands import num_channels
+from seglab.engine.step.module import SegmentationModule
 from seglab.experiment.evaluate import evaluate
 from seglab.experiment.parts import open_dataset_of, open_manifest_of
+from seglab.experiment.prepare.bands import num_channels
 from seglab.experiment.train import TrainResult, resume, train
 from seglab.runs import RunRecord
 from tests.multiband import draw, write_dataset

@@ -18,8 +18,8 @@ from seglab.core.errors import ConfigError, DataError
 from seglab.data.manifest import Manifest
 from seglab.experiment import cross_validate as module
 from seglab.experiment.cross_validate import launch, take_up
+from seglab.experiment.cv.join_folds import collect
 from seglab.experiment.evaluate import evaluate
-from seglab.experiment.join_folds import collect
 from seglab.experiment.parts import build_loss, class_pixels, open_dataset_of, open_manifest_of
 from seglab.losses.class_weights import enet
 from seglab.metrics.scores import iou_per_class, mean_defined

@@ -14,7 +14,7 @@ from seglab.core.bands import Bands
 from seglab.core.errors import CheckpointError, ConfigError, RunNotFoundError
 from seglab.core.labels import LabelSpace
 from seglab.data.manifest import COLUMNS, Manifest
-from seglab.experiment.initial_weights import initialise
+from seglab.experiment.prepare.initial_weights import initialise
 from seglab.models import SegNetBasic
 from seglab.runs import RunRecord
 

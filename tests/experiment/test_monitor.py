@@ -13,7 +13,7 @@ from seglab.core.errors import ConfigError, DataError
 from seglab.core.labels import LabelSpace
 from seglab.data.folds import FoldSettings, make_folds
 from seglab.data.manifest import Manifest
-from seglab.experiment.monitor import (
+from seglab.experiment.prepare.monitor import (
     chosen_by,
     require_defined,
     require_defined_in_folds,

@@ -17,7 +17,7 @@ from seglab.data.importers import import_dataset
 from seglab.data.manifest import Manifest
 from seglab.data.subset import subset_train
 from seglab.experiment.evaluate import evaluate
-from seglab.experiment.same_data import (
+from seglab.experiment.prepare.same_data import (
     require_same_data,
     require_same_data_as_other_trials,
     training_images_in,

@@ -15,8 +15,8 @@ from seglab.config.compose import compose
 from seglab.core.errors import DataError
 from seglab.core.sample_size import MIN_UNITS
 from seglab.experiment.evaluate import EvaluateResult, evaluate
-from seglab.experiment.intervals import score_sentence
-from seglab.experiment.predictors import Renormalised
+from seglab.experiment.scoring.intervals import score_sentence
+from seglab.experiment.scoring.predictors import Renormalised
 from seglab.experiment.train import TrainResult, train
 from seglab.runs import RunRecord
 

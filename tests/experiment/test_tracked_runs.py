@@ -19,10 +19,10 @@ from seglab.config.compose import compose
 from seglab.core.errors import TrainingError
 from seglab.core.labels import LabelSpace
 from seglab.data.manifest import Manifest
-from seglab.engine.evaluation import EvalResult
-from seglab.engine.tracking import WandbConfig, WandbView
+from seglab.engine.step.evaluation import EvalResult
+from seglab.engine.tracking.tracking import WandbConfig, WandbView
 from seglab.experiment.parts import Dataset
-from seglab.experiment.summary import _show
+from seglab.experiment.scoring.summary import _show
 from seglab.experiment.train import train
 from seglab.metrics.names import safe_class_names
 from seglab.metrics.scores import score_dict

@@ -10,7 +10,7 @@ from rich.console import Console
 from seglab.analysis.comparison.contenders import choose_runs
 from seglab.config.compose import compose
 from seglab.core.trial import TrialPrunedError
-from seglab.engine.slots import Slot
+from seglab.engine.device.slots import Slot
 from seglab.experiment import cross_validate as cv_module
 from seglab.experiment.train import TrainResult
 from seglab.experiment.trial import launch_trial

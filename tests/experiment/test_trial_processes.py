@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 
 from seglab.config.compose import compose
-from seglab.engine.slots import Slot
+from seglab.engine.device.slots import Slot
 from seglab.experiment import cross_validate as cv_module
 from seglab.experiment.train import TrainResult
 from seglab.experiment.trial import launch_trial
@@ -169,7 +169,7 @@ def test_folds_end_with_a_killed_trial_and_are_taken_up(
         "metrics.train_images=0",
     ]
     run_dir, said = tmp_path / "t", tmp_path / "said"
-    script = "import seglab.experiment.cross_validate as cv\nfrom seglab.engine.slots import Slot\n"
+    script = "import seglab.experiment.cross_validate as cv\nfrom seglab.engine.device.slots import Slot\n"
     script += "cv._slots = lambda cfg: [Slot('one'), Slot('two')]\n" + textwrap.dedent(SCRIPT)
     command = [sys.executable, "-c", script, str(run_dir), str(said), "-1", *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -157,7 +157,9 @@ def test_wrong_arguments_are_refused_together() -> None:
     with pytest.raises(ConfigError) as caught:
         SlidingWindow(nn.Identity(), (0, 4), overlap=1.0, batch_size=0)
     assert len(caught.value.problems) == 3
-    assert "overlap from 0 to below 1, got 1.0" in str(caught.value)
+    assert "sliding window.overlap: expected a number (0 to 1, 1 excluded), got 1.0" in str(
+        caught.value
+    )
 
 
 def test_wrong_images_are_refused() -> None:

@@ -134,13 +134,13 @@ def test_tiny_scale_keeps_a_pixel() -> None:
 @pytest.mark.parametrize(
     ("flips", "scales", "message"),
     [
-        (("hh",), (1.0,), r"unknown flip 'hh' .*; one of h, v, hv"),
-        (("h", "h"), (1.0,), "each flip once"),
-        ("hv", (1.0,), r"write \['hv'\]"),
-        ((), (), "at least one scale"),
-        ((), (1.0, 0.0), "positive scale, got 0.0"),
-        ((), (float("nan"),), "positive scale, got nan"),
-        ((), (1.0, 1), "each scale once"),
+        (("hh",), (1.0,), r"tta.flips\[0\]: expected one of h, v, hv, got 'hh'"),
+        (("h", "h"), (1.0,), "tta.flips: expected each once"),
+        ("hv", (1.0,), r"a list of \[one of h, v, hv, ...\], got 'hv'"),
+        ((), (), "tta.scales: expected at least one"),
+        ((), (1.0, 0.0), r"tta.scales\[1\]: expected a number \(more than 0\), got 0.0"),
+        ((), (float("nan"),), r"tta.scales\[0\]: expected a number \(more than 0\), got nan"),
+        ((), (1.0, 1), "tta.scales: expected each once"),
     ],
 )
 def test_wrong_views_are_refused(

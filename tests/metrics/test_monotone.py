@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglab.core.labels import LabelSpace
-from seglab.engine.observers import BoundaryObserver, ConfidenceObserver, SliceObserver
+from seglab.engine.step.observers import BoundaryObserver, ConfidenceObserver, SliceObserver
 from seglab.metrics import SegmentationMetrics, mean_defined, per_image_score_dict
 from seglab.metrics.scores import iou_from_counts
 from seglab.metrics.slices import SIZES

@@ -10,8 +10,8 @@ import optuna
 import pytest
 
 from seglab.core.errors import DataError, RunNotFoundError
-from seglab.runs.study import WARM, StudyFolder, open_study
-from seglab.runs.study_storage import load_study, open_storage
+from seglab.runs.study import ORIGIN, SCHEMA_VERSION, StudyFolder
+from seglab.runs.study_storage import load_study, open_storage, open_study
 
 URL = "postgresql+psycopg://me:s%40cret@db.example/studies"
 SHOWN = "postgresql+psycopg://me@db.example/studies"
@@ -31,7 +31,7 @@ def _filled(
     study = load_study(storage, "lr-0a1b2c")
     for place, one in enumerate(values):
         # Every other trial came from another study.
-        facts = {WARM: {"study": "old", "number": place}} if place % 2 else {}
+        facts = {ORIGIN: {"study": "old", "number": place}} if place % 2 else {}
         study.add_trial(optuna.trial.create_trial(values=one, user_attrs=facts))
     return study
 
@@ -64,6 +64,12 @@ def test_a_broken_study_file_says_what_is_wrong(tmp_path: Path, content: str, me
     (tmp_path / "study.json").write_text(content)
     with pytest.raises(DataError, match=message):
         StudyFolder(tmp_path).read()
+
+
+def test_a_study_that_is_resumed_gets_the_schema_of_today(tmp_path: Path) -> None:
+    folder = _started(tmp_path)
+    folder.write({**folder.read(), "schema_version": 0})
+    assert folder.read()["schema_version"] == SCHEMA_VERSION
 
 
 def test_no_password_is_written_wherever_it_stands(tmp_path: Path) -> None:

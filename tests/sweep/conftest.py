@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from seglab.runs.study import StudyFolder
+from seglab.runs.study import StudyFolder, StudyObjective
 from seglab.runs.study_storage import open_storage
-from seglab.sweep.plan import Objective, StudyPlan
+from seglab.sweep.ask.plan import StudyPlan
 
 # With signs that a URL has to escape, so that nobody cuts it in the wrong place.
 PASSWORD = "s@cr:t/7"  # noqa: S105
@@ -219,7 +219,7 @@ def make_plan() -> Callable[..., StudyPlan]:
     def make(**words: Any) -> StudyPlan:
         standard = {
             "name": "demo",
-            "objectives": (Objective("val/miou", "maximize"),),
+            "objectives": (StudyObjective("val/miou", "maximize"),),
             "n_trials": 10,
             "sampler": {"_target_": "optuna.samplers.RandomSampler"},
             "storage": "",

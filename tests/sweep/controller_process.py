@@ -15,9 +15,9 @@ from typing import Any
 
 import optuna
 
-from seglab.runs.study import StudyFolder
-from seglab.sweep.ledger import Claim, Ledger, Outcome
-from seglab.sweep.plan import Objective, StudyPlan
+from seglab.runs.study import StudyFolder, StudyObjective
+from seglab.sweep.ask.plan import StudyPlan
+from seglab.sweep.ledger.ledger import Claim, Ledger, Outcome
 
 
 def suggest(trial: optuna.Trial) -> list[str]:
@@ -56,7 +56,7 @@ def _plan(options: dict[str, Any]) -> StudyPlan:
     random = {"_target_": "optuna.samplers.RandomSampler"}
     words = {"n_trials": 60, "storage": "", "sampler": random}
     words |= {name: options[name] for name in StudyPlan.__dataclass_fields__ if name in options}
-    return StudyPlan(name="demo", objectives=(Objective("val/miou", "maximize"),), **words)
+    return StudyPlan(name="demo", objectives=(StudyObjective("val/miou", "maximize"),), **words)
 
 
 def _run_trial(ledger: Ledger, claim: Claim, options: dict[str, Any]) -> None:

@@ -18,8 +18,8 @@ import pytest
 
 from seglab.runs.storage_place import parse_storage
 from seglab.runs.study import StudyFolder
-from seglab.sweep.ledger import Ledger, Outcome
-from seglab.sweep.plan import StudyPlan
+from seglab.sweep.ask.plan import StudyPlan
+from seglab.sweep.ledger.ledger import Ledger, Outcome
 
 DASHBOARD = Path(sys.executable).with_name("optuna-dashboard")
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from seglab.analysis.study import load_trials
-from seglab.runs.study import ATTEMPTS, StudyFolder, open_study
+from seglab.runs.study import ATTEMPTS, StudyFolder
+from seglab.runs.study_storage import open_study
 from tests.sweep.drill.running import command, environment, noted, run
 
 pytestmark = pytest.mark.slow
@@ -133,7 +134,7 @@ def test_the_finished_study_is_not_run_again(drilled: Path) -> None:
     before = noted(drilled, "starts")
     again = run(drilled, *WORDS)
     assert again.returncode == 0, again.stderr
-    assert "taken up again" in again.stdout
+    assert "(resumed)" in again.stdout
     assert noted(drilled, "starts") == before
 
 

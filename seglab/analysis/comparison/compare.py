@@ -19,9 +19,10 @@ from seglab.analysis.comparison.designs import (
     SeedDesign,
     has_counts,
 )
-from seglab.analysis.comparison.run_scores import COSTS, NAN, Metric, RunScores
+from seglab.analysis.comparison.run_scores import NAN, Metric, RunScores
 from seglab.analysis.statistics import Estimate, holm, minimum_detectable
 from seglab.core.errors import ConfigError
+from seglab.metrics.names import shown_scores
 
 BETTER, WORSE, EVEN, REFERENCE = "better", "worse", "no difference told", "reference"
 _POWER = 0.8
@@ -298,7 +299,8 @@ def _row(
             "p_images": p_images,
             "p_wilcoxon": images.wilcoxon(contender, reference) if images else NAN,
         }
-    row |= {name: contender.cost(name) for name in (*COSTS[:2], "hours", *COSTS[2:])}
+    costs = [score.name for score in shown_scores("cost")]
+    row |= {name: contender.cost(name) for name in (*costs[:2], "hours", *costs[2:])}
     row["run_ids"] = [run.run_id for run in contender.runs]
     return row
 

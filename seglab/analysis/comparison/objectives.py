@@ -12,8 +12,8 @@ from seglab.analysis.tables import UNDEFINED, Row
 from seglab.analysis.tables import markdown_table as _markdown
 from seglab.analysis.tables import rich_table as _rich
 from seglab.core.sample_size import TOO_FEW_IMAGES
-from seglab.core.targets import COSTS, Target, parse_targets
 from seglab.core.terminal import PlainTable
+from seglab.metrics.targets import Target, parse_targets
 from seglab.runs import RunRecord
 
 Judged = Literal[
@@ -141,7 +141,7 @@ def _outcome(
     low, high = interval or (math.nan, math.nan)
     verdict = _verdict(target, value, interval)
     # A score that is there without a value is undefined; a cost without one could not be measured.
-    if verdict == "cannot tell" and (key not in scores or target.metric in COSTS):
+    if verdict == "cannot tell" and (key not in scores or target.is_cost):
         verdict = "not measured"
     missed = scores.get(f"{key}_missed") or 0
     return Outcome(target, key, value, low, high, verdict, int(missed))
@@ -234,4 +234,4 @@ def _range(outcome: Outcome) -> str:
 def _number(outcome: Outcome, value: float) -> str:
     if math.isnan(value):
         return UNDEFINED
-    return f"{value:.1f}" if outcome.target.metric in COSTS and value >= 10 else f"{value:.3f}"
+    return f"{value:.1f}" if outcome.target.is_cost and value >= 10 else f"{value:.3f}"

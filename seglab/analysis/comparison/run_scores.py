@@ -15,12 +15,11 @@ import yaml
 from seglab.core.errors import ConfigError, DataError, RunNotFoundError, nearest
 from seglab.core.files import hash_json
 from seglab.metrics import names
-from seglab.metrics.pooled import ImageCounts, PooledClassIou, Statistic, pooled_dice, pooled_miou
+from seglab.metrics.pooled import ImageCounts, Statistic
 from seglab.runs import RunRecord
 from seglab.runs.folds import fold_dirs
 
 NAN = float("nan")
-COSTS = ("params_m", "gflops", "latency_ms")
 _COUNTS = ("tp", "fp", "fn")
 # Say who, when and where, not what was trained. The experiment stays in: the same settings under
 # two of its names are two things to compare, such as before and after a change of the code.
@@ -32,7 +31,7 @@ class Metric:
     """A score to compare by.
 
     Args:
-        name: `miou`, `dice` or `iou/CLASS`.
+        name: One of `compared_scores`, such as `miou` or `iou/CLASS`.
         statistic: The same as a function of pooled counts; None where classes are not known.
     """
 
@@ -47,15 +46,15 @@ class Metric:
             ConfigError: There is no such metric, or no such class.
         """
         kind, _, class_name = name.partition("/")
-        if name == names.MIOU:
-            return cls(name, pooled_miou)
-        if name == names.DICE:
-            return cls(name, pooled_dice)
-        if kind != names.IOU or not class_name:
-            allowed = (names.MIOU, names.DICE, f"{names.IOU}/CLASS")
+        allowed = names.compared_scores()
+        score = allowed.get(f"{kind}/CLASS" if class_name else name)
+        if score is None:
             raise ConfigError(
                 f"--metric: expected {', '.join(allowed)}, got '{name}'{nearest(name, allowed)}"
             )
+        made = score.load(score.pooled)
+        if not class_name:
+            return cls(name, made)
         if not class_names:
             return cls(name, None)
         if class_name not in class_names:
@@ -63,7 +62,7 @@ class Metric:
                 f"--metric: no class '{class_name}'{nearest(class_name, class_names)}; classes are "
                 + ", ".join(class_names)
             )
-        return cls(name, PooledClassIou(list(class_names).index(class_name)))
+        return cls(name, made(list(class_names).index(class_name)))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import pandas as pd
 
 from seglab.analysis.tables import Row
 from seglab.core.errors import ShapeError
-from seglab.metrics.scores import dice_per_class, iou_per_class, mean_defined, num_classes_averaged
+from seglab.metrics.names import declared_scores
+from seglab.metrics.scores import mean_defined, num_classes_averaged
 
 
 def class_table(confusions: Mapping[str, np.ndarray], class_names: Sequence[str]) -> list[Row]:
@@ -21,9 +22,9 @@ def class_table(confusions: Mapping[str, np.ndarray], class_names: Sequence[str]
         class_names: One a class.
 
     Returns:
-        Rows with `class` and, for each split, `{split} pixels` (of the target), `{split} IoU` and
-        `{split} Dice` in 0..1. A class absent from target and prediction is NaN and left out of the
-        mean. The last row says how many classes each mean is over: `mean of 11`, or
+        Rows with `class` and, for each split, `{split} pixels` (of the target), `{split} IoU` and the
+        other scores that are declared a class. A class absent from target and prediction is NaN and
+        left out of the mean. The last row says how many classes each mean is over: `mean of 11`, or
         `mean of 11 (val), 10 (test)`.
 
     Raises:
@@ -45,10 +46,11 @@ def class_table(confusions: Mapping[str, np.ndarray], class_names: Sequence[str]
         for row, number in zip(rows, pixels, strict=True):
             row[f"{split} pixels"] = int(number)
         mean[f"{split} pixels"] = int(pixels.sum())
-        for name, scores in (("IoU", iou_per_class(matrix)), ("Dice", dice_per_class(matrix))):
+        for one in (one for one in declared_scores("always") if one.per_class and one.shown):
+            scores = one.load(one.per_class)(matrix)
             for row, score in zip(rows, scores, strict=True):
-                row[f"{split} {name}"] = float(score)
-            mean[f"{split} {name}"] = mean_defined(scores)
+                row[f"{split} {one.title}"] = float(score)
+            mean[f"{split} {one.title}"] = mean_defined(scores)
     return [*rows, mean]
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from seglab.analysis.run_sources import RunLike, run_file, run_title
 from seglab.analysis.statistics import corrected_t_test, score_bounds
 from seglab.analysis.style import BLUE, ORANGE, new_figure, styled
-from seglab.metrics.names import DICE, IOU, MIOU, MIOU_PRESENT, metric_key
+from seglab.metrics.names import IOU, MIOU, declared_scores, metric_key, shown_scores
 
 _BY_TRAINING = "train with `seglab train cv=kfold` to get one"
 
@@ -18,20 +18,21 @@ def summarise_folds(scores: pd.DataFrame, split: str) -> dict[str, float]:
     """Return the metrics of a cross-validation's record.
 
     Args:
-        scores: One row a fold: `images`, `train_images`, `miou`, `dice`, `iou/<class>` and, if there,
-            `miou_present`.
+        scores: One row a fold: `images`, `train_images`, declared scores such as `miou`, and those of
+            classes, such as `iou/<class>`.
         split: Split that the folds were scored on; the first part of the keys.
 
     Returns:
-        For miou, miou_present and dice the mean under `{split}/miou` and `..._std`, `..._low`,
-        `..._high` (95 % by `corrected_t_test`: trainings of folds overlap; NaN with fewer than
-        `MIN_REPEATS` folds); for each class the mean under `{split}/iou/<class>` and
+        For each score with a better end the mean under `{split}/miou` and so on, and `..._std`,
+        `..._low`, `..._high` (95 % by `corrected_t_test`: trainings of folds overlap; NaN with fewer
+        than `MIN_REPEATS` folds); for each class the mean under `{split}/iou/<class>` and
         `{split}/iou_std/<class>`; `num_folds`.
     """
     ratio = float((scores["images"] / scores["train_images"]).mean())
     metrics: dict[str, float] = {"num_folds": float(len(scores))}
-    for name in (name for name in (MIOU, MIOU_PRESENT, DICE) if name in scores):
-        one = score_bounds(corrected_t_test(scores[name].to_numpy(), ratio))
+    for score in (one for one in declared_scores("always") if one.better and one.name in scores):
+        name, limits = score.name, (0.0, score.highest)
+        one = score_bounds(corrected_t_test(scores[name].to_numpy(), ratio), limits)
         key = metric_key(split, name)
         metrics |= {
             key: one.value,
@@ -39,10 +40,10 @@ def summarise_folds(scores: pd.DataFrame, split: str) -> dict[str, float]:
             f"{key}_low": one.low,
             f"{key}_high": one.high,
         }
-    for column in class_columns(scores):
-        class_name = column.partition("/")[2]
-        metrics[metric_key(split, IOU, class_name)] = float(scores[column].mean())
-        metrics[metric_key(split, f"{IOU}_std", class_name)] = _spread(scores[column])
+    for column in (column for column in map(str, scores) if "/" in column):
+        name, _, class_name = column.partition("/")
+        metrics[metric_key(split, name, class_name)] = float(scores[column].mean())
+        metrics[metric_key(split, f"{name}_std", class_name)] = _spread(scores[column])
     return metrics
 
 
@@ -58,19 +59,19 @@ def class_columns(scores: pd.DataFrame) -> list[str]:
 
 def fold_table(scores: pd.DataFrame) -> list[dict[str, str | int | float]]:
     """Return one row a fold and a last one with mean and standard deviation of the scores."""
+    shown = {one.name: one.title for one in shown_scores("always") if one.name in scores}
     rows: list[dict[str, str | int | float]] = [
         {
             "fold": str(row["fold"]),
             "train": int(row["train_images"]),
             "held out": int(row["images"]),
-            "mIoU": float(row[MIOU]),
-            "Dice": float(row[DICE]),
+            **{title: float(row[name]) for name, title in shown.items()},
         }
         for _, row in scores.iterrows()
     ]
     mean: dict[str, str | int | float] = {"fold": "mean", "train": "", "held out": ""}
     std: dict[str, str | int | float] = {"fold": "std", "train": "", "held out": ""}
-    for label, name in (("mIoU", MIOU), ("Dice", DICE)):
+    for name, label in shown.items():
         mean[label], std[label] = float(scores[name].mean()), _spread(scores[name])
     return [*rows, mean, std]
 

@@ -2,6 +2,11 @@
 
 A test paired by image speaks of the two sets of weights at hand; these speak of what training again,
 on other data or from another seed, would give.
+
+References:
+    Nadeau and Bengio (2003): https://doi.org/10.1023/A:1024068626366
+    Student (1908): https://doi.org/10.2307/2331554
+    Welch (1947): https://doi.org/10.1093/biomet/34.1-2.28
 """
 
 from __future__ import annotations
@@ -15,7 +20,6 @@ from scipy import stats
 
 from seglab.core.errors import ShapeError
 from seglab.core.sample_size import MIN_REPEATS
-from seglab.core.targets import UNIT
 from seglab.metrics.jackknife import Estimate, t_test_p
 
 
@@ -48,7 +52,7 @@ def corrected_t_test(
 
 
 def mean_interval(
-    values: npt.ArrayLike, level: float = 0.95, limits: tuple[float, float] = UNIT
+    values: npt.ArrayLike, level: float = 0.95, limits: tuple[float, float] = (0.0, 1.0)
 ) -> Estimate:
     """Return the mean of independent scores (seeds) with its t interval (Student, 1908).
 
@@ -64,7 +68,7 @@ def mean_interval(
     return score_bounds(_t_estimate(scores, 1.0 / max(1, len(scores)), level), limits)
 
 
-def score_bounds(estimate: Estimate, limits: tuple[float, float] = UNIT) -> Estimate:
+def score_bounds(estimate: Estimate, limits: tuple[float, float] = (0.0, 1.0)) -> Estimate:
     """Return the estimate of a mean score with an interval that may be shown.
 
     Within what scores can be, and none from fewer than `MIN_REPEATS` repeats.

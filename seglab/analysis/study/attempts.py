@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
-from seglab.runs.study import ATTEMPTS, WARM
+from seglab.runs.study import ATTEMPTS, ORIGIN
 
 CONTROLLER = "controller:"
 STATES = {
@@ -81,7 +81,7 @@ def listed(table: pd.DataFrame) -> list[Attempt]:
 
 def _attempts(trial: FrozenTrial) -> list[Attempt]:
     said = trial.user_attrs.get(ATTEMPTS) or []
-    if not said and trial.datetime_start is not None and not trial.user_attrs.get(WARM):
+    if not said and trial.datetime_start is not None and not trial.user_attrs.get(ORIGIN):
         # A study of plain Optuna: times without a zone are the clock of the machine.
         ended = trial.datetime_complete
         said = [

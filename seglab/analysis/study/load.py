@@ -31,14 +31,15 @@ from seglab.runs.study import (
     ERROR,
     EXHAUSTED,
     FIRST_STEP_S,
+    ORIGIN,
     REASON,
     RUN_DIR,
-    WARM,
     WORDS,
     StudyFolder,
-    open_study,
+    StudyObjective,
     setting_of,
 )
+from seglab.runs.study_storage import open_study
 
 PARAM = "params."
 _LISTED = (
@@ -60,29 +61,6 @@ _LISTED = (
     "warm",
     "repeat_of",
 )
-
-
-@dataclass(frozen=True)
-class StudyObjective:
-    """One score that the study optimises.
-
-    Attributes:
-        metric: Key in the metrics of a run, such as `val/miou`; the column of the table.
-        direction: maximize or minimize.
-    """
-
-    metric: str
-    direction: str
-
-    @property
-    def maximises(self) -> bool:
-        """Whether more is better."""
-        return self.direction == "maximize"
-
-    @property
-    def sign(self) -> float:
-        """1 where more is better, else -1: a value times its sign is better when larger."""
-        return 1.0 if self.maximises else -1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +192,7 @@ def read_study(folder: StudyFolder | str | Path, warm: bool = False) -> StudyVie
     study = open_study(folder)
     objectives = _objectives(asked, study)
     every = study.get_trials(deepcopy=False)
-    kept = [trial for trial in every if warm or not trial.user_attrs.get(WARM)]
+    kept = [trial for trial in every if warm or not trial.user_attrs.get(ORIGIN)]
     attempts = attempts_table(kept, study.user_attrs)
     return StudyView(
         folder=folder,
@@ -224,7 +202,7 @@ def read_study(folder: StudyFolder | str | Path, warm: bool = False) -> StudyVie
         attempts=attempts,
         scales=param_scales(kept),
         frozen=tuple(kept),
-        warm=sum(bool(trial.user_attrs.get(WARM)) for trial in every),
+        warm=sum(bool(trial.user_attrs.get(ORIGIN)) for trial in every),
         alive=controller_lives(study.user_attrs, attempts),
         exhausted=study.user_attrs.get(EXHAUSTED) == hash_json(asked.get("space")),
     )
@@ -271,7 +249,7 @@ def _objectives(asked: Mapping[str, Any], study: optuna.Study) -> tuple[StudyObj
     if not listed:
         raise DataError("expected at least one objective in study.json, got none")
     directions = [direction.name.lower() for direction in study.directions]
-    said = tuple(StudyObjective(str(one["metric"]), str(one["direction"])) for one in listed)
+    said = tuple(StudyObjective(str(one["metric"]), one["direction"]) for one in listed)
     if [one.direction for one in said] != directions:
         raise DataError(
             f"study.json and the storage disagree: expected {[one.direction for one in said]}, "
@@ -347,7 +325,7 @@ def _row(
         if trial.state.is_finished():
             row["ended"] = max(one.ended for one in attempts)
     row |= {name: said.get(name) for name in (FIRST_STEP_S, REASON, ERROR)}
-    row |= {"attempts": len(attempts), "warm": bool(said.get(WARM))}
+    row |= {"attempts": len(attempts), "warm": bool(said.get(ORIGIN))}
     if said.get(RUN_DIR):
         place = folder.path / str(said[RUN_DIR])
         row |= {"run_dir": str(place), "run_id": place.name}

@@ -18,7 +18,8 @@ def check_devices() -> Iterator[Finding]:
     """Yield facts about CPU, memory and accelerators; imports torch."""
     import torch
 
-    from seglab.engine.plan import PlanSettings, available_cores, choose_plan, inspect_device
+    from seglab.engine.device.plan import available_cores, choose_plan, inspect_device
+    from seglab.engine.options import PlanOptions
 
     device = inspect_device("cpu")
     yield Finding(_AREA, "cpu", "ok", f"{device.name}, {available_cores()} cores for this process")
@@ -28,7 +29,7 @@ def check_devices() -> Iterator[Finding]:
     yield from _check_cuda()
     if torch.backends.mps.is_available():
         yield Finding(_AREA, "mps", "ok", "available")
-    plan = choose_plan(PlanSettings(), inspect_device())
+    plan = choose_plan(PlanOptions(), inspect_device())
     yield Finding(_AREA, "plan", "ok", plan.sentence().removeprefix("plan: "))
 
 
@@ -70,7 +71,7 @@ def _check_shared_memory() -> Finding:
 
 
 def _check_cpu_bf16() -> Finding:
-    from seglab.engine.plan import cpu_bf16
+    from seglab.engine.device.plan import cpu_bf16
 
     said = {
         "fast": "fast",

@@ -44,7 +44,7 @@ def check_folder(name: str, folder: Path) -> Finding:
 
 def check_tracking() -> Iterator[Finding]:
     """Yield how Weights & Biases would be used by `logger.wandb.mode=auto`."""
-    from seglab.engine.wandb_mode import resolve_mode
+    from seglab.engine.tracking.wandb_mode import resolve_mode
 
     mode, reason = resolve_mode("auto")
     yield Finding("tracking", "W&B", "ok", f"{mode} ({reason})" if reason else mode)

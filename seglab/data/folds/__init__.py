@@ -4,22 +4,6 @@
 written beside the results. `fold_manifest` is the data set as one fold sees it.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from seglab.data.folds.leaks import find_leaks, require_no_leaks
-from seglab.data.folds.making import make_folds
-from seglab.data.folds.plan import Fold, FoldPlan, fold_manifest
-from seglab.data.folds.settings import FoldSettings
-from seglab.data.folds.warnings import fold_warnings, leak_warnings
-
-__all__ = [
-    "Fold",
-    "FoldPlan",
-    "FoldSettings",
-    "find_leaks",
-    "fold_manifest",
-    "fold_warnings",
-    "leak_warnings",
-    "make_folds",
-    "require_no_leaks",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

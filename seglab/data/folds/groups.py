@@ -12,7 +12,7 @@ import pandas as pd
 
 from seglab.core.errors import DataError
 from seglab.data.folds.hashes import near_clusters, unique_hashes
-from seglab.data.folds.settings import FoldSettings
+from seglab.data.folds.options import FoldSettings
 from seglab.data.importers.splitting import group_by_pattern
 from seglab.data.manifest import Manifest
 

@@ -10,9 +10,9 @@ from seglab.core.errors import DataError
 from seglab.core.seeding import derive_seed
 from seglab.data.folds.groups import Pool, make_pool
 from seglab.data.folds.leaks import require_no_leaks
+from seglab.data.folds.options import FoldSettings
 from seglab.data.folds.plan import Fold, FoldPlan
 from seglab.data.folds.schemes import assign, beside_held_out
-from seglab.data.folds.settings import FoldSettings
 from seglab.data.manifest import Manifest
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from seglab.core.errors import DataError, list_problems, nearest
 from seglab.core.files import hash_json
 from seglab.data.folds import storage
-from seglab.data.folds.settings import FoldSettings
+from seglab.data.folds.options import FoldSettings
 from seglab.data.manifest import Manifest
 
 ROLES = ("train", "val", "test", "left_out")
@@ -91,7 +91,7 @@ class FoldPlan:
     def hash(self) -> str:
         """16 hexadecimal digits that stand for settings, manifest, folds and groups."""
         folds = [fold.hash for fold in self.folds]
-        content = [self.settings.to_dict(), self.manifest_fingerprint, folds, dict(self.groups)]
+        content = [self.settings.plain(), self.manifest_fingerprint, folds, dict(self.groups)]
         return hash_json(content)
 
     def fold(self, name: str) -> Fold:
@@ -161,7 +161,7 @@ class FoldPlan:
         head = {
             "hash": self.hash,
             "manifest_fingerprint": self.manifest_fingerprint,
-            "settings": self.settings.to_dict(),
+            "settings": self.settings.plain(),
             "folds": sizes,
         }
         return storage.write(folder, self.table(), list(self.groups.items()), head)
@@ -186,7 +186,7 @@ class FoldPlan:
         ]
         head = stored.head
         plan = cls(
-            FoldSettings.from_dict(head["settings"]),
+            FoldSettings.read(head["settings"]),
             head["manifest_fingerprint"],
             tuple(folds),
             dict(stored.groups),

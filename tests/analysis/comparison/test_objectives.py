@@ -14,7 +14,7 @@ from seglab.analysis.comparison.objectives import (
     summary,
 )
 from seglab.core.errors import ConfigError
-from seglab.core.targets import parse_target
+from seglab.metrics.targets import parse_target
 
 SCORES = {
     "val/miou": 0.72,

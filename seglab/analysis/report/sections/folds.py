@@ -24,7 +24,7 @@ from seglab.analysis.report.sections.curves import Chart, score_chart
 from seglab.analysis.report.svg import Axis
 from seglab.analysis.tables import interval_cell
 from seglab.core.sample_size import TOO_FEW_REPEATS
-from seglab.metrics.names import DICE, IOU, MIOU, metric_key
+from seglab.metrics.names import IOU, metric_key, shown_scores
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def cross_validation_view(run: RunView) -> CrossValidationView:
 def _facts(run: RunView, scores: pd.DataFrame | None) -> tuple[tuple[str, str, str], ...]:
     """Return name, number and remark of what counts most."""
     facts = []
-    for metric, title in ((MIOU, "mIoU"), (DICE, "Dice")):
-        key = metric_key(run.split, metric)
+    for score in shown_scores("always"):
+        key, title = metric_key(run.split, score.name), score.title
         mean, std, low, high, pooled = (
             run.metric(f"{key}{end}") for end in ("", "_std", "_low", "_high", "_pooled")
         )
@@ -88,10 +88,10 @@ def _facts(run: RunView, scores: pd.DataFrame | None) -> tuple[tuple[str, str, s
 def fold_table(key: str, scores: pd.DataFrame) -> Table:
     """Return one row a fold. None is marked as the best: each is scored on data of its own."""
     names = _class_columns(scores)
+    shown = [score.name for score in shown_scores("always")]
     columns = (
         Column("fold", numeric=False),
-        Column("mIoU"),
-        Column("Dice"),
+        *(Column(score.title) for score in shown_scores("always")),
         Column("images"),
         *(Column(f"IoU {name}", "iou") for name in names.values()),
         Column("status", numeric=False),
@@ -102,7 +102,7 @@ def fold_table(key: str, scores: pd.DataFrame) -> Table:
         rows.append(
             (
                 text_cell(_fold_name(row)),
-                *(number_cell(as_number(row.get(name))) for name in ("miou", "dice")),
+                *(number_cell(as_number(row.get(name))) for name in shown),
                 whole_cell(row.get("images")),
                 *(number_cell(as_number(row.get(name))) for name in names),
                 text_cell(status, css=f"status {status}"),

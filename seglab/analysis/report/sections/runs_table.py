@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from seglab.analysis.report.cells import (
-    Better,
     Cell,
     Column,
     Table,
@@ -21,34 +20,12 @@ from seglab.analysis.report.cells import (
 )
 from seglab.analysis.report.model import RunView
 from seglab.core.sample_size import TOO_FEW_IMAGES, TOO_FEW_REPEATS
-from seglab.metrics.names import DICE, HD95, IOU, MIOU, metric_key
+from seglab.metrics.names import COST, IOU, MIOU, metric_key, shown_scores
 from seglab.runs.record_text import flatten
 
 _SPLIT_ORDER = {"val": 0, "test": 1, "train": 2}
 _INTERVAL_NOTE = (
     "95 % interval in brackets: over images for a run, over folds for a cross-validation"
-)
-# key within the split, heading, which end is good, digits
-_MORE: tuple[tuple[str, str, Better, int], ...] = (
-    ("boundary_iou", "boundary IoU", "high", 3),
-    ("boundary_f1", "boundary F1", "high", 3),
-    ("surface_dice", "surface Dice", "high", 3),
-    (HD95, "HD95 (px)", "low", 1),
-    ("relative_miou", "robustness", "high", 3),
-    ("ece", "ECE", "low", 4),
-    ("aurc", "AURC", "low", 4),
-)
-_NOTES = {
-    "relative_miou": "Mean mIoU under corruptions, as a share of the clean mIoU",
-    "ece": "Expected calibration error: distance between confidence and accuracy",
-    "aurc": "Area under the risk-coverage curve",
-    HD95: "95th percentile of the distance between the boundaries. Where only target or prediction "
-    "has a class of an image it counts the image's diagonal; below, how often that was",
-}
-_COST = (
-    ("cost/params_m", "params (M)", 2),
-    ("cost/gflops", "GFLOPs", 2),
-    ("cost/latency_ms", "latency (ms)", 1),
 )
 _SETTINGS_LEFT_OUT = (
     "paths.",
@@ -152,24 +129,28 @@ def score_cell(run: RunView, split: str, metric: str) -> Cell:
 def _scores(runs: Sequence[RunView]) -> list[_Source]:
     return [
         _Source(
-            Column(f"{split} {title}", note=_INTERVAL_NOTE, better="high"),
-            lambda run, split=split, metric=metric: score_cell(run, split, metric),  # type: ignore[misc]
+            Column(f"{split} {one.title}", note=_INTERVAL_NOTE, better=one.better),
+            lambda run, split=split, name=one.name: score_cell(run, split, name),  # type: ignore[misc]
         )
         for split in splits_of(runs)
-        for metric, title in ((MIOU, "mIoU"), (DICE, "Dice"))
+        for one in shown_scores("always")
     ]
 
 
 def _more(runs: Sequence[RunView]) -> list[_Source]:
     return [
         _metric(
-            metric_key(split, key),
-            Column(f"{split} {title}", "more", True, _NOTES.get(key, ""), better),
-            digits,
+            metric_key(split, one.name),
+            Column(f"{split} {one.title}", "more", True, _capitalised(one.sentence), one.better),
+            one.digits,
         )
         for split in splits_of(runs)
-        for key, title, better, digits in _MORE
+        for one in shown_scores("boundary", "corruptions", "confidence")
     ]
+
+
+def _capitalised(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _classes(runs: Sequence[RunView]) -> list[_Source]:
@@ -195,8 +176,10 @@ def _cost() -> list[_Source]:
     hours = Column("hours", "cost", note="Wall time of the run")
     return [
         *(
-            _metric(key, Column(title, "cost", better="low"), digits)
-            for key, title, digits in _COST
+            _metric(
+                metric_key(COST, one.name), Column(one.title, "cost", better=one.better), one.digits
+            )
+            for one in shown_scores("cost")
         ),
         _Source(hours, lambda run: _hours(run)),
     ]

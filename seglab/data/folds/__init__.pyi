@@ -1,0 +1,9 @@
+from .leaks import find_leaks as find_leaks
+from .leaks import require_no_leaks as require_no_leaks
+from .making import make_folds as make_folds
+from .options import FoldSettings as FoldSettings
+from .plan import Fold as Fold
+from .plan import FoldPlan as FoldPlan
+from .plan import fold_manifest as fold_manifest
+from .warnings import fold_warnings as fold_warnings
+from .warnings import leak_warnings as leak_warnings

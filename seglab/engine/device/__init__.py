@@ -1,0 +1,1 @@
+"""Which devices and cores a process uses, and the processes that share them."""

@@ -1,0 +1,305 @@
+"""The execution plan: how a training uses the device it finds.
+
+Memory format, precision, compilation, threads and loader workers decide speed by a factor of three
+on a CPU and more on a GPU, so they are chosen per device, said in one line, recorded with the run,
+and each can be set by hand. The choice follows from facts about the machine and never from a stop
+watch: the same machine always gets the same plan, so a run can be repeated bit by bit.
+`scripts/bench_train.py` measures what the rules below rest on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+import torch
+from torch import nn
+
+from seglab.core.errors import ConfigError
+from seglab.engine.options import PlanOptions
+
+Precision = Literal["fp32", "bf16", "fp16"]
+MemoryFormat = Literal["channels_last", "contiguous"]
+_MAX_WORKERS_PER_DEVICE = 8
+_LIGHTNING_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+@dataclass(frozen=True)
+class Device:
+    """Facts about the hardware a plan is made for."""
+
+    accelerator: Literal["cpu", "cuda", "mps"]
+    name: str
+    num_devices: int
+    num_cores: int
+    has_fast_bf16: bool
+    shared_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class ExecutionPlan:
+    """The choices of one run.
+
+    Attributes:
+        accelerator: `cpu`, `cuda` or `mps`.
+        num_devices: Processes that train side by side, one device each.
+        precision: `fp32`, or mixed precision in `bf16` or `fp16`.
+        memory_format: Layout of images and convolution weights.
+        compile: Whether the model goes through `torch.compile`.
+        num_threads: Threads a training process computes with.
+        num_workers: Loader processes a training process has.
+        micro_batch_size: Images a device holds at once; smaller than its share of the batch when
+            gradients are accumulated. None: the whole share.
+        reasons: One short reason a choice, in the order of the fields.
+    """
+
+    accelerator: str
+    num_devices: int
+    precision: Precision
+    memory_format: MemoryFormat
+    compile: bool
+    num_threads: int
+    num_workers: int
+    micro_batch_size: int | None = None
+    reasons: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def lightning_precision(self) -> str:
+        """The value for `pytorch_lightning.Trainer(precision=...)`."""
+        return _LIGHTNING_PRECISION[self.precision]
+
+    @property
+    def torch_memory_format(self) -> torch.memory_format:
+        """The torch constant for `memory_format`."""
+        channels_last = self.memory_format == "channels_last"
+        return torch.channels_last if channels_last else torch.contiguous_format
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for the run record."""
+        return {**asdict(self), "reasons": list(self.reasons)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> ExecutionPlan:
+        """Rebuild what `to_dict` returned."""
+        return cls(**{**content, "reasons": tuple(content["reasons"])})
+
+    def sentence(self) -> str:
+        """Return the plan and its reasons in one line."""
+        micro = f", micro-batch {self.micro_batch_size}" if self.micro_batch_size else ""
+        return (
+            f"plan: {self.num_devices} x {self.accelerator}, {self.precision}, "
+            f"{self.memory_format}, compile {'on' if self.compile else 'off'}, "
+            f"{self.num_threads} threads, {self.num_workers} workers{micro} "
+            f"({'; '.join(self.reasons)})"
+        )
+
+
+def available_cores() -> int:
+    """Return the cores this process may use: CPU affinity and container quota counted."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota_file = Path("/sys/fs/cgroup/cpu.max")
+    if quota_file.is_file():
+        quota, period = quota_file.read_text().split()
+        if quota != "max":
+            cores = min(cores or 1, max(1, int(quota) // int(period)))
+    return cores or 1
+
+
+def inspect_device(accelerator: str = "auto", devices: int | str | list[int] = 1) -> Device:
+    """Return facts about the device to train on.
+
+    Raises:
+        ConfigError: The accelerator or the number of devices asked for is not there.
+    """
+    kind = _resolve_accelerator(accelerator)
+    present = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind)
+    count = _count_devices(devices, present, kind)
+    shm = Path("/dev/shm")  # noqa: S108 - read for its size, nothing is written
+    if kind == "cuda":
+        name, fast_bf16 = torch.cuda.get_device_name(0), torch.cuda.is_bf16_supported(False)
+    else:
+        name, fast_bf16 = _cpu_name(), kind == "cpu" and cpu_bf16() == "fast"
+    return Device(
+        accelerator=kind,
+        name=name,
+        num_devices=count,
+        num_cores=available_cores(),
+        has_fast_bf16=fast_bf16,
+        shared_memory_bytes=psutil.disk_usage(str(shm)).free if shm.is_dir() else None,
+    )
+
+
+def _resolve_accelerator(accelerator: str) -> Literal["cpu", "cuda", "mps"]:
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if accelerator == "auto":
+        return next(kind for kind, there in available.items() if there)  # type: ignore[misc,return-value]
+    kind = {"gpu": "cuda"}.get(accelerator, accelerator)
+    if not available.get(kind, False):
+        there = ", ".join(kind for kind, present in available.items() if present)
+        raise ConfigError(
+            f"trainer.accelerator: '{accelerator}' is not on this machine; it has {there}"
+        )
+    return kind  # type: ignore[return-value]
+
+
+def _count_devices(devices: int | str | list[int], present: int | None, kind: str) -> int:
+    if devices == "auto":
+        return present or 1
+    if isinstance(devices, list):
+        wrong = [index for index in devices if present is None or index >= present]
+        if wrong or len(set(devices)) != len(devices):
+            there = f"0..{present - 1}" if kind == "cuda" and present else "no list on this device"
+            raise ConfigError(f"trainer.devices: expected distinct indices, {there}; got {devices}")
+    count = len(devices) if isinstance(devices, list) else int(devices)
+    if count == -1 and present:
+        return present
+    if count < 1 or (present is not None and count > present):
+        limit = f"1 to {present}" if present is not None else "1 or more processes"
+        raise ConfigError(f"trainer.devices: expected {limit} for {kind}, got {devices}")
+    return count
+
+
+def cpu_bf16() -> Literal["fast", "slow", "cpu lacks it", "torch lacks it"]:
+    """Tell how this process multiplies bf16 on the CPU, as torch itself sees it.
+
+    Torch is asked rather than the processor's list of abilities: it may have been told to use less
+    (`ATEN_CPU_CAPABILITY`, `ONEDNN_MAX_CPU_ISA`), and a virtual machine may hide some.
+
+    Returns:
+        `fast`: in hardware. `slow`: emulated, so fp32 is faster. `cpu lacks it`: the processor, or
+        what torch may use of it, cannot. `torch lacks it`: the processor can, this build of torch
+        has no oneDNN that would.
+    """
+    can = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    allowed = not torch.backends.cpu.get_cpu_capability().startswith(("AVX2", "DEFAULT", "NO AVX"))
+    if not torch.backends.mkldnn.is_available():
+        return "torch lacks it" if can and allowed else "cpu lacks it"
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return "cpu lacks it"
+    return "fast" if can and allowed else "slow"
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    names = (
+        [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        if (info.is_file())
+        else []
+    )
+    return names[0].split(":", 1)[1].strip() if names else "cpu"
+
+
+def has_depthwise(model: nn.Module) -> bool:
+    """Tell whether a network convolves channel by channel, as MobileNets and EfficientNets do."""
+    return any(
+        isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
+        for module in model.modules()
+    )
+
+
+def choose_plan(
+    settings: PlanOptions,
+    device: Device,
+    micro_batch_size: int | None = None,
+    model: nn.Module | None = None,
+) -> ExecutionPlan:
+    """Return the plan for a device; what the user set by hand stands, the rest follows the rules.
+
+    Args:
+        settings: The user's words.
+        device: Facts from `inspect_device`.
+        micro_batch_size: A micro-batch set by hand, or None.
+        model: The network, whose kind decides the layout on a CPU that computes in fp32; None where
+            it is not known yet.
+
+    Raises:
+        ConfigError: A choice that this device cannot do.
+    """
+    base = _stock_plan(device) if settings.plan == "stock" else _auto_plan(settings, device, model)
+    changes: dict[str, Any] = {}
+    for name in ("precision", "memory_format", "compile", "num_threads", "num_workers"):
+        value = getattr(settings, name)
+        if value != "auto":
+            changes[name] = value
+    by_hand = (f"{', '.join(changes)} set by hand",) if changes else ()
+    reasons = (*base.reasons, *by_hand)
+    plan = replace(base, **changes, micro_batch_size=micro_batch_size, reasons=reasons)
+    if plan.precision == "fp16" and plan.accelerator == "cpu":
+        raise ConfigError("trainer.precision: fp16 needs a GPU; on a CPU choose bf16 or fp32")
+    return plan
+
+
+def _stock_plan(device: Device) -> ExecutionPlan:
+    cores = max(1, device.num_cores // device.num_devices)
+    return ExecutionPlan(
+        accelerator=device.accelerator,
+        num_devices=device.num_devices,
+        precision="fp32",
+        memory_format="contiguous",
+        compile=False,
+        num_threads=cores,
+        num_workers=0,
+        reasons=("stock: torch's own defaults",),
+    )
+
+
+def _auto_plan(settings: PlanOptions, device: Device, model: nn.Module | None) -> ExecutionPlan:
+    cores = max(1, device.num_cores // device.num_devices)
+    reasons = []
+    if device.accelerator == "cuda":
+        precision: Precision = "bf16" if device.has_fast_bf16 else "fp16"
+        reasons.append(f"{device.name} has tensor cores for {precision}")
+    elif device.accelerator == "cpu" and device.has_fast_bf16:
+        precision = "bf16"
+        reasons.append("the CPU multiplies bf16 in hardware")
+    else:
+        precision = "fp32"
+        reasons.append(f"{device.accelerator} has no fast half precision")
+    # The layout follows what is computed in, also where that was set by hand.
+    used = precision if settings.precision == "auto" else settings.precision
+    memory_format = _memory_format(device, used, model, reasons)
+    reasons.append("compile pays only in long runs, set it by hand")
+    # On a CPU a worker takes more from the step than it hides: 18.7 images a second with one, 20.4
+    # without (U-Net/resnet18, 192x256, two cores).
+    workers = min(_MAX_WORKERS_PER_DEVICE, cores) if device.accelerator == "cuda" else 0
+    too_little_shared_memory = (
+        device.shared_memory_bytes is not None and device.shared_memory_bytes < 64 * 2**20
+    )
+    if workers and too_little_shared_memory:
+        workers = 0
+        reasons.append("no loader workers: /dev/shm has less than 64 MiB")
+    return ExecutionPlan(
+        accelerator=device.accelerator,
+        num_devices=device.num_devices,
+        precision=precision,
+        memory_format=memory_format,
+        compile=False,
+        num_threads=cores,
+        num_workers=workers,
+        reasons=tuple(reasons),
+    )
+
+
+def _memory_format(
+    device: Device, precision: str, model: nn.Module | None, reasons: list[str]
+) -> MemoryFormat:
+    if device.accelerator == "mps":
+        return "contiguous"
+    if device.accelerator == "cuda" or precision != "fp32":
+        return "channels_last"
+    # In fp32 on a CPU: forward and backward of depthwise convolutions take 0.4 of the time in
+    # channels_last, of dense ones 1.1 to 2 times (scripts/bench_layout.py).
+    if model is not None and has_depthwise(model):
+        reasons.append("depthwise convolutions are faster in channels_last")
+        return "channels_last"
+    if model is not None:
+        reasons.append("dense convolutions in fp32 are no faster in channels_last")
+    return "contiguous"

@@ -1,0 +1,1 @@
+"""Lightning's loop around the step: its trainer, its callbacks, its checkpoints."""

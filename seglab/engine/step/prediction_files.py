@@ -1,0 +1,60 @@
+"""Keeps what a model predicted for each image, as files that others can read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from seglab.core.errors import DataError
+from seglab.core.files import atomic_path
+from seglab.core.labels import LabelSpace
+from seglab.engine.step.batches import Batch
+from seglab.runs.predictions import confidence_path, prediction_path
+
+
+class PredictionFiles:
+    """Writes a class mask and a confidence picture for every scored image; an `Observer`.
+
+    Both are at the size of the mask; see `prediction_path` and `confidence_path`. Ignored pixels
+    carry a prediction too.
+
+    Args:
+        run_dir: Folder of the run.
+        labels: Its colours become the palette of the masks.
+    """
+
+    def __init__(self, run_dir: Path, labels: LabelSpace) -> None:
+        self.run_dir = run_dir
+        self._palette = np.array(labels.palette, dtype=np.uint8).tobytes()
+
+    def update(self, batch: Batch, logits: Tensor, pred_mask: Tensor) -> None:
+        """Write the files of one batch; see `Observer`."""
+        masks = pred_mask.cpu().numpy()
+        for sample_id, mask, image_logits in zip(batch["sample_id"], masks, logits, strict=True):
+            confidence = image_logits.float().softmax(0).amax(0).mul(255).round().byte()
+            self._write_mask(prediction_path(self.run_dir, sample_id), mask)
+            write_png(confidence_path(self.run_dir, sample_id), confidence.cpu().numpy())
+
+    def _write_mask(self, path: Path, mask: np.ndarray) -> None:
+        picture = Image.fromarray(mask)
+        picture.putpalette(self._palette)
+        with atomic_path(path) as temporary:
+            picture.save(temporary, format="PNG")
+
+
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Write uint8 `(H, W)` or RGB `(H, W, 3)` in one step.
+
+    Raises:
+        DataError: It is no picture.
+    """
+    order = picture[..., ::-1] if picture.ndim == 3 else picture
+    done, encoded = cv2.imencode(".png", order)
+    if not done:
+        raise DataError(f"cannot write {path}: {picture.dtype} {picture.shape} is no PNG")
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())

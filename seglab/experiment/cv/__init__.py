@@ -1,0 +1,1 @@
+"""The folds of a cross-validation: trained side by side, collected, judged together."""

@@ -1,0 +1,1 @@
+"""What trained weights score, and the tables and figures that say so."""

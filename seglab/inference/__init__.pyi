@@ -1,0 +1,15 @@
+from .cost import Cost as Cost
+from .cost import count_flops as count_flops
+from .cost import measure_cost as measure_cost
+from .cost import measure_step as measure_step
+from .ensemble import Ensemble as Ensemble
+from .geometry import crop_padding as crop_padding
+from .geometry import pad_to_multiple as pad_to_multiple
+from .geometry import resize_logits as resize_logits
+from .predict import argmax_mask as argmax_mask
+from .predict import predict_logits as predict_logits
+from .predictor import MeanProbability as MeanProbability
+from .predictor import Predictor as Predictor
+from .predictor import WholeImage as WholeImage
+from .sliding_window import SlidingWindow as SlidingWindow
+from .tta import TestTimeAugmentation as TestTimeAugmentation
