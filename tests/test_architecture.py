@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Collection, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -18,6 +19,7 @@ ALLOWED = {
     "config": {"core"},
     **{room: {"core"} for room in FLOOR_2},
     "engine": FLOOR_2 | {"core", "config"},
+    "testing": FLOOR_2 | {"engine", "core", "config"},
     "analysis": {"runs", "metrics", "core"},
     "experiment": FLOOR_2 | {"engine", "analysis", "core", "config"},
     "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
@@ -38,7 +40,12 @@ PARTS = {
         "analysis.study.text": {"analysis", "analysis.study", "analysis.study.figures"},
         "analysis.report": {"analysis", "analysis.learning"},
         "analysis.report.reading": {"analysis.report", "analysis.learning"},
-        "analysis.report.sections": {"analysis", "analysis.report", "analysis.learning"},
+        "analysis.report.sections": {
+            "analysis",
+            "analysis.evaluation",
+            "analysis.report",
+            "analysis.learning",
+        },
         "analysis.report.page": {
             "analysis",
             "analysis.evaluation",
@@ -163,6 +170,19 @@ def test_packages_form_no_cycle() -> None:
         free = {room for room, targets in graph.items() if room not in done and targets <= done}
         assert free, f"cycle among {sorted(set(graph) - done)}"
         done |= free
+
+
+def test_one_name_per_class_of_the_sweep() -> None:
+    trees = [
+        ast.parse(path.read_text(encoding="utf-8")) for path in (PACKAGE / "sweep").rglob("*.py")
+    ]
+    names = Counter(
+        node.name
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert not [name for name, count in names.items() if count > 1]
 
 
 # Circles that only an import inside a function allows, by the modules in them, each with its reason.
@@ -303,6 +323,7 @@ def test_folders_of_a_package_stay_small(room: str) -> None:
         (("core", "config", "runs"), {"torch", "pytorch_lightning", "wandb"}),
         (tuple(FLOOR_2 - {"data", "runs"}), {"pytorch_lightning", "hydra", "wandb"}),
         (("engine", "analysis"), {"hydra"}),
+        (("testing",), {"pytest"}),
         (("cli",), {"torch", "pytorch_lightning", "wandb", "pandas", "cv2", "matplotlib"}),
     ],
 )

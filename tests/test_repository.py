@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from scripts import lock
+from scripts import lock, tables
 from seglab.cli.main import main
 from seglab.config.overrides import check_overrides
 
@@ -29,6 +29,8 @@ TOP_LEVEL = {
     "notebooks",
     "tests",
     "scripts",
+    "template",
+    "docs",
     "README.md",
     "Makefile",
     "CHANGELOG.md",
@@ -67,6 +69,11 @@ def places(tmp_path: Path) -> dict[str, str]:
 
 def test_top_level_is_complete() -> None:
     assert not {name for name in TOP_LEVEL if not (ROOT / name).exists()}
+
+
+def test_tables_of_readme_are_what_there_is() -> None:
+    assert README.count("<!-- table: ") == len(tables.TABLES)
+    assert tables.written(README) == README, "run scripts/tables.py to write them anew"
 
 
 def test_readme_shows_commands() -> None:
@@ -128,6 +135,7 @@ def test_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert "seglab/conf/train.yaml" in names
     assert "seglab/conf/model/unet.yaml" in names
+    assert {"seglab/template/mylab/model.py", "seglab/template/.gitignore"} <= names
     place = tmp_path / "installed"
     zipfile.ZipFile(wheel).extractall(place)
     # -P and a path of its own: the checkout must not be found.

@@ -17,7 +17,8 @@ _NAMES_OF = {
     "evaluation.evaluations": "corruptions_figure latest_evaluations reliability slices slices_figure "
     "worst_classes",
     "evaluation.figures": "confusion_figure samples_figure",
-    "evaluation.views": "confused_pairs confusion fold_boxplot fold_scores image_by_image paired_images",
+    "evaluation.folds": "fold_boxplot fold_scores",
+    "evaluation.views": "confused_pairs confusion image_by_image paired_images",
     "failures.cases": "FailureGallery",
     "failures.gallery": "gallery",
     "learning.history_curves": "learning_curves",

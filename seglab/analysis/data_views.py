@@ -163,8 +163,7 @@ def _draw_classes(axes: Axes, shares: pd.DataFrame, column: str, title: str) -> 
 def _draw_tags(axes: Axes, tags: pd.DataFrame) -> None:
     axes.set_title("Images with a tag", fontweight="bold")
     if tags.empty:
-        bare(axes)
-        axes.text(0.5, 0.5, "no tags", ha="center", color=MUTED, transform=axes.transAxes)
+        bare(axes, "no tags")
         return
     places = np.arange(len(tags), dtype=float)[::-1]
     left = np.zeros(len(tags))

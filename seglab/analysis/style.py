@@ -2,6 +2,9 @@
 
 Figures are made with matplotlib's objects and never with pyplot, whose global state leaks memory in
 long runs and is not safe in threads.
+
+References:
+    Okabe and Ito (2008): https://jfly.uni-koeln.de/color/
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ BLUE, ORANGE, GREEN, PINK, SKY, YELLOW = (
     "#56B4E9",
     "#E69F00",
 )
+# For things that are many, in this order.
+COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, YELLOW)
 INK, MUTED, PALE = "#222222", "#6b6b6b", "#dddddd"
 
 _KINDS = ("png", "pdf", "svg", "jpg")
@@ -105,8 +110,9 @@ def legend_label(name: str) -> str:
     return f" {name}" if name.startswith("_") else name
 
 
-def bare(axes: Axes) -> None:
-    """Take away ticks, frame and grid, as around images."""
+def bare(axes: Axes, said: str = "") -> None:
+    """Take away ticks, frame and grid, as around images; `said` stands in the middle."""
+    axes.text(0.5, 0.5, said, ha="center", va="center", color=MUTED, transform=axes.transAxes)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)

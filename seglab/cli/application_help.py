@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Sequence
 
 from seglab.config.locate import conf_dir
-from seglab.config.overrides import choices_for
-from seglab.config.sources import group_defaults
-from seglab.config.validate import App
+from seglab.config.sources import groups_of
 
-_ALWAYS_SHOWN = {"train": ("experiment", "debug"), "evaluate": ()}
 _FLAGS = (
     ("-m, --multirun", "run every combination of values given with commas"),
     ("--cfg job|hydra|all", "print the configuration and stop; --resolve fills in ${...}"),
@@ -21,23 +19,42 @@ _FLAGS = (
 )
 
 
-def application_help(name: App, summary: str, examples: Sequence[tuple[str, str]]) -> str:
+def application_help(name: str, summary: str, examples: Sequence[tuple[str, str]]) -> str:
     """Return the help of `seglab NAME`: groups with their choices, flags, examples."""
-    folder = conf_dir()
-    used = {entry.group for entry in group_defaults(folder / f"{name}.yaml")}
-    used |= set(_ALWAYS_SHOWN[name])
     lines = [f"usage: seglab {name} [group=choice ...] [key=value ...] [flags]", "", summary, ""]
     lines.append("groups (choose with group=choice):")
-    for group in sorted(group for group in used if not group.startswith("hydra")):
-        names = sorted(path.stem for path in (folder / group).glob("*.yaml"))
-        choices = choices_for(name, group, names)
+    for group, choices in groups_of(name, conf_dir()).items():
         lines += textwrap.wrap(
             ", ".join(choices), 98, initial_indent=f"  {group:<12}", subsequent_indent=" " * 14
         )
-    lines += ["", f"keys: seglab {name} --cfg job prints them all; give any as key=value", ""]
+    lines += ["", f"keys: seglab {name} --cfg job prints them all; give any as key=value"]
+    lines += [f"      seglab {name} --help KEY says what a key or group takes", ""]
     lines.append("flags:")
     lines += [f"  {flag:<28} {text}" for flag, text in _FLAGS]
     lines += ["", "examples:"]
     for command, text in examples:
         lines += [f"  {command}", f"      {text}"]
     return "\n".join(lines) + "\n"
+
+
+def asks_for_help(argv: Sequence[str]) -> bool:
+    """Whether the words ask what can be asked for."""
+    return any(word in ("-h", "--help") for word in argv)
+
+
+def print_help(
+    name: str, argv: Sequence[str], summary: str, examples: Sequence[tuple[str, str]]
+) -> int:
+    """Print the help of `seglab NAME`, or of the keys that the words name; return the exit code.
+
+    Raises:
+        ConfigError: There is no such key.
+    """
+    keys = [word.partition("=")[0] for word in argv if not word.startswith("-")]
+    if not keys:
+        sys.stdout.write(application_help(name, summary, examples))
+        return 0
+    from seglab.config.key_help import key_help
+
+    sys.stdout.write("\n".join(key_help(name, key) for key in keys))
+    return 0

@@ -1,16 +1,27 @@
-"""The commands of `seglab`, by name."""
+"""The commands of `seglab`, each once; help and tab completion follow from here."""
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
+from types import ModuleType
 
 
 @dataclass(frozen=True)
 class Command:
-    """One command: where its `run(argv) -> int` is, and a line for the help."""
+    """One command.
+
+    Args:
+        module: Holds its `run(argv) -> int`, and `build_parser()` where its words are flags.
+        summary: A line for the help.
+    """
 
     module: str
     summary: str
+
+    def load(self) -> ModuleType:
+        """Import the module, which imports what is heavy only when it runs."""
+        return importlib.import_module(self.module)
 
 
 COMMANDS = {
@@ -22,5 +33,6 @@ COMMANDS = {
     "metrics": Command("seglab.cli.metrics", "explain scores; tell whether more data would help"),
     "wandb": Command("seglab.cli.wandb", "upload runs that were recorded offline"),
     "data": Command("seglab.cli.data", "describe, import, draw and preview data sets"),
+    "new": Command("seglab.cli.new", "write a project with a model, loss and data of your own"),
     "doctor": Command("seglab.cli.doctor", "check this machine and what is installed"),
 }

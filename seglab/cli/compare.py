@@ -69,7 +69,10 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="RUN",
         help="compare the others with this run; with the best by default",
     )
-    parser.add_argument("--metric", default="miou", help="miou (default), dice or iou/CLASS")
+    from seglab.metrics.names import compared_scores
+
+    names = ", ".join(compared_scores())
+    parser.add_argument("--metric", default="miou", help=f"one of {names}; miou by default")
     parser.add_argument("--split", default="val", help="val (default), test or train")
     parser.add_argument("--level", type=float, default=0.95, help="confidence; 0.95 by default")
     parser.add_argument(

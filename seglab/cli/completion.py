@@ -6,17 +6,17 @@ command is taken out of that line before Hydra sees it.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
 from collections.abc import Iterable, Sequence
 
 from seglab.cli.commands import COMMANDS
+from seglab.cli.subcommands import subcommands
 from seglab.core.errors import ConfigError
 
 SHELLS = ("bash", "zsh", "fish")
-APPLICATIONS = ("train", "evaluate")
-DATA_COMMANDS = ("describe", "import", "preview", "synth")
 _ACTIONS = ("install", "uninstall", "query")
 
 
@@ -46,14 +46,39 @@ def _query(shell: str) -> int:
     typed = words[1:] + [""] * is_new_word
     if len(typed) <= 1:
         _print_matches(COMMANDS, typed, shell)
-    elif typed[0] == "data" and len(typed) == 2:
-        _print_matches(DATA_COMMANDS, typed[1:], shell)
-    elif typed[0] in APPLICATIONS:
-        os.environ["COMP_LINE"] = " ".join(["seglab", *typed[1:]])
-        # A half-typed line may not compose; a completion must not talk about that.
-        with contextlib.redirect_stderr(None):
-            _ask_hydra(typed[0], f"query={shell}")
+    elif typed[0] in COMMANDS:
+        module = COMMANDS[typed[0]].load()
+        if hasattr(module, "build_parser"):
+            _print_matches(_next_words(module.build_parser(), typed[1:]), typed[-1:], shell)
+        else:
+            _complete_configuration(typed, shell)
     return 0
+
+
+def _next_words(parser: argparse.ArgumentParser, typed: Sequence[str]) -> Sequence[str]:
+    """Return the sub-commands, or the flags where a dash says that one is wanted."""
+    if len(typed) == 1 and not typed[-1].startswith("-"):
+        return subcommands(parser)
+    parts = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+    parser = next((part.choices[typed[0]] for part in parts if typed[0] in part.choices), parser)
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    return flags if typed[-1].startswith("-") else ()
+
+
+def _complete_configuration(typed: Sequence[str], shell: str) -> None:
+    key, sign, _ = typed[-1].partition("=")
+    values: Sequence[str] = ()
+    if sign:
+        from seglab.config.key_help import values_of
+
+        values = values_of(typed[0], key)
+    if values:
+        _print_matches([f"{key}={value}" for value in values], typed[-1:], shell)
+        return
+    os.environ["COMP_LINE"] = " ".join(["seglab", *typed[1:]])
+    # A half-typed line may not compose; a completion must not talk about that.
+    with contextlib.redirect_stderr(None):
+        _ask_hydra(typed[0], f"query={shell}")
 
 
 def _print_matches(names: Iterable[str], typed: Sequence[str], shell: str) -> None:

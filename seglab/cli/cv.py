@@ -9,7 +9,6 @@ from pathlib import Path
 from seglab.cli.subcommands import parse_subcommand
 from seglab.core.errors import ConfigError
 
-COMMANDS = ("collect",)
 DESCRIPTION = """\
 Cross-validation is `seglab train cv=grouped cv.folds=5`: all folds in one command. On a cluster each
 fold can be a job of its own, `seglab train cv=grouped cv.folds=5 cv.fold=0` and so on; `seglab cv
@@ -22,7 +21,7 @@ def run(argv: Sequence[str]) -> int:
     Raises:
         ConfigError: The words are wrong, or the runs are no folds of one cross-validation.
     """
-    args = parse_subcommand(_parser(), COMMANDS, argv)
+    args = parse_subcommand(build_parser(), argv)
     from seglab.experiment.cv.join_folds import collect
     from seglab.runs import RunRecord, find_runs
 
@@ -40,7 +39,8 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all sub-commands."""
     parser = argparse.ArgumentParser(
         prog="seglab cv",
         description=DESCRIPTION,

@@ -23,13 +23,12 @@ if TYPE_CHECKING:
     from seglab.core.bands import Bands
     from seglab.data.manifest import Manifest
 
-COMMANDS = ("describe", "import", "preview", "synth")
 _MANIFEST_HELP = "a manifest (folder or .parquet), or the name of a choice in conf/data"
 
 
 def run(argv: Sequence[str]) -> int:
     """Run the command and return the exit code."""
-    args = parse_subcommand(build_parser(), COMMANDS, argv)
+    args = parse_subcommand(build_parser(), argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("seglab").setLevel(logging.INFO)
     work: Callable[[argparse.Namespace], int] = args.work
@@ -42,8 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_describe(commands)
     _add_import(commands)
-    _add_synth(commands)
     _add_preview(commands)
+    _add_synth(commands)
     return parser
 
 
@@ -60,9 +59,17 @@ def _add_describe(commands: Any) -> None:
     one.set_defaults(work=_describe)
 
 
+def _importers() -> list[str]:
+    """Return the importers of folders that are there already."""
+    import seglab.data.importers.options  # noqa: F401 - declares them
+    from seglab.core.components import components
+
+    return list(components("importer"))
+
+
 def _add_import(commands: Any) -> None:
     one = commands.add_parser("import", help="write the manifest of a data set")
-    one.add_argument("importer", help="folder, camvid, voc, cityscapes, ade20k, oxford_pet")
+    one.add_argument("importer", help=", ".join(_importers()))
     one.add_argument("root", type=Path, help="folder of the raw data")
     one.add_argument("--out", type=Path, help="folder for the manifest; manifests/NAME by default")
     one.add_argument("--name", help="name of the data set; the importer's by default")

@@ -23,9 +23,7 @@ _STYLES: dict[Status, str] = {"ok": "green", "note": "yellow", "bad": "red"}
 
 def run(argv: Sequence[str]) -> int:
     """Print all findings; return 0, or 1 where something will fail."""
-    parser = argparse.ArgumentParser(prog="seglab doctor", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    args = parser.parse_args(argv)
+    args = build_parser().parse_args(argv)
     findings = diagnose()
     if args.json:
         content = [dataclasses.asdict(finding) for finding in findings]
@@ -33,6 +31,13 @@ def run(argv: Sequence[str]) -> int:
     else:
         print_findings(findings)
     return int(any(finding.status == "bad" for finding in findings))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the flags."""
+    parser = argparse.ArgumentParser(prog="seglab doctor", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    return parser
 
 
 def diagnose() -> list[Finding]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from seglab.cli.application_help import asks_for_help, print_help
 
-from seglab.cli.application import Application, read_words, run_application
-from seglab.cli.application_help import application_help
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 SUMMARY = "Score a run and keep a record of it."
 EXAMPLES = (
@@ -27,10 +26,11 @@ def run(argv: Sequence[str]) -> int:
     Raises:
         ConfigError: The words are wrong.
     """
+    if asks_for_help(argv):
+        return print_help("evaluate", argv, SUMMARY, EXAMPLES)
+    from seglab.cli.application import Application, read_words, run_application
+
     args = read_words(argv, "evaluate")
-    if args.help:
-        sys.stdout.write(application_help("evaluate", SUMMARY, EXAMPLES))
-        return 0
     if args.shell_completion:
         from seglab.cli import completion
 

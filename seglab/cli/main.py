@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -41,7 +40,7 @@ def run(argv: list[str]) -> int:
             f"seglab: no such command '{name}'{nearest(name, COMMANDS)}; commands are {known}\n"
         )
         return 2
-    module = importlib.import_module(COMMANDS[name].module)
+    module = COMMANDS[name].load()
     return guarded(f"seglab {name}", lambda: module.run(rest))
 
 

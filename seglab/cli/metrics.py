@@ -1,4 +1,4 @@
-"""`seglab metrics`: what others would call the scores of a run, and what more data would bring."""
+"""`seglab metrics`: what is measured, what others would call it, and what more data would bring."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from seglab.metrics.explain import Convention
     from seglab.runs.record import RunRecord
 
-COMMANDS = ("explain", "learning-curve")
 _CURVE = "say whether more data would help, from runs of experiment=learning_curve"
+_LIST = "list what is measured, which end is good and when"
 _EXPLAIN = "print what well-known libraries would call the mIoU and Dice of a run, and why"
 
 
 def run(argv: Sequence[str]) -> int:
     """Run the command and return the exit code."""
-    args = parse_subcommand(build_parser(), COMMANDS, argv)
+    args = parse_subcommand(build_parser(), argv)
     work: Callable[[argparse.Namespace], int] = args.work
     return work(args)
 
@@ -44,7 +44,29 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--metric", default="val/miou", help="the score; val/miou by default")
     one.add_argument("-o", "--output", type=Path, help="also draw the curve into this file (.png)")
     one.set_defaults(work=_learning_curve)
+    one = commands.add_parser("list", help=_LIST, description=_LIST)
+    one.set_defaults(work=_list)
     return parser
+
+
+def _list(_args: argparse.Namespace) -> int:
+    from seglab.analysis.tables import Row, rich_table
+    from seglab.core.terminal import open_console, show
+    from seglab.metrics.names import declared_scores
+
+    rows: list[Row] = [
+        {
+            "name": score.name + ("/CLASS" if score.only_of_classes else ""),
+            "good": score.better or "-",
+            "measured": score.measured,
+            "a class too": "yes" if score.per_class else "no",
+            "what it is": score.sentence,
+        }
+        for costs in (False, True)
+        for score in declared_scores(costs=costs)
+    ]
+    show(open_console(), rich_table(rows, "scores", footer=False))
+    return 0
 
 
 def _learning_curve(args: argparse.Namespace) -> int:

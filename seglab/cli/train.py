@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from seglab.cli.application import Application, read_words, run_application
-from seglab.cli.application_help import application_help
-from seglab.config.grammar import read_value
+from seglab.cli.application_help import asks_for_help, print_help
 from seglab.core.errors import ConfigError
+from seglab.core.plugins import name_packages
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 SUMMARY = "Train a model, measure it and keep a record of the run."
 EXAMPLES = (
@@ -26,6 +25,7 @@ EXAMPLES = (
     ("seglab train --cfg job", "print the configuration, do nothing"),
 )
 _LENGTH = "trainer.max_epochs="
+_PLUGINS = "plugins="
 _NONE = ("null", "none", "None", "")
 
 
@@ -35,10 +35,11 @@ def run(argv: Sequence[str]) -> int:
     Raises:
         ConfigError: The words are wrong.
     """
+    if asks_for_help(argv):
+        return print_help("train", argv, SUMMARY, EXAMPLES)
+    from seglab.cli.application import Application, read_words, run_application
+
     args = read_words(argv, "train")
-    if args.help:
-        sys.stdout.write(application_help("train", SUMMARY, EXAMPLES))
-        return 0
     if args.shell_completion:
         from seglab.cli import completion
 
@@ -74,10 +75,12 @@ def resumed_run(args: argparse.Namespace) -> tuple[Path, int | None] | None:
     if not words or values[-1] in _NONE:
         return None
     lengths = [word for word in args.overrides if word.startswith(_LENGTH)]
-    others = [word for word in args.overrides if word not in (*words, *lengths)]
+    named = [word for word in args.overrides if word.lstrip("+").startswith(_PLUGINS)]
+    others = [word for word in args.overrides if word not in (*words, *lengths, *named)]
     others += [f"--{flag}" for flag in ("multirun", "cfg", "info") if getattr(args, flag)]
     problems = [
-        f"resume: a resumed run keeps its own configuration, but for {_LENGTH}N; remove {word}"
+        f"resume: a resumed run keeps its own configuration, but for {_LENGTH}N and "
+        f"{_PLUGINS}[PACKAGE]; remove {word}"
         for word in others
     ]
     max_epochs = lengths[-1].removeprefix(_LENGTH) if lengths else None
@@ -90,13 +93,24 @@ def resumed_run(args: argparse.Namespace) -> tuple[Path, int | None] | None:
         problems.append(f"resume: expected a run directory (it holds a run.json), got '{run_dir}'")
     if problems:
         raise ConfigError(problems)
+    _name_packages(named)
     return run_dir, int(max_epochs) if max_epochs else None
+
+
+def _name_packages(words: Sequence[str]) -> None:
+    from seglab.config.grammar import read_value
+
+    for word in words:
+        value = read_value(word.partition("=")[2])
+        name_packages(map(str, value if isinstance(value, list) else [value]))
 
 
 def _path_of(text: str) -> str:
     """Return the path behind `resume=`, typed as it is or in the quotes of Hydra's grammar."""
     if Path(text).expanduser().exists():
         return text
+    from seglab.config.grammar import read_value
+
     try:
         return str(read_value(text))
     except ConfigError:
@@ -105,6 +119,7 @@ def _path_of(text: str) -> str:
 
 def _train(cfg: DictConfig) -> Any:
     from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
 
     from seglab.experiment.launch import launch_valid
 

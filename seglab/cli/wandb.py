@@ -14,7 +14,6 @@ from seglab.cli.subcommands import parse_subcommand
 if TYPE_CHECKING:
     from seglab.engine.tracking.wandb_sync import SyncItem, SyncResult
 
-COMMANDS = ("sync",)
 _EPILOG = """\
 Runs are uploaded by their newest segment, which holds everything that earlier segments of the same
 run logged; the record (run.json) then says when and where to. Runs that are still training are
@@ -25,7 +24,7 @@ neither.
 
 def run(argv: Sequence[str]) -> int:
     """Run the command and return the exit code: 1 where an upload failed."""
-    return _sync(parse_subcommand(build_parser(), COMMANDS, argv))
+    return _sync(parse_subcommand(build_parser(), argv))
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -21,7 +21,7 @@ from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, OmegaConf
 
 from seglab.config.grammar import literal_word
-from seglab.config.locate import conf_dir
+from seglab.config.locate import conf_dir, own_folders
 from seglab.config.resolvers import register_resolvers
 from seglab.config.validate import without_hydra
 
@@ -57,7 +57,8 @@ class Composer:
     def compose_with_hydra(self, overrides: Sequence[str] = ()) -> DictConfig:
         """Return the configuration as a job of Hydra gets it, with its `hydra` node."""
         words = [*self.extra, *overrides]
-        key = (str(self.folder), self.config_name, *words)
+        own = [str(folder) for folder in own_folders()]
+        key = (str(self.folder), self.config_name, *words, *own)
         if key in _composed:
             folders, files, content = _composed[key]
             if files == _files_in(folders):

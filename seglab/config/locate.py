@@ -1,4 +1,4 @@
-"""Where the YAML files are: beside the package in a checkout, inside it in an installed wheel."""
+"""Where the YAML files and the template of a project are: beside the package, or inside it in a wheel."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import os
 from pathlib import Path
 
 from seglab.core.errors import ConfigError
+from seglab.core.plugins import conf_folders
 
 ENV_CONF = "SEGLAB_CONF"
 _PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def own_folders() -> list[Path]:
+    """Return the folders with configuration of one's own, ours left out where it lies beside the user."""
+    ours = conf_dir()
+    return [folder for folder in conf_folders() if folder.resolve() != ours]
 
 
 def conf_dir() -> Path:
@@ -29,3 +36,15 @@ def conf_dir() -> Path:
         f"no configuration folder: expected a train.yaml in {looked}; reinstall seglab, "
         f"or set {ENV_CONF} to the folder"
     )
+
+
+def template_dir() -> Path:
+    """Return the absolute folder with the project that `seglab new` copies.
+
+    Raises:
+        ConfigError: It is not there.
+    """
+    for place in (_PACKAGE.parent / "template", _PACKAGE / "template"):
+        if (place / "conf" / "plugins.yaml").is_file():
+            return place
+    raise ConfigError("no template of a project came with seglab; reinstall it")

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from seglab.config.model_rules import SEGNET_ARCH
+from seglab.config.model_rules import one_architecture
 
 
 def register_resolvers() -> None:
@@ -37,7 +37,7 @@ def model_name(target: Any, arch: Any) -> str:
     """Return the architecture's name where a model has one, else its class's in lower case."""
     if arch is not None:
         return str(arch)
-    return SEGNET_ARCH.get(str(target), str(target).rpartition(".")[2].lower())
+    return one_architecture(target) or str(target).rpartition(".")[2].lower()
 
 
 def experiment_of(run_dir: Any) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 
 _GLOBAL_HEADER = "# @package _global_"
+# The data a run was trained on is only there once there is a run.
+_ONLY_FOR = {("data", "run"): "evaluate"}
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,22 @@ class GroupDefault:
 
     group: str
     choice: str
+
+
+def choices_for(app: str, group: str, options: Sequence[str]) -> list[str]:
+    """Return the choices of a group that a command may use."""
+    return [name for name in options if _ONLY_FOR.get((group, name), app) == app]
+
+
+def groups_of(app: str, folder: Path) -> dict[str, list[str]]:
+    """Return the groups of a command with their choices, as a folder of YAML files has them."""
+    groups = {entry.group for entry in group_defaults(folder / f"{app}.yaml")}
+    groups |= {"experiment", "debug"} if app == "train" else set()
+    return {
+        group: choices_for(app, group, sorted(one.stem for one in (folder / group).glob("*.yaml")))
+        for group in sorted(groups)
+        if not group.startswith("hydra")
+    }
 
 
 def find_file(folders: Sequence[Path], group: str, choice: str) -> Path | None:

@@ -211,7 +211,7 @@ def _unknown(value: Any, path: str) -> Iterator[Problem]:
 
 def expected(value: Any, hint: Any, path: str = "") -> str:
     """Return what a type admits, what came, and what may have been meant."""
-    words = [str(one) for one in _literals(hint)]
+    words = [str(one) for one in literals_of(hint)]
     meant = nearest(value, words) if isinstance(value, str) else ""
     quote = ""
     if isinstance(value, int | float) and describe(hint).startswith("text"):
@@ -221,12 +221,13 @@ def expected(value: Any, hint: Any, path: str = "") -> str:
     return f"expected {describe(hint)}, got {show(value)}{meant}{quote}"
 
 
-def _literals(hint: Any) -> list[Any]:
+def literals_of(hint: Any) -> list[Any]:
+    """Return the values that a type lists one by one."""
     base, extras = unwrap(hint)
     if get_origin(base) is Literal:
         return list(get_args(base))
     if named := [extra for extra in extras if isinstance(extra, OneOf)]:
         return list(named[0].names)
     if is_union(base):
-        return [one for option in get_args(base) for one in _literals(option)]
+        return [one for option in get_args(base) for one in literals_of(option)]
     return []

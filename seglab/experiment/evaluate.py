@@ -31,6 +31,7 @@ from seglab.experiment.parts import (
 )
 from seglab.experiment.prepare.bands import recorded_bands, require_same_bands
 from seglab.experiment.prepare.initial_weights import forget_sources
+from seglab.experiment.prepare.origins import changed_code
 from seglab.experiment.prepare.plain import plain
 from seglab.experiment.prepare.same_data import require_same_data, training_images_in
 from seglab.experiment.scoring.gallery import write_gallery
@@ -125,6 +126,7 @@ def start_evaluation(
         tags=list(cfg.tags),
         notes=cfg.notes,
         main_split=cfg.data.split,
+        plugins=source.read()["plugins"],
     )
     with recorded(cfg, record, None) as view:
         metrics = _score(cfg, run_cfg, source, members, record, view, console)
@@ -219,6 +221,8 @@ def _open_dataset(
     known = training_images_in(trained_on, opened.manifest, cfg.data.split)
     if known is not None:
         say(console, f"warning: {known}")
+    if changed := changed_code(members[0].record, run_cfg):
+        say(console, changed)
     return replace(opened, trained_on=trained_on, bands=bands)
 
 

@@ -1,12 +1,16 @@
-"""The options of each model, as in `conf/model/*.yaml` and as keyword arguments of what builds it."""
+"""The options of each model, as in `conf/model/*.yaml` and as keyword arguments of what builds it.
+
+References:
+    Badrinarayanan et al. (2017): https://arxiv.org/abs/1511.00561
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import field_validator, model_validator
 
-from seglab.core.architectures import SMP_ARCHITECTURES
+from seglab.core.architectures import SMP_ARCHITECTURES, Architecture, declare_architecture
 from seglab.core.components import component
 from seglab.core.options import (
     OnDisk,
@@ -88,6 +92,7 @@ class SmpOptions(Options):
 class SegNetOptions(Options):
     """SegNet over VGG16 (Badrinarayanan, Kendall and Cipolla, TPAMI 2017)."""
 
+    arch: ClassVar[str] = declare_architecture("segnet", Architecture(5, depths=()))
     encoder_weights: EncoderWeights = None
     """`imagenet`, a local file in the layout of timm's or torchvision's `vgg16_bn` (`features.N`), or
     null for He initialisation, as in the paper."""
@@ -101,6 +106,7 @@ class SegNetOptions(Options):
 class SegNetBasicOptions(Options):
     """The paper's small SegNet."""
 
+    arch: ClassVar[str] = declare_architecture("segnet_basic", Architecture(4, depths=()))
     width: Positive = 64
     """Channels of every convolution."""
     kernel_size: Positive = 7

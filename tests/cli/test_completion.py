@@ -26,6 +26,14 @@ Run = Callable[..., Any]
         ("seglab evaluate checkp", "checkpoint="),
         ("seglab train nonsense=1 data.", ""),
         ("seglab doctor ", ""),
+        ("seglab doctor --j", "--json"),
+        ("seglab cv ", "collect"),
+        ("seglab metrics explain --sp", "--split"),
+        ("seglab train trainer.precision=f", "trainer.precision=fp32 trainer.precision=fp16"),
+        (
+            "seglab train trainer.deterministic=",
+            "trainer.deterministic=true trainer.deterministic=false",
+        ),
     ],
 )
 def test_query_answers_the_shell(

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import seglab.models.options  # noqa: F401 - declares our own
 from seglab.core.architectures import (
     ARCHITECTURES,
     get_architecture,

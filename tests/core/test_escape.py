@@ -18,7 +18,7 @@ from rich.console import Console
 
 from seglab.analysis.evaluation.figures import confusion_figure
 from seglab.analysis.report.svg import tag
-from seglab.analysis.study.figures.interactive import blank
+from seglab.analysis.study.figures.pages import blank
 from seglab.analysis.style import legend_label, new_figure, save_figure, styled
 from seglab.analysis.tables import csv_table, markdown_table, rich_table
 from seglab.core.escape import csv_text, markdown, markdown_code, one_line, plotly_text

@@ -160,7 +160,7 @@ def test_a_study_of_failures_is_given_up(tmp_path: Path) -> None:
     assert sum(noted(tmp_path, "starts").values()) < 8
 
 
-def test_ctrl_c_releases_the_trials_and_the_same_command_goes_on(tmp_path: Path) -> None:
+def test_ctrl_c_releases_the_trials_and_the_same_command_resumes(tmp_path: Path) -> None:
     words = ("hydra.launcher.workers=2", "study.n_trials=3", "seconds=0.5")
     first = start(tmp_path, *words)
     wait_until(tmp_path, "starts", 1, first)
@@ -169,5 +169,5 @@ def test_ctrl_c_releases_the_trials_and_the_same_command_goes_on(tmp_path: Path)
     assert first.returncode == 130, output
     again = run(tmp_path, *words)
     assert again.returncode == 0, again.stderr
-    assert "goes on" in output
+    assert "the same command resumes" in output
     assert (load_trials(tmp_path / "drill")["state"] == "finished").sum() == 3

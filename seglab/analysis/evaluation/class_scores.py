@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from seglab.analysis.tables import Row
 from seglab.core.errors import ShapeError
@@ -58,3 +59,33 @@ def _counts(confusions: Mapping[str, np.ndarray]) -> str:
     if len(set(averaged.values())) == 1:
         return str(next(iter(averaged.values())))
     return ", ".join(f"{count} ({split})" for split, count in averaged.items())
+
+
+def mixups(confusion: np.ndarray, class_names: Sequence[str], count: int) -> pd.DataFrame:
+    """Return the largest confusions, one row a pair of classes.
+
+    Args:
+        confusion: Integer `(num_classes, num_classes)`, rows = target.
+        class_names: One a class.
+        count: At most so many.
+
+    Returns:
+        Columns target, prediction, pixels, share_of_target and share_of_prediction (0..1), and
+        share_of_errors; most pixels first. Right pixels and empty cells are left out.
+    """
+    names = np.array(class_names, dtype=object)
+    wrong = confusion * (1 - np.eye(len(confusion), dtype=np.int64))
+    rows, columns = np.nonzero(wrong)
+    pixels = wrong[rows, columns]
+    frame = pd.DataFrame(
+        {
+            "target": names[rows],
+            "prediction": names[columns],
+            "pixels": pixels,
+            "share_of_target": pixels / confusion.sum(axis=1)[rows],
+            "share_of_prediction": pixels / confusion.sum(axis=0)[columns],
+            "share_of_errors": pixels / max(1, int(wrong.sum())),
+        }
+    )
+    ordered = frame.sort_values("pixels", ascending=False, kind="stable")
+    return ordered.head(count).reset_index(drop=True)

@@ -14,14 +14,11 @@ from matplotlib.ticker import MaxNLocator
 from seglab.analysis.run_sources import RunLike, RunsLike, open_run, run_file, run_title, runs_table
 from seglab.analysis.style import (
     BLUE,
-    GREEN,
+    COLOURS,
     INK,
     MUTED,
     ORANGE,
     PALE,
-    PINK,
-    SKY,
-    YELLOW,
     bare,
     legend_label,
     new_figure,
@@ -137,7 +134,6 @@ def corruptions_figure(eval_run: RunLike, title: str = "") -> Figure:
     with styled():
         figure = new_figure(7.0, 3.4)
         axes = figure.subplots()
-        colours = (ORANGE, BLUE, GREEN, PINK, SKY, YELLOW)
         for number, name in enumerate(worst_first):
             rows = pd.concat([clean, frame[frame["corruption"] == name]]).sort_values("severity")
             axes.plot(
@@ -146,7 +142,7 @@ def corruptions_figure(eval_run: RunLike, title: str = "") -> Figure:
                 marker="o",
                 markersize=3.5,
                 label=legend_label(str(name)),
-                color=colours[number % 6],
+                color=COLOURS[number % 6],
                 linestyle="-" if number < 6 else "--",
             )
         axes.set_xlabel("severity")
@@ -228,8 +224,7 @@ def _draw_bins(above: Axes, below: Axes, bins: pd.DataFrame, class_name: str) ->
     )
     above.legend(loc="upper left")
     if bins.empty:
-        bare(above)
-        above.text(0.5, 0.5, "no pixels", ha="center", color=MUTED, transform=above.transAxes)
+        bare(above, "no pixels")
         return
     share = bins["count"] / bins["count"].sum()
     below.bar(
@@ -251,8 +246,7 @@ def _draw_risk(axes: Axes, risk: pd.DataFrame) -> None:
     axes.set_title("Risk and coverage", fontweight="bold")
     ordered = risk.dropna().sort_values("coverage")
     if ordered.empty:
-        bare(axes)
-        axes.text(0.5, 0.5, "no pixels", ha="center", color=MUTED, transform=axes.transAxes)
+        bare(axes, "no pixels")
         return
     axes.plot(ordered["coverage"], ordered["risk"], color=BLUE)
     axes.fill_between(ordered["coverage"], 0.0, ordered["risk"], color=BLUE, alpha=0.12)

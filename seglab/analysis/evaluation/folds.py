@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from seglab.analysis.run_sources import RunLike, run_file, run_title
 from seglab.analysis.statistics import corrected_t_test, score_bounds
 from seglab.analysis.style import BLUE, ORANGE, new_figure, styled
 from seglab.metrics.names import IOU, MIOU, declared_scores, metric_key, shown_scores
+
+_BY_TRAINING = "train with `seglab train cv=kfold` to get one"
 
 
 def summarise_folds(scores: pd.DataFrame, split: str) -> dict[str, float]:
@@ -74,43 +76,57 @@ def fold_table(scores: pd.DataFrame) -> list[dict[str, str | int | float]]:
     return [*rows, mean, std]
 
 
-def fold_boxplot(scores: pd.DataFrame, title: str = "") -> Figure:
+def fold_scores(cv_run: RunLike) -> pd.DataFrame:
+    """Return one row a fold of a cross-validation: its images, its run and its scores.
+
+    Returns:
+        Columns repeat, fold, run_id, status, images, miou, dice and `iou/<class>`, among others.
+
+    Raises:
+        RunNotFoundError: The run is no finished cross-validation.
+    """
+    return run_file(cv_run, "fold_scores.parquet", ("fold", "miou"), _BY_TRAINING)
+
+
+def fold_boxplot(folds: RunLike | pd.DataFrame, title: str = "") -> Figure:
     """Draw the IoU of each class and the mean over folds: a box and the folds as points.
 
     Args:
-        scores: As `summarise_folds` takes it.
-        title: Above the figure.
+        folds: A cross-validation, or the scores of its folds as `summarise_folds` takes them.
+        title: Above the figure; the run by default.
+
+    Raises:
+        RunNotFoundError: The run is no finished cross-validation.
     """
+    if isinstance(folds, pd.DataFrame):
+        scores = folds
+    else:
+        scores, title = fold_scores(folds), title or run_title(folds)
     columns = [MIOU, *class_columns(scores)]
+    values = [scores[column].dropna().to_numpy(dtype=np.float64) for column in columns]
+    places = np.arange(len(columns), dtype=np.float64)[::-1]
     with styled():
         figure = new_figure(7.0, 0.9 + 0.32 * len(columns))
         axes = figure.add_subplot()
-        places = np.arange(len(columns), dtype=np.float64)[::-1]
-        for place, column in zip(places, columns, strict=True):
-            values = scores[column].to_numpy(dtype=np.float64)
-            _draw_box(axes, values[np.isfinite(values)], place, BLUE if column == MIOU else ORANGE)
-        labels = ["mean of classes", *(str(column).partition("/")[2] for column in columns[1:])]
-        axes.set_yticks(places, labels)
+        for place, points, colour in zip(
+            places, values, [BLUE, *[ORANGE] * len(columns)], strict=False
+        ):
+            line = {"color": colour}
+            axes.boxplot(
+                points,
+                positions=[place],
+                orientation="horizontal",
+                widths=0.55,
+                showfliers=False,
+                patch_artist=True,
+                boxprops={"facecolor": f"{colour}33", "edgecolor": colour},
+                medianprops={"color": colour, "linewidth": 2},
+                whiskerprops=line,
+                capprops=line,
+            )
+            axes.plot(points, 0 * points + place, "o", color=colour, markersize=4, alpha=0.8)
+        axes.set_yticks(places, ["mean of classes", *(c.partition("/")[2] for c in columns[1:])])
         axes.set_xlim(0, 1)
         axes.set_xlabel("IoU on held-out images; a point is a fold")
         axes.set_title(title)
     return figure
-
-
-def _draw_box(axes: Axes, values: np.ndarray, place: float, colour: str) -> None:
-    if not len(values):
-        return
-    line = {"color": colour}
-    axes.boxplot(
-        values,
-        positions=[place],
-        orientation="horizontal",
-        widths=0.55,
-        showfliers=False,
-        patch_artist=True,
-        boxprops={"facecolor": f"{colour}33", "edgecolor": colour},
-        medianprops={"color": colour, "linewidth": 2},
-        whiskerprops=line,
-        capprops=line,
-    )
-    axes.plot(values, np.full(len(values), place), "o", color=colour, markersize=4, alpha=0.8)

@@ -1,4 +1,4 @@
-"""What notebooks ask of one or two runs in one call: confusions, single images, folds.
+"""What notebooks ask of one or two runs in one call: confusions, single images.
 
 Each function takes a run as a folder, a record or a row of `load_runs`, and returns a figure that
 Jupyter shows or a table; nothing is written.
@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from seglab.analysis.evaluation.class_scores import mixups
 from seglab.analysis.evaluation.figures import confusion_figure
-from seglab.analysis.evaluation.folds import fold_boxplot as draw_folds
-from seglab.analysis.run_sources import RunLike, labels_of, open_run, run_file, run_title
+from seglab.analysis.run_sources import RunLike, labels_of, open_run, run_title
 from seglab.analysis.style import BLUE, MUTED, new_figure, styled
 from seglab.core.errors import DataError
 
 Normalise = Literal["target", "prediction"]
-
-_BY_TRAINING = "train with `seglab train cv=kfold` to get one"
 
 
 def confusion(
@@ -66,48 +63,7 @@ def confused_pairs(run: RunLike, split: str | None = None, count: int = 10) -> p
         share_of_errors; most pixels first. Right pixels and empty cells are left out.
     """
     record = open_run(run)
-    matrix = record.confusion(split)
-    names = np.array(labels_of(record).class_names)
-    wrong = matrix * (1 - np.eye(len(matrix), dtype=np.int64))
-    rows, columns = np.nonzero(wrong)
-    pixels = wrong[rows, columns]
-    frame = pd.DataFrame(
-        {
-            "target": names[rows],
-            "prediction": names[columns],
-            "pixels": pixels,
-            "share_of_target": pixels / matrix.sum(axis=1)[rows],
-            "share_of_prediction": pixels / matrix.sum(axis=0)[columns],
-            "share_of_errors": pixels / max(1, int(wrong.sum())),
-        }
-    )
-    return (
-        frame.sort_values("pixels", ascending=False, kind="stable")
-        .head(count)
-        .reset_index(drop=True)
-    )
-
-
-def fold_scores(cv_run: RunLike) -> pd.DataFrame:
-    """Return one row a fold of a cross-validation: its images, its run and its scores.
-
-    Returns:
-        Columns repeat, fold, run_id, status, images, miou, dice and `iou/<class>`, among others.
-
-    Raises:
-        RunNotFoundError: The run is no finished cross-validation.
-    """
-    return run_file(cv_run, "fold_scores.parquet", ("fold", "miou"), _BY_TRAINING)
-
-
-def fold_boxplot(cv_run: RunLike, title: str = "") -> Figure:
-    """Draw the IoU of each class over the folds of a cross-validation, and their mean.
-
-    Raises:
-        RunNotFoundError: The run is no finished cross-validation.
-    """
-    record = open_run(cv_run)
-    return draw_folds(fold_scores(record), title or run_title(record))
+    return mixups(record.confusion(split), labels_of(record).class_names, count)
 
 
 def paired_images(run: RunLike, other: RunLike, split: str | None = None) -> pd.DataFrame:

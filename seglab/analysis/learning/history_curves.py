@@ -168,9 +168,6 @@ def _finish(
     axes: Axes, nothing: str, place: Literal["best", "lower right"] = "best", legend: bool = True
 ) -> None:
     if not axes.lines:
-        bare(axes)
-        axes.text(
-            0.5, 0.5, nothing, ha="center", va="center", color=MUTED, transform=axes.transAxes
-        )
+        bare(axes, nothing)
     elif legend:
         axes.legend(loc=place)

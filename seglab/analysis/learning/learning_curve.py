@@ -253,27 +253,20 @@ def learning_curve_figure(curve: pd.DataFrame, title: str = "", score: str = "mI
         axes = figure.subplots()
         if law is not None:
             _draw_law(axes, law, sizes)
-        axes.plot(
-            sizes,
-            curve["score"],
-            color=ORANGE,
-            marker="s",
-            markersize=4.5,
-            linestyle="none",
-            label="validation, one run each",
-            zorder=4,
-        )
-        if curve["train_score"].notna().any():
-            axes.plot(
-                sizes,
-                curve["train_score"],
-                color=BLUE,
-                marker="o",
-                markersize=4.5,
-                linestyle="none",
-                label="training",
-                zorder=4,
-            )
+        for column, colour, marker, label in (
+            ("score", ORANGE, "s", "validation, one run each"),
+            ("train_score", BLUE, "o", "training"),
+        ):
+            if curve[column].notna().any():
+                axes.plot(
+                    sizes,
+                    curve[column],
+                    marker,
+                    color=colour,
+                    markersize=4.5,
+                    label=label,
+                    zorder=4,
+                )
         _label(axes, curve, sizes, score)
         axes.set_title(f"Learning curve: {verdict.kind}", fontweight="bold")
         if title:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,25 +15,12 @@ from matplotlib.ticker import MaxNLocator
 from seglab.analysis.learning.verdict import TRAIN_LOSS, VAL_LOSS, VAL_MIOU, Points, curve
 from seglab.analysis.run_sources import RunsLike, runs_table
 from seglab.analysis.settings import setting_groups
-from seglab.analysis.style import (
-    BLUE,
-    GREEN,
-    MUTED,
-    ORANGE,
-    PINK,
-    SKY,
-    YELLOW,
-    bare,
-    legend_label,
-    new_figure,
-    styled,
-)
+from seglab.analysis.style import COLOURS, bare, legend_label, new_figure, styled
 from seglab.core.errors import DataError
 from seglab.runs import RunRecord
 
 Band = Literal["std", "range", "none"]
 
-_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, YELLOW)
 _DASHES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 _TITLES = {TRAIN_LOSS: "Training loss", VAL_LOSS: "Validation loss", VAL_MIOU: "Validation mIoU"}
 _MAX_GROUPS = 12
@@ -85,14 +72,13 @@ def curves(
             legend_label(f"{name} ({len(rows)} runs)" if len(rows) > 1 else name)
             for name, rows in groups.items()
         ]
-        handles = [_legend_line(number) for number in range(len(groups))]
+        handles = [Line2D([], [], **_look(number)) for number in range(len(groups))]
         figure.legend(handles, labels, loc="outside lower left", ncols=1)
     return figure
 
 
-def _legend_line(number: int) -> Line2D:
-    colour, dash = _COLOURS[number % len(_COLOURS)], _DASHES[number // len(_COLOURS)]
-    return Line2D([], [], color=colour, linestyle=dash)
+def _look(number: int) -> dict[str, Any]:
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": _DASHES[number // len(COLOURS)]}
 
 
 def mean_and_band(members: Sequence[Points], band: Band = "std") -> pd.DataFrame:
@@ -123,38 +109,29 @@ def mean_and_band(members: Sequence[Points], band: Band = "std") -> pd.DataFrame
 
 
 def _draw_group(axes: Axes, members: Sequence[Points], number: int, band: Band) -> None:
-    colour, dash = _COLOURS[number % len(_COLOURS)], _DASHES[number // len(_COLOURS)]
+    look = _look(number)
     table = mean_and_band(members, band)
     if table.empty:
         return
     if len(members) > 1:
         for epochs, values in members:
-            axes.plot(epochs, values, color=colour, linewidth=0.6, alpha=0.4)
+            axes.plot(epochs, values, color=look["color"], linewidth=0.6, alpha=0.4)
         axes.fill_between(
             table.index.to_numpy(float),
             table["low"],
             table["high"],
-            color=colour,
+            color=look["color"],
             alpha=0.18,
             linewidth=0,
         )
     few = "o" if len(table) < 3 else ""
-    axes.plot(table.index, table["mean"], color=colour, linestyle=dash, marker=few, markersize=4)
+    axes.plot(table.index, table["mean"], **look, marker=few, markersize=4)
 
 
 def _finish(axes: Axes, metric: str) -> None:
     axes.set_title(_TITLES.get(metric, metric), fontweight="bold")
     if not axes.lines:
-        bare(axes)
-        axes.text(
-            0.5,
-            0.5,
-            f"no run has {metric}",
-            ha="center",
-            va="center",
-            color=MUTED,
-            transform=axes.transAxes,
-        )
+        bare(axes, f"no run has {metric}")
         return
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

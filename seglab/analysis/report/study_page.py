@@ -16,7 +16,8 @@ from seglab.analysis.report.cells import Cell, Column, Table, mark_best, number_
 from seglab.analysis.report.model import Picture
 from seglab.analysis.report.page import render_template
 from seglab.analysis.report.reading.pictures import Album
-from seglab.analysis.study.figures.write import Drawing, drawings
+from seglab.analysis.study.figures.figure import StudyFigure
+from seglab.analysis.study.figures.write import drawings
 from seglab.analysis.study.load import PARAM, StudyView, read_study
 from seglab.analysis.study.marks import NotDrawableError
 from seglab.analysis.study.summary import StudySummary, study_summary
@@ -62,7 +63,7 @@ class StudyPage:
     view: StudyView
     summary: StudySummary
     protocol: Protocol | None
-    figures: tuple[tuple[Drawing, Picture], ...]
+    figures: tuple[tuple[StudyFigure, Picture], ...]
     absent: tuple[str, ...]
 
 
@@ -100,12 +101,12 @@ def collect_study(folder: str | Path, title: str = "") -> StudyPage:
     )
 
 
-def _pictures(view: StudyView) -> tuple[tuple[tuple[Drawing, Picture], ...], tuple[str, ...]]:
+def _pictures(view: StudyView) -> tuple[tuple[tuple[StudyFigure, Picture], ...], tuple[str, ...]]:
     album, keys, absent = Album(), {}, []
     with tempfile.TemporaryDirectory() as place:
         for drawing in drawings(view):
             try:
-                path = save_figure(drawing.figure(view), Path(place) / f"{drawing.name}.png")
+                path = save_figure(drawing(view), Path(place) / f"{drawing.name}.png")
             except NotDrawableError as reason:
                 absent.append(f"{drawing.title}: {reason}.")
                 continue

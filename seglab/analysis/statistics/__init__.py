@@ -1,7 +1,7 @@
 """Statistics of comparisons: paired by image, by fold, over seeds; pure functions of numbers."""
 
 from seglab.analysis.statistics.images import swap_test, wilcoxon_test
-from seglab.analysis.statistics.power import Power, holm, minimum_detectable, simulated_power
+from seglab.analysis.statistics.power import holm, minimum_detectable
 from seglab.analysis.statistics.repeats import (
     corrected_t_test,
     mean_interval,
@@ -12,7 +12,6 @@ from seglab.metrics.jackknife import Estimate, difference_interval, score_interv
 
 __all__ = [
     "Estimate",
-    "Power",
     "corrected_t_test",
     "difference_interval",
     "holm",
@@ -20,7 +19,6 @@ __all__ = [
     "minimum_detectable",
     "score_bounds",
     "score_interval",
-    "simulated_power",
     "swap_test",
     "welch_test",
     "wilcoxon_test",

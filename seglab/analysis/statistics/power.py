@@ -1,13 +1,14 @@
 """Many comparisons at once, and what a comparison could have seen at all.
 
 "No difference can be told" says little without the smallest difference that would have been told.
+
+References:
+    Holm (1979): https://www.jstor.org/stable/4615733
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,17 +16,8 @@ from scipy import optimize, stats
 
 from seglab.core.errors import ShapeError
 
-Data = TypeVar("Data")
-
 # Beyond, Student's t and its noncentral form are the normal distribution to four digits.
 _NORMAL_FROM_DF = 1000
-
-
-class Power(NamedTuple):
-    """Share of simulated comparisons that found a difference, and its standard error."""
-
-    share: float
-    standard_error: float
 
 
 def holm(p_values: npt.ArrayLike, comparisons: int | None = None) -> npt.NDArray[np.float64]:
@@ -96,35 +88,3 @@ def minimum_detectable(
     while lacking(upper) < 0.0:
         upper *= 2.0
     return float(optimize.brentq(lacking, 0.0, upper)) * standard_error
-
-
-def simulated_power(
-    draw: Callable[[np.random.Generator], Data],
-    test: Callable[[Data], float],
-    simulations: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Power:
-    """Return how often a test finds a difference in drawn data.
-
-    With data of no difference this is the rate of false findings; a test is sound when it is at most
-    1 - level.
-
-    Args:
-        draw: Makes one data set from a generator.
-        test: Returns its p-value; NaN counts as not found.
-        simulations: How many data sets.
-        level: Found means p <= 1 - level.
-        seed: The same seed gives the same answer.
-
-    Raises:
-        ShapeError: No simulation is asked for.
-    """
-    if simulations < 1:
-        raise ShapeError(f"expected simulations >= 1, got {simulations}")
-    rng = np.random.default_rng(seed)
-    # Rounding must not turn p = 0.05 at level 0.95 into a difference that was not found.
-    alpha = 1.0 - level + 1e-12
-    found: Sequence[bool] = [test(draw(rng)) <= alpha for _ in range(simulations)]
-    share = float(np.mean(found))
-    return Power(share, math.sqrt(share * (1.0 - share) / simulations))

@@ -1,16 +1,13 @@
-"""What all figures of a study share: a mark for each state, colours of values, limits of axes."""
+"""What all figures of a study share: a mark for each state, colours of values, limits of axes.
+
+References:
+    Roberts (2018): https://extremelearning.com.au/unreasonable-effectiveness-of-quasirandom-sequences/
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, Normalize
-from matplotlib.figure import Figure
 
 from seglab.analysis.study.load import StudyObjective, StudyView
 from seglab.analysis.study.parameters import ParamScale
@@ -78,27 +75,6 @@ def value_limits(values: npt.ArrayLike, goal: StudyObjective) -> tuple[float, fl
     pad = 0.06 * (best - worst) or max(abs(best) * 0.05, 1e-6)
     ends = sorted((goal.sign * (worst - pad), goal.sign * (best + pad)))
     return ends[0], ends[1]
-
-
-def colour_scale(values: npt.ArrayLike, goal: StudyObjective) -> tuple[Colormap, Normalize]:
-    """Return the colours of values: dark is good, whichever way that lies."""
-    low, high = value_limits(values, goal)
-    name = "viridis_r" if goal.maximises else "viridis"
-    return mpl.colormaps[name], Normalize(low, high)
-
-
-def colour_bar(
-    figure: Figure, places: Sequence[Axes] | Axes, values: Floats, goal: StudyObjective
-) -> None:
-    """Draw the scale of colours beside axes."""
-    colours, norm = colour_scale(values, goal)
-    clipped = np.isfinite(values) & ((values < norm.vmin) | (values > norm.vmax))  # type: ignore[operator]
-    extend = ("min" if goal.maximises else "max") if clipped.any() else "neither"
-    bar = figure.colorbar(
-        ScalarMappable(norm, colours), ax=places, pad=0.02, aspect=28, extend=extend
-    )  # type: ignore[arg-type]
-    bar.set_label(metric_label(goal))
-    bar.outline.set_visible(False)  # type: ignore[operator]
 
 
 def best_number(view: StudyView, objective: int) -> int | None:

@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axis import Axis
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
@@ -102,19 +101,6 @@ class ParamScale:
             values = MaxNLocator(5, integer=self.whole).tick_values(self.low, self.high)
         inside = [float(value) for value in values if self.low <= value <= self.high]
         return inside if len(inside) > 1 else [self.low, self.high]
-
-    def dress(self, axis: Axis) -> None:
-        """Give an axis of a figure this scale, its ends, its ticks and its name."""
-        axes = axis.axes
-        is_x = axis is axes.xaxis
-        if self.kind == "log":
-            (axes.set_xscale if is_x else axes.set_yscale)("log")
-            axis.set_minor_formatter(NullFormatter())
-        ticks = self.ticks()
-        axis.set_major_locator(FixedLocator([value for value, _ in ticks]))
-        axis.set_ticklabels([text for _, text in ticks])
-        (axes.set_xlim if is_x else axes.set_ylim)(*self.ends())
-        axis.set_label_text(self.title)
 
     @property
     def title(self) -> str:

@@ -255,18 +255,16 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not math.isnan(value)
 
 
-def trial_rows(trials: pd.DataFrame, view: StudyView, all_states: bool = False) -> list[Row]:
+def trial_rows(trials: pd.DataFrame, view: StudyView) -> list[Row]:
     """Return trials as rows for a table: number, scores, parameters and time.
 
     Args:
         trials: Rows of the study's table, in the order to show.
         view: The study.
-        all_states: Add how each ended.
     """
     rows = []
     for trial in trials.to_dict("records"):
         row: dict[str, Cell] = {"trial": int(trial["number"])}
-        row |= {"state": str(trial["state"])} if all_states else {}
         row |= {goal.metric: float(trial[goal.metric]) for goal in view.objectives}
         row |= {
             scale.label: param_text(trial.get(f"{PARAM}{name}"))

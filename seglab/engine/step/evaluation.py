@@ -25,6 +25,7 @@ from seglab.metrics import (
     per_image_scores,
 )
 from seglab.metrics.names import LOSS, metric_key
+from seglab.metrics.wrapped import WrappedMetric
 from seglab.models import Segmenter
 
 
@@ -91,13 +92,19 @@ class Evaluator:
         labels: Classes and ignored index.
         num_terms: Terms of the loss that is evaluated too.
         evaluation: What is scored; as given, the validation inside training.
+        extra: Scores of one's own beside ours.
     """
 
     def __init__(
-        self, labels: LabelSpace, num_terms: int = 1, evaluation: Evaluation | None = None
+        self,
+        labels: LabelSpace,
+        num_terms: int = 1,
+        evaluation: Evaluation | None = None,
+        extra: Sequence[WrappedMetric] = (),
     ) -> None:
         self.labels = labels
         self.evaluation = evaluation or Evaluation()
+        self.extra = extra
         self.metrics = SegmentationMetrics(
             labels.num_classes, labels.ignore_index, per_image=True, num_terms=num_terms
         )
@@ -105,6 +112,8 @@ class Evaluator:
     def reset(self) -> None:
         """Forget everything counted so far."""
         self.metrics.reset()
+        for metric in self.extra:
+            metric.reset()
 
     def update(self, model: Segmenter, loss: WeightedSum, batch: Batch) -> None:
         """Score one batch of normalised images and integer masks, each at the mask's own size.
@@ -142,6 +151,8 @@ class Evaluator:
         if self.metrics.device != mask.device:
             self.metrics.to(mask.device)
         self.metrics.update(pred_mask, mask, batch["sample_id"], losses, weights)
+        for metric in self.extra:
+            metric.update(pred_mask, mask)
         for observer in self.evaluation.observers:
             observer.update(batch, logits, pred_mask)
 
@@ -155,6 +166,7 @@ class Evaluator:
         assert self.metrics.per_image is not None  # noqa: S101 - asked for in the constructor
         counts = self.metrics.per_image.gather()
         scores |= per_image_score_dict(counts, split)
+        scores |= {metric_key(split, one.name): one.compute(confusion) for one in self.extra}
         return EvalResult(split, scores, confusion, _per_image_frame(counts, split))
 
 

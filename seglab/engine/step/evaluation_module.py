@@ -27,7 +27,9 @@ class EvaluationModule(pl.LightningModule):
         # As a part of the module they go to its device with it.
         self.companions = nn.ModuleList(evaluation.companions)
         self.evaluation = evaluation
-        self.evaluator = Evaluator(trained.evaluator.labels, trained.loss.num_terms, evaluation)
+        self.evaluator = Evaluator(
+            trained.evaluator.labels, trained.loss.num_terms, evaluation, trained.evaluator.extra
+        )
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits `(B, num_classes, H, W)` of normalised images, as they are scored."""

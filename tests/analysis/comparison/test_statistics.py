@@ -15,7 +15,6 @@ from seglab.analysis.statistics import (
     mean_interval,
     minimum_detectable,
     score_bounds,
-    simulated_power,
     swap_test,
     welch_test,
     wilcoxon_test,
@@ -182,17 +181,3 @@ def test_smallest_detectable_difference() -> None:
     assert minimum_detectable(0.0, 4) == 0.0
     with pytest.raises(ShapeError, match="level and power between 0 and 1, got 95"):
         minimum_detectable(0.01, level=95)
-
-
-def test_simulated_power_counts_what_is_found() -> None:
-    none = simulated_power(lambda rng: rng.random(), lambda p: p, simulations=4000)
-    assert none.share == pytest.approx(0.05, abs=0.012)
-    assert none.standard_error == pytest.approx(math.sqrt(0.05 * 0.95 / 4000), rel=0.15)
-    some = simulated_power(
-        lambda rng: rng.normal(0.5, 1.0, 34), lambda x: corrected_t_test(x, 0.0).p, 2000
-    )
-    assert some.share == pytest.approx(0.807, abs=0.03), "the textbook power of 34 pairs"
-    assert simulated_power(lambda _: 0, lambda _: np.nan, 10).share == 0.0
-    assert simulated_power(lambda _: 0, lambda _: 0.05, 10).share == 1.0
-    with pytest.raises(ShapeError, match="simulations >= 1"):
-        simulated_power(lambda _: 0, lambda _: 0.0, 0)

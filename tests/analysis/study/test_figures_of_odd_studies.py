@@ -127,7 +127,7 @@ def drawn(view: StudyView) -> dict[str, Figure]:
     found = {}
     for drawing in drawings(view):
         try:
-            found[drawing.name] = drawing.figure(view)
+            found[drawing.name] = drawing(view)
         except NotDrawableError:
             continue
     return found

@@ -18,6 +18,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, create_trial
 
+from seglab.analysis.study.figures.chart import Axis
 from seglab.analysis.study.parameters import ParamScale, param_scales, short_names
 from seglab.analysis.study.wording import joined, number, plural, short
 from seglab.analysis.style import new_figure
@@ -104,8 +105,8 @@ def test_many_choices_get_few_ticks() -> None:
 
 def test_axis_of_a_figure_takes_the_scale() -> None:
     axes = new_figure(3, 3).subplots()
-    ParamScale("optimizer.lr", "lr", "log", 1e-4, 1e-1).dress(axes.xaxis)
-    ParamScale("loss", "loss", "category", 0, 1, ("ce", "dice")).dress(axes.yaxis)
+    Axis.of(ParamScale("optimizer.lr", "lr", "log", 1e-4, 1e-1)).dress(axes.xaxis)
+    Axis.of(ParamScale("loss", "loss", "category", 0, 1, ("ce", "dice"))).dress(axes.yaxis)
     assert axes.get_xscale() == "log"
     assert axes.get_xlabel() == "lr (log)"
     assert axes.get_yscale() == "linear"

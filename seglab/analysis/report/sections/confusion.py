@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seglab.analysis.evaluation.class_scores import mixups
 from seglab.analysis.report.cells import Cell, Column, Table, text_cell
 
 # A wider table cannot be read, and weighs: 150 classes are 22,500 cells.
@@ -84,17 +85,8 @@ def largest_mixups(
     confusion: np.ndarray, class_names: Sequence[str], limit: int = _LISTED
 ) -> list[str]:
     """Return sentences about the off-diagonal cells with the most pixels."""
-    wrong = confusion.copy()
-    np.fill_diagonal(wrong, 0)
-    total, shares = int(wrong.sum()), row_shares(confusion)
-    order = np.argsort(wrong, axis=None, kind="stable")[::-1][:limit]
-    sentences = []
-    for place in order:
-        row, column = (int(part) for part in np.unravel_index(place, wrong.shape))
-        if not wrong[row, column]:
-            break
-        sentences.append(
-            f"{class_names[row]} taken for {class_names[column]}: {shares[row, column]:.1%} of "
-            f"{class_names[row]}, {wrong[row, column] / total:.1%} of all wrong pixels"
-        )
-    return sentences
+    return [
+        f"{pair.target} taken for {pair.prediction}: {pair.share_of_target:.1%} of {pair.target}, "
+        f"{pair.share_of_errors:.1%} of all wrong pixels"
+        for pair in mixups(confusion, class_names, limit).itertuples()
+    ]

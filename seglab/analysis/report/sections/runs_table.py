@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from seglab.analysis.report.cells import (
 from seglab.analysis.report.model import RunView
 from seglab.core.sample_size import TOO_FEW_IMAGES, TOO_FEW_REPEATS
 from seglab.metrics.names import COST, IOU, MIOU, metric_key, shown_scores
+from seglab.runs.record_text import flatten
 
 _SPLIT_ORDER = {"val": 0, "test": 1, "train": 2}
 _INTERVAL_NOTE = (
@@ -222,7 +223,7 @@ def _settings(runs: Sequence[RunView]) -> list[_Source]:
 
 
 def _setting(run: RunView, key: str) -> Cell:
-    value = flat(run.facts["config"]).get(key)
+    value = _flat(run).get(key)
     cell = text_cell(value, css="setting")
     if isinstance(value, int | float) and not isinstance(value, bool):
         return replace(cell, value=float(value))
@@ -234,7 +235,7 @@ def differing_settings(runs: Sequence[RunView]) -> list[str]:
 
     Where files are and how a run is called is left out.
     """
-    configs = [flat(run.facts["config"]) for run in runs if run.kind in ("train", "trial", "cv")]
+    configs = [_flat(run) for run in runs if run.kind in ("train", "trial", "cv")]
     keys = dict.fromkeys(key for config in configs for key in config)
     return [
         key
@@ -244,12 +245,7 @@ def differing_settings(runs: Sequence[RunView]) -> list[str]:
     ]
 
 
-def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings under keys with dots."""
-    result: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, dict) and value:
-            result |= flat(value, f"{prefix}{key}.")
-        else:
-            result[f"{prefix}{key}"] = value
-    return result
+def _flat(run: RunView) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    flatten("config", run.facts["config"], settings)
+    return {key.removeprefix("config."): value for key, value in settings.items()}

@@ -9,10 +9,10 @@ from itertools import combinations
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 
+from seglab.analysis.study.figures.chart import Axis, Bars, Chart, Dots, Layer, Panel, Shades
+from seglab.analysis.study.figures.figure import study_figure
 from seglab.analysis.study.figures.surface import score_surface
 from seglab.analysis.study.importance import RELIABLE_FROM, importance_table, ranked_params
 from seglab.analysis.study.load import StudyView
@@ -22,8 +22,6 @@ from seglab.analysis.study.marks import (
     Floats,
     NotDrawableError,
     best_number,
-    colour_bar,
-    colour_scale,
     finished_values,
     heading,
     metric_label,
@@ -32,7 +30,7 @@ from seglab.analysis.study.marks import (
 )
 from seglab.analysis.study.parameters import ParamScale
 from seglab.analysis.study.wording import joined
-from seglab.analysis.style import BLUE, MUTED, SKY, new_figure, styled
+from seglab.analysis.style import BLUE, SKY
 
 # The pale half of the blues is no colour on white.
 _LATE = LinearSegmentedColormap.from_list(
@@ -40,15 +38,18 @@ _LATE = LinearSegmentedColormap.from_list(
 )
 _MAX_PARAMS = 12
 _MAX_SLICES = 9
-# So many dots are drawn smaller.
-_MANY = 150
 _METHODS = {
     "fANOVA": (BLUE, "fANOVA: share of the variance over the whole space"),
     "PED-ANOVA": (SKY, "PED-ANOVA: what sets the best trials apart"),
 }
 
 
-def importance_figure(view: StudyView, objective: int = 0) -> Figure:
+@study_figure(
+    "importance",
+    "Importance of the parameters",
+    "Bars that differ by less than their thin lines are not told apart by these trials.",
+)
+def importance_figure(view: StudyView, objective: int = 0) -> Chart:
     """Draw how much each parameter matters, with the spread over bootstrap samples of the trials.
 
     Raises:
@@ -57,31 +58,19 @@ def importance_figure(view: StudyView, objective: int = 0) -> Figure:
     table = importance_table(view, objective)
     names = list(dict.fromkeys(table["param"]))[:_MAX_PARAMS]
     count, goal = len(view.finished(objective)), view.objectives[objective]
-    with styled():
-        figure = new_figure(7.0, 1.9 + 0.5 * len(names))
-        axes = figure.subplots()
-        for place, (method, (colour, label)) in enumerate(_METHODS.items()):
-            rows = table[table["method"] == method].set_index("param").reindex(names)
-            _bars(axes, rows, place, colour, label)
-        axes.set_yticks(range(len(names)), [view.scales[name].label for name in names])
-        axes.invert_yaxis()
-        axes.grid(visible=False, axis="y")
-        remarks = [
-            "importance (sums to 1 over the parameters); thin lines: 80 % of bootstrap samples"
-        ]
-        axes.set(xlim=(0, 1), xlabel="\n".join(remarks + _warnings(view, table, count)))
-        axes.set_title(heading(view, f"what {goal.metric} depends on, {count} finished trials"))
-        figure.legend(loc="outside lower center", ncols=1)
-    return figure
-
-
-def _bars(axes: Axes, rows: pd.DataFrame, place: int, colour: str, label: str) -> None:
-    known = rows["importance"].notna().to_numpy()
-    y = np.arange(len(rows))[known] + (place - 0.5) * 0.36
-    value = rows["importance"].to_numpy(float)[known]
-    ends = rows[["low", "high"]].to_numpy(float)[known]
-    axes.barh(y, value, height=0.32, color=colour, label=label, zorder=2)
-    axes.hlines(y, ends[:, 0], ends[:, 1], color=BEST, linewidth=1.1, zorder=3)
+    bars = []
+    for place, (method, (colour, label)) in enumerate(_METHODS.items()):
+        rows = table[(table["method"] == method) & table["param"].isin(names)]
+        at = rows["param"].map(names.index).to_numpy(float) + (place - 0.5) * 0.36
+        value, ends = rows["importance"].to_numpy(float), rows[["low", "high"]].to_numpy(float)
+        hints = [f"{name}: {share:.3f}" for name, share in zip(rows["param"], value, strict=True)]
+        bars.append(Bars(at, 0.0 * value, value, colour, label, 0.32, ends, hints=hints))
+    remarks = ["importance (sums to 1 over the parameters); thin lines: 80 % of bootstrap samples"]
+    x = Axis("\n".join(remarks + _warnings(view, table, count)), (0, 1))
+    labels = [(float(place), view.scales[name].label) for place, name in enumerate(names)]
+    panel = Panel(x, Axis("", (len(names) - 0.4, -0.6), labels), bars, rows=True)
+    title = heading(view, f"what {goal.metric} depends on, {count} finished trials")
+    return Chart(title, [panel], (7.0, 1.9 + 0.5 * len(names)), legend=1)
 
 
 def _warnings(view: StudyView, table: pd.DataFrame, count: int) -> list[str]:
@@ -96,19 +85,18 @@ def _warnings(view: StudyView, table: pd.DataFrame, count: int) -> list[str]:
             f"{pruned} pruned trials do not count: what got them pruned matters more than shown."
         )
     known = set(table.loc[table["method"] == "fANOVA", "param"])
-    conditional = [
-        label
-        for name, label in zip(table["param"], table["label"], strict=True)
-        if name not in known
-    ]
+    conditional = list(table.loc[~table["param"].isin(known), "label"])
     if conditional:
         said.append(f"Not in every trial, so PED-ANOVA only: {joined(conditional)}.")
     return said
 
 
-def slice_figure(
-    view: StudyView, objective: int = 0, params: Sequence[str] | None = None
-) -> Figure:
+@study_figure(
+    "slice",
+    "One parameter at a time",
+    "A parameter that matters makes a slope or a hill; one that does not, a cloud.",
+)
+def slice_figure(view: StudyView, objective: int = 0, params: Sequence[str] | None = None) -> Chart:
     """Draw the value of finished trials over each parameter alone, the most important first.
 
     Later trials are darker: where a sampler learns, they show where it ended up looking. Grey
@@ -121,80 +109,66 @@ def slice_figure(
     names = list(params or ranked_params(view, objective))[:_MAX_SLICES]
     if not names:
         raise NotDrawableError("nothing was searched")
-    goal, done = view.objectives[objective], view.finished(objective)
-    pruned = view.trials[view.trials["state"] == "pruned"]
+    goal, numbers = view.objectives[objective], view.finished(objective)["number"].to_numpy(float)
+    limits = value_limits(values, goal)
+    panels = []
+    for name in names:
+        scale, (done, pruned) = view.scales[name], _places(view, objective, view.scales[name])
+        layers = [
+            _pruned(view, pruned, np.full(len(pruned), limits[0])),
+            *_finished(view, objective, done, np.clip(values, *limits), numbers),
+        ]
+        panels.append(Panel(Axis.of(scale), Axis(metric_label(goal), limits), layers))
     columns = min(3, len(names))
-    rows = math.ceil(len(names) / columns)
-    with styled():
-        figure = new_figure(1.2 + 2.9 * columns, 0.9 + 2.6 * rows)
-        panels = figure.subplots(rows, columns, squeeze=False, sharey=True)
-        numbers = done["number"].to_numpy(float)
-        for place, axes in enumerate(panels.flat):
-            if place >= len(names):
-                axes.set_visible(False)
-                continue
-            scale = view.scales[names[place]]
-            across = spread(scale, view.places(done, scale.name))
-            axes.set_ylim(*value_limits(values, goal))
-            dots = axes.scatter(
-                across,
-                np.clip(values, *axes.get_ylim()),
-                c=numbers,
-                cmap=_LATE,
-                s=22,
-                edgecolors=MUTED,
-                linewidths=0.4,
-                clip_on=False,
-                zorder=3,
-            )
-            left_out = spread(scale, view.places(pruned, scale.name))
-            _grey_marks(axes, left_out, np.full(len(left_out), axes.get_ylim()[0]))
-            _star(axes, across, values, done["number"] == best_number(view, objective))
-            scale.dress(axes.xaxis)
-            _tilt(axes, scale)
-        figure.supylabel(metric_label(goal), fontsize=9)
-        panels[0, 0].set_title(heading(view, f"one parameter at a time{_grey(view)}"))
-        bar = figure.colorbar(dots, ax=panels, pad=0.02, aspect=30)
-        bar.set_label("trial")
-        bar.outline.set_visible(False)  # type: ignore[operator]
-    return figure
+    size = (1.2 + 2.9 * columns, 0.9 + 2.6 * math.ceil(len(names) / columns))
+    # A study of one trial has one shade.
+    shades = Shades(
+        "trial", float(numbers.min()), float(max(numbers.max(), numbers.min() + 1)), _LATE
+    )
+    title = heading(view, f"one parameter at a time{_grey(view)}")
+    return Chart(title, panels, size, columns, shades, shared=True)
 
 
-def _grey_marks(axes: Axes, x: Floats, y: Floats) -> None:
-    # A line without points, not clipped, has no extent, and the layout breaks down.
-    if np.isfinite(x + y).any():
-        axes.plot(x, y, "v", markersize=4, color=COLOURS["pruned"], clip_on=False, zorder=2)
+def _places(
+    view: StudyView, objective: int, scale: ParamScale, turn: int = 0
+) -> tuple[Floats, Floats]:
+    """Return where finished and pruned trials lie on the axis of a parameter."""
+    pruned = view.trials[view.trials["state"] == "pruned"]
+    done, cut = (
+        spread(scale, view.places(rows, scale.name), turn)
+        for rows in (view.finished(objective), pruned)
+    )
+    return done, cut
+
+
+def _finished(
+    view: StudyView, objective: int, x: Floats, y: Floats, shade: Floats
+) -> tuple[Dots, Dots]:
+    """Return the finished trials, and a star on the best."""
+    numbers = view.finished(objective)["number"].to_numpy()
+    best = numbers == best_number(view, objective)
+    star = Dots(x[best], y[best], BEST, numbers[best], shape="*", size=12, above=6)
+    return Dots(x, y, shade, numbers, size=5), star
+
+
+def _pruned(view: StudyView, x: Floats, y: Floats) -> Dots:
+    numbers = view.trials.loc[view.trials["state"] == "pruned", "number"]
+    return Dots(x, y, COLOURS["pruned"], numbers, shape="v", size=4, above=2)
 
 
 def _grey(view: StudyView) -> str:
     return " (grey: pruned)" if (view.trials["state"] == "pruned").any() else ""
 
 
-def _tilt(axes: Axes, scale: ParamScale) -> None:
-    if sum(len(text) for _, text in scale.ticks()) > 26:
-        axes.tick_params("x", labelrotation=30)
-        for label in axes.get_xticklabels():
-            label.set(ha="right", rotation_mode="anchor")
-
-
-def _star(axes: Axes, x: Floats, y: Floats, is_best: pd.Series) -> None:
-    mask = is_best.to_numpy()
-    axes.plot(
-        x[mask],
-        y[mask],
-        "*",
-        color=BEST,
-        markersize=12,
-        markeredgecolor="white",
-        markeredgewidth=0.7,
-        zorder=6,
-        clip_on=False,
-    )
-
-
+@study_figure(
+    "contour",
+    "Pairs of parameters",
+    "The ground is a smooth fit through the finished trials, white where none is near; trust the dots "
+    "more. A best trial at the edge says that the range was too narrow.",
+)
 def contour_figure(
     view: StudyView, objective: int = 0, params: Sequence[str] | None = None
-) -> Figure:
+) -> Chart:
     """Draw the score over pairs of parameters: those of the three that matter most.
 
     A dot is a finished trial, the star the best. Where both parameters are numbers, the ground is a
@@ -212,61 +186,23 @@ def contour_figure(
     names = list(params or ranked_params(view, objective))[:3]
     if len(names) < 2:
         raise NotDrawableError("a pair of parameters is needed, one was searched")
-    pairs = list(combinations(names, 2))
-    with styled():
-        figure = new_figure(6.4 if len(pairs) == 1 else 1.0 + 3.7 * len(pairs), 4.2)
-        panels = figure.subplots(1, len(pairs), squeeze=False)[0]
-        for axes, (first, second) in zip(panels, pairs, strict=True):
-            _pair(axes, view, objective, (view.scales[first], view.scales[second]))
-        panels[0].set_title(heading(view, f"pairs of parameters{_grey(view)}"))
-        colour_bar(figure, list(panels), values, view.objectives[objective])
-    return figure
+    pairs = list(combinations((view.scales[name] for name in names), 2))
+    panels = [_pair(view, objective, pair, values) for pair in pairs]
+    shades = Shades.of(values, view.objectives[objective])
+    size = (6.4 if len(pairs) == 1 else 1.0 + 3.7 * len(pairs), 4.2)
+    title = heading(view, f"pairs of parameters{_grey(view)}")
+    return Chart(title, panels, size, len(pairs), shades)
 
 
 def _pair(
-    axes: Axes, view: StudyView, objective: int, scales: tuple[ParamScale, ParamScale]
-) -> None:
-    goal, done = view.objectives[objective], view.finished(objective)
-    values = done[goal.metric].to_numpy(float)
-    colours, norm = colour_scale(values, goal)
-    limits = value_limits(values, goal)
+    view: StudyView, objective: int, scales: tuple[ParamScale, ParamScale], values: Floats
+) -> Panel:
+    done = view.finished(objective)
     places = view.places(done, scales[0].name), view.places(done, scales[1].name)
+    limits = value_limits(values, view.objectives[objective])
     ground = score_surface(scales, places, values, limits)
-    if ground is not None:
-        axes.contourf(
-            ground.x,
-            ground.y,
-            ground.score,
-            levels=np.linspace(*limits, 13),
-            cmap=colours,
-            norm=norm,
-            alpha=0.55,
-            extend="both",
-            zorder=1,
-        )
-    pruned = view.trials[view.trials["state"] == "pruned"]
-    _grey_marks(
-        axes,
-        *(
-            spread(scale, view.places(pruned, scale.name), turn)
-            for turn, scale in enumerate(scales)
-        ),
-    )
-    across, up = spread(scales[0], places[0], 0), spread(scales[1], places[1], 1)
-    size = 30 if len(done) < _MANY else 14
-    axes.scatter(
-        across,
-        up,
-        c=values,
-        cmap=colours,
-        norm=norm,
-        s=size,
-        edgecolors="white",
-        linewidths=0.7,
-        zorder=4,
-        clip_on=False,
-    )
-    _star(axes, across, up, done["number"] == best_number(view, objective))
-    for axis, scale in zip((axes.xaxis, axes.yaxis), scales, strict=True):
-        scale.dress(axis)
-    _tilt(axes, scales[0])
+    across, up = (_places(view, objective, scale, turn) for turn, scale in enumerate(scales))
+    layers: list[Layer] = [] if ground is None else [ground]
+    layers.append(_pruned(view, across[1], up[1]))
+    layers += _finished(view, objective, across[0], up[0], values)
+    return Panel(Axis.of(scales[0]), Axis.of(scales[1]), layers)

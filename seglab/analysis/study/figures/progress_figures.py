@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+import pandas as pd
 from optuna.trial import FrozenTrial
 
+from seglab.analysis.study.figures.chart import Axis, Chart, Curve, Dots, Panel, outside
+from seglab.analysis.study.figures.figure import study_figure
 from seglab.analysis.study.load import StudyObjective, StudyView
 from seglab.analysis.study.marks import (
     BEST,
@@ -23,15 +23,21 @@ from seglab.analysis.study.marks import (
     value_limits,
 )
 from seglab.analysis.study.summary import best_trials, pareto_trials
-from seglab.analysis.study.wording import number
-from seglab.analysis.style import BLUE, INK, MUTED, new_figure, styled
+from seglab.analysis.style import BLUE
 
 _MAX_PANELS = 3
-# So many dots are drawn smaller.
-_MANY = 300
+_MAX_NAMES = 12
+# So many curves are drawn fainter.
+_MANY_CURVES = 60
 
 
-def history_figure(view: StudyView, objective: int = 0) -> Figure:
+@study_figure(
+    "history",
+    "Every trial",
+    "The line is the best so far. Where it has been flat for long, more trials of the same kind will "
+    "hardly help.",
+)
+def history_figure(view: StudyView, objective: int = 0) -> Chart:
     """Draw the value of each trial in order, with the best so far.
 
     Pruned trials stand at the last value they reported, failed ones on the lower edge. Values far
@@ -41,123 +47,46 @@ def history_figure(view: StudyView, objective: int = 0) -> Figure:
         view: From `read_study`.
         objective: Which one, where there are several.
 
-    Returns:
-        A figure of 7.5 x 3.9 inches.
-
     Raises:
         NotDrawableError: No trial finished.
     """
-    goal = view.objectives[objective]
+    goal, trials = view.objectives[objective], view.trials
     values = finished_values(view, objective)
     # Reports of pruned trials are of the one objective there is when there is pruning.
-    pruned = view.trials[(view.trials["state"] == "pruned") & view.trials["last_value"].notna()]
+    pruned = trials[(trials["state"] == "pruned") & trials["last_value"].notna()]
     pruned = pruned if len(view.objectives) == 1 else pruned.iloc[:0]
     limits = value_limits([*values, *pruned["last_value"]], goal)
-    with styled():
-        figure = new_figure(7.5, 3.9)
-        axes = figure.subplots()
-        axes.set_ylim(*limits)
-        done = view.finished(objective)
-        _dots(axes, pruned["number"], pruned["last_value"], "pruned", "pruned (last report)")
-        _dots(axes, done["number"], done[goal.metric], "finished", "finished")
-        _edge(axes, view)
-        _best_so_far(axes, view, objective)
-        axes.set(xlabel="trial", ylabel=metric_label(goal), title=heading(view, "every trial"))
-        last = max(view.trials["number"].max(), (view.budget or 1) - 1)
-        axes.set_xlim(-0.02 * last - 0.6, 1.02 * last + 0.6)
-        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
-        figure.legend(loc="outside lower center", ncols=6)
-    return figure
-
-
-def _dots(axes: Axes, x: object, y: object, state: str, label: str) -> None:
-    across, up = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    if not len(across):
-        return
-    low, high = axes.get_ylim()
-    inside = np.clip(up, low, high)
-    axes.plot(
-        across,
-        inside,
-        MARKERS[state],
-        color=COLOURS[state],
-        label=label,
-        markersize=4.5 if len(across) < _MANY else 3,
-        clip_on=False,
-        markeredgecolor="white",
-        markeredgewidth=0.4,
-        zorder=3,
-    )
-    beyond = up != inside
-    if beyond.any():
-        axes.plot(
-            across[beyond],
-            inside[beyond],
-            "o",
-            markersize=8,
-            markerfacecolor="none",
-            zorder=4,
-            markeredgecolor=COLOURS[state],
-            clip_on=False,
-            label="beyond the axis",
-        )
-
-
-def _edge(axes: Axes, view: StudyView) -> None:
-    """Mark failed and running trials, which have no value, on the lower edge."""
-    for state in ("failed", "running"):
-        numbers = view.trials.loc[view.trials["state"] == state, "number"]
-        if len(numbers):
-            axes.plot(
-                numbers,
-                [axes.get_ylim()[0]] * len(numbers),
-                MARKERS[state],
-                label=state,
-                color=COLOURS[state],
-                markersize=6,
-                clip_on=False,
-                zorder=4,
-                markeredgecolor="white",
-                markeredgewidth=0.5,
-            )
-
-
-def _best_so_far(axes: Axes, view: StudyView, objective: int) -> None:
-    goal = view.objectives[objective]
     done = view.finished(objective).sort_values("number")
+    layers: list[Dots | Curve] = []
+    for state, label, rows, column in (
+        ("pruned", "pruned (last report)", pruned, "last_value"),
+        ("finished", "finished", done, goal.metric),
+    ):
+        layers += outside(_dots(rows["number"], rows[column], state, label), limits)
+    for state in ("failed", "running"):
+        numbers = trials.loc[trials["state"] == state, "number"]
+        layers.append(_dots(numbers, np.full(len(numbers), limits[0]), state, state))
     best = np.maximum.accumulate(goal.sign * done[goal.metric].to_numpy(float)) * goal.sign
-    last = int(view.trials["number"].max())
-    axes.step(
-        [*done["number"], last],
-        [*best, best[-1]],
-        where="post",
-        color=INK,
-        linewidth=1.3,
-        label="best so far",
-        zorder=2,
+    last = int(trials["number"].max())
+    layers.append(
+        Curve([*done["number"], last], [*best, best[-1]], step="post", label="best so far")
     )
     first = best_trials(view, 1, objective).iloc[0]
     winner, value = int(first["number"]), float(first[goal.metric])
-    axes.plot(
-        [winner],
-        [value],
-        "*",
-        color=BEST,
-        markersize=12,
-        zorder=5,
-        clip_on=False,
-        markeredgecolor="white",
-        markeredgewidth=0.7,
-        label=f"best: trial {winner}, {value:.4g}",
-    )
+    star = f"best: trial {winner}, {value:.4g}"
+    layers.append(Dots([winner], [value], BEST, [winner], star, "*", 12, above=5))
+    end = max(last, (view.budget or 1) - 1)
+    x = Axis("trial", (-0.02 * end - 0.6, 1.02 * end + 0.6), whole=True)
+    panel = Panel(x, Axis(metric_label(goal), limits), layers)
+    return Chart(heading(view, "every trial"), [panel], (7.5, 3.9), legend=6)
 
 
-def reported_curves(view: StudyView) -> list[tuple[FrozenTrial, str]]:
-    """Return the trials that reported values on their way, each with its state; the best comes last.
+def _dots(numbers: pd.Series, y: pd.Series | np.ndarray, state: str, label: str) -> Dots:
+    return Dots(numbers, y, COLOURS[state], numbers, label, MARKERS[state], above=3)
 
-    Raises:
-        NotDrawableError: There are several objectives, or no trial reported two values.
-    """
+
+def _reported(view: StudyView) -> list[tuple[FrozenTrial, str]]:
+    """Return the trials that reported values on their way, each with its state; the best comes last."""
     if len(view.objectives) > 1:
         raise NotDrawableError("with several objectives trials report no values on their way")
     states = dict(zip(view.trials["number"], view.trials["state"], strict=True))
@@ -171,64 +100,60 @@ def reported_curves(view: StudyView) -> list[tuple[FrozenTrial, str]]:
     ]
 
 
-def intermediate_figure(view: StudyView) -> Figure:
+@study_figure(
+    "intermediate",
+    "On the way",
+    "Curves that cross late were judged by a pruner too early.",
+    of="one",
+)
+def intermediate_figure(view: StudyView) -> Chart:
     """Draw what each trial reported on its way: finished, pruned, failed ones, and the best.
-
-    Returns:
-        A figure of 7.5 x 4.2 inches.
 
     Raises:
         NotDrawableError: There are several objectives, or no trial reported two values.
     """
-    curves = reported_curves(view)
+    curves = _reported(view)
     goal, winner = view.objectives[0], best_number(view, 0)
-    every = [value for trial, _ in curves for value in trial.intermediate_values.values()]
-    with styled():
-        figure = new_figure(7.5, 4.2)
-        axes = figure.subplots()
-        for trial, state in curves:
-            alpha = 0.75 if len(curves) <= 60 else 0.4
-            _curve(
-                axes, trial, state, 1.0 if trial.number == winner else alpha, trial.number == winner
+    alpha = 0.75 if len(curves) <= _MANY_CURVES else 0.4
+    layers: list[Dots | Curve] = []
+    for trial, state in curves:
+        steps, values = zip(*sorted(trial.intermediate_values.items()), strict=True)
+        best, marked = trial.number == winner, state in ("pruned", "failed")
+        colour, label = (BEST, f"best: trial {winner}") if best else (COLOURS[state], state)
+        layers.append(
+            Curve(
+                steps,
+                values,
+                colour,
+                "" if marked else label,
+                width=2.0 if best else 1.0,
+                alpha=1.0 if best else alpha,
+                number=trial.number,
+                above=5 if best else 2 if state == "pruned" else 3,
             )
-        for state in sorted({state for _, state in curves}):
-            mark = MARKERS[state] if state in ("pruned", "failed") else None
-            axes.plot([], [], color=COLOURS[state], marker=mark, markersize=4.5, label=state)
-        if winner is not None:
-            axes.plot([], [], color=BEST, linewidth=2, label=f"best: trial {winner}")
-        axes.set_ylim(*value_limits(every, goal))
-        axes.set(
-            xlabel=step_name(view), ylabel=metric_label(goal), title=heading(view, "on the way")
         )
-        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
-        figure.legend(loc="outside lower center", ncols=5)
-    return figure
+        if marked or len(steps) == 1:
+            ends, shape = (steps[-1:], values[-1:]), MARKERS[state]
+            layers.append(Dots(*ends, colour, [trial.number], state, shape, above=4))
+    every = [value for trial, _ in curves for value in trial.intermediate_values.values()]
+    y = Axis(metric_label(goal), value_limits(every, goal))
+    panel = Panel(Axis(_step_name(view), whole=True), y, layers)
+    return Chart(heading(view, "on the way"), [panel], (7.5, 4.2), legend=5)
 
 
-def _curve(axes: Axes, trial: FrozenTrial, state: str, alpha: float, is_best: bool) -> None:
-    steps = sorted(trial.intermediate_values)
-    up = [trial.intermediate_values[step] for step in steps]
-    colour = BEST if is_best else COLOURS[state]
-    order = 5 if is_best else (2 if state == "pruned" else 3)
-    axes.plot(steps, up, color=colour, linewidth=2 if is_best else 1, alpha=alpha, zorder=order)
-    if state in ("pruned", "failed") or len(steps) == 1:
-        axes.plot(
-            steps[-1:],
-            up[-1:],
-            MARKERS.get(state, "o"),
-            color=COLOURS[state],
-            markersize=4.5,
-            zorder=4,
-        )
-
-
-def step_name(view: StudyView) -> str:
+def _step_name(view: StudyView) -> str:
     """Return what a step of a trial is: a fold where trials are cross-validations, else an epoch."""
     config = view.asked.get("base_config") or {}
     return "fold" if config.get("cv") else "epoch"
 
 
-def pareto_figure(view: StudyView) -> Figure:
+@study_figure(
+    "pareto",
+    "Pareto front",
+    "No trial is better in one objective than a trial of the front without being worse in another.",
+    of="several",
+)
+def pareto_figure(view: StudyView) -> Chart:
     """Draw the finished trials of several objectives against each other, the Pareto front marked.
 
     With three objectives each pair has a panel; the front is that of all objectives together.
@@ -239,66 +164,38 @@ def pareto_figure(view: StudyView) -> Figure:
     if len(view.objectives) < 2:
         raise NotDrawableError("a Pareto front needs at least two objectives")
     finished_values(view, 0)
-    front, done = pareto_trials(view), view.finished()
-    pairs = list(combinations(range(len(view.objectives)), 2))[:_MAX_PANELS]
-    with styled():
-        figure = new_figure(5.6 if len(pairs) == 1 else 4.0 * len(pairs), 4.4)
-        panels = figure.subplots(1, len(pairs), squeeze=False)[0]
-        for axes, (first, second) in zip(panels, pairs, strict=True):
-            goals = view.objectives[first], view.objectives[second]
-            across, up = (goal.metric for goal in goals)
-            axes.plot(
-                done[across],
-                done[up],
-                "o",
-                color=COLOURS["pruned"],
-                markersize=4,
-                alpha=0.8,
-                label="other finished trials",
-            )
-            ordered = front.sort_values(across)
-            if len(view.objectives) == 2:
-                _front_line(axes, ordered[across].to_numpy(), ordered[up].to_numpy(), goals)
-            axes.plot(
-                ordered[across],
-                ordered[up],
-                "o",
-                color=BLUE,
-                markersize=6,
-                zorder=4,
-                markeredgecolor="white",
-                label=f"Pareto front ({len(front)} trials)",
-            )
-            _name_points(axes, ordered["number"], ordered[across], ordered[up])
-            axes.set(xlabel=metric_label(goals[0]), ylabel=metric_label(goals[1]))
-            axes.margins(0.08)
-        panels[0].set_title(heading(view, "Pareto front"))
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
-    return figure
+    pairs = list(combinations(view.objectives, 2))[:_MAX_PANELS]
+    panels = [_front(view, *pair) for pair in pairs]
+    size = (5.6 if len(pairs) == 1 else 4.0 * len(pairs), 4.4)
+    return Chart(heading(view, "Pareto front"), panels, size, len(pairs), legend=3)
 
 
-def _front_line(
-    axes: Axes, x: np.ndarray, y: np.ndarray, goals: tuple[StudyObjective, ...]
-) -> None:
-    """Draw the border of what the front dominates."""
-    # Along x, towards worse x, the level of y is that of the better neighbour.
-    where = "pre" if goals[0].maximises else "post"
-    axes.step(x, y, where=where, color=BLUE, linewidth=1.2, alpha=0.7, zorder=3)  # type: ignore[arg-type]
-
-
-def _name_points(axes: Axes, numbers: object, x: object, y: object, limit: int = 12) -> None:
-    """Write trial numbers beside points: as many as can be read."""
-    listed = list(zip(np.asarray(numbers), np.asarray(x), np.asarray(y), strict=True))
-    step = max(1, -(-len(listed) // limit))
-    for place, (trial, across, up) in enumerate(listed):
-        if place % step == 0 or place == len(listed) - 1:
-            axes.annotate(
-                number(float(trial)),
-                (across, up),
-                xytext=(4, 4),
-                fontsize=7,
-                color=MUTED,
-                textcoords="offset points",
-                zorder=5,
-            )
+def _front(view: StudyView, first: StudyObjective, second: StudyObjective) -> Panel:
+    across, up = first.metric, second.metric
+    done, front = view.finished(), pareto_trials(view).sort_values(across)
+    others = done[~done["number"].isin(front["number"])]
+    numbers = others["number"], front["number"]
+    layers: list[Dots | Curve] = [
+        Dots(
+            others[across],
+            others[up],
+            COLOURS["pruned"],
+            numbers[0],
+            "other finished trials",
+            size=4,
+        )
+    ]
+    if len(view.objectives) == 2:
+        # Along x, towards worse x, the level of y is that of the better neighbour.
+        step = "pre" if first.maximises else "post"
+        layers.append(Curve(front[across], front[up], BLUE, width=1.2, alpha=0.7, step=step))
+    every = max(1, -(-len(front) // _MAX_NAMES))
+    names = [
+        str(number) if place % every == 0 or place == len(front) - 1 else ""
+        for place, number in enumerate(front["number"])
+    ]
+    label = f"Pareto front ({len(front)} trials)"
+    layers.append(
+        Dots(front[across], front[up], BLUE, numbers[1], label, size=6, above=4, names=names)
+    )
+    return Panel(Axis(metric_label(first)), Axis(metric_label(second)), layers)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from seglab.analysis.study.figures.chart import Ground
 from seglab.analysis.study.marks import Floats
 from seglab.analysis.study.parameters import ParamScale
 
@@ -21,27 +21,12 @@ _NEAR = 0.16
 _NARROWEST = 0.25
 
 
-@dataclass(frozen=True)
-class Surface:
-    """Score over a grid.
-
-    Attributes:
-        x: Values of the first parameter, from a little below its range to a little above.
-        y: Values of the second.
-        score: `(y, x)`; NaN where no trial is near.
-    """
-
-    x: Floats
-    y: Floats
-    score: Floats
-
-
 def score_surface(
     scales: tuple[ParamScale, ParamScale],
     places: tuple[Floats, Floats],
     values: Floats,
     limits: tuple[float, float],
-) -> Surface | None:
+) -> Ground | None:
     """Fit a Gaussian process to trials; the parameters not shown count as noise.
 
     Args:
@@ -65,7 +50,7 @@ def score_surface(
         return None
     line = np.linspace(-0.04, 1.04, _SIDE)
     score = _fit(points, np.clip(values[known], *limits), line)
-    return Surface(scales[0].at(line), scales[1].at(line), score)
+    return Ground(scales[0].at(line), scales[1].at(line), score)
 
 
 def _fit(points: Floats, target: Floats, line: Floats) -> Floats:

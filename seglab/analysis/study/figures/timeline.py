@@ -6,19 +6,20 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from seglab.analysis.study.attempts import LOST, listed
+from seglab.analysis.study.figures.chart import Axis, Bars, Chart, Curve, Gap, Layer, Panel
+from seglab.analysis.study.figures.figure import study_figure
 from seglab.analysis.study.idle import IdleShare, idle_share
 from seglab.analysis.study.load import StudyView
 from seglab.analysis.study.marks import COLOURS, Floats, NotDrawableError, heading
 from seglab.analysis.study.wording import plural
-from seglab.analysis.style import INK, MUTED, new_figure, styled
+from seglab.analysis.style import INK
+from seglab.analysis.times import format_runtime
 
 _NAMES = {
     "finished": "finished",
@@ -30,6 +31,8 @@ _NAMES = {
 _UNITS = ((7200.0, 3600.0, "hours"), (300.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 _PAUSE_SHARE = 0.2
 _MAX_ROWS = 32
+# More workers than this have no words in their rows.
+_MAX_WRITTEN = 24
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,17 @@ def study_clock(attempts: pd.DataFrame) -> Clock:
     return Clock(start, pauses, 0.03 * max(busy, 1.0))
 
 
-def timeline_figure(view: StudyView) -> Figure:
+@study_figure(
+    "timeline",
+    "Timeline of the workers",
+    "White between the bars of a worker is idle time; right of the dotted line there was nothing left "
+    "to start.",
+    of="all",
+)
+def timeline_figure(view: StudyView) -> Chart:
     """Draw one row a worker, one bar a start of a trial, coloured by how it ended.
 
     At the right stands each worker's idle share while trials waited; the title has that of all.
-
-    Returns:
-        A figure 9 inches wide, as high as there are workers.
 
     Raises:
         NotDrawableError: No trial was started.
@@ -88,29 +95,31 @@ def timeline_figure(view: StudyView) -> Figure:
     if attempts.empty:
         raise NotDrawableError("no trial was started")
     lanes = sorted(attempts["lane"].unique(), key=natural_order)
-    clock = study_clock(attempts)
-    idle = idle_share(attempts, view.budget, view.alive)
-    length = float(clock.place([attempts["ended"].max()])[0])
+    clock, idle = study_clock(attempts), idle_share(attempts, view.budget, view.alive)
+    length = max(float(clock.place([attempts["ended"].max()])[0]), 1e-9)
     unit, unit_name = next((size, name) for least, size, name in _UNITS if length >= least)
+    readable = len(lanes) <= _MAX_WRITTEN
+    last_start = float(attempts.groupby("number")["started"].min().max())
+    at = float(clock.place([last_start])[0]) / unit
+    layers: list[Layer] = []
+    for begin, end in clock.pauses:
+        left, right = clock.place([clock.start + begin, clock.start + end]) / unit
+        layers.append(Gap(left, right, f"pause\n{format_runtime(end - begin)}"))
+    layers += _bars(attempts, lanes, clock, unit, readable)
+    rule = (-0.6, len(lanes) - 0.4)
+    layers.append(
+        Curve([at, at], rule, width=1.0, label="last trial started", dashed=True, above=4)
+    )
+    cut = ", pauses cut short" if clock.pauses else ""
+    x = Axis(
+        f"{unit_name} since the first start{cut}", (-0.005 * length / unit, 1.005 * length / unit)
+    )
+    y = Axis("", rule[::-1], [(float(row), lane) for row, lane in enumerate(lanes)])
+    beside = _idle_column(lanes, idle) if readable else []
     height = 0.34 if len(lanes) <= 12 else 4.2 / min(len(lanes), _MAX_ROWS)
-    with styled():
-        figure = new_figure(9.0, 1.45 + max(height * len(lanes), 0.5))
-        axes = figure.subplots()
-        _bars(axes, attempts, lanes, clock, unit)
-        last_start = float(attempts.groupby("number")["started"].min().max())
-        _marks(axes, clock, last_start, unit)
-        axes.set_yticks(range(len(lanes)), lanes, fontsize=8 if len(lanes) <= 24 else 5)
-        axes.set_ylim(len(lanes) - 0.4, -0.6)
-        axes.set_xlim(-0.005 * length / unit, 1.005 * max(length, 1e-9) / unit)
-        axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
-        cut = ", pauses cut short" if clock.pauses else ""
-        axes.set_xlabel(f"{unit_name} since the first start{cut}")
-        axes.grid(visible=False, axis="y")
-        if len(lanes) <= 24:
-            _idle_column(axes, lanes, idle)
-        axes.set_title(heading(view, f"{plural(len(lanes), 'worker')}{_idle_words(idle)}"))
-        figure.legend(loc="outside lower center", ncols=7)
-    return figure
+    title = heading(view, f"{plural(len(lanes), 'worker')}{_idle_words(idle)}")
+    panel = Panel(x, y, layers, beside, rows=True)
+    return Chart(title, [panel], (9.0, 1.45 + max(height * len(lanes), 0.5)), legend=7)
 
 
 def natural_order(name: str) -> list[str | int]:
@@ -126,86 +135,54 @@ def _idle_words(idle: IdleShare) -> str:
 
 
 def _bars(
-    axes: Axes, attempts: pd.DataFrame, lanes: Sequence[str], clock: Clock, unit: float
-) -> None:
-    rows = {lane: place for place, lane in enumerate(lanes)}
+    attempts: pd.DataFrame, lanes: Sequence[str], clock: Clock, unit: float, readable: bool
+) -> list[Bars]:
     starts, ends = clock.place(attempts["started"]) / unit, clock.place(attempts["ended"]) / unit
     longest = max(float(ends.max()), 1e-9)
     # Trials shorter than a line is wide would vanish.
     widths = np.maximum(ends - starts, 0.0008 * longest)
-    height = attempts["lane"].map(rows)
-    for outcome, name in _NAMES.items():
+    rows = attempts["lane"].map(lanes.index).to_numpy(float)
+    hints, numbers = np.array(_hints(attempts)), attempts["number"].to_numpy()
+    names = np.array(
+        [
+            str(trial) if readable and width > 0.011 * (len(str(trial)) + 0.6) * longest else ""
+            for trial, width in zip(numbers, widths, strict=True)
+        ]
+    )
+    found = []
+    for outcome, label in _NAMES.items():
         mine = (attempts["outcome"] == outcome).to_numpy()
         if mine.any():
-            axes.barh(
-                height[mine],
-                widths[mine],
-                left=starts[mine],
-                height=0.78,
-                label=name,
-                color=COLOURS[outcome],
-                edgecolor="white",
-                linewidth=0.5,
-                zorder=2,
-                hatch="////" if outcome == LOST else None,
+            found.append(
+                Bars(
+                    rows[mine],
+                    starts[mine],
+                    widths[mine],
+                    COLOURS[outcome],
+                    label,
+                    0.78,
+                    names=names[mine].tolist(),
+                    numbers=numbers[mine],
+                    hints=hints[mine].tolist(),
+                    hatch="////" if outcome == LOST else None,
+                    ink="white" if outcome in ("finished", "failed") else INK,
+                )
             )
-    shown = attempts["number"].astype(str)
-    for text, place, start, width, outcome in zip(
-        shown, height, starts, widths, attempts["outcome"], strict=True
-    ):
-        if width > 0.011 * (len(text) + 0.6) * longest and len(lanes) <= 24:
-            axes.text(
-                start + width / 2,
-                place,
-                text,
-                ha="center",
-                va="center",
-                fontsize=6.5,
-                zorder=3,
-                color="white" if outcome in ("finished", "failed") else INK,
-            )
+    return found
 
 
-def _marks(axes: Axes, clock: Clock, last_start: float, unit: float) -> None:
-    """Mark pauses, and the moment after which nothing was left to start."""
-    for begin, end in clock.pauses:
-        left, right = clock.place([clock.start + begin, clock.start + end]) / unit
-        axes.axvspan(left, right, color="#f1eee8", zorder=0, linewidth=0)
-        axes.annotate(
-            f"pause\n{_span(end - begin)}",
-            ((left + right) / 2, 0),
-            xytext=(0, 2),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=6.5,
-            color=MUTED,
-            rotation=90,
-        )
-    at = float(clock.place([last_start])[0]) / unit
-    axes.axvline(at, color=INK, linewidth=1.0, linestyle=":", zorder=4, label="last trial started")
+def _hints(attempts: pd.DataFrame) -> list[str]:
+    return [
+        f"start {row.attempt}: {datetime.fromtimestamp(row.started, UTC):%Y-%m-%d %H:%M:%S} UTC, "
+        f"{row.ended - row.started:.1f} s"
+        for row in listed(attempts)
+    ]
 
 
-def _span(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _idle_column(axes: Axes, lanes: Sequence[str], idle: IdleShare) -> None:
-    shares = idle.table.set_index("lane")["idle_waiting"]
-    for place, lane in enumerate(lanes):
-        share = float(shares.get(lane, math.nan))
-        text = "" if math.isnan(share) else f"{100 * share:.1f} % idle"
-        axes.annotate(
-            text,
-            (1, place),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            va="center",
-            textcoords="offset points",
-            fontsize=7,
-            color=MUTED,
-            annotation_clip=False,
-        )
+def _idle_column(lanes: Sequence[str], idle: IdleShare) -> list[tuple[float, str]]:
+    shares = idle.table.set_index("lane")["idle_waiting"].reindex(list(lanes))
+    return [
+        (float(row), f"{100 * share:.1f} % idle")
+        for row, share in enumerate(shares)
+        if not math.isnan(share)
+    ]

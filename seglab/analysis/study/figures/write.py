@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from html import escape
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-
-from seglab.analysis.study.figures.interactive import (
-    history_page,
-    importance_page,
-    intermediate_page,
-    pareto_page,
-    timeline_page,
-)
-from seglab.analysis.study.figures.interactive_parameters import (
-    contour_page,
-    parallel_page,
-    slice_page,
-)
+from seglab.analysis.study.figures.figure import StudyFigure
 from seglab.analysis.study.figures.parallel import parallel_figure
 from seglab.analysis.study.figures.parameter_figures import (
     contour_figure,
@@ -42,83 +29,39 @@ from seglab.analysis.style import save_figure
 from seglab.core.files import write_text
 from seglab.runs.study import StudyFolder
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
 log = logging.getLogger(__name__)
 
 PLOTLY_JS = "plotly.min.js"
-_HINTS = {
-    "pareto": "No trial is better in one objective than a trial of the front without being worse in "
-    "another.",
-    "history": "The line is the best so far. Where it has been flat for long, more trials of the same "
-    "kind will hardly help.",
-    "importance": "Bars that differ by less than their thin lines are not told apart by these trials.",
-    "parallel": "Follow the dark lines: where they gather on an axis, that value goes with good scores.",
-    "contour": "The ground is a smooth fit through the finished trials, white where none is near; trust "
-    "the dots more. A best trial at the edge says that the range was too narrow.",
-    "slice": "A parameter that matters makes a slope or a hill; one that does not, a cloud.",
-    "intermediate": "Curves that cross late were judged by a pruner too early.",
-    "timeline": "White between the bars of a worker is idle time; right of the dotted line there was "
-    "nothing left to start.",
-}
+# In the order in which one reads them; a new figure of a study is declared by `study_figure` and here.
+FIGURES: tuple[StudyFigure, ...] = (
+    pareto_figure,
+    history_figure,
+    importance_figure,
+    parallel_figure,
+    contour_figure,
+    slice_figure,
+    intermediate_figure,
+    timeline_figure,
+)
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """One figure of a study.
-
-    Attributes:
-        name: Of its files, without the ending.
-        title: For lists.
-        hint: How to read it, in a sentence or two.
-        figure: Draws it for print.
-        page: Draws it for a page.
-    """
-
-    name: str
-    title: str
-    hint: str
-    figure: Callable[[StudyView], Figure]
-    page: Callable[[StudyView], go.Figure]
-
-
-def drawings(view: StudyView) -> Iterator[Drawing]:
+def drawings(view: StudyView) -> Iterator[StudyFigure]:
     """Yield the figures of a study, in the order in which one reads them.
 
     With several objectives those of a score come once an objective, its name in theirs.
     """
     several = len(view.objectives) > 1
-    if several:
-        yield Drawing("pareto", "Pareto front", _HINTS["pareto"], pareto_figure, pareto_page)
-    for place, goal in enumerate(view.objectives):
-        end = f"-{goal.metric.replace('/', '-')}" if several else ""
-        of = f" of {goal.metric}" if several else ""
-        for name, title, figure, page in (
-            ("history", "Every trial", history_figure, history_page),
-            ("importance", "Importance of the parameters", importance_figure, importance_page),
-            ("parallel", "Parallel coordinates", parallel_figure, parallel_page),
-            ("contour", "Pairs of parameters", contour_figure, contour_page),
-            ("slice", "One parameter at a time", slice_figure, slice_page),
-        ):
-            yield Drawing(
-                f"{name}{end}",
-                f"{title}{of}",
-                _HINTS[name],
-                functools.partial(figure, objective=place),
-                functools.partial(page, objective=place),
-            )
-    if not several:
-        yield Drawing(
-            "intermediate",
-            "On the way",
-            _HINTS["intermediate"],
-            intermediate_figure,
-            intermediate_page,
-        )
-    yield Drawing(
-        "timeline", "Timeline of the workers", _HINTS["timeline"], timeline_figure, timeline_page
-    )
+    for of, group in groupby(FIGURES, lambda figure: figure.of):
+        figures = list(group)
+        if of in ("all", "several" if several else "one"):
+            yield from figures
+        for place, goal in enumerate(view.objectives if of == "each" else ()):
+            end = f"-{goal.metric.replace('/', '-')}" if several else ""
+            about = f" of {goal.metric}" if several else ""
+            for figure in figures:
+                chart = functools.partial(figure.chart, objective=place)
+                name, title = f"{figure.name}{end}", f"{figure.title}{about}"
+                yield replace(figure, name=name, title=title, chart=chart)
 
 
 def write_figures(folder: StudyFolder | str | Path) -> list[Path]:
@@ -153,11 +96,11 @@ def write_figures(folder: StudyFolder | str | Path) -> list[Path]:
     return written
 
 
-def _write_png(drawing: Drawing, view: StudyView, path: Path) -> None:
-    save_figure(drawing.figure(view), path)
+def _write_png(drawing: StudyFigure, view: StudyView, path: Path) -> None:
+    save_figure(drawing(view), path)
 
 
-def _write_html(drawing: Drawing, view: StudyView, path: Path) -> None:
+def _write_html(drawing: StudyFigure, view: StudyView, path: Path) -> None:
     page = drawing.page(view)
     _write_script(path.parent)
     config = {"displaylogo": False, "responsive": True}

@@ -1,0 +1,72 @@
+"""Write the tables of README.md anew from what there is to choose from.
+
+Between `<!-- table: NAME -->` and `<!-- end -->` README holds what this script writes; a test fails where
+it does not. `--check` only says whether it does.
+
+Example: python scripts/tables.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from seglab.config.locate import conf_dir
+from seglab.config.sources import groups_of
+from seglab.metrics.names import declared_scores
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+_TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+# Chosen by `-m`, by a machine, or for a look only.
+_LEFT_OUT = ("study", "paths", "debug", "experiment")
+
+
+def groups_table() -> list[str]:
+    """Return the groups of `seglab train` that offer a choice, one row each."""
+    groups = groups_of("train", conf_dir()).items()
+    rows = [
+        f"| `{group}` | `{' '.join(choices)}` |"
+        for group, choices in groups
+        if len(choices) > 1 and group not in _LEFT_OUT
+    ]
+    return ["| group | choices |", "|---|---|", *rows]
+
+
+def scores_table() -> list[str]:
+    """Return the scores of a split that have a better end, one row each."""
+    rows = [
+        f"| `{score.name}{'/CLASS' if score.only_of_classes else ''}` | {score.sentence} "
+        f"| {score.better} | {score.measured} |"
+        for score in declared_scores()
+        if score.better
+    ]
+    return ["| score | what it is | good | measured |", "|---|---|---|---|", *rows]
+
+
+TABLES = {"groups": groups_table, "scores": scores_table}
+
+
+def written(text: str) -> str:
+    """Return a text with its tables as they should be."""
+    return _TABLE.sub(lambda m: m[1] + "\n".join([*TABLES[m[2]](), m[3]]), text)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write or check; return 1 where a check found a table that is not what it should be."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    args = parser.parse_args(argv)
+    text = README.read_text(encoding="utf-8")
+    if args.check:
+        return int(written(text) != text)
+    README.write_text(written(text), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

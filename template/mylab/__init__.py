@@ -1,0 +1,1 @@
+"""Parts of your own for seglab."""
