@@ -117,8 +117,9 @@ def test_cross_validation_with_the_processes_of_its_folds(tmp_path: Path) -> Non
 def test_trials_are_composed_by_the_study_and_validated_by_themselves(tmp_path: Path) -> None:
     study_words = ["study=default", "study.n_trials=2", "optimizer.lr=interval(0.001,0.01)"]
     lines = noted(tmp_path, "-m", *study_words)
-    trials = [json.loads(path.read_text())["pid"] for path in tmp_path.glob("**/run.json")]
-    of_trials = [[one for one in lines if one[1] == str(pid)] for pid in trials]
+    records = [json.loads(path.read_text()) for path in tmp_path.glob("**/run.json")]
+    trials = [str(record["pid"]) for record in records if record["kind"] == "trial"]
+    of_trials = [[one for one in lines if one[1] == pid] for pid in trials]
     assert [counts(own) for own in of_trials] == [(0, 1)] * 2
 
 
