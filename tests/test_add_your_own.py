@@ -98,6 +98,7 @@ def test_all_parts_train_together(
         "trainer.accelerator=cpu",
         "callbacks.progress=off",
         "callbacks.overlays.num_images=0",
+        "metrics.train_images=0",
         "logger=none",
         f"paths.data_dir={tmp_path / 'data'}",
         f"paths.cache_dir={tmp_path / 'cache'}",

@@ -104,7 +104,7 @@ def test_commands_and_tests_of_a_new_project_work(tmp_path: Path) -> None:
         if words[0] == "python":
             run(sys.executable, *words[1:], "-q", "-p", "no:cacheprovider")
             continue
-        light = folder if words[1] == "evaluate" else [*LIGHT, *folder]
+        light = folder if words[1] == "evaluate" else [*LIGHT, *folder, "study.n_trials=2"]
         run(*cli, *(one.replace("RUN", str(record.parent)) for one in words[1:]), *light)
     (study,) = (tmp_path / "roads" / "runs").rglob("study.json")
     trials = [json.loads(one.read_text()) for one in study.parent.rglob("run.json")]
