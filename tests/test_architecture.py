@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Collection, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -18,6 +19,7 @@ ALLOWED = {
     "config": {"core"},
     **{room: {"core"} for room in FLOOR_2},
     "engine": FLOOR_2 | {"core", "config"},
+    "testing": FLOOR_2 | {"engine", "core", "config"},
     "analysis": {"runs", "metrics", "core"},
     "experiment": FLOOR_2 | {"engine", "analysis", "core", "config"},
     "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
@@ -140,6 +142,19 @@ def test_packages_form_no_cycle() -> None:
         done |= free
 
 
+def test_one_name_per_class_of_the_sweep() -> None:
+    trees = [
+        ast.parse(path.read_text(encoding="utf-8")) for path in (PACKAGE / "sweep").rglob("*.py")
+    ]
+    names = Counter(
+        node.name
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert not [name for name, count in names.items() if count > 1]
+
+
 def test_modules_form_no_cycle() -> None:
     names = {
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
@@ -223,6 +238,7 @@ def test_folders_of_a_package_stay_small(room: str) -> None:
         (("core", "config", "runs"), {"torch", "pytorch_lightning", "wandb"}),
         (tuple(FLOOR_2 - {"data", "runs"}), {"pytorch_lightning", "hydra", "wandb"}),
         (("engine", "analysis"), {"hydra"}),
+        (("testing",), {"pytest"}),
         (("cli",), {"torch", "pytorch_lightning", "wandb", "pandas", "cv2", "matplotlib"}),
     ],
 )

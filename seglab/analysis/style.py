@@ -2,6 +2,9 @@
 
 Figures are made with matplotlib's objects and never with pyplot, whose global state leaks memory in
 long runs and is not safe in threads.
+
+References:
+    Okabe and Ito (2008): https://jfly.uni-koeln.de/color/
 """
 
 from __future__ import annotations

@@ -2,16 +2,23 @@
 
 Only limits and probabilities live here: `seglab.augment.params` draws from them, the back ends
 apply what was drawn. Every default means "leave the sample alone".
+
+References:
+    Zhong et al. (2020): https://arxiv.org/abs/1708.04896
+    Yun et al. (2019): https://arxiv.org/abs/1905.04899
+    Olsson et al. (2021): https://arxiv.org/abs/2007.07936
+    Bochkovskiy et al. (2020): https://arxiv.org/abs/2004.10934
+    Ghiasi et al. (2021): https://arxiv.org/abs/2012.07177
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from seglab.core.options import Fraction, Options, Pair, Span, broken_rule
+from seglab.core.options import Fraction, Options, Pair, Span, Targets, broken_rule
 
 Backend = Literal["uint8", "kornia"]
 
@@ -150,13 +157,25 @@ class AugmentSpec(Options):
     mixing: MixingSpec = MixingSpec()
     """Mixing of the samples of a batch."""
 
+    steps: dict[str, Annotated[dict[str, Any], Targets("augment_step")]] = Field(
+        default_factory=dict
+    )
+    """Steps of your own by names of your choice, after all others but mixing; only with `uint8`."""
+
+    @model_validator(mode="after")
+    def _steps_take_arrays(self) -> AugmentSpec:
+        if self.steps and self.backend == "kornia":
+            raise broken_rule("steps take arrays, so they go with backend=uint8, got 'kornia'")
+        return self
+
     def resolve_backend(self, device_type: str) -> Backend:
         """Return the back end to use where training runs on `device_type` (`cpu`, `cuda`, ...).
 
-        `auto` takes `uint8` for the CPU, where kornia costs many times more, and `kornia` else.
+        `auto` takes `uint8` for the CPU, where kornia costs many times more, and for steps of one's
+        own; `kornia` else.
         """
         if self.backend == "auto":
-            return "uint8" if device_type == "cpu" else "kornia"
+            return "uint8" if device_type == "cpu" or self.steps else "kornia"
         return self.backend
 
 

@@ -19,6 +19,7 @@ from seglab.augment.band_effects import apply_band_effects
 from seglab.augment.geometry import Matrix, PixelCopy, Size
 from seglab.augment.options import AugmentSpec
 from seglab.augment.params import AugmentParams, ColourParams, sample_params
+from seglab.augment.steps import apply_steps, build_steps
 from seglab.core.bands import Bands
 from seglab.core.errors import ShapeError
 from seglab.core.labels import DEFAULT_IGNORE_INDEX
@@ -62,6 +63,11 @@ class Uint8Augment:
         self.crop_hw = (int(crop_hw[0]), int(crop_hw[1]))
         self.ignore_index = ignore_index
         self.bands = None if bands is None or bands.like_rgb else bands
+        shape = (
+            (*self.crop_hw, 3) if self.bands is None else (*self.crop_hw, len(self.bands.numbers))
+        )
+        example = np.zeros(shape, dtype="uint8" if self.bands is None else self.bands.dtype)
+        self.steps = build_steps(spec.steps, example, self.ignore_index)
 
     def __call__(self, image: Image, mask: Image, rng: np.random.Generator) -> tuple[Image, Image]:
         """Draw an augmentation and apply it.
@@ -84,7 +90,7 @@ class Uint8Augment:
         params = sample_params(
             self.spec, rng, (height, width), self.crop_hw, mask, self.ignore_index
         )
-        return self.apply(image, mask, params)
+        return apply_steps(self.steps, *self.apply(image, mask, params), rng)
 
     def apply(self, image: Image, mask: Image, params: AugmentParams) -> tuple[Image, Image]:
         """Apply a drawn augmentation; arguments and results as in `__call__`.

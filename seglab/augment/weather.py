@@ -4,6 +4,9 @@ kornia has no fog, and its `RandomRain` sets one-pixel lines of the one grey 200
 behind: darker than a bright sky, white in the night. So the fog is built from kornia's plasma
 fractal after Hendrycks & Dietterich (2019), and the rain, which their benchmark does not have, from
 streaks that OpenCV draws with soft edges, blended by their opacity.
+
+References:
+    Hendrycks and Dietterich (2019): https://arxiv.org/abs/1903.12261
 """
 
 from __future__ import annotations

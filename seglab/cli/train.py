@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from seglab.cli.application_help import asks_for_help, print_help
 from seglab.core.errors import ConfigError
+from seglab.core.plugins import name_packages
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -24,6 +25,7 @@ EXAMPLES = (
     ("seglab train --cfg job", "print the configuration, do nothing"),
 )
 _LENGTH = "trainer.max_epochs="
+_PLUGINS = "plugins="
 _NONE = ("null", "none", "None", "")
 
 
@@ -73,10 +75,12 @@ def resumed_run(args: argparse.Namespace) -> tuple[Path, int | None] | None:
     if not words or values[-1] in _NONE:
         return None
     lengths = [word for word in args.overrides if word.startswith(_LENGTH)]
-    others = [word for word in args.overrides if word not in (*words, *lengths)]
+    named = [word for word in args.overrides if word.lstrip("+").startswith(_PLUGINS)]
+    others = [word for word in args.overrides if word not in (*words, *lengths, *named)]
     others += [f"--{flag}" for flag in ("multirun", "cfg", "info") if getattr(args, flag)]
     problems = [
-        f"resume: a resumed run keeps its own configuration, but for {_LENGTH}N; remove {word}"
+        f"resume: a resumed run keeps its own configuration, but for {_LENGTH}N and "
+        f"{_PLUGINS}[PACKAGE]; remove {word}"
         for word in others
     ]
     max_epochs = lengths[-1].removeprefix(_LENGTH) if lengths else None
@@ -89,6 +93,11 @@ def resumed_run(args: argparse.Namespace) -> tuple[Path, int | None] | None:
         problems.append(f"resume: expected a run directory (it holds a run.json), got '{run_dir}'")
     if problems:
         raise ConfigError(problems)
+    from seglab.config.grammar import read_value
+
+    for word in named:
+        value = read_value(word.partition("=")[2])
+        name_packages(map(str, value if isinstance(value, list) else [value]))
     return run_dir, int(max_epochs) if max_epochs else None
 
 

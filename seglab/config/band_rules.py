@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seglab.config.sound import Rule, Sound, broken
+from seglab.config.valid_view import Rule, ValidView, broken
 from seglab.core.bands import MAX_BANDS
 from seglab.core.problems import Problem, show
 
 _RGB = 3
 
 
-def _bands_are_a_choice(value: Sound) -> Iterator[Problem]:
+def _bands_are_a_choice(value: ValidView) -> Iterator[Problem]:
     bands, display = value("data.bands", None), value("data.display_bands", None)
     if bands is not None and not (1 <= len(bands) <= MAX_BANDS and len({*bands}) == len(bands)):
         yield broken(
@@ -24,7 +24,7 @@ def _bands_are_a_choice(value: Sound) -> Iterator[Problem]:
         )
 
 
-def _channels_follow_the_data(value: Sound) -> Iterator[Problem]:
+def _channels_follow_the_data(value: ValidView) -> Iterator[Problem]:
     bands, channels = value("data.bands", None), value("model.in_channels", None)
     if bands is not None and channels not in (None, len(bands)):
         yield broken(

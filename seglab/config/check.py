@@ -186,6 +186,8 @@ class _Check:
         holder = value if chosen.inside else parent
         name = holder.get(chosen.sibling) if isinstance(holder, Mapping) else None
         schema = chosen.choices.get(str(name), chosen.other)
+        if schema is None and chosen.own and isinstance(name, str) and "." in name:
+            schema = self.own(chosen.own, name, join(path.rpartition(".")[0], chosen.sibling))
         if not isinstance(value, Mapping):
             return
         if chosen.inside:
@@ -195,6 +197,13 @@ class _Check:
         elif chosen.inside:  # beside it, the choice is reported at its own key
             names = Literal[tuple(chosen.choices)]  # type: ignore[valid-type]
             self.problems.append(Problem(join(path, chosen.sibling), expected(name, names)))
+
+    def own(self, group: str, name: str, path: str) -> Any:
+        try:
+            return schema_of(group, name)
+        except ConfigError as error:
+            self.problems += [Problem(path, text) for text in error.problems]
+            return None
 
     def note_other_choices(self, chosen: ChosenBy, path: str, schema: type[Options] | None) -> None:
         own = set(schema.model_fields) if schema else set()

@@ -21,7 +21,7 @@ from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, OmegaConf
 
 from seglab.config.grammar import literal_word
-from seglab.config.locate import conf_dir
+from seglab.config.locate import conf_dir, own_folders
 from seglab.config.resolvers import register_resolvers
 from seglab.config.validate import without_hydra
 
@@ -52,7 +52,8 @@ class Composer:
     def compose(self, overrides: Sequence[str] = ()) -> tuple[DictConfig, Choices]:
         """Return the configuration with its `hydra` node left out, and the choice of each group."""
         words = [*self.extra, *overrides]
-        key = (str(self.folder), self.config_name, *words)
+        own = [str(folder) for folder in own_folders()]
+        key = (str(self.folder), self.config_name, *words, *own)
         if key in _composed:
             folders, files, content = _composed[key]
             if files == _files_in(folders):

@@ -6,9 +6,16 @@ import os
 from pathlib import Path
 
 from seglab.core.errors import ConfigError
+from seglab.core.plugins import conf_folders
 
 ENV_CONF = "SEGLAB_CONF"
 _PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def own_folders() -> list[Path]:
+    """Return the folders with configuration of one's own, ours left out where it lies beside the user."""
+    ours = conf_dir()
+    return [folder for folder in conf_folders() if folder.resolve() != ours]
 
 
 def conf_dir() -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seglab.config.installed_names import base_name, encoder_names, has_encoder
-from seglab.config.sound import NotSoundError, Rule, Sound, broken
+from seglab.config.valid_view import InvalidValueError, Rule, ValidView, broken
 from seglab.core.architectures import ARCHITECTURES, min_size, min_train_batch, size_divisor
 from seglab.core.components import components
 from seglab.core.problems import Problem, did_you_mean, show
@@ -30,7 +30,7 @@ class Limits:
     min_train_batch: int
 
 
-def limits_of(value: Sound) -> Limits:
+def limits_of(value: ValidView) -> Limits:
     """Return what the model asks for: by its architecture, or as told under `model.facts`.
 
     Raises:
@@ -54,7 +54,7 @@ def is_own_model(target: Any) -> bool:
     return not str(target).startswith("seglab.")
 
 
-def architecture(value: Sound) -> tuple[str, int | None, dict[str, Any]]:
+def architecture(value: ValidView) -> tuple[str, int | None, dict[str, Any]]:
     """Return architecture, encoder depth and options of a model of ours.
 
     Raises:
@@ -62,16 +62,16 @@ def architecture(value: Sound) -> tuple[str, int | None, dict[str, Any]]:
     """
     target = value("model._target_")
     if is_own_model(target):
-        raise NotSoundError
+        raise InvalidValueError
     if own := one_architecture(target):
         return own, None, {}
     arch = value("model.arch")
     if arch not in ARCHITECTURES:
-        raise NotSoundError
+        raise InvalidValueError
     return arch, value("model.encoder_depth", None), value("model.options", {})
 
 
-def _encoder_is_known(value: Sound) -> Iterator[Problem]:
+def _encoder_is_known(value: ValidView) -> Iterator[Problem]:
     target = value("model._target_")
     if one_architecture(target) or is_own_model(target):
         return
@@ -85,7 +85,7 @@ def _encoder_is_known(value: Sound) -> Iterator[Problem]:
         )
 
 
-def _crop_fits_model(value: Sound) -> Iterator[Problem]:
+def _crop_fits_model(value: ValidView) -> Iterator[Problem]:
     limits = limits_of(value)
     crop = value("data.crop_size")
     divisor, smallest = limits.size_divisor, limits.min_size
@@ -99,7 +99,7 @@ def _crop_fits_model(value: Sound) -> Iterator[Problem]:
         )
 
 
-def _depth_fits_arch(value: Sound) -> Iterator[Problem]:
+def _depth_fits_arch(value: ValidView) -> Iterator[Problem]:
     arch, depth, _ = architecture(value)
     depths = ARCHITECTURES[arch].depths
     if depth is not None and depths and depth not in depths:
@@ -107,7 +107,7 @@ def _depth_fits_arch(value: Sound) -> Iterator[Problem]:
         yield broken("model.encoder_depth", f"{arch} takes {allowed}, got {depth}")
 
 
-def _frozen_encoder_has_no_rate(value: Sound) -> Iterator[Problem]:
+def _frozen_encoder_has_no_rate(value: ValidView) -> Iterator[Problem]:
     rate = value("optimizer.encoder_lr", None)
     if rate is not None and value("model.freeze_encoder", False) is True:
         yield broken(
@@ -116,7 +116,7 @@ def _frozen_encoder_has_no_rate(value: Sound) -> Iterator[Problem]:
         )
 
 
-def _frozen_encoder_has_weights(value: Sound) -> Iterator[Problem]:
+def _frozen_encoder_has_weights(value: ValidView) -> Iterator[Problem]:
     if (
         value("model.freeze_encoder", False) is True
         and value("model.encoder_weights", None) is None

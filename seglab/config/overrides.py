@@ -1,8 +1,8 @@
 """Checks a command line before Hydra composes it, and reports all mistakes at once.
 
 Hydra stops at the first mistake, hides the reason of some, and lets `+misspelt=1` through. Here
-each word is tried on its own: a choice against the files there are, a value on a tree that takes
-any key, and what comes out against the schema. Hydra then gets words that it accepts.
+each override is tried on its own: a choice against the files there are, a value on a tree that takes
+any key, and what comes out against the schema. Hydra then gets overrides that it accepts.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seglab.config import sources
 from seglab.config.composer import Composer, open_composer
-from seglab.config.locate import conf_dir
-from seglab.config.own_parts import name_own_parts, words_that_leave_behind
+from seglab.config.locate import conf_dir, own_folders
+from seglab.config.override import Override, OverrideReader, first_of, split_choice
+from seglab.config.own_parts import name_own_parts, overrides_that_leave_behind
 from seglab.config.schema import SCHEMA_OF
+from seglab.config.study_overrides import override_problems, overrides_of_space, search_too
 from seglab.config.study_rules import SPACE
-from seglab.config.study_words import search_too, word_problems, words_of_space
 from seglab.config.trees import delete_key, has_key, is_related
 from seglab.config.typed_text import name_overrides
 from seglab.config.validate import App, find_problems
-from seglab.config.words import Word, WordReader, first_of, split_choice
 from seglab.core.problems import Problem, did_you_mean, show, show_names
 
 _FILES_WITH_CHOICES = ("experiment", "debug")
@@ -39,7 +39,7 @@ class CheckedOverrides:
     """What came of a check.
 
     Attributes:
-        overrides: The words for Hydra: `+` and `++` put right where the key is a known one.
+        overrides: What Hydra gets: `+` and `++` put right where the key is a known one.
         problems: Every mistake, one line each.
         config: What they compose to, in a multirun with the first alternatives; None where they
             compose to nothing.
@@ -62,11 +62,11 @@ def check_overrides(
 ) -> CheckedOverrides:
     """Check what a user typed after `seglab train` or `seglab evaluate`.
 
-    In a multirun each alternative of a word is tried once, with the first one of all others.
+    In a multirun each alternative of an override is tried once, with the first one of all others.
 
     Args:
         app: The command.
-        overrides: Words such as `model=segnet`, `optimizer.lr=0.01`, `+x=1`, `~y`.
+        overrides: Texts such as `model=segnet`, `optimizer.lr=0.01`, `+x=1`, `~y`.
         multirun: Whether several values are allowed.
         allow_missing: Do not report values that are still to be given.
         config_name: Primary configuration; `app` by default.
@@ -75,11 +75,11 @@ def check_overrides(
     """
     name = config_name or app
     with open_composer(name, folder, search) as composer:
-        check = _Check(app, composer, [*search, folder or conf_dir()])
-        words, check.problems = check.reader.read(overrides, multirun)
-        check.choices(words)
-        searched = check.values(words, allow_missing, multirun)
-        return CheckedOverrides(check.for_hydra(words, searched), check.lines(), check.config)
+        check = _Check(app, composer, [folder or conf_dir(), *own_folders(), *search])
+        typed, check.problems = check.reader.read(overrides, multirun)
+        check.choices(typed)
+        searched = check.values(typed, allow_missing, multirun)
+        return CheckedOverrides(check.for_hydra(typed, searched), check.lines(), check.config)
 
 
 class _Check:
@@ -89,7 +89,7 @@ class _Check:
         self.app = app
         self.composer = composer
         self.folders = folders
-        self.reader = WordReader(composer.loader(), composer.is_group)
+        self.reader = OverrideReader(composer.loader(), composer.is_group)
         self.problems: list[str] = []
         # Choices put in the place of wrong ones, so that the rest can be checked all the same.
         self.stand_ins: dict[str, str | None] = {}
@@ -103,35 +103,49 @@ class _Check:
         """Return the problems, each once, in the order found."""
         return list(dict.fromkeys(self.problems))
 
-    def choices(self, words: list[Word]) -> None:
+    def choices(self, overrides: list[Override]) -> None:
         """Check the choices of groups: those typed, then those in the chosen experiment's file."""
-        for word in words:
-            if not word.is_group or word.deletes:
+        for override in overrides:
+            if not override.is_group or override.deletes:
                 continue
-            for choice in word.alternatives:
-                self.choice(word.key, choice, word.where)
-                path = sources.find_file(self.folders, word.key, choice)
-                if word.key in _FILES_WITH_CHOICES and path is not None:
+            for choice in override.alternatives:
+                self.choice(override.key, choice, override.where)
+                path = sources.find_file(self.folders, override.key, choice)
+                if override.key in _FILES_WITH_CHOICES and path is not None:
                     for entry in sources.group_defaults(path):
-                        self.choice(entry.group, entry.choice, f" [{_short(path)}]", typed=words)
+                        self.choice(
+                            entry.group, entry.choice, f" [{_short(path)}]", typed=overrides
+                        )
 
-    def choice(self, group: str, choice: str, where: str, typed: Sequence[Word] = ()) -> None:
+    def hidden(self, group: str, choice: str) -> list[Path]:
+        """Return the files of a choice, where another is taken before those that follow."""
+        paths = (folder / group / f"{choice}.yaml" for folder in self.folders)
+        found = list(dict.fromkeys(path.resolve() for path in paths if path.is_file()))
+        return found if len(found) > 1 else []
+
+    def choice(self, group: str, choice: str, where: str, typed: Sequence[Override] = ()) -> None:
         options = sources.choices_for(self.app, group, self.composer.options(group))
         wrong = [one for one in split_choice(choice) if one not in options and one != "null"]
+        for name in split_choice(choice):
+            if not typed and (files := self.hidden(group, name)):
+                self.problems.append(
+                    f"{group}: '{name}' is in {files[0]}, which is taken before {files[1]}; give yours "
+                    f"another name{where}"
+                )
         for name in wrong:
             near = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
             listed = f"choices are {show_names(options)}" if options else "there is no such group"
             self.problems.append(
                 f"{group}: no such choice '{name}'{did_you_mean(near)}; {listed}{where}"
             )
-            if not any(word.key == group for word in typed):
+            if not any(override.key == group for override in typed):
                 self.stand_ins[group] = near[0] if near else None
 
-    def values(self, typed: list[Word], allow_missing: bool, multirun: bool) -> list[Word]:
+    def values(self, typed: list[Override], allow_missing: bool, multirun: bool) -> list[Override]:
         """Compose with the first alternatives, check; then with each other alternative in turn.
 
         Returns:
-            What the study in the configuration searches beside the words typed.
+            What the study in the configuration searches beside the overrides typed.
         """
         self.base = self.compose(typed, first_of(typed))
         if self.base is None:
@@ -141,66 +155,78 @@ class _Check:
         self.config = copy.deepcopy(self.base)
         self.put_all(self.config, typed, first_of(typed))
         searched = self.searched(typed, self.base, multirun, allow_missing)
-        words, first = [*typed, *searched], first_of([*typed, *searched])
-        if any(word.is_group for word in searched):
-            self.base = self.compose(words, first)
+        overrides, first = [*typed, *searched], first_of([*typed, *searched])
+        if any(override.is_group for override in searched):
+            self.base = self.compose(overrides, first)
         if self.base is None:
             return searched
-        self.tree(words, first, self.base, "", allow_missing)
-        for word in words:
-            for value in word.alternatives[1:]:
-                chosen = {**first, word.key: value}
-                groups = self.compose(words, chosen) if word.is_group else self.base
+        self.tree(overrides, first, self.base, "", allow_missing)
+        for override in overrides:
+            for value in override.alternatives[1:]:
+                chosen = {**first, override.key: value}
+                groups = self.compose(overrides, chosen) if override.is_group else self.base
                 if groups is not None:
-                    note = f" (with {word.key}={value}){word.where}"
-                    self.tree(words, chosen, groups, note, allow_missing)
+                    note = f" (with {override.key}={value}){override.where}"
+                    self.tree(overrides, chosen, groups, note, allow_missing)
         return searched
 
     def searched(
-        self, typed: list[Word], groups: DictConfig, multirun: bool, only_shown: bool
-    ) -> list[Word]:
-        """Return the space of the study in the configuration as words, their choices checked."""
+        self, typed: list[Override], groups: DictConfig, multirun: bool, only_shown: bool
+    ) -> list[Override]:
+        """Return the space of the study in the configuration as overrides, their choices checked."""
         cfg = copy.deepcopy(groups)
         self.put_all(cfg, typed, first_of(typed))
-        self.problems += word_problems(cfg, typed, multirun, only_shown)
-        words = words_of_space(cfg, typed, self.reader, self.composer.options)
-        for word in words:
-            path = self.file_with(f"{SPACE}.{word.key}")
-            word.where = f" [{_short(path) if path else SPACE}]"
-        self.choices(words)
-        return words
+        self.problems += override_problems(cfg, typed, multirun, only_shown)
+        overrides = overrides_of_space(cfg, typed, self.reader, self.composer.options)
+        for override in overrides:
+            path = self.file_with(f"{SPACE}.{override.key}")
+            override.where = f" [{_short(path) if path else SPACE}]"
+        self.choices(overrides)
+        return overrides
 
-    def names_as_typed(self, words: list[Word], groups: DictConfig) -> None:
-        """Set names that were not read as text by words of their own, at the end of the list."""
+    def names_as_typed(self, overrides: list[Override], groups: DictConfig) -> None:
+        """Set names that were not read as text by overrides of their own, at the end of the list."""
         cfg = copy.deepcopy(groups)
-        self.put_all(cfg, words, first_of(words))
-        # Of several files each would need words of its own.
-        varies = any(word.is_group and len(word.alternatives) > 1 for word in words)
+        self.put_all(cfg, overrides, first_of(overrides))
+        # Of several files each would need overrides of its own.
+        varies = any(override.is_group and len(override.alternatives) > 1 for override in overrides)
         find = (lambda key: None) if varies else self.file_with
-        words += self.reader.read(name_overrides(cfg, SCHEMA_OF[self.app], words, find), False)[0]
+        overrides += self.reader.read(
+            name_overrides(cfg, SCHEMA_OF[self.app], overrides, find), False
+        )[0]
 
-    def leave_behind(self, words: list[Word], groups: DictConfig) -> None:
-        """Take away, by words of their own, the keys of a part that another one takes the place of."""
-        typed = {word.key: word.alternatives for word in words if not word.is_group}
-        words += self.reader.read(list(words_that_leave_behind(groups, typed)), False)[0]
+    def leave_behind(self, overrides: list[Override], groups: DictConfig) -> None:
+        """Take away, by overrides of their own, the keys of a part that another one takes the place of."""
+        typed = {
+            override.key: override.alternatives for override in overrides if not override.is_group
+        }
+        overrides += self.reader.read(list(overrides_that_leave_behind(groups, typed)), False)[0]
 
     def file_with(self, key: str) -> Path | None:
         """Return the file that set a key."""
         name = self.composer.config_name
         return sources.file_with_key(key, self.chosen_files, self.folders, name)
 
-    def compose(self, words: list[Word], chosen: dict[str, str]) -> DictConfig | None:
+    def compose(self, overrides: list[Override], chosen: dict[str, str]) -> DictConfig | None:
         """Compose with the group choices alone, and with what is meant for Hydra itself."""
-        groups = [text for word in words if (text := self.group_text(word, chosen)) is not None]
-        typed = {word.key for word in words if word.is_group}
+        groups = [
+            text
+            for override in overrides
+            if (text := self.group_text(override, chosen)) is not None
+        ]
+        typed = {override.key for override in overrides if override.is_group}
         groups += [
             f"{key}={name}"
             for key, name in self.stand_ins.items()
             if key not in typed and name is not None
         ]
-        for word in words:
-            if word.for_hydra and not word.is_group and self.try_out([word.text]) is not None:
-                groups.append(word.text)
+        for override in overrides:
+            if (
+                override.for_hydra
+                and not override.is_group
+                and self.try_out([override.text]) is not None
+            ):
+                groups.append(override.text)
         return self.try_out(groups)
 
     def try_out(self, texts: list[str]) -> DictConfig | None:
@@ -214,24 +240,26 @@ class _Check:
             return None
         return cfg
 
-    def group_text(self, word: Word, chosen: dict[str, str]) -> str | None:
-        if not word.is_group:
+    def group_text(self, override: Override, chosen: dict[str, str]) -> str | None:
+        if not override.is_group:
             return None
-        if word.deletes:
-            return word.text
-        package = f"@{word.override.package}" if word.override.package else ""
-        choice: str | None = chosen[word.key]
-        if choice not in sources.choices_for(self.app, word.key, self.composer.options(word.key)):
-            choice = self.stand_ins.get(word.key, choice)
-        return None if choice is None else f"{self.sign(word)}{word.key}{package}={choice}"
+        if override.deletes:
+            return override.text
+        package = f"@{override.parsed.package}" if override.parsed.package else ""
+        choice: str | None = chosen[override.key]
+        if choice not in sources.choices_for(
+            self.app, override.key, self.composer.options(override.key)
+        ):
+            choice = self.stand_ins.get(override.key, choice)
+        return None if choice is None else f"{self.sign(override)}{override.key}{package}={choice}"
 
-    def sign(self, word: Word) -> str:
+    def sign(self, override: Override) -> str:
         """Return `+` for a group that is not in the defaults list, else nothing."""
-        return "" if word.key in self.default_groups or word.for_hydra else "+"
+        return "" if override.key in self.default_groups or override.for_hydra else "+"
 
     def tree(
         self,
-        words: list[Word],
+        overrides: list[Override],
         chosen: dict[str, str],
         groups: DictConfig,
         note: str,
@@ -239,8 +267,8 @@ class _Check:
     ) -> None:
         """Put the values on a copy of the composed groups and hold it against the schema."""
         cfg = copy.deepcopy(groups)
-        self.put_all(cfg, words, chosen)
-        search_too(cfg, words)
+        self.put_all(cfg, overrides, chosen)
+        search_too(cfg, overrides)
         name_own_parts(cfg)
         for problem in find_problems(cfg, self.app):
             top = problem.key.split(".")[0]
@@ -248,11 +276,14 @@ class _Check:
                 continue
             if self.stand_ins.get(top, "") is None:
                 continue  # of a group whose choice is wrong and unlike any other
-            if any(word.is_unread and is_related(problem.key, word.key) for word in words):
+            if any(
+                override.is_unread and is_related(problem.key, override.key)
+                for override in overrides
+            ):
                 continue  # what was typed is not what was meant
             if note and top == "study":
                 continue  # settled before its trials, which differ in other keys
-            line = self.line(problem, words, note)
+            line = self.line(problem, overrides, note)
             if line not in self.problems and not self.said(problem):
                 self.problems.append(line + note)
 
@@ -261,29 +292,35 @@ class _Check:
         start = f"{problem.key}: no such key" if problem.kind == "unknown" else str(problem)
         return any(one.startswith(start) for one in self.problems)
 
-    def line(self, problem: Problem, words: Sequence[Word], note: str) -> str:
+    def line(self, problem: Problem, overrides: Sequence[Override], note: str) -> str:
         """Return a mistake with the file it stands in, unless it was typed or the note says it."""
         key = problem.key.removeprefix(f"{SPACE}.")
-        if any(word.sweeps and word.key == key for word in words if not word.where):
+        if any(
+            override.sweeps and override.key == key for override in overrides if not override.where
+        ):
             return f"{key}: {problem.text}"
-        for word in words:
-            if not word.is_group and is_related(problem.key, word.key):
-                return str(problem) if note else f"{problem}{word.where}"
+        for override in overrides:
+            if not override.is_group and is_related(problem.key, override.key):
+                return str(problem) if note else f"{problem}{override.where}"
         if problem.kind in ("missing", "rule"):
             return str(problem)
         path = self.file_with(problem.key)
         return f"{problem} [{_short(path)}]" if path else str(problem)
 
-    def put_all(self, cfg: DictConfig, words: Sequence[Word], chosen: dict[str, str]) -> None:
-        for word in words:
-            if not (word.is_group or word.for_hydra or (word.sweeps and word.of_study)):
-                self.put(cfg, word, chosen.get(word.key))
+    def put_all(
+        self, cfg: DictConfig, overrides: Sequence[Override], chosen: dict[str, str]
+    ) -> None:
+        for override in overrides:
+            if not (
+                override.is_group or override.for_hydra or (override.sweeps and override.of_study)
+            ):
+                self.put(cfg, override, chosen.get(override.key))
 
-    def put(self, cfg: DictConfig, word: Word, value: str | None) -> None:
+    def put(self, cfg: DictConfig, override: Override, value: str | None) -> None:
         """Set (or delete) one value on a tree that takes any key."""
-        key = word.key
+        key = override.key
         try:
-            if word.deletes:
+            if override.deletes:
                 delete_key(cfg, key)
                 return
             OmegaConf.update(cfg, key, self.reader.value(str(value)), merge=True, force_add=True)
@@ -296,30 +333,30 @@ class _Check:
             AttributeError,
         ) as error:
             reason = str(error.args[0]).splitlines()[0]
-            line = f"{key}: cannot be set here, got {word.text}: {reason}"
+            line = f"{key}: cannot be set here, got {override.text}: {reason}"
             if line not in self.problems:
                 self.problems.append(line)
 
-    def for_hydra(self, words: list[Word], searched: list[Word]) -> list[str]:
-        """Return the words as Hydra takes them."""
-        varied = [word for word in [*words, *searched] if word.is_group]
-        swept = {word.key for word in varied if len(word.alternatives) > 1}
+    def for_hydra(self, overrides: list[Override], searched: list[Override]) -> list[str]:
+        """Return the overrides as Hydra takes them."""
+        varied = [override for override in [*overrides, *searched] if override.is_group]
+        swept = {override.key for override in varied if len(override.alternatives) > 1}
         if swept & set(_FILES_WITH_CHOICES):
             swept |= self.default_groups
         texts = []
-        for word in words:
-            if word.deletes or word.for_hydra:
-                texts.append(word.text)
-            elif word.is_group:
-                texts.append(self.sign(word) + word.text.lstrip("+"))
+        for override in overrides:
+            if override.deletes or override.for_hydra:
+                texts.append(override.text)
+            elif override.is_group:
+                texts.append(self.sign(override) + override.text.lstrip("+"))
             else:
                 # Where the group varies, another choice may not have the key in its file.
-                varies = word.key.split(".")[0] in swept
+                varies = override.key.split(".")[0] in swept
                 # A mapping brings keys of its own.
-                mapping = word.text.partition("=")[2].lstrip().startswith("{")
-                known = self.base is not None and has_key(self.base, word.key)
+                mapping = override.text.partition("=")[2].lstrip().startswith("{")
+                known = self.base is not None and has_key(self.base, override.key)
                 known = known and not varies and not mapping
-                texts.append(("" if known else "++") + word.text.lstrip("+"))
+                texts.append(("" if known else "++") + override.text.lstrip("+"))
         return texts
 
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seglab.config.targets import SCHEMAS
-from seglab.core.plugins import TARGET, name_packages
+from seglab.core.plugins import TARGET, is_closed, name_packages
 
 # Keys that every part of a kind takes; they stay when another is typed in its place.
 _STAY = {
@@ -27,17 +27,24 @@ _STAY = {
 def name_own_parts(cfg: DictConfig) -> None:
     """Let the code of all parts that a composed configuration chooses be imported, here and in children."""
     content = OmegaConf.to_container(cfg)
-    names = [str(one) for one in content.get("plugins") or ()]  # type: ignore[union-attr]
-    importer = OmegaConf.select(cfg, "data.importer", default=None)
+    named = content.get("plugins") if isinstance(content, dict) else None
+    name_packages([*map(str, named or ()), *own_targets(content)])
+
+
+def own_targets(content: Any) -> list[str]:
+    """Return the targets in plain content that are neither ours nor the libraries', the importer's too."""
+    found = list(_targets(content))
+    data = content.get("data") if isinstance(content, Mapping) else None
+    importer = data.get("importer") if isinstance(data, Mapping) else None
     if isinstance(importer, str) and "." in importer:
-        names.append(importer)
-    name_packages([*names, *_targets(content)])
+        found.append(importer)
+    return [one for one in dict.fromkeys(found) if not is_closed(one.partition(".")[0])]
 
 
 def _targets(node: Any) -> Iterator[str]:
     if isinstance(node, Mapping):
         target = node.get(TARGET)
-        if isinstance(target, str) and "." in target and not target.startswith("seglab."):
+        if isinstance(target, str) and "." in target:
             yield target
         for value in node.values():
             yield from _targets(value)
@@ -46,7 +53,9 @@ def _targets(node: Any) -> Iterator[str]:
             yield from _targets(value)
 
 
-def words_that_leave_behind(cfg: DictConfig, typed: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def overrides_that_leave_behind(
+    cfg: DictConfig, typed: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
     """Yield words that take away the keys of a part whose place another one takes.
 
     `model._target_=mylab.Net` puts a part of one's own where the file had one of ours: what the file says

@@ -17,12 +17,20 @@ from omegaconf import DictConfig
 from seglab.config.band_rules import BAND_RULES
 from seglab.config.installed_names import optimizer_names
 from seglab.config.model_rules import MODEL_RULES, limits_of
-from seglab.config.scores import class_scores, is_val_score, lower_is_better, val_scores
-from seglab.config.sound import NotSoundError, Rule, Sound, broken
+from seglab.config.scores import (
+    class_scores,
+    is_own_score,
+    is_val_score,
+    lower_is_better,
+    val_scores,
+)
 from seglab.config.study_rules import SEARCH_RULES
 from seglab.config.study_scores import SCORE_RULES
+from seglab.config.targets import schema_of
+from seglab.config.valid_view import InvalidValueError, Rule, ValidView, broken
 from seglab.core.components import components
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
+from seglab.metrics.options import declared_scores
 
 _NAME = re.compile(r"[\w][\w.+-]*")
 
@@ -35,20 +43,22 @@ def broken_rules(cfg: DictConfig, app: str, wrong: Collection[str]) -> list[Prob
         app: `train` or `evaluate`.
         wrong: Keys that are wrong already.
     """
-    value = Sound(cfg, wrong)
+    value = ValidView(cfg, wrong)
     found: list[Problem] = []
     for rule in _RULES[app]:
         try:
             found += list(rule(value))
-        except NotSoundError:
+        except InvalidValueError:
             continue
     return found
 
 
-def _data_is_somewhere(value: Sound) -> Iterator[Problem]:
+def _data_is_somewhere(value: ValidView) -> Iterator[Problem]:
     importer = value("data.importer")
     # Those that make or fetch their data need no folder yet.
     declared: Any = components("importer").get(importer)
+    if declared is None and "." in importer:
+        declared = schema_of("importer", importer)
     if declared is None:
         return  # `run`, which has its own; others are told elsewhere
     makes_it = declared.makes_data or value("data.options", {}).get("download") is True
@@ -65,7 +75,7 @@ def _data_is_somewhere(value: Sound) -> Iterator[Problem]:
         )
 
 
-def _names_make_folders(value: Sound) -> Iterator[Problem]:
+def _names_make_folders(value: ValidView) -> Iterator[Problem]:
     for key in ("experiment_name", "data.name"):
         name = value(key)
         if not _NAME.fullmatch(name):
@@ -75,14 +85,14 @@ def _names_make_folders(value: Sound) -> Iterator[Problem]:
             )
 
 
-def _optimizer_is_known(value: Sound) -> Iterator[Problem]:
+def _optimizer_is_known(value: ValidView) -> Iterator[Problem]:
     name, known = value("optimizer.name"), optimizer_names()
     if known and name not in known:
         meant = did_you_mean(difflib.get_close_matches(name, sorted(known), n=1))
         yield broken("optimizer.name", f"timm has no such optimizer{meant}, got {show(name)}")
 
 
-def _batch_fits_devices(value: Sound) -> Iterator[Problem]:
+def _batch_fits_devices(value: ValidView) -> Iterator[Problem]:
     devices = value("trainer.devices")
     if devices == "auto":
         return
@@ -100,7 +110,7 @@ def _batch_fits_devices(value: Sound) -> Iterator[Problem]:
         yield broken("trainer.devices", "expected at least one device, got []")
 
 
-def _micro_batch_fits(value: Sound) -> Iterator[Problem]:
+def _micro_batch_fits(value: ValidView) -> Iterator[Problem]:
     devices, micro = value("trainer.devices"), value("trainer.micro_batch_size")
     count = len(devices) if isinstance(devices, list) else devices
     share = value("data.batch_size")
@@ -120,8 +130,11 @@ def _micro_batch_fits(value: Sound) -> Iterator[Problem]:
         )
 
 
-def _monitor_is_a_score(value: Sound) -> Iterator[Problem]:
+def _monitor_is_a_score(value: ValidView) -> Iterator[Problem]:
     metric, mode = value("monitor.metric"), value("monitor.mode")
+    own = value("metrics.extra", {})
+    if is_own_score(metric, own):
+        return
     if not is_val_score(metric):
         meant = did_you_mean(nearest_keys(metric, val_scores()))
         of_class = " or ".join(f"val/{name}/CLASS" for name in class_scores())
@@ -135,7 +148,18 @@ def _monitor_is_a_score(value: Sound) -> Iterator[Problem]:
         yield broken("monitor.mode", f"the best {metric} is its {right}, got {show(mode)}")
 
 
-def _validation_happens(value: Sound) -> Iterator[Problem]:
+def _own_scores_have_own_names(value: ValidView) -> Iterator[Problem]:
+    for name in value("metrics.extra", {}):
+        ours = [score.name for score in declared_scores("always")]
+        if not _NAME.fullmatch(name) or name in ours:
+            yield broken(
+                f"metrics.extra.{name}",
+                "expected a name of letters, digits, '.', '_', '+' or '-' that is none of "
+                f"{', '.join(ours)}",
+            )
+
+
+def _validation_happens(value: ValidView) -> Iterator[Problem]:
     every, epochs = value("trainer.val_every"), value("trainer.max_epochs")
     if every > epochs:
         yield broken(
@@ -150,7 +174,7 @@ def _validation_happens(value: Sound) -> Iterator[Problem]:
         )
 
 
-def _manifest_stands_alone(value: Sound) -> Iterator[Problem]:
+def _manifest_stands_alone(value: ValidView) -> Iterator[Problem]:
     if value("data.manifest", None) is not None and value("data.options", {}):
         yield broken(
             "data.options",
@@ -158,7 +182,7 @@ def _manifest_stands_alone(value: Sound) -> Iterator[Problem]:
         )
 
 
-def _accelerator_can(value: Sound) -> Iterator[Problem]:
+def _accelerator_can(value: ValidView) -> Iterator[Problem]:
     accelerator = value("trainer.accelerator")
     if accelerator == "cpu" and value("trainer.precision") == "fp16":
         yield broken(
@@ -168,7 +192,7 @@ def _accelerator_can(value: Sound) -> Iterator[Problem]:
         yield broken("trainer.devices", f"mps has one device, got {show(value('trainer.devices'))}")
 
 
-def _ignore_index_is_no_class(value: Sound) -> Iterator[Problem]:
+def _ignore_index_is_no_class(value: ValidView) -> Iterator[Problem]:
     options = value("data.options", {})
     ignored, names = options.get("ignore_index"), options.get("class_names") or []
     if isinstance(ignored, int) and not len(names) <= ignored <= 255:
@@ -178,7 +202,7 @@ def _ignore_index_is_no_class(value: Sound) -> Iterator[Problem]:
         )
 
 
-def _loss_terms_have_weights(value: Sound) -> Iterator[Problem]:
+def _loss_terms_have_weights(value: ValidView) -> Iterator[Problem]:
     terms, weights = value("loss.terms"), value("loss.weights")
     for name in weights:
         if name not in terms:
@@ -194,12 +218,12 @@ def _loss_terms_have_weights(value: Sound) -> Iterator[Problem]:
         yield broken("loss.weights", f"expected at least one weight above 0, got {show(weights)}")
 
 
-def _corruptions_have_severities(value: Sound) -> Iterator[Problem]:
+def _corruptions_have_severities(value: ValidView) -> Iterator[Problem]:
     if value("suite.corruptions") and not value("suite.severities"):
         yield broken("suite.severities", "expected at least one of 1 to 5, got []")
 
 
-def _evaluates_a_run(value: Sound) -> Iterator[Problem]:
+def _evaluates_a_run(value: ValidView) -> Iterator[Problem]:
     run, checkpoint = Path(value("run")).expanduser(), value("checkpoint")
     if not (run / "run.json").is_file():
         yield broken("run", f"expected a run directory (it holds a run.json), got {show(str(run))}")
@@ -227,6 +251,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _batch_fits_devices,
         _micro_batch_fits,
         _monitor_is_a_score,
+        _own_scores_have_own_names,
         _validation_happens,
         _accelerator_can,
         _ignore_index_is_no_class,

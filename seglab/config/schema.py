@@ -137,7 +137,7 @@ class EvaluateConfig(Options):
 
 
 # What is built has defaults of its own for these, or configurations of former versions lack them.
-_MAY_LACK = ("augment", "lr_scaling", "study", "train_fraction", "bands", "display_bands")
+_MAY_LACK = ("augment", "lr_scaling", "study", "train_fraction", "bands", "display_bands", "extra")
 
 
 def written(options: type[Options]) -> type[Options]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from seglab.metrics.options import declared_scores, find_score
 
@@ -33,6 +34,11 @@ def is_fold_score(key: str) -> bool:
     """Whether a cross-validation has this score: those that follow from confusion matrices."""
     score = find_score(key) if is_val_score(key) else None
     return score is not None and bool(score.function or score.per_class)
+
+
+def is_own_score(key: str, own: Collection[str]) -> bool:
+    """Whether a score is one's own: then nothing says which end of it is the better one."""
+    return key.startswith("val/") and key.removeprefix("val/") in own
 
 
 def reported_test_score(key: str) -> str:

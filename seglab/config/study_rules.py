@@ -21,7 +21,7 @@ from seglab.config.domains import (
     take,
 )
 from seglab.config.named_objects import call_problems, class_problems, names_subclass
-from seglab.config.sound import NotSoundError, Rule, Sound
+from seglab.config.valid_view import InvalidValueError, Rule, ValidView
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
 
 _NAME = re.compile(r"[\w][\w.+-]*")
@@ -67,7 +67,7 @@ def study_name_problem(name: str) -> str:
     return f"expected letters, digits, '.', '_', '+' or '-' (it names a folder), got {show(name)}"
 
 
-def _grid_has_no_name(value: Sound) -> Iterator[Problem]:
+def _grid_has_no_name(value: ValidView) -> Iterator[Problem]:
     node = value("study")
     if "sampler" not in node and node.get("name") is not None:
         yield Problem(
@@ -75,21 +75,21 @@ def _grid_has_no_name(value: Sound) -> Iterator[Problem]:
         )
 
 
-def _study_name_is_folder(value: Sound) -> Iterator[Problem]:
+def _study_name_is_folder(value: ValidView) -> Iterator[Problem]:
     value("study.sampler")
     problem = study_name_problem(value("study.name"))
     if problem:
         yield Problem("study.name", problem)
 
 
-def _space(value: Sound) -> Mapping[str, Any]:
+def _space(value: ValidView) -> Mapping[str, Any]:
     space = value(SPACE)
     if not isinstance(space, Mapping):
-        raise NotSoundError  # reported by the rule below
+        raise InvalidValueError  # reported by the rule below
     return space
 
 
-def _space_can_be_read(value: Sound) -> Iterator[Problem]:
+def _space_can_be_read(value: ValidView) -> Iterator[Problem]:
     space = value(SPACE)
     if not isinstance(space, Mapping):
         yield Problem(SPACE, f"expected keys with texts such as {EXAMPLES}, got {show(space)}")
@@ -97,7 +97,7 @@ def _space_can_be_read(value: Sound) -> Iterator[Problem]:
     yield from read_space(space)[1]
 
 
-def _sampler_can_be_built(value: Sound) -> Iterator[Problem]:
+def _sampler_can_be_built(value: ValidView) -> Iterator[Problem]:
     node = value("study.sampler")
     from optuna.samplers import GridSampler
 
@@ -105,21 +105,21 @@ def _sampler_can_be_built(value: Sound) -> Iterator[Problem]:
     yield from class_problems("study.sampler", node, "sampler", supplied)
 
 
-def _pruner_can_be_built(value: Sound) -> Iterator[Problem]:
+def _pruner_can_be_built(value: ValidView) -> Iterator[Problem]:
     value("study.sampler")
     node = value("study.pruner", None)
     if node is not None:
         yield from class_problems("study.pruner", node, "pruner")
 
 
-def _conditional_can_be_called(value: Sound) -> Iterator[Problem]:
+def _conditional_can_be_called(value: ValidView) -> Iterator[Problem]:
     value("study.sampler")
     node = value("study.conditional", None)
     if node is not None:
         yield from call_problems("study.conditional", node, given=2)
 
 
-def _objectives_differ(value: Sound) -> Iterator[Problem]:
+def _objectives_differ(value: ValidView) -> Iterator[Problem]:
     value("study.sampler")
     objectives = value("study.objectives", None)
     if objectives is None:
@@ -132,7 +132,7 @@ def _objectives_differ(value: Sound) -> Iterator[Problem]:
             yield Problem(f"study.objectives[{index}].metric", f"{show(metric)} stands twice")
 
 
-def _several_objectives(value: Sound) -> Iterator[Problem]:
+def _several_objectives(value: ValidView) -> Iterator[Problem]:
     sampler = value("study.sampler")
     if len(value("study.objectives", None) or ()) < 2:
         return
@@ -148,7 +148,7 @@ def _several_objectives(value: Sound) -> Iterator[Problem]:
         yield Problem("study.sampler", "CMA-ES has one objective; for several use NSGAIISampler")
 
 
-def _grid_is_countable(value: Sound) -> Iterator[Problem]:
+def _grid_is_countable(value: ValidView) -> Iterator[Problem]:
     sampler = value("study.sampler")
     from optuna.samplers import BruteForceSampler, GridSampler
 
@@ -184,7 +184,7 @@ def _grid_is_countable(value: Sound) -> Iterator[Problem]:
         )
 
 
-def _grid_is_known_beforehand(value: Sound) -> Iterator[Problem]:
+def _grid_is_known_beforehand(value: ValidView) -> Iterator[Problem]:
     sampler = value("study.sampler")
     from optuna.samplers import GridSampler
 
@@ -199,7 +199,7 @@ def _grid_is_known_beforehand(value: Sound) -> Iterator[Problem]:
         yield Problem("study.enqueue", "a grid tries all combinations; remove what is to be first")
 
 
-def _enqueued_is_in_space(value: Sound) -> Iterator[Problem]:
+def _enqueued_is_in_space(value: ValidView) -> Iterator[Problem]:
     domains, problems = read_space(_space(value))
     wrong = {problem.key.removeprefix(f"{SPACE}.") for problem in problems}
     further = value("study.conditional", None) is not None
@@ -222,7 +222,7 @@ def _enqueued_is_in_space(value: Sound) -> Iterator[Problem]:
                 yield Problem(where, f"it is not searched{meant}; add it to study.space")
 
 
-def _warm_start_is_a_study(value: Sound) -> Iterator[Problem]:
+def _warm_start_is_a_study(value: ValidView) -> Iterator[Problem]:
     value("study.sampler")
     for index, path in enumerate(value("study.warm_start")):
         if not (Path(path).expanduser() / "study.json").is_file():
@@ -232,7 +232,7 @@ def _warm_start_is_a_study(value: Sound) -> Iterator[Problem]:
             )
 
 
-def _storage_is_known(value: Sound) -> Iterator[Problem]:
+def _storage_is_known(value: ValidView) -> Iterator[Problem]:
     value("study.sampler")
     storage = value("study.storage", None)
     if storage is not None and not _STORAGE.fullmatch(storage):

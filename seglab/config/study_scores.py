@@ -9,15 +9,16 @@ from seglab.config.scores import (
     class_scores,
     cost_keys,
     is_fold_score,
+    is_own_score,
     is_val_score,
     lower_is_better,
     val_scores,
 )
-from seglab.config.sound import Rule, Sound
+from seglab.config.valid_view import Rule, ValidView
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
 
 
-def _objectives_are_scores(value: Sound) -> Iterator[Problem]:
+def _objectives_are_scores(value: ValidView) -> Iterator[Problem]:
     folds = value("cv.scheme") != "none"
     for index, objective in enumerate(value("study.objectives", None) or ()):
         metric, key = objective["metric"], f"study.objectives[{index}]"
@@ -27,6 +28,8 @@ def _objectives_are_scores(value: Sound) -> Iterator[Problem]:
                 "a study that chooses by test scores has none left to test with; use "
                 f"{metric.replace('test/', 'val/', 1)}, got {show(metric)}",
             )
+            continue
+        if not folds and is_own_score(metric, value("metrics.extra", {})):
             continue
         problem = _metric_problem(metric, folds)
         if problem:
@@ -54,7 +57,7 @@ def _metric_problem(metric: str, folds: bool) -> str:
     return f"expected one of {', '.join(known)}, {of_class}; got {show(metric)}{meant}"
 
 
-def _folds_fit(value: Sound) -> Iterator[Problem]:
+def _folds_fit(value: ValidView) -> Iterator[Problem]:
     value("study.sampler")
     scheme, pruner = value("cv.scheme"), value("study.pruner", None)
     from optuna.pruners import WilcoxonPruner

@@ -13,9 +13,11 @@ from typing import Any, Literal
 from seglab.core.components import components
 from seglab.core.errors import ConfigError
 from seglab.core.options import ChosenBy, Options
+from seglab.core.own_parts import own_options
 from seglab.core.plugins import KINDS, load_target
 from seglab.core.problems import did_you_mean, nearest_keys, show
-from seglab.core.signatures import options_of, takes
+from seglab.core.signatures import takes
+from seglab.data.importers.options import OwnImporterOptions
 from seglab.losses.options import TermKeys, UnweightedTermKeys
 from seglab.models.options import ModelKeys, OwnModelKeys
 from seglab.optim.options import OptimizerKeys
@@ -52,6 +54,7 @@ _OWN_KEYS: dict[str, type[Options]] = {
     "model": OwnModelKeys,
     "loss_term": TermKeys,
     "optimizer": OptimizerKeys,
+    "importer": OwnImporterOptions,
 }
 
 
@@ -72,16 +75,12 @@ def schema_of(group: str, target: Any) -> type[Options] | ChosenBy:
         if is_own and group == "loss":
             advice = f"; a loss of your own is a term: loss.terms.NAME._target_={target}"
         raise ConfigError(f"expected one of {listed}; got {show(target)}{meant}{advice}")
-    return own_schema(group, target, load_target(target, group))
+    found = load_target(target, group)
+    return own_options(group, target, found, own_keys(group, found))
 
 
-def own_schema(group: str, target: str, found: Any) -> type[Options]:
-    """Return the options of a part of one's own, with the keys that all of its kind take beside."""
-    kind = KINDS[group]
-    keys = _OWN_KEYS.get(group, Options)
+def own_keys(group: str, found: Any) -> type[Options]:
+    """Return the keys that a part of one's own takes beside its options, as all of its kind do."""
     if group == "loss_term" and not takes(found, {"class_weights": None}):
-        keys = UnweightedTermKeys
-    declared = components(group).get(target)
-    if declared is not None:
-        return type(declared.__name__, (declared, keys), {})
-    return options_of(found, kind.positional(found), kind.given, keys)
+        return UnweightedTermKeys
+    return _OWN_KEYS.get(group, Options)

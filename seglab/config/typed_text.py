@@ -17,28 +17,35 @@ from omegaconf import DictConfig, OmegaConf
 
 from seglab.config.check import check, plain
 from seglab.config.grammar import read_as_typed, write_value
+from seglab.config.override import Override
 from seglab.config.sources import words_in_file
-from seglab.config.words import Word
 from seglab.core.errors import ConfigError
 from seglab.core.option_problems import join
 
 
 def name_overrides(
-    cfg: DictConfig, schema: type, words: Sequence[Word], file_with: Callable[[str], Path | None]
+    cfg: DictConfig,
+    schema: type,
+    overrides: Sequence[Override],
+    file_with: Callable[[str], Path | None],
 ) -> list[str]:
     """Return overrides that set names as they were typed, where something else was read.
 
     Args:
         cfg: The composed configuration, values as they were read.
         schema: Dataclass from `seglab.config.schema`.
-        words: The command line, which comes before files.
+        overrides: The command line, which comes before files.
         file_with: Returns the file that set a key.
     """
     texts = []
     for key, wrong in keys_of_names(cfg, schema).items():
-        setting = [word for word in words if not word.is_group and is_below(key, word.key)]
+        setting = [
+            override
+            for override in overrides
+            if not override.is_group and is_below(key, override.key)
+        ]
         path = None if setting else file_with(key)
-        if setting and not (setting[-1].deletes or setting[-1].override.is_sweep_override()):
+        if setting and not (setting[-1].deletes or setting[-1].parsed.is_sweep_override()):
             said = _words_typed(setting[-1], key)
         elif path is not None:
             said = words_in_file(path, key)
@@ -68,31 +75,31 @@ def is_below(key: str, other: str) -> bool:
     return f"{key}.".startswith(f"{other}.")
 
 
-def _words_typed(word: Word, key: str) -> Any:
-    content = read_as_typed(word.text.partition("=")[2])
-    for part in key.removeprefix(word.key).split(".")[1:]:
+def _words_typed(override: Override, key: str) -> Any:
+    content = read_as_typed(override.text.partition("=")[2])
+    for part in key.removeprefix(override.key).split(".")[1:]:
         content = content.get(part) if isinstance(content, dict) else None
     return content
 
 
-def mended(value: Any, words: Any, path: str, wrong: Collection[str]) -> Any:
+def mended(value: Any, texts: Any, path: str, wrong: Collection[str]) -> Any:
     """Return a value with the wrong ones among its items (their keys, below `path`) as text.
 
     Args:
         value: As it was read.
-        words: The same with every item as the text that was typed.
+        texts: The same with every item as the text that was typed.
         path: Key of the value.
         wrong: Keys of the items, or of the value itself.
     """
-    if path in wrong and isinstance(words, str):
-        return unicodedata.normalize("NFC", words)
-    if isinstance(value, list) and isinstance(words, list) and len(value) == len(words):
+    if path in wrong and isinstance(texts, str):
+        return unicodedata.normalize("NFC", texts)
+    if isinstance(value, list) and isinstance(texts, list) and len(value) == len(texts):
         return [
-            mended(item, words[index], f"{path}[{index}]", wrong)
+            mended(item, texts[index], f"{path}[{index}]", wrong)
             for index, item in enumerate(value)
         ]
-    if isinstance(value, dict) and isinstance(words, dict):
-        by_text = {str(key): item for key, item in words.items()}
+    if isinstance(value, dict) and isinstance(texts, dict):
+        by_text = {str(key): item for key, item in texts.items()}
         return {
             key: mended(item, by_text.get(str(key)), join(path, str(key)), wrong)
             for key, item in value.items()

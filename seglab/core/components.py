@@ -40,6 +40,11 @@ def component(group: str, target: str, name: str = "") -> Callable[[_Declared], 
     return register
 
 
+def component_groups() -> tuple[str, ...]:
+    """Return the kinds of which components are declared so far."""
+    return tuple(_components)
+
+
 def components(group: str) -> Mapping[str, type[Options]]:
     """Return the options of all components of a group by target or name, in order of declaration."""
     return MappingProxyType(_components.get(group, {}))

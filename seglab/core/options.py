@@ -239,10 +239,11 @@ class OneOf(_Checked):
     """Text that is one of several names."""
 
     names: tuple[str, ...]
+    or_own: bool = False
 
     def holds(self, value: str) -> bool:
-        """Whether it is."""
-        return value in self.names
+        """Whether it is, or with `or_own` names a class or function by its dotted path."""
+        return value in self.names or (self.or_own and "." in value)
 
     def __str__(self) -> str:
         """Return the names."""
@@ -267,13 +268,15 @@ class Targets:
 class ChosenBy:
     """A node whose fields depend on the value of the key `sibling`: beside it, or `inside` it.
 
-    `other` holds for any other value of that key; without it the node is then not looked into.
+    `other` holds for any other value of that key; without it the node is then not looked into. With
+    `own`, a dotted value names a part of one's own of that kind.
     """
 
     sibling: str
     choices: dict[str, type[Options]] = field(hash=False)
     inside: bool = False
     other: type[Options] | None = None
+    own: str = ""
 
 
 Name = Annotated[str, AsTyped()]

@@ -17,7 +17,8 @@ against what `seglab.core.components.component` declares for the target.
   optimizer step (`ReduceLROnPlateau`: after each validation); it is given `total_steps` and
   `steps_per_epoch` if its signature takes them.
 - `importer`: `read(root) -> ImportedFiles`, see `seglab.data.build`.
-- `augment_step`: `step(image, mask, rng) -> (image, mask)` on one crop, see `seglab.augment.steps`.
+- `augment_step`: `step(image, mask, rng) -> (image, mask)` on one crop, uint8 `(h, w, 3)` and `(h, w)`,
+  see `seglab.augment.steps`. It is given `ignore_index` if its signature takes it.
 - `metric`: `score(confusion) -> float` over the int64 matrix `(C, C)` of a split, rows = target; or a
   torchmetrics `Metric` with `update(pred_mask, mask)`. It is given `num_classes` and `ignore_index` if
   its signature takes them.
@@ -34,7 +35,7 @@ installed package with an entry point of the group `seglab.plugins`.
 from __future__ import annotations
 
 import functools
-import importlib
+import importlib.util
 import inspect
 import os
 import sys
@@ -109,7 +110,7 @@ KINDS: dict[str, Kind] = {
         made_with=1,
     ),
     "importer": Kind("importer", called_with=1),
-    "augment_step": Kind("augmentation step", called_with=3),
+    "augment_step": Kind("augmentation step", given=("ignore_index",), called_with=3),
     "metric": Kind(
         "metric",
         "torchmetrics.Metric",
@@ -141,7 +142,7 @@ def name_packages(names: Iterable[str]) -> None:
         names: Packages, modules or whole targets; what no naming opens is left out.
     """
     former = os.environ.get(ENV_PLUGINS, "").split(",")
-    more = [one for one in names if not _is_closed(one.partition(".")[0])]
+    more = [one for one in names if not is_closed(one.partition(".")[0])]
     os.environ[ENV_PLUGINS] = ",".join(one for one in dict.fromkeys((*former, *more)) if one)
 
 
@@ -157,9 +158,20 @@ def own_conf() -> Path | None:
     return folder
 
 
-def conf_packages() -> list[str]:
-    """Return the `conf` packages of installed plug-ins, such as `mylab.conf`."""
-    return [f"{one.value.partition(':')[0]}.conf" for one in _entry_points()]
+def conf_folders() -> list[Path]:
+    """Return the folders with configuration of one's own: beside the user, and in installed plug-ins.
+
+    That of a plug-in is `conf` beside the module its entry point names; nothing is imported for it.
+    """
+    beside = own_conf()
+    found = [beside] if beside else []
+    for one in _entry_points():
+        spec = importlib.util.find_spec(one.value.partition(":")[0].partition(".")[0])
+        places = [
+            Path(place) / "conf" for place in (spec and spec.submodule_search_locations) or ()
+        ]
+        found += [place for place in places if place.is_dir()]
+    return found
 
 
 @cache
@@ -203,7 +215,7 @@ def load_target(target: Any, group: str) -> Any:
         found = imported(target)
         _require_kind(found, target, kind)
         return found
-    if _is_closed(package):
+    if is_closed(package):
         homes = " and ".join(f"{home}.*" for home in kind.homes) or "no library"
         raise ConfigError(
             f"{show(target)} is refused: a {kind.title} is a class of {homes}, or from a package of "
@@ -302,7 +314,8 @@ def call(
         raise ConfigError(f"{key}: {target} cannot be built of this: {reason}") from error
 
 
-def _is_closed(package: str) -> bool:
+def is_closed(package: str) -> bool:
+    """Whether naming a package opens nothing: the standard library, and what has classes of our kinds."""
     return package in sys.stdlib_module_names or package in _LIBRARIES
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 import platform
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+from seglab.core.files import sha256_bytes
 
 PACKAGES = (
     "torch",
@@ -33,6 +38,33 @@ def package_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             versions[name] = "not installed"
     return versions
+
+
+def code_origin(target: str) -> dict[str, Any]:
+    """Return where the code of an imported target comes from.
+
+    Args:
+        target: Such as `mylab.TinyNet`; its module is imported already.
+
+    Returns:
+        `distribution` and `version` of its package, None where it is not installed; `file`, its
+        `sha256`, and `commit` and `dirty` of the checkout around it, None where there is none.
+    """
+    module = sys.modules[target.rpartition(".")[0]]
+    found = getattr(module, target.rpartition(".")[2])
+    try:
+        source = Path(inspect.getsourcefile(found) or module.__file__ or "")
+    except TypeError:
+        source = Path(module.__file__ or "")
+    package = target.partition(".")[0]
+    names = metadata.packages_distributions().get(package)
+    return {
+        "distribution": names[0] if names else None,
+        "version": metadata.version(names[0]) if names else None,
+        "file": str(source.resolve()) if source.is_file() else None,
+        "sha256": sha256_bytes(source.read_bytes()) if source.is_file() else None,
+        **(git_state(source.parent) if source.is_file() else {"commit": None, "dirty": None}),
+    }
 
 
 def git_state(folder: Path | None = None) -> dict[str, str | bool | None]:

@@ -13,7 +13,8 @@ from seglab.core.components import components
 from seglab.core.options import ChosenBy, FromList, OnDisk, OneOf, Options, Positive, Size
 
 Split = Literal["train", "val", "test"]
-_ImporterOptions = Annotated[dict[str, Any], ChosenBy("importer", dict(components("importer")))]
+_IMPORTERS = dict(components("importer"))
+_ImporterOptions = Annotated[dict[str, Any], ChosenBy("importer", _IMPORTERS, own="importer")]
 _ManifestPath = Annotated[str, OnDisk("file or folder")] | None
 
 
@@ -22,7 +23,7 @@ class DataOptions(Options):
 
     name: str
     """Names the data set, and the folder of its runs."""
-    importer: Annotated[str, OneOf(tuple(components("importer")))]
+    importer: Annotated[str, OneOf(tuple(_IMPORTERS), or_own=True)]
     """What reads the folder."""
     root: str | None = None
     """The folder that holds the data."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from seglab.core.options import (
     Name,
@@ -12,6 +14,7 @@ from seglab.core.options import (
     Options,
     Positive,
     PositiveFloat,
+    Targets,
 )
 
 Auto = Literal["auto"]
@@ -117,6 +120,8 @@ class CallbackOptions(Options):
     """Pictures of predictions."""
     progress: Literal["auto", "rich", "plain", "off"] = "auto"
     """How the progress is shown; `auto`: as a bar where there is a terminal, else as lines."""
+    extra: dict[str, Annotated[dict[str, Any], Targets("callback")]] = Field(default_factory=dict)
+    """Lightning callbacks of one's own, called after ours and before the checkpoint is written."""
 
 
 class WandbOptions(Options):

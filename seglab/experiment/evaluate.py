@@ -30,6 +30,7 @@ from seglab.experiment.parts import (
 )
 from seglab.experiment.prepare.bands import recorded_bands, require_same_bands
 from seglab.experiment.prepare.initial_weights import forget_sources
+from seglab.experiment.prepare.origins import changed_code
 from seglab.experiment.prepare.plain import plain
 from seglab.experiment.prepare.same_data import require_same_data, training_images_in
 from seglab.experiment.scoring.gallery import write_gallery
@@ -117,6 +118,7 @@ def evaluate(
         tags=list(cfg.tags),
         notes=cfg.notes,
         main_split=cfg.data.split,
+        plugins=source.read()["plugins"],
     )
     with recorded(cfg, record, None) as view:
         metrics = _score(cfg, run_cfg, source, members, record, view, console)
@@ -187,6 +189,8 @@ def _score(
     model = build_model(run_cfg, dataset.labels.num_classes, bands)
     plan, _ = make_plan(run_cfg, model)
     module = build_module(run_cfg, dataset, model, plan, steps_per_epoch=1)
+    if changed := changed_code(members[0].record, run_cfg):
+        say(console, changed)
     models = [load_model(member, dataset.labels.num_classes, plan) for member in members]
     module.model.load_state_dict(models[0].state_dict())
     nets = take_same_images([module.model, *models[1:]])

@@ -34,6 +34,7 @@ from seglab.engine.step.module import SegmentationModule
 from seglab.engine.tracking.tracking import WandbView
 from seglab.experiment.parts import Dataset, build_datamodule, build_module
 from seglab.experiment.prepare.batch_size import build_keeper
+from seglab.experiment.prepare.building import build_callbacks
 from seglab.experiment.prepare.initial_weights import INIT_FROM, as_record, initialise
 from seglab.experiment.prepare.monitor import require_defined, scored_ids
 from seglab.experiment.prepare.plain import plain
@@ -195,7 +196,8 @@ def _callbacks(
         callbacks.append(WarmEma(cfg.trainer.ema_decay))
     if stopping is not None:
         callbacks.append(stopping)
-    return [*callbacks, InterruptGuard(writer), writer]
+    own = build_callbacks(plain(cfg.callbacks.get("extra")) or {})
+    return [*callbacks, *own, InterruptGuard(writer), writer]
 
 
 def _early_stopping(cfg: DictConfig, record: RunRecord) -> ResumableEarlyStopping | None:

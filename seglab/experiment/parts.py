@@ -36,6 +36,7 @@ from seglab.engine.step.module import SegmentationModule, StepSettings
 from seglab.experiment.prepare.bands import open_cache_of
 from seglab.experiment.prepare.batch_size import build_micro_batcher, learning_rates
 from seglab.experiment.prepare.building import (
+    build_metrics,
     build_model_of,
     build_term,
     optimizer_factory,
@@ -224,6 +225,7 @@ def build_module(
         settings=settings,
         micro_batcher=build_micro_batcher(cfg, dataset.manifest, plan, model.min_train_batch),
         device_augment=_device_augment(cfg, dataset, plan),
+        extra_metrics=build_metrics(plain(cfg.metrics.get("extra")) or {}, dataset.labels),
     )
 
 

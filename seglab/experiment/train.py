@@ -36,6 +36,7 @@ from seglab.experiment.prepare.bands import fit_bands_of, recorded_bands
 from seglab.experiment.prepare.batch_size import begin_with_what_fits, learning_rates
 from seglab.experiment.prepare.folds import fold_name, is_fold
 from seglab.experiment.prepare.initial_weights import forget_sources
+from seglab.experiment.prepare.origins import changed_code
 from seglab.experiment.prepare.records import extend, finishing, require_longer, start_record
 from seglab.experiment.prepare.same_data import require_same_data, require_same_data_as_other_trials
 from seglab.experiment.scoring.summary import conclude
@@ -217,6 +218,8 @@ def _run(
         )
         _note_learning_rates(cfg, record, view, console)
         fit = prepare_fit(cfg, dataset, model, plan, record, view, console, trial)
+        if resume_step is not None and (changed := changed_code(record, cfg)):
+            say(console, changed)
         try:
             with other_ranks(record.run_dir, plan.num_devices):
                 fit.run(checkpoint)

@@ -1,4 +1,8 @@
-"""Several predictors asked as one: for the models of a cross-validation, or of several seeds."""
+"""Several predictors asked as one: for the models of a cross-validation, or of several seeds.
+
+References:
+    Lakshminarayanan et al. (2017): https://arxiv.org/abs/1612.01474
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,9 @@
 MONAI has the like; it is not a dependency for one function. Importance and steps follow nnU-Net
 (Isensee et al. 2021, "nnU-Net: a self-configuring method for deep learning-based biomedical image
 segmentation").
+
+References:
+    Isensee et al. (2021): https://doi.org/10.1038/s41592-020-01008-z
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ from .class_weights import effective_number as effective_number
 from .class_weights import enet as enet
 from .class_weights import median_frequency as median_frequency
 from .class_weights import resolve_class_weights as resolve_class_weights
+from .loss_inputs import LossInputs as LossInputs
 from .lovasz import LovaszLoss as LovaszLoss
 from .lovasz import lovasz_loss as lovasz_loss
-from .pixels import Pixels as Pixels
 from .pixelwise import CrossEntropyLoss as CrossEntropyLoss
 from .pixelwise import FocalLoss as FocalLoss
 from .pixelwise import OhemCrossEntropyLoss as OhemCrossEntropyLoss

@@ -11,7 +11,7 @@ from torch import nn
 
 from seglab.core.errors import ConfigError, ShapeError, list_problems
 from seglab.core.options import Options, signature_of
-from seglab.losses.pixels import Pixels
+from seglab.losses.loss_inputs import LossInputs
 
 ClassWeights = torch.Tensor | Sequence[float] | str | None
 
@@ -67,10 +67,10 @@ class SegmentationLoss(nn.Module, ABC):
             LabelError: A target is no class (checked on the CPU).
         """
         with torch.autocast(logits.device.type, enabled=False):
-            return self.on_pixels(Pixels(logits, mask, self.ignore_index))
+            return self.compute(LossInputs(logits, mask, self.ignore_index))
 
     @abstractmethod
-    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+    def compute(self, inputs: LossInputs) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar; sums call this to share the softmax."""
 
     @property
@@ -128,7 +128,7 @@ def as_class_weights(class_weights: ClassWeights) -> torch.Tensor | None:
     return weights
 
 
-def weights_for(pixels: Pixels, class_weights: torch.Tensor | None) -> torch.Tensor | None:
+def weights_for(inputs: LossInputs, class_weights: torch.Tensor | None) -> torch.Tensor | None:
     """Return class weights `(C,)` in the dtype and on the device of the logits.
 
     Raises:
@@ -136,12 +136,12 @@ def weights_for(pixels: Pixels, class_weights: torch.Tensor | None) -> torch.Ten
     """
     if class_weights is None:
         return None
-    if class_weights.shape != (pixels.num_classes,):
+    if class_weights.shape != (inputs.num_classes,):
         raise ShapeError(
-            f"expected {pixels.num_classes} class weights, one a class, got shape "
+            f"expected {inputs.num_classes} class weights, one a class, got shape "
             f"{tuple(class_weights.shape)}"
         )
-    return class_weights.to(pixels.logits)
+    return class_weights.to(inputs.logits)
 
 
 def target_weight_sums(

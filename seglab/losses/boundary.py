@@ -2,6 +2,9 @@
 
 Distances are found on the CPU with OpenCV, one transform a class present in an image; on an
 accelerator this copies the mask to the host, which waits for the device once a step.
+
+References:
+    Kervadec et al. (2019): https://arxiv.org/abs/1812.07032
 """
 
 from __future__ import annotations
@@ -12,11 +15,11 @@ import numpy.typing as npt
 import torch
 
 from seglab.losses.base import SegmentationLoss, weights_for
+from seglab.losses.loss_inputs import LossInputs, safe_divide
 from seglab.losses.options import BoundaryOptions
-from seglab.losses.pixels import Pixels, safe_divide
 
 
-def boundary_loss(pixels: Pixels, class_weights: torch.Tensor | None = None) -> torch.Tensor:
+def boundary_loss(inputs: LossInputs, class_weights: torch.Tensor | None = None) -> torch.Tensor:
     """Return the mean over valid pixels of signed distance times probability.
 
     Kervadec et al. (2019), eq. 5 and their code: outside a class the distance in pixels to its
@@ -28,31 +31,31 @@ def boundary_loss(pixels: Pixels, class_weights: torch.Tensor | None = None) -> 
     barely moves, and it is in pixels. Costs about 0.5 ms a class and image of 192x256.
 
     Args:
-        pixels: The batch.
+        inputs: The batch.
         class_weights: Relative weights `(C,)` of the classes' terms.
 
     Returns:
         A scalar; negative when the probability lies well inside the true regions.
     """
-    weights = weights_for(pixels, class_weights)
-    present = (pixels.class_pixels > 0).to(pixels.logits.dtype)
+    weights = weights_for(inputs, class_weights)
+    present = (inputs.class_pixels > 0).to(inputs.logits.dtype)
     shares = present * (1 if weights is None else weights)
     shares = safe_divide(shares, shares.sum(1, keepdim=True))
-    distances = signed_distances(pixels) * shares[:, :, None, None]
-    return safe_divide((pixels.probs * distances).sum(), pixels.num_valid)
+    distances = signed_distances(inputs) * shares[:, :, None, None]
+    return safe_divide((inputs.probs * distances).sum(), inputs.num_valid)
 
 
-def signed_distances(pixels: Pixels) -> torch.Tensor:
+def signed_distances(inputs: LossInputs) -> torch.Tensor:
     """Return `(B, C, H, W)` in pixels, in the dtype of the logits: see `boundary_loss`.
 
     0 at ignored pixels, and for classes without an outline in the image.
     """
-    batch_size, _, height, width = pixels.logits.shape
-    target = torch.where(pixels.valid, pixels.target, -1).cpu().numpy()
-    distances = np.zeros((batch_size, pixels.num_classes, height, width), dtype=np.float32)
+    batch_size, _, height, width = inputs.logits.shape
+    target = torch.where(inputs.valid, inputs.target, -1).cpu().numpy()
+    distances = np.zeros((batch_size, inputs.num_classes, height, width), dtype=np.float32)
     for index in range(batch_size):
         _fill_signed_distances(target[index], distances[index])
-    return torch.from_numpy(distances).to(pixels.logits)
+    return torch.from_numpy(distances).to(inputs.logits)
 
 
 def _fill_signed_distances(target: npt.NDArray[np.int64], out: npt.NDArray[np.float32]) -> None:
@@ -77,9 +80,9 @@ class BoundaryLoss(SegmentationLoss):
 
     declared = BoundaryOptions
 
-    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+    def compute(self, inputs: LossInputs) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
-        return boundary_loss(pixels, self.class_weights)
+        return boundary_loss(inputs, self.class_weights)
 
     @property
     def is_mean_over_images(self) -> bool:

@@ -3,6 +3,11 @@
 Only the ratios matter (see `SegmentationLoss`), so nothing is normalised. A class that the counts
 do not hold at all gets weight 0: no formula says anything sensible about it, and an endless weight
 would let a single pixel of validation data rule the loss. A warning names such classes.
+
+References:
+    Eigen and Fergus (2015): https://arxiv.org/abs/1411.4734
+    Paszke et al. (2016): https://arxiv.org/abs/1606.02147
+    Cui et al. (2019): https://arxiv.org/abs/1901.05555
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 The loss is linear in the errors once they are sorted, so the sort runs outside autograd and leaves
 one weight a pixel and class; the gradient is that weight. The sort is the cost, see `lovasz_loss`.
+
+References:
+    Berman et al. (2018): https://arxiv.org/abs/1705.08790
 """
 
 from __future__ import annotations
@@ -12,8 +15,8 @@ import numpy as np
 import torch
 
 from seglab.losses.base import SegmentationLoss, target_weight_sums, weights_for
+from seglab.losses.loss_inputs import LossInputs, safe_divide
 from seglab.losses.options import LovaszOptions
-from seglab.losses.pixels import Pixels, safe_divide
 
 # Bits of the largest finite and NaN float32 values: subtracting from it reverses their order.
 _TOP_BITS = 0x7FFFFFFF
@@ -21,7 +24,7 @@ _LOW_WORD = 0xFFFFFFFF
 
 
 def lovasz_loss(
-    pixels: Pixels, class_weights: torch.Tensor | None = None, per_image: bool = False
+    inputs: LossInputs, class_weights: torch.Tensor | None = None, per_image: bool = False
 ) -> torch.Tensor:
     """Return the weighted mean over classes present in the target of their Lovasz extension.
 
@@ -29,33 +32,33 @@ def lovasz_loss(
     classes, 192x256 on one CPU thread about 0.1 s, several times cross-entropy.
 
     Args:
-        pixels: The batch.
+        inputs: The batch.
         class_weights: Relative weights `(C,)` of the classes' terms.
         per_image: Score each image by itself; the mean then runs over pairs of image and class.
 
     Returns:
         A scalar in [0, 1].
     """
-    constant, field = _linearise(pixels, weights_for(pixels, class_weights), per_image)
-    return constant + (pixels.probs * field).sum()
+    constant, field = _linearise(inputs, weights_for(inputs, class_weights), per_image)
+    return constant + (inputs.probs * field).sum()
 
 
 @torch.no_grad()
 def _linearise(
-    pixels: Pixels, class_weights: torch.Tensor | None, per_image: bool
+    inputs: LossInputs, class_weights: torch.Tensor | None, per_image: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return constant and field `(B, C, H, W)` with loss = constant + sum(probs * field)."""
-    probs = pixels.probs.detach()
-    counts = pixels.class_pixels if per_image else pixels.class_pixels.sum(0, keepdim=True)
+    probs = inputs.probs.detach()
+    counts = inputs.class_pixels if per_image else inputs.class_pixels.sum(0, keepdim=True)
     shares = (counts > 0).to(probs.dtype) * (1 if class_weights is None else class_weights)
     shares = safe_divide(shares, shares.sum())
     constant = probs.new_zeros(())
     field = torch.zeros_like(probs, memory_format=torch.contiguous_format)
     for group, images in enumerate(_image_groups(len(probs), per_image)):
-        valid = pixels.valid[images].flatten()
-        valid_weight = pixels.valid_weight[images].flatten()
-        target = pixels.target[images].flatten()
-        for index in range(pixels.num_classes):
+        valid = inputs.valid[images].flatten()
+        valid_weight = inputs.valid_weight[images].flatten()
+        target = inputs.target[images].flatten()
+        for index in range(inputs.num_classes):
             if probs.device.type == "cpu" and not shares[group, index]:
                 continue
             is_class = (target == index) & valid
@@ -116,9 +119,9 @@ class LovaszLoss(SegmentationLoss):
 
     declared = LovaszOptions
 
-    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+    def compute(self, inputs: LossInputs) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
-        return lovasz_loss(pixels, self.class_weights, self.options.per_image)
+        return lovasz_loss(inputs, self.class_weights, self.options.per_image)
 
     @property
     def is_mean_over_images(self) -> bool:

@@ -1,4 +1,14 @@
-"""The options of each loss, as in `conf/loss/*.yaml` and as keyword arguments of its class."""
+"""The options of each loss, as in `conf/loss/*.yaml` and as keyword arguments of its class.
+
+References:
+    Lin et al. (2017): https://arxiv.org/abs/1708.02002
+    Salehi et al. (2017): https://arxiv.org/abs/1706.05721
+    Abraham and Khan (2019): https://arxiv.org/abs/1810.07842
+    Szegedy et al. (2016): https://arxiv.org/abs/1512.00567
+    Shrivastava et al. (2016): https://arxiv.org/abs/1604.03540
+    Berman et al. (2018): https://arxiv.org/abs/1705.08790
+    Kervadec et al. (2019): https://arxiv.org/abs/1812.07032
+"""
 
 from __future__ import annotations
 

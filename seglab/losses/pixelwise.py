@@ -3,6 +3,11 @@
 With class weights w and target y, all three are `sum(w_y * l) / sum(w_y)` over the pixels that
 count, as in `torch.nn.CrossEntropyLoss`. So multiplying all weights by a constant changes nothing,
 and the learning rate means the same with and without them.
+
+References:
+    Lin et al. (2017): https://arxiv.org/abs/1708.02002
+    Szegedy et al. (2016): https://arxiv.org/abs/1512.00567
+    Shrivastava et al. (2016): https://arxiv.org/abs/1604.03540
 """
 
 from __future__ import annotations
@@ -12,12 +17,12 @@ import math
 import torch
 
 from seglab.losses.base import SegmentationLoss, target_weight_sums, weights_for
+from seglab.losses.loss_inputs import LossInputs, safe_divide
 from seglab.losses.options import CrossEntropyOptions, FocalOptions, OhemOptions
-from seglab.losses.pixels import Pixels, safe_divide
 
 
 def cross_entropy(
-    pixels: Pixels, class_weights: torch.Tensor | None, label_smoothing: float
+    inputs: LossInputs, class_weights: torch.Tensor | None, label_smoothing: float
 ) -> torch.Tensor:
     """Return the weighted mean of -log p of the target.
 
@@ -25,30 +30,30 @@ def cross_entropy(
     smoothing: torch still counts their spread part, without dividing by them.
 
     Args:
-        pixels: The batch.
+        inputs: The batch.
         class_weights: Relative weights `(C,)`.
         label_smoothing: Share in [0, 1] of the target spread evenly over all classes (Szegedy et
             al., 2016). As in torch, the spread part is weighted by each class, not by the target's.
 
     >>> logits = torch.zeros(1, 4, 2, 2)
-    >>> round(float(cross_entropy(Pixels(logits, torch.zeros(1, 2, 2).long()), None, 0.0)), 4)
+    >>> round(float(cross_entropy(LossInputs(logits, torch.zeros(1, 2, 2).long()), None, 0.0)), 4)
     1.3863
     """
-    weights = weights_for(pixels, class_weights)
-    pixel_weights = _pixel_weights(pixels, weights)
+    weights = weights_for(inputs, class_weights)
+    pixel_weights = _pixel_weights(inputs, weights)
     total_weight = pixel_weights.sum()
-    hard = safe_divide(-(pixels.target_log_probs * pixel_weights).sum(), total_weight)
+    hard = safe_divide(-(inputs.target_log_probs * pixel_weights).sum(), total_weight)
     if not label_smoothing:
         return hard
     # A class of weight 0 counts nowhere as a target, so nothing of its pixels is spread.
-    counted = pixels.valid if weights is None else pixel_weights > 0
-    by_class = torch.where(counted[:, None], pixels.log_probs, 0).sum((0, 2, 3))
-    spread = -(by_class if weights is None else by_class * weights).sum() / pixels.num_classes
+    counted = inputs.valid if weights is None else pixel_weights > 0
+    by_class = torch.where(counted[:, None], inputs.log_probs, 0).sum((0, 2, 3))
+    spread = -(by_class if weights is None else by_class * weights).sum() / inputs.num_classes
     return (1 - label_smoothing) * hard + label_smoothing * safe_divide(spread, total_weight)
 
 
 def ohem_cross_entropy(
-    pixels: Pixels, class_weights: torch.Tensor | None, threshold: float, min_kept: float
+    inputs: LossInputs, class_weights: torch.Tensor | None, threshold: float, min_kept: float
 ) -> torch.Tensor:
     """Return cross-entropy over the hard pixels only (online hard example mining).
 
@@ -61,55 +66,57 @@ def ohem_cross_entropy(
     images: a part of a batch keeps its own hardest pixels.
 
     Args:
-        pixels: The batch.
+        inputs: The batch.
         class_weights: Relative weights `(C,)`.
         threshold: Probability of the target in [0, 1] up to which a pixel is hard; 1 keeps all.
         min_kept: Share in [0, 1] of the valid pixels that is kept in any case.
     """
-    keep = _hard_pixels(pixels, threshold, min_kept)
-    pixel_weights = _pixel_weights(pixels, weights_for(pixels, class_weights)) * keep
-    return safe_divide(-(pixels.target_log_probs * pixel_weights).sum(), pixel_weights.sum())
+    keep = _hard_pixels(inputs, threshold, min_kept)
+    pixel_weights = _pixel_weights(inputs, weights_for(inputs, class_weights)) * keep
+    return safe_divide(-(inputs.target_log_probs * pixel_weights).sum(), pixel_weights.sum())
 
 
-def focal_loss(pixels: Pixels, class_weights: torch.Tensor | None, gamma: float) -> torch.Tensor:
+def focal_loss(
+    inputs: LossInputs, class_weights: torch.Tensor | None, gamma: float
+) -> torch.Tensor:
     """Return cross-entropy that fades with confidence: -(1 - p)^gamma log p (Lin et al., 2017).
 
     The paper's alpha is `class_weights`; it divides by the number of foreground boxes, here the
     mean runs over the weighted valid pixels. gamma = 0 is cross-entropy.
 
     Args:
-        pixels: The batch.
+        inputs: The batch.
         class_weights: Relative weights `(C,)`.
         gamma: Focusing exponent >= 0.
     """
-    pixel_weights = _pixel_weights(pixels, weights_for(pixels, class_weights))
-    log_probs = pixels.target_log_probs
+    pixel_weights = _pixel_weights(inputs, weights_for(inputs, class_weights))
+    log_probs = inputs.target_log_probs
     # 1 - p without cancellation; the floor keeps the slope of x^gamma finite at 0 for gamma < 1.
     uncertainty = (-torch.expm1(log_probs)).clamp_min(torch.finfo(log_probs.dtype).eps)
     losses = -log_probs if gamma == 0 else -log_probs * uncertainty**gamma
     return safe_divide((losses * pixel_weights).sum(), pixel_weights.sum())
 
 
-def _pixel_weights(pixels: Pixels, weights: torch.Tensor | None) -> torch.Tensor:
+def _pixel_weights(inputs: LossInputs, weights: torch.Tensor | None) -> torch.Tensor:
     """Return `(B, H, W)`: the weight of each pixel's class, 0 at ignored pixels."""
     if weights is None:
-        return pixels.valid_weight
-    by_pixel = weights.index_select(0, pixels.target.flatten()).view_as(pixels.target)
-    return by_pixel * pixels.valid_weight
+        return inputs.valid_weight
+    by_pixel = weights.index_select(0, inputs.target.flatten()).view_as(inputs.target)
+    return by_pixel * inputs.valid_weight
 
 
 @torch.no_grad()
-def _hard_pixels(pixels: Pixels, threshold: float, min_kept: float) -> torch.Tensor:
+def _hard_pixels(inputs: LossInputs, threshold: float, min_kept: float) -> torch.Tensor:
     """Return bool `(B, H, W)`: the pixels that OHEM keeps."""
-    probs = pixels.target_log_probs.detach().exp()
+    probs = inputs.target_log_probs.detach().exp()
     if probs.device.type == "cpu":
-        limit = _hardness_limit_cpu(probs[pixels.valid], threshold, min_kept)
+        limit = _hardness_limit_cpu(probs[inputs.valid], threshold, min_kept)
     else:
         # Sorting everything is cheap there and, unlike a selection of known size, needs no sync.
-        ordered = torch.where(pixels.valid, probs, torch.inf).flatten().sort().values
-        last_kept = (pixels.num_valid * min_kept).ceil().long() - 1
+        ordered = torch.where(inputs.valid, probs, torch.inf).flatten().sort().values
+        last_kept = (inputs.num_valid * min_kept).ceil().long() - 1
         limit = ordered[last_kept.clamp_min(0)].clamp_min(threshold)
-    return pixels.valid & (probs <= limit)
+    return inputs.valid & (probs <= limit)
 
 
 def _hardness_limit_cpu(probs: torch.Tensor, threshold: float, min_kept: float) -> torch.Tensor:
@@ -141,9 +148,9 @@ class CrossEntropyLoss(_PixelMean):
 
     declared = CrossEntropyOptions
 
-    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+    def compute(self, inputs: LossInputs) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
-        return cross_entropy(pixels, self.class_weights, self.options.label_smoothing)
+        return cross_entropy(inputs, self.class_weights, self.options.label_smoothing)
 
 
 class OhemCrossEntropyLoss(_PixelMean):
@@ -156,10 +163,10 @@ class OhemCrossEntropyLoss(_PixelMean):
         """Only if all pixels are kept: see `ohem_cross_entropy`."""
         return bool(self.options.threshold == 1 or self.options.min_kept == 1)
 
-    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+    def compute(self, inputs: LossInputs) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
         options = self.options
-        return ohem_cross_entropy(pixels, self.class_weights, options.threshold, options.min_kept)
+        return ohem_cross_entropy(inputs, self.class_weights, options.threshold, options.min_kept)
 
 
 class FocalLoss(_PixelMean):
@@ -167,6 +174,6 @@ class FocalLoss(_PixelMean):
 
     declared = FocalOptions
 
-    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+    def compute(self, inputs: LossInputs) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
-        return focal_loss(pixels, self.class_weights, self.options.gamma)
+        return focal_loss(inputs, self.class_weights, self.options.gamma)

@@ -5,6 +5,12 @@ of p elsewhere, fn = its target pixels - tp. By default only classes present in 
 part: the overlap of an absent class is 0 whatever the network does, so counting it would add a
 constant 1 / C without a gradient. Its false positives are not free: the probability they take is
 missing from the tp of a present class.
+
+References:
+    Salehi et al. (2017): https://arxiv.org/abs/1706.05721
+    Abraham and Khan (2019): https://arxiv.org/abs/1810.07842
+    Milletari et al. (2016): https://arxiv.org/abs/1606.04797
+    Rahman and Wang (2016): https://doi.org/10.1007/978-3-319-50835-1_22
 """
 
 from __future__ import annotations
@@ -12,14 +18,14 @@ from __future__ import annotations
 import torch
 
 from seglab.losses.base import SegmentationLoss, weights_for
+from seglab.losses.loss_inputs import LossInputs, safe_divide
 from seglab.losses.options import RegionOptions, TverskyOptions
-from seglab.losses.pixels import Pixels, safe_divide
 
 DEFAULT_OPTIONS = RegionOptions()
 
 
 def tversky_loss(
-    pixels: Pixels,
+    inputs: LossInputs,
     class_weights: torch.Tensor | None,
     alpha: float,
     beta: float,
@@ -32,7 +38,7 @@ def tversky_loss(
     as here. `gamma` is the focal variant of Abraham and Khan (2019), whose exponent is 1 / gamma.
 
     Args:
-        pixels: The batch.
+        inputs: The batch.
         class_weights: Relative weights `(C,)` of the classes' terms.
         alpha: Weight of false positives, >= 0.
         beta: Weight of false negatives, >= 0.
@@ -42,7 +48,7 @@ def tversky_loss(
     Returns:
         A scalar in [0, 1].
     """
-    tp, prob_sums, target_sums = (pixels.target_prob_sums, pixels.prob_sums, pixels.class_pixels)
+    tp, prob_sums, target_sums = (inputs.target_prob_sums, inputs.prob_sums, inputs.class_pixels)
     if not options.per_image:
         tp, prob_sums, target_sums = tp.sum(0), prob_sums.sum(0), target_sums.sum(0)
     union = tp + alpha * (prob_sums - tp) + beta * (target_sums - tp)
@@ -50,7 +56,7 @@ def tversky_loss(
     if gamma != 1:
         # The slope of x^gamma at 0 is infinite for gamma < 1, and rounding may go below 0.
         missed = missed.clamp_min(torch.finfo(missed.dtype).eps) ** gamma
-    term_weights = _term_weights(target_sums, weights_for(pixels, class_weights), options)
+    term_weights = _term_weights(target_sums, weights_for(inputs, class_weights), options)
     return safe_divide((missed * term_weights).sum(), term_weights.sum())
 
 
@@ -64,7 +70,7 @@ def _term_weights(
 
 
 def dice_loss(
-    pixels: Pixels,
+    inputs: LossInputs,
     class_weights: torch.Tensor | None = None,
     options: RegionOptions = DEFAULT_OPTIONS,
 ) -> torch.Tensor:
@@ -74,14 +80,14 @@ def dice_loss(
     without the squares in their denominator. See `tversky_loss` for arguments and range.
 
     >>> logits = torch.tensor([[[[9.0, -9.0]], [[-9.0, 9.0]]]])
-    >>> round(float(dice_loss(Pixels(logits, torch.tensor([[[0, 1]]])))), 4)
+    >>> round(float(dice_loss(LossInputs(logits, torch.tensor([[[0, 1]]])))), 4)
     0.0
     """
-    return tversky_loss(pixels, class_weights, alpha=0.5, beta=0.5, options=options)
+    return tversky_loss(inputs, class_weights, alpha=0.5, beta=0.5, options=options)
 
 
 def jaccard_loss(
-    pixels: Pixels,
+    inputs: LossInputs,
     class_weights: torch.Tensor | None = None,
     options: RegionOptions = DEFAULT_OPTIONS,
 ) -> torch.Tensor:
@@ -89,7 +95,7 @@ def jaccard_loss(
 
     See `tversky_loss` for arguments and range.
     """
-    return tversky_loss(pixels, class_weights, alpha=1.0, beta=1.0, options=options)
+    return tversky_loss(inputs, class_weights, alpha=1.0, beta=1.0, options=options)
 
 
 class _RegionLoss(SegmentationLoss):
@@ -112,17 +118,17 @@ class _RegionLoss(SegmentationLoss):
 class DiceLoss(_RegionLoss):
     """See `dice_loss`."""
 
-    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+    def compute(self, inputs: LossInputs) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
-        return dice_loss(pixels, self.class_weights, self.options)
+        return dice_loss(inputs, self.class_weights, self.options)
 
 
 class JaccardLoss(_RegionLoss):
     """See `jaccard_loss`."""
 
-    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+    def compute(self, inputs: LossInputs) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
-        return jaccard_loss(pixels, self.class_weights, self.options)
+        return jaccard_loss(inputs, self.class_weights, self.options)
 
 
 class TverskyLoss(_RegionLoss):
@@ -130,9 +136,9 @@ class TverskyLoss(_RegionLoss):
 
     declared = TverskyOptions
 
-    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+    def compute(self, inputs: LossInputs) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
         chosen = self.options
         return tversky_loss(
-            pixels, self.class_weights, chosen.alpha, chosen.beta, chosen.gamma, chosen
+            inputs, self.class_weights, chosen.alpha, chosen.beta, chosen.gamma, chosen
         )

@@ -13,7 +13,7 @@ from torch import nn
 
 from seglab.core.errors import ConfigError, nearest
 from seglab.losses.base import ClassWeights, SegmentationLoss
-from seglab.losses.pixels import Pixels, count_targets
+from seglab.losses.loss_inputs import LossInputs, count_targets
 
 
 class WeightedSum(SegmentationLoss):
@@ -55,9 +55,9 @@ class WeightedSum(SegmentationLoss):
             if term.class_weights is None:
                 term.class_weights = self.class_weights
 
-    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+    def compute(self, inputs: LossInputs) -> torch.Tensor:
         """Return the loss of a prepared batch, a scalar."""
-        return self._weighted(pixels).sum()
+        return self._weighted(inputs).sum()
 
     def weighted_terms(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return each used term's loss times its weight `(K,)`; the loss is their sum.
@@ -65,7 +65,7 @@ class WeightedSum(SegmentationLoss):
         Takes and raises what calling the loss does.
         """
         with torch.autocast(logits.device.type, enabled=False):
-            return self._weighted(Pixels(logits, mask, self.ignore_index))
+            return self._weighted(LossInputs(logits, mask, self.ignore_index))
 
     def term_weights(self, mask: torch.Tensor, num_classes: int) -> torch.Tensor:
         """Return the weight of each image in the mean that each used term is, `(B, K)`.
@@ -94,8 +94,8 @@ class WeightedSum(SegmentationLoss):
     def _used(self) -> list[tuple[str, SegmentationLoss]]:
         return [(name, term) for name, term in self._losses() if self.weights[name]]
 
-    def _weighted(self, pixels: Pixels) -> torch.Tensor:
-        return torch.stack([term.on_pixels(pixels) * self.weights[n] for n, term in self._used])
+    def _weighted(self, inputs: LossInputs) -> torch.Tensor:
+        return torch.stack([term.compute(inputs) * self.weights[n] for n, term in self._used])
 
     def _losses(self) -> list[tuple[str, SegmentationLoss]]:
         return [(n, term) for n, term in self.terms.items() if isinstance(term, SegmentationLoss)]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from seglab.core.errors import ConfigError
-from seglab.core.plugins import call
+from seglab.core.own_parts import OwnPart
 from seglab.core.signatures import takes
 from seglab.losses.base import ClassWeights, SegmentationLoss
-from seglab.losses.pixels import Pixels
+from seglab.losses.loss_inputs import LossInputs
 
 
 class WrappedLoss(SegmentationLoss):
@@ -31,7 +29,7 @@ class WrappedLoss(SegmentationLoss):
         self.loss = loss
         self.name = name
 
-    def on_pixels(self, pixels: Pixels) -> Tensor:
+    def compute(self, pixels: LossInputs) -> Tensor:
         """Return the loss of a prepared batch, a scalar.
 
         Raises:
@@ -53,21 +51,12 @@ class WrappedLoss(SegmentationLoss):
 
 
 def wrap_loss(
-    key: str,
-    target: str,
-    found: Callable[..., Any],
-    options: Mapping[str, Any],
-    ignore_index: int,
-    class_weights: ClassWeights,
-    num_classes: int,
+    part: OwnPart, ignore_index: int, class_weights: ClassWeights, num_classes: int
 ) -> SegmentationLoss:
     """Build a loss of one's own and try it on two small images.
 
     Args:
-        key: Of the term, for messages.
-        target: What it is called in the configuration.
-        found: A class that makes it, or a function that is it.
-        options: Its own.
+        part: A class that makes it, or a function that is it.
         ignore_index: Target value of pixels that count nowhere.
         class_weights: One a class; None for equal ones.
         num_classes: Number of classes.
@@ -76,26 +65,20 @@ def wrap_loss(
         ConfigError: It cannot be built, takes no class weights but got some, fails, or gives no scalar
             with a gradient.
     """
-    if class_weights is not None and not takes(found, {"class_weights": None}):
+    key = part.key
+    if class_weights is not None and not takes(part.found, {"class_weights": None}):
         raise ConfigError(
-            f"{key}.class_weights: {target} takes no class_weights; set {key}.class_weights=none, or let "
-            "its signature take them"
+            f"{key}.class_weights: {part.target} takes no class_weights; set {key}.class_weights=none, "
+            "or let its signature take them"
         )
-    context = {
-        "ignore_index": ignore_index,
-        "class_weights": class_weights,
-        "num_classes": num_classes,
-    }
-    given = {**options, **takes(found, context)}
-    if inspect.isclass(found):
-        loss = call(key, target, found, given)
-        if isinstance(loss, SegmentationLoss):
-            return loss
-        if not callable(loss):
-            raise ConfigError(f"{key}._target_: expected {target} to make a loss(logits, mask)")
-    else:
-        loss = functools.partial(found, **given)
-    term = WrappedLoss(loss, target, ignore_index)
+    loss = part.make(
+        ignore_index=ignore_index, class_weights=class_weights, num_classes=num_classes
+    )
+    if isinstance(loss, SegmentationLoss):
+        return loss
+    if not callable(loss):
+        raise part.wrong("make a loss(logits, mask)", type(loss).__name__)
+    term = WrappedLoss(loss, part.target, ignore_index)
     _try_out(key, term, num_classes)
     return term
 

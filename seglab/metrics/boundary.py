@@ -13,6 +13,11 @@ scores higher (0.67 instead of 0.5, with half of the objects badly outlined) for
 
 OpenCV does the work: one dilation and one erosion of the label map find the bands of all classes
 at once; a dilation with a disc matches contours in a fraction of the time of a distance transform.
+
+References:
+    Csurka et al. (2013): https://doi.org/10.5244/C.27.32
+    Badrinarayanan et al. (2017): https://arxiv.org/abs/1511.00561
+    Cheng et al. (2021): https://arxiv.org/abs/2103.16562
 """
 
 from __future__ import annotations

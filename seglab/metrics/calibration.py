@@ -3,6 +3,10 @@
 Streaming counts in fixed memory. torchmetrics' `MulticlassCalibrationError` keeps the confidence of
 every pixel until the end (200 MB for 300 images of 360 x 480), knows no class-wise error and gives
 no table; it is the reference in the tests.
+
+References:
+    Guo et al. (2017): https://arxiv.org/abs/1706.04599
+    Kull et al. (2019): https://arxiv.org/abs/1910.12656
 """
 
 from __future__ import annotations

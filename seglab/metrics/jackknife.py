@@ -17,6 +17,13 @@ many of 800 cases, where 5 % are wanted; first with 11 classes, then the worst o
 | 50 | 6.2 %, 10.5 % | 4.6 %, 8.8 % | 4.5 %, 6.1 % |
 
 Below `MIN_UNITS` images nothing is said. NumPy and SciPy only.
+
+References:
+    Tukey (1958): https://doi.org/10.1214/aoms/1177706647
+    Miller (1974): https://doi.org/10.1093/biomet/61.1.1
+    Satterthwaite (1946): https://doi.org/10.2307/3002019
+    Clopper and Pearson (1934): https://doi.org/10.1093/biomet/26.4.404
+    Newcombe (1998): https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8%3C873::AID-SIM779%3E3.0.CO;2-I
 """
 
 from __future__ import annotations

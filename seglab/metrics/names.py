@@ -10,6 +10,10 @@ The name carries the averaging: `miou` comes from the confusion matrix of the wh
 the split lacks is left out until a stray pixel is predicted as it, and then counts 0, so over the
 epochs of a training `miou` jumps between means of other classes. `miou_present` averages the classes
 in the target, the same ones in every epoch: report the first, choose by the second.
+
+References:
+    Long et al. (2015): https://arxiv.org/abs/1411.4038
+    Cheng et al. (2021): https://arxiv.org/abs/2103.16562
 """
 
 from __future__ import annotations

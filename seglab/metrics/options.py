@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 from pydantic import Field, field_validator
 
 from seglab.core.errors import ConfigError
-from seglab.core.options import NotNegative, Options, broken_rule
+from seglab.core.options import NotNegative, Options, Targets, broken_rule
 from seglab.metrics.names import declared_scores, find_score
 from seglab.metrics.targets import parse_target
 
@@ -19,6 +21,8 @@ class MetricsOptions(Options):
     """Also score what needs no training: the most frequent class, and colour alone."""
     train_images: NotNegative = 100
     """Training images scored at the end, for the gap to val; 0: none."""
+    extra: dict[str, Annotated[dict[str, Any], Targets("metric")]] = Field(default_factory=dict)
+    """Scores of one's own, logged as val/NAME."""
 
 
 class ObjectiveOptions(Options):

@@ -3,6 +3,9 @@
 One rule for the undefined: 0/0 is NaN, and a NaN is left out of means, never replaced by 0, 1, -1
 or an epsilon. How many classes a mean covers is a number of its own. Counts are summed over the
 data first and divided once, so neither the batch size nor the order of images changes a score.
+
+References:
+    Long et al. (2015): https://arxiv.org/abs/1411.4038
 """
 
 from __future__ import annotations

@@ -3,6 +3,10 @@
 What matters for selective prediction is the order of confidences, not their values, so a histogram
 suffices: memory does not grow with the data. Its bins are even in -log2(1 - confidence), because
 softmax puts most pixels at 0.99 and more, where bins of equal width would see no order at all.
+
+References:
+    Geifman and El-Yaniv (2017): https://arxiv.org/abs/1705.08500
+    Geifman et al. (2019): https://arxiv.org/abs/1805.08206
 """
 
 from __future__ import annotations

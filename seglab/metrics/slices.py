@@ -3,6 +3,10 @@
 A slice of pixels is scored as if all other pixels were ignored: a pixel counts where the target
 says that it belongs to the slice. So intersection over union keeps its meaning, and a false
 positive counts in the slice it falls into.
+
+References:
+    Lin et al. (2014): https://arxiv.org/abs/1405.0312
+    Kohli et al. (2009): https://doi.org/10.1007/s11263-008-0202-0
 """
 
 from __future__ import annotations

@@ -10,6 +10,10 @@ SciPy's k-d tree measures the distances. torchmetrics 1.9 was tried first and is
 `hausdorff_distance` is right on square images only (its distance transform indexes rows by height:
 31.1 instead of 3 px on 12 x 40, IndexError on 40 x 14), raises for an absent class, needs memory
 that grows with the square of the pixels, and has no 95th percentile and no surface Dice.
+
+References:
+    Maier-Hein et al. (2024): https://doi.org/10.1038/s41592-023-02151-z
+    Nikolov et al. (2018): https://arxiv.org/abs/1809.04430
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The options of each model, as in `conf/model/*.yaml` and as keyword arguments of what builds it."""
+"""The options of each model, as in `conf/model/*.yaml` and as keyword arguments of what builds it.
+
+References:
+    Badrinarayanan et al. (2017): https://arxiv.org/abs/1511.00561
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,10 @@
 Badrinarayanan, Kendall and Cipolla, "SegNet: A Deep Convolutional Encoder-Decoder Architecture for
 Image Segmentation", PAMI 39(12), 2017. `SegNet` has the 13 convolutions of VGG16, `SegNetBasic` is
 the small variant of the paper's CamVid comparison (Table 1: 1.425 M parameters).
+
+References:
+    Badrinarayanan et al. (2017): https://arxiv.org/abs/1511.00561
+    He et al. (2015): https://arxiv.org/abs/1502.01852
 """
 
 from __future__ import annotations

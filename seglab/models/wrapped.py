@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seglab.core.errors import ConfigError
-from seglab.core.plugins import call
-from seglab.core.signatures import takes
+from seglab.core.own_parts import OwnPart
 from seglab.models.freezing import find_unused
 from seglab.models.normalization import Normalization
 from seglab.models.options import ModelFacts
@@ -68,20 +66,12 @@ class WrappedModel(Segmenter):
 
 
 def wrap_model(
-    target: str,
-    found: Callable[..., Any],
-    options: Mapping[str, Any],
-    facts: ModelFacts,
-    num_classes: int,
-    in_channels: int,
-    crop_size: tuple[int, int],
+    part: OwnPart, facts: ModelFacts, num_classes: int, in_channels: int, crop_size: tuple[int, int]
 ) -> Segmenter:
     """Build a model of one's own and try it on one image of the training's size.
 
     Args:
-        target: What it is called in the configuration.
-        found: Class or function; one that gives a `Segmenter` is taken as it is.
-        options: Its own.
+        part: Class or function; one that gives a `Segmenter` is taken as it is.
         facts: What seglab cannot know of it.
         num_classes: Number of classes.
         in_channels: Number of image channels.
@@ -91,14 +81,12 @@ def wrap_model(
         ConfigError: It cannot be built, is no module, fails on an image, or gives something else
             than logits of the image's size; what was expected and what came are told.
     """
-    given = takes(found, {"num_classes": num_classes, "in_channels": in_channels})
-    net = call("model", target, found, {**options, **given})
+    net = part.make(num_classes=num_classes, in_channels=in_channels)
     if isinstance(net, Segmenter):
         return net
     if not isinstance(net, nn.Module):
-        raise ConfigError(
-            f"model._target_: expected {target} to give a torch.nn.Module, got {type(net).__name__}"
-        )
+        raise part.wrong("give a torch.nn.Module", type(net).__name__)
+    target = part.target
     model = WrappedModel(net, target.rpartition(".")[2].lower(), num_classes, in_channels, facts)
     _try_out(model, target, crop_size)
     return model

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from timm.optim import create_optimizer_v2, get_optimizer_class, get_optimizer_info, list_optimizers
@@ -17,8 +17,7 @@ from torch.optim import Optimizer
 
 from seglab.core.errors import ConfigError, nearest
 from seglab.core.options import takes
-from seglab.core.plugins import call
-from seglab.core.signatures import takes as arguments_of
+from seglab.core.own_parts import OwnPart
 from seglab.optim.options import OptimizerOptions
 
 logger = logging.getLogger(__name__)
@@ -59,19 +58,12 @@ def build_optimizer(model: nn.Module, *, chosen: OptimizerOptions) -> Optimizer:
 
 
 def wrap_optimizer(
-    target: str,
-    found: Callable[..., Any],
-    options: Mapping[str, Any],
-    model: nn.Module,
-    lr: float,
-    encoder_lr: float | None,
+    part: OwnPart, model: nn.Module, lr: float, encoder_lr: float | None
 ) -> Optimizer:
     """Build an optimizer of torch's or of one's own over the same groups as ours.
 
     Args:
-        target: What it is called in the configuration.
-        found: Called with the groups.
-        options: Its own; weight decay becomes that of the groups that are not spared.
+        part: Called with the groups; weight decay becomes that of those that are not spared.
         model: As for `build_optimizer`.
         lr: Learning rate.
         encoder_lr: Learning rate of `model.encoder`; None: the same.
@@ -80,25 +72,18 @@ def wrap_optimizer(
         ConfigError: It refuses its arguments, is no optimizer, or needs a closure in its step.
     """
     _require_encoder(model, encoder_lr)
-    own = inspect.signature(found).parameters.get("weight_decay")
-    decay: Any = options.get("weight_decay", 0.0 if own is None else own.default)
+    own = inspect.signature(part.found).parameters.get("weight_decay")
+    decay: Any = part.options.get("weight_decay", 0.0 if own is None else own.default)
     groups = parameter_groups(model, lr, encoder_lr, float(decay))
     if own is None:
         for group in groups:
             del group["weight_decay"]
-    optimizer = call(
-        "optimizer", target, found, {**arguments_of(found, {"lr": lr}), **options}, groups
-    )
+    optimizer = part.make(groups, lr=lr)
     if not isinstance(optimizer, Optimizer):
-        raise ConfigError(
-            f"optimizer._target_: expected {target} to give a torch.optim.Optimizer, got "
-            f"{type(optimizer).__name__}"
-        )
+        raise part.wrong("give a torch.optim.Optimizer", type(optimizer).__name__)
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
-        raise ConfigError(
-            f"optimizer._target_: {target} steps with a closure, which training has not"
-        )
+        raise part.wrong("step without a closure", "one that needs it")
     return optimizer
 
 

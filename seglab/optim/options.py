@@ -1,4 +1,13 @@
-"""The options of the optimizer and of each schedule, as in `conf/optimizer` and `conf/scheduler`."""
+"""The options of the optimizer and of each schedule, as in `conf/optimizer` and `conf/scheduler`.
+
+References:
+    Smith and Topin (2018): https://arxiv.org/abs/1708.07120
+    Chen et al. (2017): https://arxiv.org/abs/1606.00915
+    Loshchilov and Hutter (2017): https://arxiv.org/abs/1608.03983
+    Goyal et al. (2017): https://arxiv.org/abs/1706.02677
+    Krizhevsky (2014): https://arxiv.org/abs/1404.5997
+    Malladi et al. (2022): https://arxiv.org/abs/2205.10287
+"""
 
 from __future__ import annotations
 

@@ -19,8 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLR
 from seglab.core.components import components
 from seglab.core.errors import ConfigError, nearest
 from seglab.core.options import Options
-from seglab.core.plugins import call
-from seglab.core.signatures import takes
+from seglab.core.own_parts import OwnPart
 from seglab.optim.options import (
     ConstantOptions,
     CosineOptions,
@@ -202,34 +201,22 @@ def build_scheduler(
     return _BUILDERS[declared](declared(**options), optimizer, Run(total_steps, steps_per_epoch))
 
 
-def wrap_scheduler(
-    target: str,
-    found: Callable[..., Any],
-    options: Mapping[str, Any],
-    optimizer: Optimizer,
-    run: Mapping[str, int],
-) -> ScheduledLR:
+def wrap_scheduler(part: OwnPart, optimizer: Optimizer, run: Mapping[str, int]) -> ScheduledLR:
     """Build a schedule of torch's or of one's own: stepped after each optimizer step.
 
     `ReduceLROnPlateau` steps after each validation instead, with the monitored score.
 
     Args:
-        target: What it is called in the configuration.
-        found: Called with the optimizer.
-        options: Its own.
+        part: Called with the optimizer.
         optimizer: The optimizer.
         run: `total_steps` and `steps_per_epoch`, given where the signature takes them.
 
     Raises:
         ConfigError: It refuses its arguments, or is no schedule.
     """
-    given = {**options, **takes(found, run)}
-    scheduler = call("scheduler", target, found, given, optimizer)
+    scheduler = part.make(optimizer, **run)
     if not isinstance(scheduler, LRScheduler):
-        raise ConfigError(
-            f"scheduler._target_: expected {target} to give an LRScheduler of torch, got "
-            f"{type(scheduler).__name__}"
-        )
+        raise part.wrong("give an LRScheduler of torch", type(scheduler).__name__)
     if isinstance(scheduler, ReduceLROnPlateau):
         return ScheduledLR(scheduler, "epoch", needs_monitor=True)
     return ScheduledLR(scheduler, "step")

@@ -44,6 +44,8 @@ DEFAULTS: dict[str, Any] = {
     "extended": [],
     "git": None,
     "packages": None,
+    # Where parts of one's own came from, by target.
+    "plugins": {},
     "pid": None,
     "host": None,
     "pid_started": None,

@@ -124,6 +124,11 @@ def open_study(folder: StudyFolder | str | Path, storage: str | None = None) -> 
     return load_study(open_storage(spec, create=False), str(asked["study_id"]))
 
 
+def own_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials of the study itself: all but those that came from other studies."""
+    return [trial for trial in trials if not trial.user_attrs.get(ORIGIN)]
+
+
 def written_together(storage: BaseStorage) -> AbstractContextManager[None]:
     """Write what the body changes to the disk in one go, where the storage is a file of ours."""
     return storage.journal.together() if isinstance(storage, EmbeddedStorage) else nullcontext()
@@ -159,14 +164,14 @@ class _Once(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: set[str] = set()
+        self._seen: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not record.name.startswith("optuna."):
             return True  # the handler may serve others, too
         message = re.sub(r"[Tt]rial\s*#?\d+", "", record.getMessage())
-        is_new = message not in self._told
-        self._told.add(message)
+        is_new = message not in self._seen
+        self._seen.add(message)
         return is_new
 
 
@@ -179,11 +184,7 @@ def no_experimental_warnings() -> Iterator[None]:
 
 
 def _finished_own(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    return [
-        trial
-        for trial in trials
-        if trial.state == TrialState.COMPLETE and not trial.user_attrs.get(ORIGIN)
-    ]
+    return [trial for trial in own_trials(trials) if trial.state == TrialState.COMPLETE]
 
 
 def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:

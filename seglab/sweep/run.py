@@ -50,7 +50,7 @@ def run_sweep(launcher: Launcher, arguments: Sequence[str]) -> list[list[JobRetu
         TrainingError: Jobs of a plain grid failed, or no trial of a study finished.
     """
     application = HydraApplication(*launcher.application)
-    application.tell()
+    application.configure_logging()
     node = study_node(application.config)
     if node is None or node.get("name") is None:
         return [run_jobs(launcher, grid(arguments))]
@@ -70,7 +70,7 @@ def run_sweep(launcher: Launcher, arguments: Sequence[str]) -> list[list[JobRetu
         say(console, all_there_are(settings, node["n_trials"], plan.space))
     with open_workers(launcher.place, application.config, launcher.options) as workers:
         import_ahead()
-        workers.run(sweep, console)
+        workers.serve(sweep, console)
         conclude_study(sweep, workers, console)
     return [_returns(sweep)]
 
@@ -97,7 +97,7 @@ def run_jobs(
     sweep = Sweep(application, plan, folder.path, same, own)
     start_study(sweep, [])
     with open_workers(launcher.place, application.config, launcher.options) as workers:
-        workers.run(sweep, open_console())
+        workers.serve(sweep, open_console())
     done = _returns(sweep)
     failed = [
         f"job {number + initial_job_idx} ({' '.join(one.overrides or [])}): {one._return_value}"

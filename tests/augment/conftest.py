@@ -21,9 +21,11 @@ def single_thread() -> Iterator[None]:
     cv2.setNumThreads(cv_threads)
 
 
-@pytest.fixture
-def preset_paths() -> dict[str, Path]:
-    return {path.stem: path for path in sorted(PRESETS.glob("*.yaml"))}
+@pytest.fixture(params=sorted(PRESETS.glob("*.yaml")), ids=lambda path: path.stem)
+def preset(request: pytest.FixtureRequest) -> Path:
+    """Each configuration of augmentations."""
+    path: Path = request.param
+    return path
 
 
 @pytest.fixture

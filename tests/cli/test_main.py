@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -65,15 +64,10 @@ def test_answers_without_heavy_imports(words: list[str], needs_hydra: bool) -> N
         "try:\n    run(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
         f"print('LOADED', [name for name in {(*HEAVY, 'hydra')} if name in sys.modules])"
     )
-    started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
     )
-    seconds = time.perf_counter() - started
-
     assert done.stdout.splitlines()[-1] == f"LOADED {['hydra'] if needs_hydra else []}"
-    # Some tenths of a second on a free machine; a single heavy import alone takes 2 s and more.
-    assert seconds < 5
 
 
 def test_python_m_is_the_same_command() -> None:

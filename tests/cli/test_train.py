@@ -155,7 +155,8 @@ def test_resume_keeps_the_runs_own_configuration(seglab: Run, jobs: Any, tmp_pat
     refused = seglab("train", "resume=runs/demo/one", "seed=1", "model=segnet", "-m")
     assert refused.code == 2
     assert refused.err.splitlines()[1:] == [
-        "  - resume: a resumed run keeps its own configuration, but for trainer.max_epochs=N; "
+        "  - resume: a resumed run keeps its own configuration, but for trainer.max_epochs=N "
+        "and plugins=[PACKAGE]; "
         f"remove {word}"
         for word in ("seed=1", "model=segnet", "--multirun")
     ]

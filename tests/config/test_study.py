@@ -56,6 +56,16 @@ def test_file_says_when_to_use_it_and_names_itself(path: Path) -> None:
     assert {str(key) for key in own} == fields
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_file_repeats_nothing_that_it_builds_upon(path: Path) -> None:
+    own = OmegaConf.load(path)
+    shared = OmegaConf.load(path.parent / "base" / "search.yaml")
+    assert path.stem == "none" or "defaults" in own
+    assert path.stem == "none" or not {
+        key for key in shared if key in own and own[key] == shared[key]
+    }
+
+
 def test_node_and_plan_have_the_same_keys() -> None:
     # A grid alone may have a trial twice, and it has no study node.
     planned = {field.name for field in dataclasses.fields(StudyPlan)} - {"may_repeat"}
@@ -146,7 +156,7 @@ MATRIX = [
     ),
     (
         ["study=lr_batch", "data.batch_size=8"],
-        "data.batch_size: the study searches it, so it cannot be fixed; leave the word out, or begin "
+        "data.batch_size: the study searches it, so it cannot be fixed; leave the override out, or begin "
         "with study=default and name all that is searched on the command line",
     ),
     (

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from seglab.losses import BoundaryLoss, Pixels
+from seglab.losses import BoundaryLoss, LossInputs
 from seglab.losses.boundary import signed_distances
 
 NUM_CLASSES = 4
@@ -37,7 +37,7 @@ def test_signed_distances_by_brute_force() -> None:
     mask = torch.randint(0, 3, (2, 3, 4), generator=rng).repeat_interleave(3, 1)
     mask = mask.repeat_interleave(2, 2)
     mask[torch.rand(mask.shape, generator=rng) < 0.2] = 255
-    distances = signed_distances(Pixels(torch.zeros(2, NUM_CLASSES, 9, 8), mask))
+    distances = signed_distances(LossInputs(torch.zeros(2, NUM_CLASSES, 9, 8), mask))
     for image in range(2):
         for index in range(NUM_CLASSES):
             expected = brute_force(mask[image], index)
@@ -46,7 +46,7 @@ def test_signed_distances_by_brute_force() -> None:
 
 def test_row_of_pixels_by_hand() -> None:
     mask = torch.tensor([[[0, 0, 0, 1, 1, 255]]])
-    pixels = Pixels(torch.zeros(1, 2, 1, 6), mask)
+    pixels = LossInputs(torch.zeros(1, 2, 1, 6), mask)
     assert signed_distances(pixels)[0, :, 0].tolist() == [[-2, -1, 0, 1, 2, 0], [3, 2, 1, 0, -1, 0]]
     # Probability 1/2 everywhere; five valid pixels; the mean of two classes.
     assert float(BoundaryLoss()(torch.zeros(1, 2, 1, 6), mask)) == pytest.approx(
@@ -58,7 +58,7 @@ def test_row_of_pixels_by_hand() -> None:
 
 def test_edge_of_void_is_no_outline() -> None:
     mask = torch.tensor([[[0, 0, 255, 255]]])
-    assert not signed_distances(Pixels(torch.zeros(1, 2, 1, 4), mask)).any()
+    assert not signed_distances(LossInputs(torch.zeros(1, 2, 1, 4), mask)).any()
 
 
 def test_mistake_far_from_the_outline_costs_more() -> None:

@@ -17,21 +17,6 @@ FILES = sorted(FOLDER.glob("*.yaml"))
 GIVEN_BY_THE_RUN = {"ignore_index"}
 
 
-def test_expected_choices() -> None:
-    assert {path.stem for path in FILES} == {
-        "boundary",
-        "ce",
-        "ce_dice",
-        "ce_lovasz",
-        "dice",
-        "focal",
-        "jaccard",
-        "lovasz",
-        "ohem",
-        "tversky",
-    }
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_file_builds_a_loss(path: Path) -> None:
     cfg = OmegaConf.load(path)

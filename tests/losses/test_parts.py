@@ -3,54 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglab.losses import (
-    BoundaryLoss,
-    CrossEntropyLoss,
-    DiceLoss,
-    FocalLoss,
-    JaccardLoss,
-    LovaszLoss,
-    OhemCrossEntropyLoss,
-    SegmentationLoss,
-    TverskyLoss,
-    WeightedSum,
-)
-from seglab.losses.pixels import Pixels, count_targets, safe_divide
+from seglab.losses import CrossEntropyLoss, DiceLoss, SegmentationLoss, WeightedSum
+from seglab.losses.loss_inputs import LossInputs, count_targets, safe_divide
+from tests.losses.cases import MEANS, OTHERS
 
 NUM_CLASSES = 3
 IGNORE = 255
-
-MEANS: dict[str, Callable[..., SegmentationLoss]] = {
-    "ce": CrossEntropyLoss,
-    "ce_smooth": lambda **kw: CrossEntropyLoss(label_smoothing=0.2, **kw),
-    "focal": FocalLoss,
-    "ohem_all": lambda **kw: OhemCrossEntropyLoss(threshold=1.0, **kw),
-    "boundary": BoundaryLoss,
-    "dice": lambda **kw: DiceLoss(per_image=True, **kw),
-    "jaccard": lambda **kw: JaccardLoss(per_image=True, present_only=False, smooth=1.0, **kw),
-    "tversky": lambda **kw: TverskyLoss(gamma=1.5, per_image=True, **kw),
-    "lovasz": lambda **kw: LovaszLoss(per_image=True, **kw),
-}
-OTHERS: dict[str, Callable[..., SegmentationLoss]] = {
-    "ohem": OhemCrossEntropyLoss,
-    "dice": DiceLoss,
-    "jaccard": JaccardLoss,
-    "tversky": TverskyLoss,
-    "lovasz": LovaszLoss,
-}
 
 
 class OwnLoss(SegmentationLoss):
     """What a user writes: a mean over valid pixels, without class weights."""
 
-    def on_pixels(self, pixels: Pixels) -> torch.Tensor:
+    def compute(self, pixels: LossInputs) -> torch.Tensor:
         return safe_divide(-pixels.target_log_probs.sum(), pixels.num_valid)
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from seglab.core.errors import ConfigError
 from seglab.losses import CrossEntropyLoss, FocalLoss, OhemCrossEntropyLoss
-from seglab.losses.pixels import Pixels
+from seglab.losses.loss_inputs import LossInputs
 from seglab.losses.pixelwise import _hard_pixels, _hardness_limit_cpu
 
 NUM_CLASSES = 5
@@ -106,7 +106,7 @@ def test_ohem_gives_no_gradient_to_easy_pixels() -> None:
     logits, mask = make_batch(void=0.0)
     leaf = logits.clone().requires_grad_()
     OhemCrossEntropyLoss(threshold=0.2, min_kept=0.0)(leaf, mask).backward()
-    kept = _hard_pixels(Pixels(logits, mask), 0.2, 0.0)
+    kept = _hard_pixels(LossInputs(logits, mask), 0.2, 0.0)
     moved = leaf.grad.abs().sum(1) > 0
     assert torch.equal(moved, kept)
     assert 0 < int(kept.sum()) < kept.numel()

@@ -50,7 +50,7 @@ def test_softmax_is_computed_once(
 
 
 class _Undefined(SegmentationLoss):
-    def on_pixels(self, pixels: pixels_module.Pixels) -> torch.Tensor:
+    def compute(self, pixels: pixels_module.LossInputs) -> torch.Tensor:
         return torch.tensor(float("nan"))
 
 

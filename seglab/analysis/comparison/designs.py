@@ -1,4 +1,8 @@
-"""What repeats in a comparison: images, folds or seeds. Each gives scores, differences and p."""
+"""What repeats in a comparison: images, folds or seeds. Each gives scores, differences and p.
+
+References:
+    Nadeau and Bengio (2003): https://doi.org/10.1023/A:1024068626366
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,10 @@
 
 Error falls as a power of the amount of data, towards a floor that the model and the labels set
 (Hestness et al., 2017, Deep learning scaling is predictable, empirically; Rosenfeld et al., 2020).
+
+References:
+    Hestness et al. (2017): https://arxiv.org/abs/1712.00409
+    Rosenfeld et al. (2020): https://arxiv.org/abs/1909.12673
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """Many comparisons at once, and what a comparison could have seen at all.
 
 "No difference can be told" says little without the smallest difference that would have been told.
+
+References:
+    Holm (1979): https://www.jstor.org/stable/4615733
 """
 
 from __future__ import annotations

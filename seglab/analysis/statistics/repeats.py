@@ -2,6 +2,11 @@
 
 A test paired by image speaks of the two sets of weights at hand; these speak of what training again,
 on other data or from another seed, would give.
+
+References:
+    Nadeau and Bengio (2003): https://doi.org/10.1023/A:1024068626366
+    Student (1908): https://doi.org/10.2307/2331554
+    Welch (1947): https://doi.org/10.1093/biomet/34.1-2.28
 """
 
 from __future__ import annotations

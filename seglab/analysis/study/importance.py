@@ -5,6 +5,10 @@ whole space a parameter explains; one region of failures can dominate it. PED-AN
 and Hutter, 2023) asks in which parameters the best trials differ from the rest. Both take sampled
 trials for the space, which samplers that learn do not visit evenly; so each is taken anew on
 bootstrap samples of the trials, and the spread is shown.
+
+References:
+    Hutter, Hoos and Leyton-Brown (2014): https://proceedings.mlr.press/v32/hutter14.html
+    Watanabe, Bansal and Hutter (2023): https://arxiv.org/abs/2304.10255
 """
 
 from __future__ import annotations

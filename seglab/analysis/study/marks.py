@@ -1,4 +1,8 @@
-"""What all figures of a study share: a mark for each state, colours of values, limits of axes."""
+"""What all figures of a study share: a mark for each state, colours of values, limits of axes.
+
+References:
+    Roberts (2018): https://extremelearning.com.au/unreasonable-effectiveness-of-quasirandom-sequences/
+"""
 
 from __future__ import annotations
 

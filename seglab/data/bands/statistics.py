@@ -1,4 +1,8 @@
-"""Mean, deviation and percentiles of each band over the samples that a model is trained on."""
+"""Mean, deviation and percentiles of each band over the samples that a model is trained on.
+
+References:
+    Chan et al. (1983): https://doi.org/10.1080/00031305.1983.10483115
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,9 @@ groups; images hold many classes and come in groups. So this is iterative strati
 Tsoumakas and Vlahavas, 2011) carried over to groups: the rarest class is placed first, while there
 is most freedom, but with shares of pixels where the paper counts samples, and with whole groups
 where it places one sample.
+
+References:
+    Sechidis et al. (2011): https://doi.org/10.1007/978-3-642-23808-6_10
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """ADE20K scene parsing (Zhou et al., 2017), the 150-class benchmark `ADEChallengeData2016`.
 
 Raw 0 means "other" and is ignored; raw k is class k - 1.
+
+References:
+    Zhou et al. (2017): https://arxiv.org/abs/1608.05442
 """
 
 from __future__ import annotations

@@ -3,6 +3,10 @@
 Brostow, Fauqueur, Cipolla (2009), Semantic object classes in video; Badrinarayanan, Kendall,
 Cipolla (2017), SegNet. Frames of one drive look alike, so a frame's group is its drive, the part of
 its name before `_`. The official validation frames come from a drive that is in training too.
+
+References:
+    Badrinarayanan et al. (2017): https://arxiv.org/abs/1511.00561
+    Brostow et al. (2009): https://doi.org/10.1016/j.patrec.2008.04.005
 """
 
 from __future__ import annotations

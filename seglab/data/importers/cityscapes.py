@@ -2,6 +2,9 @@
 
 The masks are the `*_labelIds.png` of the download, so nothing has to be converted first. Frames of
 one recorded sequence share a group. Public test masks are dummies, so test images are unlabeled.
+
+References:
+    Cordts et al. (2016): https://arxiv.org/abs/1604.01685
 """
 
 from __future__ import annotations

@@ -19,11 +19,14 @@ import seglab.data.synth.options  # noqa: F401 - declares it
 from seglab.core.components import components, load_component
 from seglab.core.errors import ConfigError, DataNotFoundError, nearest
 from seglab.core.files import hash_json
+from seglab.core.own_parts import own_options, read_part
+from seglab.core.plugins import TARGET, call, load_target
+from seglab.core.provenance import code_origin
 from seglab.core.shell import shell_command
-from seglab.data.build import SampleFiles, build_manifest
+from seglab.data.build import ImportedFiles, SampleFiles, build_manifest
 from seglab.data.freshness import FileHashes, require_files, with_mask_hashes
 from seglab.data.importers.inference import require_published_form
-from seglab.data.importers.options import ImporterOptions
+from seglab.data.importers.options import ImporterOptions, OwnImporterOptions
 from seglab.data.importers.renewal import is_current, read_former, tell_changes
 from seglab.data.manifest import Manifest
 
@@ -59,7 +62,7 @@ def import_dataset(
     """
     complete = resolve_options(importer, options or {})
     root = _tidy(root)
-    imported = load_component("importer", importer)(root, **complete)
+    imported = _read(importer, root, complete)
     if not imported.mask_values:
         require_published_form(
             [root / one.mask for one in imported.samples if one.mask is not None]
@@ -77,6 +80,29 @@ def import_dataset(
             read = zip(manifest.table[file], manifest.table[digest], strict=True)
             hashes.learn(statuses, {name: value for name, value in read if name is not None})
     return manifest
+
+
+def _read(importer: str, root: Path, options: Mapping[str, Any]) -> ImportedFiles:
+    if not _is_own(importer):
+        found: ImportedFiles = load_component("importer", importer)(root, **options)
+        return found
+    part = read_part("data.options", "importer", {TARGET: importer, **options}, _own_keys)
+    imported = call("data.importer", importer, part.make(), {}, root)
+    if not isinstance(imported, ImportedFiles):
+        raise ConfigError(
+            f"data.importer: expected {importer} to give seglab.data.build.ImportedFiles, got "
+            f"{type(imported).__name__}"
+        )
+    return imported
+
+
+def _is_own(importer: str) -> bool:
+    """Whether an importer is a class or function of one's own: ours have no dotted path."""
+    return "." in importer
+
+
+def _own_keys(found: Any) -> type[ImporterOptions]:
+    return OwnImporterOptions
 
 
 def _file_names(samples: Sequence[SampleFiles], root: Path) -> list[str]:
@@ -116,7 +142,8 @@ def open_dataset(
         raise ConfigError(f"data set {name!r}: importer {importer!r} needs data.root, the raw data")
     place = root or data_dir / f"{importer}-{hash_json(complete)[:8]}"
     place = _tidy(place)
-    key = hash_json([str(place), importer, complete])[:8]
+    own = [code_origin(importer)["sha256"]] if _is_own(importer) else []
+    key = hash_json([str(place), importer, complete, *own])[:8]
     folder = data_dir / "manifests" / f"{name}-{key}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Two processes that start at once must not both import; the second one waits and reads.
@@ -185,7 +212,10 @@ def resolve_options(importer: str, options: Mapping[str, Any]) -> dict[str, Any]
     Raises:
         ConfigError: Unknown importer, unknown options or wrong values; every one is listed.
     """
-    return declared_options(importer).read(options, "data.options").plain()
+    declared = declared_options(importer)
+    complete = declared.read(options, "data.options")
+    # The defaults of one's own are whatever Python takes, so they stay with the code.
+    return dict(options) if _is_own(importer) else complete.plain()
 
 
 def declared_options(importer: str) -> type[ImporterOptions]:
@@ -195,6 +225,13 @@ def declared_options(importer: str) -> type[ImporterOptions]:
         ConfigError: There is no such importer.
     """
     known: Any = components("importer")
+    if _is_own(importer):
+        try:
+            found = load_target(importer, "importer")
+        except ConfigError as error:
+            raise ConfigError([f"data.importer: {one}" for one in error.problems]) from error
+        own: Any = own_options("importer", importer, found, OwnImporterOptions)
+        return own
     if importer not in known:
         raise ConfigError(
             f"unknown importer {importer!r}{nearest(importer, known)}; importers are "

@@ -1,4 +1,8 @@
-"""The options of each importer, as under `data.options`, and what its root folder holds."""
+"""The options of each importer, as under `data.options`, and what its root folder holds.
+
+References:
+    Hariharan et al. (2011): https://doi.org/10.1109/ICCV.2011.6126343
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,12 @@ class ImporterOptions(Options):
     """What the folder is to hold, for messages."""
     makes_data: ClassVar[bool] = False
     """Whether it makes the data itself, so that no folder need be there."""
+
+
+class OwnImporterOptions(ImporterOptions):
+    """Those of an importer of your own that declares none."""
+
+    holds: ClassVar[str] = "the data that your importer reads"
 
 
 @component("importer", "seglab.data.importers.folder.import_folder", "folder")

@@ -2,6 +2,9 @@
 
 The trimaps hold 1 pet, 2 background, 3 the border between them, which nobody drew exactly. No two
 images are known to share a scene, so every image is its own group.
+
+References:
+    Parkhi et al. (2012): https://doi.org/10.1109/CVPR.2012.6248092
 """
 
 from __future__ import annotations

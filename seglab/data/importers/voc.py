@@ -1,6 +1,9 @@
 """PASCAL VOC segmentation (Everingham et al., 2010): 20 classes and background, palette masks.
 
 The white border around objects (255) is ignored. The VOC2012 test images have no public masks.
+
+References:
+    Everingham et al. (2010): https://doi.org/10.1007/s11263-009-0275-4
 """
 
 from __future__ import annotations

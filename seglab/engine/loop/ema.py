@@ -1,4 +1,8 @@
-"""An exponential moving average of the weights, validated and kept in place of the raw ones."""
+"""An exponential moving average of the weights, validated and kept in place of the raw ones.
+
+References:
+    Abadi et al. (2016): https://arxiv.org/abs/1605.08695
+"""
 
 from __future__ import annotations
 

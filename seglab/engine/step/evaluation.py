@@ -25,6 +25,7 @@ from seglab.metrics import (
     per_image_scores,
 )
 from seglab.metrics.names import LOSS, metric_key
+from seglab.metrics.wrapped import WrappedMetric
 from seglab.models import Segmenter
 
 
@@ -65,14 +66,18 @@ class Evaluator:
     Args:
         labels: Classes and ignored index.
         num_terms: Terms of the loss that is evaluated too.
+        extra: Scores of one's own beside ours.
 
     Attributes:
         predictor: How logits come about; None: the whole image at once.
         observers: What else looks at each batch.
     """
 
-    def __init__(self, labels: LabelSpace, num_terms: int = 1) -> None:
+    def __init__(
+        self, labels: LabelSpace, num_terms: int = 1, extra: Sequence[WrappedMetric] = ()
+    ) -> None:
         self.labels = labels
+        self.extra = extra
         self.metrics = SegmentationMetrics(
             labels.num_classes, labels.ignore_index, per_image=True, num_terms=num_terms
         )
@@ -82,6 +87,8 @@ class Evaluator:
     def reset(self) -> None:
         """Forget everything counted so far."""
         self.metrics.reset()
+        for metric in self.extra:
+            metric.reset()
 
     def update(self, model: Segmenter, loss: WeightedSum, batch: Batch) -> None:
         """Score one batch of normalised images and int64 masks, each at the mask's own size.
@@ -123,6 +130,8 @@ class Evaluator:
         if self.metrics.device != mask.device:
             self.metrics.to(mask.device)
         self.metrics.update(pred_mask, mask, batch["sample_id"], losses, weights)
+        for metric in self.extra:
+            metric.update(pred_mask, mask)
         for observer in self.observers:
             observer.update(batch, logits, pred_mask)
 
@@ -135,6 +144,7 @@ class Evaluator:
         assert self.metrics.per_image is not None  # noqa: S101 - asked for in the constructor
         counts = self.metrics.per_image.gather()
         scores |= per_image_score_dict(counts, split)
+        scores |= {metric_key(split, one.name): one.compute(confusion) for one in self.extra}
         return EvalResult(split, scores, confusion, _per_image_frame(counts, split))
 
 

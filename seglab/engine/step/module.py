@@ -28,8 +28,9 @@ from seglab.engine.step.evaluation import EvalResult, Evaluator
 from seglab.engine.step.micro_batch import MicroBatcher
 from seglab.engine.step.whole_batch import WholeBatchLoss, WholeBatchLosses
 from seglab.losses import WeightedSum
-from seglab.losses.pixels import safe_divide
+from seglab.losses.loss_inputs import safe_divide
 from seglab.metrics.names import MIOU_PRESENT, metric_key
+from seglab.metrics.wrapped import WrappedMetric
 from seglab.models import Segmenter
 from seglab.optim import ScheduledLR
 
@@ -62,6 +63,7 @@ class SegmentationModule(pl.LightningModule):
         settings: Seed, clipping, memory format, monitored metric, losses of whole batches.
         micro_batcher: Splits batches that the device cannot hold.
         device_augment: Augments a training batch on the device; None where the workers did it.
+        extra_metrics: Scores of one's own beside ours.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class SegmentationModule(pl.LightningModule):
         settings: StepSettings,
         micro_batcher: MicroBatcher,
         device_augment: DeviceAugmentFn | None = None,
+        extra_metrics: Sequence[WrappedMetric] = (),
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -83,7 +86,7 @@ class SegmentationModule(pl.LightningModule):
         )
         self.settings = settings
         self.micro_batcher = micro_batcher
-        self.evaluator = Evaluator(labels, loss.num_terms)
+        self.evaluator = Evaluator(labels, loss.num_terms, extra_metrics)
         self.evaluated_split = "val"
         # Of an evaluation: what happens to uint8 images before they are normalised.
         self.corrupt: Callable[[Tensor, Sequence[str]], Tensor] | None = None

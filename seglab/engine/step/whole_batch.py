@@ -7,6 +7,9 @@ finds the logits of all parts, the loss is computed over all of them, on all dev
 pass takes each part's gradient on from its logits (Gao et al., 2021, "Scaling deep contrastive
 learning batch size under memory limited setup"). That is exact for every loss and costs a second
 forward pass, about a third of a step; a device that holds its share in one part needs none.
+
+References:
+    Gao et al. (2021): https://arxiv.org/abs/2101.06983
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from seglab.augment import AugmentSpec
 from seglab.config.model_rules import limits_of
-from seglab.config.sound import Sound
+from seglab.config.valid_view import ValidView
 from seglab.core.provenance import package_versions
 from seglab.data.manifest import Manifest
 from seglab.engine.device.plan import ExecutionPlan, inspect_device
@@ -102,7 +102,7 @@ def begin_with_what_fits(cfg: DictConfig, manifest: Manifest, plan: ExecutionPla
     memory = micro_batch_memory(cfg, manifest, plan)
     if memory is None or plan.micro_batch_size is not None:
         return plan
-    smallest = limits_of(Sound(cfg, ())).min_train_batch
+    smallest = limits_of(ValidView(cfg, ())).min_train_batch
     size = memory.start_size(_largest_share(cfg, manifest, plan), smallest)
     if size is None:
         return plan

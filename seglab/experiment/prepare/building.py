@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from seglab.config.targets import SCHEMAS, own_schema, schema_of
-from seglab.core.errors import ConfigError
+from seglab.config.targets import SCHEMAS, own_keys
 from seglab.core.labels import LabelSpace
-from seglab.core.options import Options
-from seglab.core.plugins import TARGET, imported, load_target
+from seglab.core.own_parts import OwnPart, read_part
+from seglab.core.plugins import TARGET, imported
 from seglab.engine.step.module import OptimizerFactory, SchedulerFactory
 from seglab.losses import SegmentationLoss, wrap_loss
+from seglab.metrics.wrapped import WrappedMetric, wrap_metric
 from seglab.models import Segmenter, wrap_model
 from seglab.models.options import ModelFacts
 from seglab.optim import wrap_optimizer, wrap_scheduler
-
-
-@dataclass(frozen=True)
-class OwnPart:
-    """A part that is not ours, ready to be called.
-
-    Attributes:
-        key: Where it stands in the configuration.
-        target: What the configuration calls it.
-        found: The class or function.
-        options: Those given, as its hints want them.
-    """
-
-    key: str
-    target: str
-    found: Callable[..., Any]
-    options: dict[str, Any]
-
-    def take(self, *names: str) -> list[Any]:
-        """Take options out that are seglab's own; None for those not given."""
-        return [self.options.pop(name, None) for name in names]
 
 
 def is_ours(group: str, node: Mapping[str, Any]) -> bool:
@@ -64,18 +43,7 @@ def own_part(key: str, group: str, node: Mapping[str, Any]) -> OwnPart:
         ConfigError: The target is none of ours and may not be imported, or options are wrong; all
             mistakes at once.
     """
-    target = node.get(TARGET)
-    try:
-        schema_of(group, target)
-    except ConfigError as error:
-        raise ConfigError([f"{key}.{TARGET}: {one}" for one in error.problems]) from error
-    found = load_target(target, group)
-    schema = own_schema(group, str(target), found)
-    options = _options(node)
-    if problems := schema.problems(options, key):
-        raise ConfigError(problems)
-    chosen = schema.read(options, key)
-    return OwnPart(key, str(target), found, _given(chosen, options))
+    return read_part(key, group, node, lambda found: own_keys(group, found))
 
 
 def build_model_of(
@@ -94,15 +62,7 @@ def build_model_of(
         return model
     part = own_part("model", "model", node)
     _, facts = part.take("in_channels", "facts")
-    return wrap_model(
-        part.target,
-        part.found,
-        part.options,
-        facts or ModelFacts(),
-        num_classes,
-        in_channels,
-        crop_size,
-    )
+    return wrap_model(part, facts or ModelFacts(), num_classes, in_channels, crop_size)
 
 
 def build_term(
@@ -123,15 +83,7 @@ def build_term(
         return term
     part = own_part(key, "loss_term", node)
     part.take("class_weights")
-    return wrap_loss(
-        key,
-        part.target,
-        part.found,
-        part.options,
-        labels.ignore_index,
-        class_weights,
-        labels.num_classes,
-    )
+    return wrap_loss(part, labels.ignore_index, class_weights, labels.num_classes)
 
 
 def optimizer_factory(
@@ -148,9 +100,7 @@ def optimizer_factory(
         return lambda model: build_ours({**node, "lr": lr, "encoder_lr": encoder_lr}, model=model)
     part = own_part("optimizer", "optimizer", node)
     part.take("lr", "encoder_lr")
-    return lambda model: wrap_optimizer(
-        part.target, part.found, part.options, model, lr, encoder_lr
-    )
+    return lambda model: wrap_optimizer(part, model, lr, encoder_lr)
 
 
 def schedule_factory(
@@ -167,12 +117,45 @@ def schedule_factory(
     if is_ours("scheduler", node):
         return lambda optimizer: build_ours(node, optimizer=optimizer, **run)
     part = own_part("scheduler", "scheduler", node)
-    return lambda optimizer: wrap_scheduler(part.target, part.found, part.options, optimizer, run)
+    return lambda optimizer: wrap_scheduler(part, optimizer, run)
 
 
-def _given(chosen: Options, options: Mapping[str, Any]) -> dict[str, Any]:
-    # Those left out keep the signature's own default.
-    return {name: getattr(chosen, name) for name in options}
+def build_callbacks(nodes: Mapping[str, Mapping[str, Any]]) -> list[Callback]:
+    """Build Lightning callbacks of one's own, in the order they stand in.
+
+    Args:
+        nodes: Name -> `_target_` and options, as under `callbacks.extra`.
+
+    Raises:
+        ConfigError: One cannot be built, or is no callback.
+    """
+    made = []
+    for name, node in nodes.items():
+        part = own_part(f"callbacks.extra.{name}", "callback", node)
+        callback = part.make()
+        if not isinstance(callback, Callback):
+            raise part.wrong("give a pytorch_lightning.Callback", type(callback).__name__)
+        made.append(callback)
+    return made
+
+
+def build_metrics(
+    nodes: Mapping[str, Mapping[str, Any]], labels: LabelSpace
+) -> list[WrappedMetric]:
+    """Build scores of one's own.
+
+    Args:
+        nodes: Name -> `_target_` and options, as under `metrics.extra`.
+        labels: Classes and ignored index.
+
+    Raises:
+        ConfigError: One cannot be built, fails on a small confusion matrix, or gives no number.
+    """
+    num_classes, ignored = labels.num_classes, labels.ignore_index
+    return [
+        wrap_metric(name, own_part(f"metrics.extra.{name}", "metric", node), num_classes, ignored)
+        for name, node in nodes.items()
+    ]
 
 
 def _options(node: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from seglab.core.errors import ConfigError
 from seglab.core.trial import TrialPrunedError
 from seglab.engine.loop.callbacks import TrainingInterruptedError, interruptible
+from seglab.experiment.prepare.origins import code_origins
 from seglab.experiment.prepare.plain import plain
 from seglab.runs import RunRecord, new_run_dir
 
@@ -40,6 +41,7 @@ def start_record(cfg: DictConfig, run_dir: Path | None, kind: str, **facts: Any)
         seed=cfg.seed,
         tags=list(cfg.tags),
         notes=cfg.notes,
+        plugins=code_origins(cfg),
         **facts,
     )
 

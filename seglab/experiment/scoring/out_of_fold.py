@@ -1,4 +1,8 @@
-"""What a fold keeps of the images it held out: predictions, and pixels to fit a temperature on."""
+"""What a fold keeps of the images it held out: predictions, and pixels to fit a temperature on.
+
+References:
+    Guo et al. (2017): https://arxiv.org/abs/1706.04599
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ tried, is not drawn again, however its trial ended. The study's sampler is asked
 one of the settings that are left is taken, where they can be gone through one by one. Trials of other
 studies (`study.warm_start`) do not count: they are not trainings of this one.
 
-Nothing of a trial is stored before all of it is drawn.
+Optuna's samplers may draw a setting again. Nothing of a trial is stored before all of it is drawn.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from seglab.core.errors import SeglabError
-from seglab.runs.study import ORIGIN, WORDS
-from seglab.runs.study_storage import BudgetStudy, no_experimental_warnings
+from seglab.runs.study import WORDS
+from seglab.runs.study_storage import BudgetStudy, no_experimental_warnings, own_trials
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ask.prior_trials import Suggest
 from seglab.sweep.ask.samplers import build_sampler, trial_seed
@@ -53,15 +53,10 @@ class _EndlessError(ValueError):
     """The settings cannot be gone through one by one."""
 
 
-def of_budget(everything: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials that count: all but those that came from other studies."""
-    return [trial for trial in everything if not trial.user_attrs.get(ORIGIN)]
-
-
 def tried_settings(everything: Sequence[FrozenTrial]) -> dict[tuple[str, ...], int]:
     """Return the settings of a study's own trials, and the first trial that has each."""
     tried: dict[tuple[str, ...], int] = {}
-    for trial in of_budget(everything):
+    for trial in own_trials(everything):
         if WORDS in trial.user_attrs:
             tried.setdefault(_as_key(trial.user_attrs[WORDS]), trial.number)
     return tried
@@ -112,7 +107,7 @@ def untried(
         ValueError: The settings cannot be gone through one by one.
     """
     _listed(suggest, (), seed)  # the cheap way to an interval, with no trial looked at
-    return _listed(suggest, of_budget(everything), seed)
+    return _listed(suggest, own_trials(everything), seed)
 
 
 def _listed(suggest: Suggest, trials: Sequence[FrozenTrial], seed: int) -> dict[str, Any] | None:
@@ -135,7 +130,7 @@ def _listed(suggest: Suggest, trials: Sequence[FrozenTrial], seed: int) -> dict[
         trial = study.ask()
         try:
             words = suggest(trial)
-        except Exception as error:  # a function of the user's, which may wrap what it is told
+        except Exception as error:  # a function of the user's, which may wrap ours
             raise _EndlessError(str(error)) from error
         if _as_key(words) not in tried:
             return trial.params

@@ -10,10 +10,10 @@ from seglab.runs.study import StudyObjective
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """The words of a study.
+    """What a study is asked to do.
 
     Attributes:
-        name: Of the study; the same name in the same experiment goes on with it.
+        name: Of the study; the same name in the same experiment resumes it.
         objectives: At least one; several make a Pareto front and exclude pruning.
         n_trials: The budget: trials that end finished, pruned or failed, never more.
         sampler: `_target_` and arguments of an Optuna sampler.
@@ -55,3 +55,24 @@ class StudyPlan:
     confirm: int = 0
     test: bool = True
     may_repeat: bool = False
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many trials of a study's budget are in which state, whichever controller has them.
+
+    Attributes:
+        running: Those that run, and those that were left and wait to be resumed.
+        finished: Those with a score.
+        pruned: Those given up because others did better.
+        failed: Those without a score.
+        waiting: Those asked for that nobody has started.
+        budget: How many there will be.
+    """
+
+    running: int
+    finished: int
+    pruned: int
+    failed: int
+    waiting: int
+    budget: int

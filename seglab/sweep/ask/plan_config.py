@@ -1,4 +1,4 @@
-"""From words and configuration to what a sweep does: the plan of a study, or the jobs of a grid."""
+"""Turns overrides and configuration into the plan of a study, or the jobs of a plain grid."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from seglab.config.domains import Choices, Domain, flatten_space, take
 from seglab.config.grammar import write_scalar
 from seglab.config.named_objects import names_subclass
 from seglab.config.schema import STUDY
-from seglab.config.sound import NotSoundError, Sound
+from seglab.config.study_overrides import clashes, has_study, nothing_searched, space_of
 from seglab.config.study_rules import SEARCH_RULES, SPACE, read_space
-from seglab.config.study_words import clashes, has_study, nothing_searched, space_of
+from seglab.config.valid_view import InvalidValueError, ValidView
 from seglab.config.validate import without_hydra
 from seglab.core.errors import ConfigError
 from seglab.runs.study import Direction, StudyFolder, StudyObjective
@@ -138,11 +138,11 @@ def _with_space(cfg: DictConfig, swept: Mapping[str, str]) -> DictConfig:
 
 def _study_problems(cfg: DictConfig) -> list[str]:
     found = check(cfg.study, STUDY, "study")
-    value = Sound(cfg, {problem.key for problem in found})
+    value = ValidView(cfg, {problem.key for problem in found})
     for rule in SEARCH_RULES:
         try:
             found += list(rule(value))
-        except NotSoundError:
+        except InvalidValueError:
             continue
     # A key of the space is the one that was typed.
     return [str(problem).removeprefix(f"{SPACE}.") for problem in found]

@@ -1,7 +1,6 @@
 """Trials that a study begins with: settings asked for, and what other studies found out before.
 
-Both are added once, also where the process that adds them is killed half way and the study is taken
-up again.
+Both are added once, even if the process that adds them is killed half way and the study is resumed.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from seglab.core.errors import ConfigError, DataError, RunNotFoundError
 from seglab.core.files import hash_json
 from seglab.runs.study import ENQUEUED, ORIGIN, StudyFolder
-from seglab.runs.study_storage import open_study
+from seglab.runs.study_storage import open_study, own_trials
 from seglab.sweep.ask.plan import StudyPlan
 
 log = logging.getLogger(__name__)
@@ -57,7 +56,7 @@ def try_settings(
     trial = study.ask()
     try:
         with warnings.catch_warnings():
-            # That a value is out of range is told below.
+            # A value out of range is an error below.
             warnings.simplefilter("ignore", UserWarning)
             suggest(trial)
     except ValueError as error:
@@ -82,12 +81,12 @@ def enqueue_settings(
 ) -> None:
     """Add the settings of `plan.enqueue` that the study does not have yet, as waiting trials.
 
-    Settings that leave nothing to be drawn and have a trial are not added once more, which is told.
+    Settings that leave nothing to be drawn and have a trial are not added once more; a log line says so.
 
     Raises:
         ConfigError: Settings do not lie in the space; all that are wrong are named.
     """
-    own = [one for one in study.get_trials(deepcopy=False) if not one.user_attrs.get(ORIGIN)]
+    own = own_trials(study.get_trials(deepcopy=False))
     known = {trial.user_attrs.get(ENQUEUED) for trial in own}
     missing = [(key, one) for key, one in _keyed(plan.enqueue) if key not in known]
     tried = [trial.params or trial.system_attrs.get("fixed_params") for trial in own]
@@ -143,9 +142,7 @@ def _learn(
     name = asked["study_id"]
     known = [trial.user_attrs.get(ORIGIN) for trial in study.get_trials(deepcopy=False)]
     former = [
-        trial
-        for trial in source.get_trials(deepcopy=False)
-        if trial.state in _USEFUL and not trial.user_attrs.get(ORIGIN)
+        trial for trial in own_trials(source.get_trials(deepcopy=False)) if trial.state in _USEFUL
     ]
     unfit: Counter[str] = Counter()
     other = _other_objectives(plan, asked)
@@ -159,7 +156,7 @@ def _learn(
             study.add_trial(_warm_trial(trial, suggest, origin))
         except UnfitError as error:
             unfit[str(error)] += 1
-    _tell(name, len(former), unfit)
+    _log_left_out(name, len(former), unfit)
 
 
 def _warm_trial(trial: FrozenTrial, suggest: Suggest, origin: Mapping[str, Any]) -> FrozenTrial:
@@ -184,7 +181,7 @@ def _other_objectives(plan: StudyPlan, asked: Mapping[str, Any]) -> str | None:
     return "it optimised " + (", ".join(f"{d}:{m}" for m, d in theirs) or "something else")
 
 
-def _tell(name: str, total: int, unfit: Counter[str]) -> None:
+def _log_left_out(name: str, total: int, unfit: Counter[str]) -> None:
     left_out = sum(unfit.values())
     log.info("study.warm_start: learns from %d trials of %s", total - left_out, name)
     if left_out:

@@ -2,15 +2,15 @@
 
 The sampler is built anew for each trial, with a seed that is a pure function of the study's seed
 and the trial's number, so that what a trial tries depends on the trials before it and on nothing
-that lives in a process: a study that was interrupted goes on as if it had not been. With one worker
-the same seed gives the same trials. Where a trial is asked for anew (`turn`), because its setting was
-tried, that number counts too. What this does not cover:
+that lives in a process: a resumed study draws the trials that it would have drawn without the
+interruption. With one worker the same seed gives the same trials. Where a trial is asked for anew
+(`turn`), because its setting was tried, that number counts too. What this does not cover:
 
 - With several workers the order in which trials end is not fixed, and samplers that learn (TPE, GP,
   CMA-ES, NSGA) learn from what has ended.
 - A controller that is killed while it draws a trial: QMC then leaves out one point.
 - `HyperbandPruner(max_resource="auto")` sorts trials into brackets only once one has finished, and
-  sorts them anew when the study is taken up again; with a number it always sorts alike.
+  sorts them anew when the study is resumed; with a number it always sorts alike.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from optuna.distributions import (
 
 from seglab.config.domains import Choices, Domain, listed_size
 from seglab.config.grammar import read_scalar, write_scalar, write_value
+from seglab.config.study_overrides import clashes
 from seglab.config.study_rules import SPACE, read_space
-from seglab.config.study_words import clashes
 from seglab.core.errors import ConfigError
 from seglab.core.plugins import TARGET, arguments, load_target
 from seglab.core.problems import show

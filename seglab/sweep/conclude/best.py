@@ -86,10 +86,10 @@ def write_best(
         ConfigError: The file would not give the trial's configuration; the keys that differ are
             named, and there is no file.
     """
-    with _errors_told():
+    with _config_errors():
         with open_composer(config_name, config_folder, search) as composer:
             trial, chosen = composer.compose([*words, *trial_words])
-        raw, wanted = _plain(trial, resolve=False), _plain(trial, resolve=True)
+        raw, wanted = _content(trial, resolve=False), _content(trial, resolve=True)
         moved = _make_paths_absolute(raw, wanted)
         with open_composer("train") as composer:
             name = _free_name(name, composer)
@@ -128,7 +128,7 @@ def folders_of(config: DictConfig) -> dict[str, Any]:
 
 
 @contextmanager
-def _errors_told() -> Iterator[None]:
+def _config_errors() -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
@@ -136,7 +136,7 @@ def _errors_told() -> Iterator[None]:
         raise ConfigError(f"best configuration: it cannot be composed: {reason}") from error
 
 
-def _plain(cfg: DictConfig, resolve: bool) -> dict[str, Any]:
+def _content(cfg: DictConfig, resolve: bool) -> dict[str, Any]:
     """Return the configuration as plain content, without what a repetition has of its own."""
     content = OmegaConf.to_container(cfg, resolve=resolve)
     assert isinstance(content, dict)  # noqa: S101 - of a DictConfig
@@ -202,7 +202,7 @@ def _choose_groups(
 
 def _compose_groups(changed: Choices, composer: Composer) -> dict[str, Any]:
     words = [f"{group}={one}" if one else f"~{group}" for group, one in changed.items()]
-    return _plain(composer.compose(words)[0], resolve=False)
+    return _content(composer.compose(words)[0], resolve=False)
 
 
 def _other_folders(trial: DictConfig, default: DictConfig) -> list[str]:
@@ -253,7 +253,7 @@ def _check(text: str, name: str, wanted: Mapping[str, Any]) -> None:
     with tempfile.TemporaryDirectory(prefix="seglab-best-") as place:
         write_text(Path(place) / "experiment" / f"{name}.yaml", text)
         with open_composer("train", search=[Path(place)]) as composer:
-            again = _plain(composer.compose([f"experiment={name}"])[0], resolve=True)
+            again = _content(composer.compose([f"experiment={name}"])[0], resolve=True)
     problems = [
         f"{key}: the trial has {_shown(value)}, its file gives {_shown(other)}"
         for key, value, other in leaves_that_differ(wanted, again)

@@ -20,8 +20,8 @@ from seglab.core.errors import ConfigError, TrainingError
 from seglab.core.files import hash_json, write_text
 from seglab.core.terminal import say, say_heading
 from seglab.runs.locate import RECORD_FILE
-from seglab.runs.study import EXHAUSTED, ORIGIN, RUN_DIR, SEED, WORDS, StudyFolder, all_there_are
-from seglab.runs.study_storage import open_study
+from seglab.runs.study import EXHAUSTED, RUN_DIR, SEED, WORDS, StudyFolder, all_there_are
+from seglab.runs.study_storage import open_study, own_trials
 from seglab.sweep.ask.space import settings_in
 from seglab.sweep.conclude.best import folders_of, repeat_command, write_best
 from seglab.sweep.conclude.protocol import (
@@ -87,7 +87,7 @@ def conclude_study(sweep: Sweep, workers: Workers, console: Console) -> None:
     folder = StudyFolder(sweep.folder)
     one = _Concluding(sweep, workers, folder, open_study(folder, sweep.plan.storage), console)
     try:
-        _tell_exhausted(one)
+        _report_exhausted(one)
         winners = _winners(one)
         if not winners:
             logs = f" and in the logs in {folder.trials_dir}" if folder.trials_dir.is_dir() else ""
@@ -103,13 +103,12 @@ def conclude_study(sweep: Sweep, workers: Workers, console: Console) -> None:
         _write(one)
 
 
-def _tell_exhausted(one: _Concluding) -> None:
-    """Say why there are fewer trials than asked for, where that was not known at the start."""
+def _report_exhausted(one: _Concluding) -> None:
+    """Say why there are fewer trials than asked for, unless that was known at the start."""
     plan, ended = one.sweep.plan, _considered(one)
     exhausted = one.study.user_attrs.get(EXHAUSTED) == hash_json(plan.space)
     if exhausted and settings_in(plan) is None and ended < plan.n_trials:
-        said = all_there_are(ended, plan.n_trials, plan.space)
-        say(one.console, said)
+        say(one.console, all_there_are(ended, plan.n_trials, plan.space))
 
 
 def _winners(one: _Concluding) -> list[_Winner]:
@@ -153,10 +152,8 @@ def _leave_configuration(one: _Concluding, winner: _Winner) -> None:
 
 
 def _considered(one: _Concluding) -> int:
-    return sum(
-        trial.state.is_finished() and not trial.user_attrs.get(ORIGIN)
-        for trial in one.study.get_trials(deepcopy=False)
-    )
+    trials = own_trials(one.study.get_trials(deepcopy=False))
+    return sum(trial.state.is_finished() for trial in trials)
 
 
 def _run_dir(one: _Concluding, trial: FrozenTrial) -> Path:
@@ -203,7 +200,7 @@ def _train_anew(one: _Concluding, trial: FrozenTrial) -> dict[int, Path]:
             sweep.application, grid_plan(place, len(jobs), None), place.path, sweep.words, jobs
         )
         start_study(anew, [])
-        one.workers.run(anew, one.console)
+        one.workers.serve(anew, one.console)
     return {seed: path for seed, path in folders.items() if finished_metrics(path) is not None}
 
 
@@ -264,6 +261,6 @@ def import_ahead() -> None:
 
 def _import_all() -> None:
     for module in _FOR_THE_END:
-        # What is wrong with it is said at the end, by the import that needs it.
+        # The import that needs it, at the end, reports what is wrong with it.
         with suppress(Exception):
             importlib.import_module(module)

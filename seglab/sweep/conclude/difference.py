@@ -1,4 +1,7 @@
-"""How two plain contents of configurations differ, and what has to be laid over one to get the other."""
+"""How two plain configurations differ, and what has to be merged into one to get the other.
+
+Of our own because OmegaConf merges but does not compare, and Python takes 1, 1.0 and True for equal.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def same(one: Any, other: Any) -> bool:
 def differences(
     raw: Mapping[Any, Any], wanted: Mapping[Any, Any], base: Mapping[Any, Any]
 ) -> dict[Any, Any]:
-    """Return what has to be laid over `base`.
+    """Return what has to be merged into `base`.
 
     Args:
         raw: What is wanted, interpolations as written; those that `base` has too may stay.

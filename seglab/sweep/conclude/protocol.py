@@ -2,7 +2,7 @@
 
 The best of many trials on validation data is optimistic: part of its lead is luck that the choice
 selected for. So the winner is trained again with seeds that chose nothing, their mean and interval
-are told beside the optimistic best, and the test split, which no trial ever saw, is scored then and
+are reported beside the optimistic best, and the test split, which no trial ever saw, is scored then and
 only then. `protocol.json` remembers that it was.
 """
 
@@ -137,29 +137,29 @@ def _confirmed(folder: StudyFolder, metric: str, seed: int, run_dir: Path) -> di
 
 
 def sentence(content: dict[str, Any]) -> str:
-    """Return what may be said of the winner, in a sentence or two."""
+    """Return what may be claimed of the winner, in a sentence or two."""
     of = content.get("best_of", 1)
     mean = f" (mean of {of} seeds)" if of > 1 else ""
-    said = (
+    message = (
         f"{content['metric']} {content['best_value']:.4f}{mean} of trial {content['winner']} is the best of "
         f"{content['trials_considered']} trials, so it is optimistic"
     )
     count = len(content["confirm"])
     if count:
         bounds = _bounds(content["confirm_low"], content["confirm_high"])
-        said += f"; trained anew with {count} seeds {content['confirm_mean']:.4f}{bounds}"
+        message += f"; trained anew with {count} seeds {content['confirm_mean']:.4f}{bounds}"
     if content["test"]:
         bounds = _bounds(content["test"]["low"], content["test"]["high"])
         mean = content["test"]["mean"]
         value = "is undefined" if math.isnan(mean) else f"{mean:.4f}{bounds}"
-        said += f"; {content['test_metric']} {value}, "
+        message += f"; {content['test_metric']} {value}, "
         others = [str(one) for one in content["touched_for"] if one != content["winner"]]
-        said += (
+        message += (
             f"but test was scored for trial {', '.join(others)} too, when the study was smaller"
             if others
             else "touched this once"
         )
-    return said
+    return message
 
 
 def _bounds(low: float, high: float) -> str:

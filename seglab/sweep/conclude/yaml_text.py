@@ -1,8 +1,8 @@
-"""Plain content as YAML that every reader takes for the same values.
+"""Writes plain content as YAML that every reader takes for the same values.
 
 YAML 1.1 (PyYAML), YAML 1.2 and OmegaConf disagree on words such as `1e-4`, `1e3`, `no`, `0o17` and
-`12:30`. So a float is written with a point, and a string without quotes only where none of them
-could take it for something else.
+`12:30`, and so do what PyYAML and OmegaConf write. Here a float is written with a point, and a string
+without quotes only where none of them could take it for something else.
 """
 
 from __future__ import annotations

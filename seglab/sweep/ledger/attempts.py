@@ -1,8 +1,8 @@
 """The starts of a trial: which worker ran it, from when to when, and what ended it.
 
-A trial whose process died may be at fault itself and is started again a limited number of times. A
-trial whose controller was killed, or stopped, is not; but one that takes its controller down each
-time would do so for ever, and is given up, too.
+A trial whose process died may be the cause itself, so it is started again a limited number of times.
+A trial whose controller was killed or stopped is started again without a limit, unless controllers
+vanish again and again while they run it: then the trial is what takes them down, and is given up.
 """
 
 from __future__ import annotations

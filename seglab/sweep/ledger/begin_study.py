@@ -35,7 +35,7 @@ def begin_study(
         DataError: The storage lost the study, while runs of its trials are there.
     """
     study_id = folder.study_id
-    # Told now rather than by the first trial.
+    # An error now is better than one by the first trial.
     try:
         try_settings(suggest, {}, build_sampler(plan, 0))
     except UnfitError as error:

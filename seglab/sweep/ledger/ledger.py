@@ -1,4 +1,4 @@
-"""What is to be tried, by whom, and how it ended: all controllers of a study agree through it.
+"""Gives the trials of a study to controllers, and records how they end.
 
 Trials change hands under one lock, so however many controllers serve a study, on one machine or
 many, no trial is run twice and none beyond the budget. A trial whose controller dies stays in the
@@ -23,22 +23,21 @@ from optuna.trial import FrozenTrial, TrialState
 from seglab.core.trial import FailureReason, TrialEnd
 from seglab.runs.study import ATTEMPTS, OWNER, StudyFolder
 from seglab.runs.study_lock import StudyBusyError, study_lock
-from seglab.runs.study_storage import written_together
-from seglab.sweep.ask.draw import of_budget
-from seglab.sweep.ask.plan import StudyPlan
+from seglab.runs.study_storage import own_trials, written_together
+from seglab.sweep.ask.plan import Counts, StudyPlan
 from seglab.sweep.ask.prior_trials import Suggest
 from seglab.sweep.ledger.attempts import Attempt, ended, fault
 from seglab.sweep.ledger.outcome import STATE_OF, Outcome, outcome_of, recordable
 from seglab.sweep.ledger.ownership import Presence
 from seglab.sweep.ledger.patience import patient
-from seglab.sweep.ledger.trials import Claim, Counts, Trials, UnmakeableError
+from seglab.sweep.ledger.trials import Claim, TrialCreationError, Trials
 
-__all__ = ["Claim", "Counts", "Ledger", "Outcome"]
+__all__ = ["Claim", "Ledger", "Outcome"]
 
 log = logging.getLogger(__name__)
 
-# When so many trials in a row cannot be made, none can.
-MOST_UNMADE = 3
+# When so many trials in a row cannot be created, none can.
+MOST_FAILED_CREATIONS = 3
 # How long a result waits for the lock before it gives up; a claim comes again instead.
 _BUSY_PATIENCE_S = 600.0
 
@@ -68,7 +67,7 @@ class Ledger:
         self._held: dict[int, Claim] = {}
         self._reported: dict[int, set[int]] = {}
         self._lost: set[int] = set()
-        self._unmade = 0
+        self._failed_creations = 0
 
     @property
     def patience_s(self) -> float:
@@ -86,7 +85,7 @@ class Ledger:
             The trial; None where there is nothing to do, or another controller is at it just now.
 
         Raises:
-            UnmakeableError: Several trials in a row could not be made from what the sampler drew.
+            TrialCreationError: Several trials in a row could not be made from what the sampler drew.
         """
         try:
             with self._alone(patience_s=0.0):
@@ -98,14 +97,14 @@ class Ledger:
     @patient
     def is_open(self) -> bool:
         """Whether anything may still be to do, now or when another controller dies."""
-        trials = of_budget(self._trials.everything())
+        trials = own_trials(self._trials.everything())
         running = {trial.number for trial in trials if trial.state == TrialState.RUNNING}
         return bool(running - self._held.keys()) or self._trials.may_start(trials)
 
     @patient
     def counts(self) -> Counts:
         """Return how many trials of the budget are in which state."""
-        trials = of_budget(self._trials.everything())
+        trials = own_trials(self._trials.everything())
         states = Counter(trial.state for trial in trials)
         return Counts(
             states[TrialState.RUNNING],
@@ -164,7 +163,7 @@ class Ledger:
 
     @patient
     def retry(self, claim: Claim, reason: str) -> bool:
-        """Say that the process of a trial died, though this controller lives.
+        """Record that the process of a trial died, though this controller lives.
 
         Args:
             claim: The trial.
@@ -187,7 +186,7 @@ class Ledger:
 
     @patient
     def release(self, claim: Claim) -> None:
-        """Give a trial back because this controller stops; the next one goes on with it."""
+        """Give a trial back because this controller stops; the next one resumes it."""
         with self._alone():
             attempts = self._ours(claim, self._trials.stored(claim.number))
             if attempts is not None:
@@ -210,7 +209,7 @@ class Ledger:
 
     @contextmanager
     def _alone(self, patience_s: float = _BUSY_PATIENCE_S) -> Iterator[None]:
-        """Hold the study's lock, and go on beating while waiting for it."""
+        """Hold the study's lock, and keep beating while waiting for it."""
         trials, at_once = self._trials, self.plan.grace_s / 4
         end = time.monotonic() + patience_s
         with ExitStack() as stack:
@@ -231,7 +230,7 @@ class Ledger:
         self._presence.register()
         everything = self._trials.everything()
         controllers = self._presence.others()
-        for stored in of_budget(everything):
+        for stored in own_trials(everything):
             if stored.state != TrialState.RUNNING or stored.number in self._held:
                 continue
             owner = stored.user_attrs.get(OWNER)
@@ -239,7 +238,7 @@ class Ledger:
                 claim = self._adopt(stored, worker, controllers.last_sign(owner))
                 if claim is not None:
                     return claim
-        if not self._trials.may_start(of_budget(everything)):
+        if not self._trials.may_start(own_trials(everything)):
             return None
         return self._take(self._trials.start(everything), worker, [], {})
 
@@ -263,19 +262,19 @@ class Ledger:
     def _take(
         self, trial: optuna.Trial, worker: str, attempts: list[Attempt], reported: Collection[int]
     ) -> Claim | None:
-        """Make a trial ours; one that cannot be made has failed, and the study goes on without."""
+        """Make a trial ours; one that cannot be created is recorded as failed."""
         try:
             claim = self._trials.take(trial, self.controller, worker, attempts, len(reported))
-        except UnmakeableError as error:
+        except TrialCreationError as error:
             log.warning("trial %d cannot be made: %s", trial.number, error, exc_info=True)
             text = "".join(traceback.format_exception(error))
             failed = Outcome(TrialEnd.FAILED, None, FailureReason.EXCEPTION, str(error), text)
             self._trials.end(trial, recordable(failed, self.plan.objectives), attempts)
-            self._unmade += 1
-            if self._unmade >= MOST_UNMADE:
+            self._failed_creations += 1
+            if self._failed_creations >= MOST_FAILED_CREATIONS:
                 raise
             return None
-        self._unmade = 0
+        self._failed_creations = 0
         self._held[claim.number] = claim
         self._reported[claim.number] = set(reported)
         self._lost.discard(claim.number)

@@ -1,4 +1,4 @@
-"""How a trial ended, as it is told and as it can be recorded."""
+"""How a trial ended, and what of it is recorded."""
 
 from __future__ import annotations
 

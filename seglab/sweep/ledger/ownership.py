@@ -1,5 +1,8 @@
 """Which controllers of a study are alive, so that trials of dead ones can be taken over.
 
+Optuna's heartbeat needs a database and a thread, and starts a new trial for one that was left; ours
+works in a journal too, and the trial is resumed.
+
 A controller writes down who it is, and its heartbeat, as an attribute of the study. On its own
 machine a controller is judged by its process: gone is gone, at once, and one that is merely slow or
 suspended keeps its trials. From elsewhere only the heartbeat can be seen; a clock that is off by
@@ -66,7 +69,7 @@ class Presence:
         return True
 
     def leave(self) -> None:
-        """Say that this controller is gone, though its process may go on."""
+        """Say that this controller is gone, though its process may stay."""
         if self._facts is not None:
             self._write(left=True)
             self._facts = None

@@ -1,4 +1,4 @@
-"""Waits while the database of a study does not answer, so that its restart costs no training."""
+"""Repeats calls while the database of a study does not answer, so that its restart costs no training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 
 class Patient(Protocol):
-    """Somebody who can wait."""
+    """An object whose methods may be repeated for a while."""
 
     @property
     def patience_s(self) -> float:
@@ -32,7 +32,7 @@ Z = TypeVar("Z", bound=Patient)
 
 
 def patient(method: Callable[Concatenate[Z, P], R]) -> Callable[Concatenate[Z, P], R]:
-    """Call a method again while the storage does not answer; it must bear being repeated."""
+    """Call a method again while the storage does not answer; repeating it must be harmless."""
 
     @functools.wraps(method)
     def trying(self: Z, /, *args: P.args, **kwargs: P.kwargs) -> R:

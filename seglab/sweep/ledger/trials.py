@@ -1,6 +1,6 @@
-"""The trials of a study in its storage: read, and changed in an order that a kill cannot spoil.
+"""Reads and writes the trials of a study, in an order of writes that a kill cannot spoil.
 
-Whose turn it is decides the ledger; here it is written down. A trial belongs to nobody until its
+The ledger decides whose turn it is; here it is written down. A trial belongs to nobody until its
 owner is written, is not started before its words are, and has ended only with its state, which is
 written last because nothing can be written after it.
 """
@@ -44,8 +44,8 @@ log = logging.getLogger(__name__)
 _OPEN_TIMEOUT_S = 600.0
 
 
-class UnmakeableError(SeglabError, RuntimeError):
-    """The parameters of a trial could not be drawn, or not be made into words."""
+class TrialCreationError(SeglabError, RuntimeError):
+    """The parameters of a trial could not be drawn, or not be turned into overrides."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +67,6 @@ class Claim:
     run_dir: Path
     attempt: int
     resumes: bool
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many trials of the budget are in which state."""
-
-    running: int
-    finished: int
-    pruned: int
-    failed: int
-    waiting: int
-    budget: int
 
 
 class Trials:
@@ -125,7 +113,7 @@ class Trials:
         """Whether a waiting trial, or a new one, fits into the budget.
 
         Args:
-            trials: Those of the budget, see `of_budget`.
+            trials: Those of the budget, see `own_trials`.
         """
         waiting = sum(trial.state == TrialState.WAITING for trial in trials)
         if waiting:
@@ -138,7 +126,7 @@ class Trials:
         """Return how many trials there will be: those asked for, or fewer where settings run out.
 
         Args:
-            trials: Those of the budget, see `of_budget`.
+            trials: Those of the budget, see `own_trials`.
         """
         if self._is_exhausted():
             return min(self._plan.n_trials, len(trials))
@@ -167,7 +155,7 @@ class Trials:
         """Make a trial a controller's; one that was killed before it had words gets them now.
 
         Raises:
-            UnmakeableError: The trial cannot be made; nothing is wrong with the storage.
+            TrialCreationError: The trial cannot be made; nothing is wrong with the storage.
         """
         trial.set_user_attr(OWNER, controller)
         if WORDS not in trial.user_attrs:
@@ -247,10 +235,10 @@ class Trials:
         except NothingNewError as error:
             if not error.is_given:
                 self._set_exhausted()
-            raise UnmakeableError(str(error)) from error
+            raise TrialCreationError(str(error)) from error
         except Exception as error:
             # A function of the user, or a sampler that does not bear these very values.
-            raise UnmakeableError(f"{type(error).__name__}: {error}") from error
+            raise TrialCreationError(f"{type(error).__name__}: {error}") from error
 
     def _asking(self, number: int) -> BudgetStudy:
         sampler = build_sampler(self._plan, number)

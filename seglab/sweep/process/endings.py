@@ -1,4 +1,4 @@
-"""Puts into words how a trial ended: from an exception inside it, or from the outside."""
+"""Describes how a trial's process ended: from the exception that its work raised, or its exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to trials in their processes, as the pool tells it."""
+"""The events that the pool reports: scores, progress, and the ends of trials' processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seglab.core.trial import FailureReason, TrialEnd
 
 @dataclass(frozen=True)
 class Report:
-    """A trial reports a score and waits to hear whether to go on; see `Pool.answer`.
+    """A trial reports a score and waits for the answer whether to stop; see `Pool.answer`.
 
     Attributes:
         number: Of the trial.
@@ -25,7 +25,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Progress:
-    """A trial tells how far it is.
+    """How far a trial is.
 
     Attributes:
         number: Of the trial.

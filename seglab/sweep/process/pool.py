@@ -1,8 +1,8 @@
 """Runs each trial in a process of its own, forked from a server that has all imports behind it.
 
 A crash, a leak or a lack of memory stays in the trial, and a start takes hundredths of a second. The
-pool knows slots, processes and how they end; what the trials are for is its caller's business. It
-belongs to one thread, and imports no torch.
+pool knows slots, processes and how they end, and nothing of studies. It is used by one thread, and
+imports no torch.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 PRELOAD = ("seglab.sweep.process.warm",)
 
 # A training that is asked to stop saves a checkpoint first.
-_PATIENCE_S = 60.0
+SAVE_S = 60.0
 
 
 class Pool:
@@ -83,7 +83,7 @@ class Pool:
         trace: TracebackType | None,
     ) -> None:
         try:
-            self.stop(_PATIENCE_S)
+            self.stop()
         finally:
             # Where waiting was interrupted a second time, nobody is asked any more.
             for one in self._running.values():
@@ -152,7 +152,7 @@ class Pool:
         try:
             wire.send(sock, assignment, SEND_LIMIT_S)
         except OSError:
-            one.kill()  # dead or deaf; `events` will tell
+            one.kill()  # it is dead or does not read; `events` reports its end
 
     def events(self, wait_s: float) -> list[Event]:
         """Return what has happened, in order for each trial; wait for it at most `wait_s`."""
@@ -168,13 +168,13 @@ class Pool:
         if number in self._running:
             self._running[number].answer(prune)
 
-    def stop(self, patience_s: float) -> list[Ended]:
+    def stop(self, patience_s: float = SAVE_S) -> list[Ended]:
         """Ask all trials to save and stop; end those that do not within `patience_s`.
 
         Reports that come meanwhile are answered with "go on", and returned by the next `events`.
         """
         for one in self._running.values():
-            one.ask("stop", patience_s)
+            one.ask_to_stop("stop", patience_s)
         ended: list[Ended] = []
         while self._running:
             for event in self._look(1.0):
@@ -238,13 +238,13 @@ class Pool:
         self._note_exits()
         events: list[Event] = []
         for one in list(running):
-            # What it said before its end is there in full by now.
+            # All messages that it sent before its end have arrived by now.
             events += one.messages()
             if one.is_gone:
                 del self._running[one.number]
                 events.append(one.end())
             else:
-                one.press()
+                one.enforce_deadline()
         return events
 
     def _note_exits(self) -> None:
@@ -254,4 +254,4 @@ class Pool:
                     if one.server is server and one.pid == exited.pid:
                         one.is_gone, one.exit_code = True, exited.code
         for one in self._running.values():
-            one.look_for()
+            one.check_alive()

@@ -1,4 +1,4 @@
-"""The controller's side of the warm server: starts it, asks it for processes, hears of their ends."""
+"""The controller's side of the warm server: starts it, asks it to fork, receives the ends of processes."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Server:
         return exits
 
     def close(self) -> None:
-        """Let it go; it goes when the last of its processes is gone."""
+        """Close the connection; the server ends with the last of its processes."""
         self.is_alive = False
         self._sock.close()
         if self.warm_s is None:
@@ -137,7 +137,7 @@ class Server:
             self._exits.append(message)
 
     def _gone(self, manner: str | None = None) -> ServerGoneError:
-        """Note that it is gone, and return the error that says so with its last words."""
+        """Note that it is gone, and return an error with the last line of its output."""
         self.is_alive = False
         code = self._wait()
         self._output.seek(0)

@@ -1,4 +1,4 @@
-"""The warm server: imports once what every trial needs, then forks one process a trial.
+"""The warm server: imports once what every trial needs, then forks one process per trial.
 
 Not multiprocessing's forkserver, because that one is a single one for the whole process, swallows
 what fails to import, runs a script without a `__main__` guard again in every child, takes the
@@ -39,7 +39,7 @@ _BECOME_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 
 @dataclass(frozen=True)
 class ServerPlan:
-    """What the server is told first.
+    """The first message to the server.
 
     Attributes:
         preload: Modules to import.
@@ -118,7 +118,7 @@ def _adopt_orphans() -> None:
 
 
 class _Server:
-    """Forks on demand and tells of each end.
+    """Forks on demand and reports each end.
 
     Args:
         sock: To the controller. A byte with two descriptors (the trial's end of its socket, its
@@ -154,7 +154,7 @@ class _Server:
             for pid, (code, since) in list(self._ending.items()):
                 if self._is_cleared(pid, time.monotonic() - since):
                     del self._ending[pid]
-                    self._tell(Exited(pid, code))
+                    self._send(Exited(pid, code))
             if self._kill_at is not None and time.monotonic() >= self._kill_at:
                 for pid in self._running:
                     signal_group(pid, signal.SIGKILL)
@@ -184,7 +184,7 @@ class _Server:
         os.close(channel)
         os.close(log)
         self._running.add(pid)
-        self._tell(Started(pid))
+        self._send(Started(pid))
 
     def _become_trial(self, channel: int, log: int) -> NoReturn:
         try:
@@ -193,12 +193,12 @@ class _Server:
             self._selector.close()
             for own in (self.sock, self._alarm, self._bell):
                 own.close()
-            trial_process.run(socket.socket(fileno=channel), log)
+            trial_process.run_trial(socket.socket(fileno=channel), log)
         finally:
             os._exit(1)
 
-    def _tell(self, message: object) -> None:
-        # Where the controller is gone the socket says so by itself.
+    def _send(self, message: object) -> None:
+        # Where the controller is gone, the loop notices it by the socket.
         with suppress(OSError):
             wire.send(self.sock, message)
 

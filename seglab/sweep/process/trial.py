@@ -1,4 +1,4 @@
-"""One trial's process as the pool sees it: what it says, when its time is over, how it ended."""
+"""The process of a trial, as the pool sees it: its messages, its deadline, and how it ended."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from seglab.sweep.process.server_process import signal_group
 log = logging.getLogger(__name__)
 
 SEND_LIMIT_S = 60.0
-# How often to look for processes whose server cannot tell of them any more.
+# How often to look at processes whose server is gone.
 _LOOK_S = 0.2
 
 
@@ -71,14 +71,14 @@ class TrialProcess:
         self._process = _process(self.pid)
 
     def messages(self) -> list[Event]:
-        """Return what it has said since the last call."""
+        """Return the events of all messages that have come since the last call."""
         events: list[Event] = []
         if self.inbox.is_open:
             for message in self.inbox.ready():
-                events += self._understand(message)
+                events += self._events_of(message)
         return events
 
-    def _understand(self, message: tuple[Any, ...]) -> list[Event]:
+    def _events_of(self, message: tuple[Any, ...]) -> list[Event]:
         match message:
             case ("report", identity, step, value):
                 self._report = identity
@@ -102,15 +102,15 @@ class TrialProcess:
         except OSError:
             log.debug("trial %d ended before it was answered", self.number)
 
-    def ask(self, what_for: str, patience_s: float) -> None:
-        """Ask it to save and stop within a time, unless its work is over already.
+    def ask_to_stop(self, why: str, patience_s: float) -> None:
+        """Ask it to save and stop within `patience_s`, unless its work is over already.
 
         The process alone, not its group: a training cannot save when its loader workers, or the
         other ranks, are killed under it. It ends them itself, and the server ends the rest.
         """
         if self._ending is not None:
             return
-        self._asked = self._asked or what_for
+        self._asked = self._asked or why
         at = time.monotonic() + patience_s
         self._kill_at = at if self._kill_at is None else min(at, self._kill_at)
         self._signal(signal.SIGTERM)
@@ -122,24 +122,24 @@ class TrialProcess:
         if not (_is_running(self._process) and signal_group(self.pid, signal.SIGKILL)):
             self._signal(signal.SIGKILL)
 
-    def press(self) -> None:
+    def enforce_deadline(self) -> None:
         """Ask it to stop when its time is over; end it when it was asked long enough ago."""
         now = time.monotonic()
         if self._kill_at is not None:
             if now >= self._kill_at:
                 self.kill()
         elif self.timeout_s is not None and now >= self.began + self.timeout_s:
-            self.ask("timeout", self.term_s)
+            self.ask_to_stop("timeout", self.term_s)
 
     def due(self) -> float:
-        """Return when to look at it again even if nothing is heard."""
+        """Return when to look at it again, even if no message comes."""
         at = float("inf") if self._kill_at is None else self._kill_at
         if self._kill_at is None and self.timeout_s is not None:
             at = self.began + self.timeout_s
         return at if self.server.is_alive else min(at, time.monotonic() + _LOOK_S)
 
-    def look_for(self) -> None:
-        """See whether a process has ended whose server cannot tell."""
+    def check_alive(self) -> None:
+        """Notice the end of a process whose server is gone and cannot report it."""
         if not self.server.is_alive and not self.is_gone and not _is_running(self._process):
             self.is_gone = True
             signal_group(self.pid, signal.SIGKILL)

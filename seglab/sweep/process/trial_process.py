@@ -1,4 +1,4 @@
-"""Inside the process of a trial: takes its place, does its work, and says how that ended."""
+"""Runs inside the process of a trial: sets it up, does its work, and sends how that ended."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _KILL_ME_FIRST = "300"
 
 @dataclass(frozen=True)
 class Assignment:
-    """All that a forked process is told.
+    """What a forked process has to do, and where.
 
     Attributes:
         study: Id of the study.
@@ -66,7 +66,7 @@ class Assignment:
     orphan_s: float
 
 
-def run(sock: socket.socket, log: int) -> NoReturn:
+def run_trial(sock: socket.socket, log: int) -> NoReturn:
     """Do the work that comes over the socket and leave; called once, right after the fork.
 
     Args:
@@ -104,7 +104,7 @@ class PipeChannel:
 
     Args:
         inbox: Of the socket to the controller.
-        assignment: What this process is told.
+        assignment: Of this process.
     """
 
     def __init__(self, inbox: wire.Inbox, assignment: Assignment) -> None:
@@ -138,7 +138,7 @@ class PipeChannel:
         self._send("progress", time.monotonic(), facts)
 
     def end(self, ending: Ending) -> None:
-        """Say how the work ended; a result that cannot be sent is an error of the trial."""
+        """Send how the work ended; a result that cannot be sent is an error of the trial."""
         try:
             result = cloudpickle.dumps(ending.result)
         except Exception as error:  # noqa: BLE001 - whatever a class raises when it is pickled
@@ -201,7 +201,7 @@ def _write_to(log: int) -> None:
 
 def _work(assignment: Assignment, channel: PipeChannel) -> Ending:
     try:
-        _take_place(assignment)
+        _set_up(assignment)
         work = pickle.loads(assignment.work)  # noqa: S301 - from our own controller
         return Ending(TrialEnd.FINISHED, result=work(channel))
     except BaseException as error:  # noqa: BLE001 - every end is an answer, SystemExit too
@@ -213,8 +213,8 @@ def _work(assignment: Assignment, channel: PipeChannel) -> Ending:
         return ending
 
 
-def _take_place(assignment: Assignment) -> None:
-    """Be where the controller is, with the devices, threads and memory of the slot alone."""
+def _set_up(assignment: Assignment) -> None:
+    """Take the controller's folder and variables, and the devices, threads and memory of the slot."""
     os.environ.clear()
     os.environ.update(assignment.environment)
     os.chdir(assignment.directory)
@@ -288,7 +288,7 @@ def _leave(code: int, channel: PipeChannel) -> NoReturn:
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
-    except BaseException:  # noqa: BLE001 - the result is told; this goes to the log
+    except BaseException:  # noqa: BLE001 - the result is sent; this goes to the log
         _say(traceback.format_exc().rstrip())
     if channel.is_orphan:
         # Nobody else may be left to end what this process has started.

@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: a live table on a terminal, one line a trial elsewhere."""
+"""What a person sees while a study runs: a live table on a terminal, one line per trial elsewhere."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from rich.text import Text
 from seglab.core.provenance import utc_now
 from seglab.core.terminal import say
 from seglab.core.trial import FailureReason, TrialEnd
-from seglab.sweep.ask.plan import StudyPlan
-from seglab.sweep.watch.tally import CountsLike, RunningTrial, Scored, Tally
+from seglab.sweep.ask.plan import Counts, StudyPlan
+from seglab.sweep.watch.tally import RunningTrial, Scored, Tally
 from seglab.sweep.watch.trials_table import best_line, trials_table
 from seglab.sweep.watch.wording import many, place, score, short_words, span, spent
 
@@ -41,7 +41,7 @@ _MANNERS: dict[TrialEnd, tuple[str, str]] = {
 
 
 class StudyWatch:
-    """Shows a study to people; the controller tells it what happens.
+    """Shows a study to people; the controller calls a method for everything that happens.
 
     On a terminal a table of the trials that run, counts, the best so far, the workers' idle share
     and the time left; each trial that ends leaves a line above it. Elsewhere plain lines, one where
@@ -115,7 +115,7 @@ class StudyWatch:
         self._logs = []
 
     def started(self, number: int, worker: str, words: Sequence[str], attempt: int = 1) -> None:
-        """A trial begins on a worker; `attempt` 2 and later go on from a checkpoint."""
+        """A trial begins on a worker; `attempt` 2 and later resume it from a checkpoint."""
         with self._lock:
             trial = RunningTrial(number, worker, tuple(words), attempt, self._clock())
             self._tally.started(trial)
@@ -124,11 +124,11 @@ class StudyWatch:
         self._write(line, shown=self.mode == "plain")
 
     def progress(self, number: int, facts: Mapping[str, Any]) -> None:
-        """A trial tells how far it is; see `RunningTrial.told`."""
+        """Take how far a trial is; see `RunningTrial.update`."""
         with self._lock:
             trial = self._tally.running.get(number)
             if trial is not None:
-                trial.told(facts, self._clock())
+                trial.update(facts, self._clock())
 
     def reported(self, number: int, step: int, value: float) -> None:
         """A trial reports the score that is optimised after a step, from 0."""
@@ -173,7 +173,7 @@ class StudyWatch:
             counted = f"; {self._done(now)}" if status in self._tally.ended else ""
         self._write(f"trial {number} {how}{counted}")
 
-    def counts(self, counts: CountsLike) -> None:
+    def counts(self, counts: Counts) -> None:
         """Take the numbers of the whole study; they tell of trials that run elsewhere."""
         with self._lock:
             self._tally.counts(counts, self._clock())
@@ -197,7 +197,7 @@ class StudyWatch:
         if shown and self.mode != "off":
             say(self.console, line)
         if self._log_path is not None:
-            # A full disk is told by those who write what matters.
+            # A full disk is reported where something that matters is written.
             with contextlib.suppress(OSError), _appended(self._log_path) as stream:
                 stream.write(f"{utc_now()} {line}\n")
 

@@ -1,4 +1,4 @@
-"""What is known of a study while it runs: how far its trials are, the best, time left, idle workers.
+"""The numbers of a study while it runs: progress of its trials, the best one, time left, idle workers.
 
 Plain numbers without a clock or a screen of their own; `seglab.sweep.watch.study_watch` shows them.
 """
@@ -9,37 +9,14 @@ import heapq
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from seglab.core.trial import TrialEnd
 from seglab.runs.study import StudyObjective, setting_of
+from seglab.sweep.ask.plan import Counts
 
 # Beyond so many waiting trials it no longer matters which worker takes which.
 _MOST_DEALT_OUT = 1000
-
-
-class CountsLike(Protocol):
-    """Numbers of trials in the whole study, whoever runs them."""
-
-    @property
-    def running(self) -> int:
-        """Those that run, and those that were left and wait to be taken up again."""
-
-    @property
-    def finished(self) -> int:
-        """Those with a score."""
-
-    @property
-    def pruned(self) -> int:
-        """Those given up because others did better."""
-
-    @property
-    def failed(self) -> int:
-        """Those without a score."""
-
-    @property
-    def budget(self) -> int:
-        """How many there will be."""
 
 
 def finite(value: Any) -> float | None:
@@ -59,7 +36,7 @@ class RunningTrial:
         number: In the study.
         worker: Where it runs, for people.
         words: Overrides that make it.
-        attempt: 1 for the first; later ones go on from a checkpoint.
+        attempt: 1 for the first; later ones resume from a checkpoint.
         started: When this attempt began, by the watch's clock.
     """
 
@@ -77,7 +54,7 @@ class RunningTrial:
     _first: tuple[float, float] | None = None
     _last: tuple[float, float] = (0.0, 0.0)
 
-    def told(self, facts: Mapping[str, Any], now: float) -> None:
+    def update(self, facts: Mapping[str, Any], now: float) -> None:
         """Take note of how far it is.
 
         Args:
@@ -107,7 +84,7 @@ class RunningTrial:
 
     def _moved(self, position: float, total: float, now: float) -> None:
         if self._first is None:
-            # Of a trial taken up again nobody knows when it came to where it is.
+            # When a resumed trial came to where it is, nobody knows.
             from_start = self.attempt == 1 and position > 0
             self._first = (self.started, 0.0) if from_start else (now, position)
         if position >= self._last[1]:
@@ -229,7 +206,7 @@ class Tally:
         return max(0, self.budget - self.done - len(self.running) - self.elsewhere)
 
     def started(self, trial: RunningTrial) -> None:
-        """A trial begins, or is taken up again."""
+        """A trial begins, or is resumed."""
         self._let_time_pass(trial.started)
         if trial.attempt > 1 and trial.number not in self._lost:
             self.elsewhere = max(0, self.elsewhere - 1)  # another controller has left it
@@ -254,7 +231,7 @@ class Tally:
         if seconds is not None and finite(seconds) is not None:
             self._durations.append(max(0.0, seconds))
 
-    def counts(self, counts: CountsLike, now: float) -> None:
+    def counts(self, counts: Counts, now: float) -> None:
         """Take the numbers of the whole study, as the storage has them."""
         self._let_time_pass(now)
         self.ended = {

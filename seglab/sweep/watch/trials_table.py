@@ -18,7 +18,7 @@ def trials_table(
 
     Args:
         trials: In the order of the rows.
-        metric: Name of the score where the trials have not said theirs.
+        metric: Name of the score where the trials have not reported one.
         width: Of the table; the parameters get what the numbers leave.
         now: By the watch's clock.
     """

@@ -1,4 +1,4 @@
-"""Times, scores and overrides in few characters, for people who watch a study."""
+"""Writes times, scores and overrides in few characters, for people who watch a study."""
 
 from __future__ import annotations
 

@@ -92,9 +92,9 @@ class HydraApplication:
                 return None  # Hydra says what is wrong with it
             kind = "hydra" if override.is_hydra_override() else "task"
             config.hydra.overrides[kind].append(override.input_line)
-        said: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+        typed: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
         config.hydra.job.override_dirname = get_overrides_dirname(
-            parser.parse_overrides(said), **config.hydra.job.config.override_dirname
+            parser.parse_overrides(typed), **config.hydra.job.config.override_dirname
         )
         return config
 
@@ -102,8 +102,8 @@ class HydraApplication:
         """Return the work of one job, to be called in another process."""
         return Job(config, self.context, self.task, Singleton.get_state(), is_trial)
 
-    def tell(self) -> None:
-        """Let log lines of the controller look as Hydra was told."""
+    def configure_logging(self) -> None:
+        """Format log lines of the controller as the `hydra` node says."""
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
 
     @property
@@ -121,7 +121,7 @@ class Job:
         context: As in `HydraApplication`.
         task: As in `HydraApplication`.
         singletons: Hydra's global state, with the resolvers of interpolations.
-        is_trial: Whether the task is told to be a trial of a study.
+        is_trial: Whether the task runs as a trial of a study.
     """
 
     config: DictConfig

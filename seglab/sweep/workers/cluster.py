@@ -42,7 +42,7 @@ def run_on_cluster(
         console: Where people watch.
 
     Raises:
-        TrainingError: Jobs end without doing anything; the reasons of the last are told.
+        TrainingError: Jobs end without doing anything; the message has the reasons of the last ones.
     """
     worker = Worker(sweep, dict(options))
     handles = [submit(worker) for _ in range(int(options["jobs"]))]
@@ -91,7 +91,7 @@ def _follow(follower: Follower, handles: list[Handle], submit: Callable[[], Hand
 class Workers(Protocol):
     """Where sweeps run."""
 
-    def run(self, sweep: Sweep, console: Console) -> None:
+    def serve(self, sweep: Sweep, console: Console) -> None:
         """Run trials of a sweep until nothing is left to do."""
 
 
@@ -107,7 +107,7 @@ class ClusterWorkers:
     place: str
     options: Mapping[str, Any]
 
-    def run(self, sweep: Sweep, console: Console) -> None:
+    def serve(self, sweep: Sweep, console: Console) -> None:
         """Run trials of a sweep until nothing is left to do; see `run_on_cluster`."""
         run_on_cluster(SUBMIT[self.place](sweep, self.options), sweep, self.options, console)
 

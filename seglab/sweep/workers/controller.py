@@ -1,4 +1,4 @@
-"""Keeps workers busy: takes trials from the ledger, runs them in the pool, writes down how they end.
+"""Takes trials from the ledger, runs them in the pool, and records in the ledger how they end.
 
 Several controllers may serve one study, on one machine or many; they meet only in the ledger.
 """
@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 # How long to wait for something to happen before looking for abandoned trials again.
 _EVENT_WAIT_S = 0.5
 _LOOK_AGAIN_S = 2.0
-# A training that is asked to stop saves a checkpoint first.
-_PATIENCE_S = 60.0
 _FEWEST_FOR_A_RATE = 5
 
 # Makes the work of a claim; raises where its configuration does not compose.
@@ -51,7 +49,7 @@ class Controller:
         pool: Processes and slots.
         work_of: Turns a claim into the work of a process.
         values_of: Takes the values of the objectives from what a job returned.
-        watch: Told of everything, for people.
+        watch: Shows everything to people.
         stays: Whether to wait for trials of other controllers, which may be abandoned yet.
     """
 
@@ -66,8 +64,8 @@ class Controller:
     _look_at: float = 0.0
     _stops: str | None = None
 
-    def run(self) -> None:
-        """Run until the budget is used up and every trial has ended.
+    def run_trials(self) -> None:
+        """Run trials until the budget is used up and every trial has ended.
 
         Raises:
             StudyGivenUpError: `fail_fast` or `max_failure_rate` ended the study.
@@ -93,10 +91,10 @@ class Controller:
             yield
         finally:
             # What ended by itself in the meantime counts as such.
-            for ended in self.pool.stop(_PATIENCE_S):
+            for ended in self.pool.stop():
                 claim, slot = self._running.pop(ended.number)
                 if ended.ending.status in (TrialEnd.FINISHED, TrialEnd.PRUNED):
-                    self._tell(claim, slot, self._outcome(claim, ended.ending))
+                    self._record(claim, slot, self._outcome(claim, ended.ending))
                 else:
                     self.ledger.release(claim)
                     self.watch.ended(claim.number, TrialEnd.RELEASED)
@@ -124,7 +122,7 @@ class Controller:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this trial's own failure
             failed = _failed(error)
             _write_log(claim.run_dir, failed.traceback or "")
-            self._tell(claim, slot, failed)
+            self._record(claim, slot, failed)
             return
         self._running[claim.number] = (claim, slot)
         timeout_s = self.plan.trial_timeout_s
@@ -154,7 +152,7 @@ class Controller:
         if ending.status == TrialEnd.DIED or ending.reason == FailureReason.TIMEOUT:
             # The process could not close its record itself.
             mark_failed(claim.run_dir, ending.error)
-        self._tell(claim, slot, outcome)
+        self._record(claim, slot, outcome)
 
     def _outcome(self, claim: Claim, ending: Ending) -> Outcome:
         if ending.status == TrialEnd.PRUNED:
@@ -173,7 +171,7 @@ class Controller:
             return _failed(error)
         return Outcome(TrialEnd.FINISHED, values=values, first_step_s=ending.first_step_s)
 
-    def _tell(self, claim: Claim, slot: Slot, outcome: Outcome) -> None:
+    def _record(self, claim: Claim, slot: Slot, outcome: Outcome) -> None:
         recorded = self.ledger.tell(claim, outcome)
         self.watch.ended(
             claim.number, recorded.status, recorded.values, recorded.reason, recorded.error
@@ -200,7 +198,7 @@ def log_of(run_dir: Path) -> Path:
 
 
 def _write_log(run_dir: Path, text: str) -> None:
-    """Write what a trial has to say that never got a process; its log is what people are sent to."""
+    """Write the log of a trial that never got a process: messages name this file."""
     path = log_of(run_dir)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

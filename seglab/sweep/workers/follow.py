@@ -5,15 +5,15 @@ from __future__ import annotations
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from seglab.runs.study import ATTEMPTS, ERROR, ORIGIN, REASON, WORDS, StudyFolder
-from seglab.runs.study_storage import open_study
+from seglab.runs.study import ATTEMPTS, ERROR, REASON, WORDS, StudyFolder
+from seglab.runs.study_storage import open_study, own_trials
 from seglab.sweep.ledger.outcome import END_OF
 from seglab.sweep.watch.study_watch import StudyWatch
 from seglab.sweep.workers.sweep import Sweep
 
 
 class Follower:
-    """Tells a watch of trials that start, report and end on other machines.
+    """Shows trials that start, report and end on other machines.
 
     Args:
         sweep: The study.
@@ -29,14 +29,13 @@ class Follower:
         self._ended: set[int] = set()
 
     def look(self) -> bool:
-        """Tell what is new since the last look; return whether anything is."""
+        """Show what is new since the last look; return whether anything is."""
         if self._study is None:
             self._study = open_study(StudyFolder(self.sweep.folder), self.sweep.plan.storage)
         news = False
-        for trial in self._study.get_trials(deepcopy=False):
-            if trial.user_attrs.get(ORIGIN) or trial.number in self._ended:
-                continue
-            news |= self._tell(trial)
+        for trial in own_trials(self._study.get_trials(deepcopy=False)):
+            if trial.number not in self._ended:
+                news |= self._show(trial)
         if news:
             self.watch.counts(self._ledger.counts())
         return news
@@ -45,7 +44,7 @@ class Follower:
         """Whether the budget is used up and every trial has ended."""
         return not self._ledger.is_open()
 
-    def _tell(self, trial: FrozenTrial) -> bool:
+    def _show(self, trial: FrozenTrial) -> bool:
         attempts = trial.user_attrs.get(ATTEMPTS, [])
         known, steps = self._seen.get(trial.number, ("", -1))
         stage = f"{trial.state.name}-{len(attempts)}"

@@ -1,4 +1,4 @@
-"""A plain grid as a study without anything to optimise: its jobs are worked through once."""
+"""Runs a plain grid as a study that optimises nothing: each of its jobs is run once."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from seglab.runs.locate import RECORD_FILE
 
 
 def mark_failed(run_dir: Path, error: str) -> None:
-    """Close the record of a training that was killed as failed; nothing where there is none.
+    """Close the record of a training that was killed as failed; without a record there is nothing to do.
 
     Args:
         run_dir: Folder of the record.

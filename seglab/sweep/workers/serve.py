@@ -1,4 +1,4 @@
-"""The workers of this machine, serving a sweep until nothing is left to do."""
+"""Runs the trials of a sweep on the workers of this machine until nothing is left to do."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from seglab.engine.device.slots import Slot, make_slots
-from seglab.runs.study import ORIGIN, WORDS, StudyFolder
-from seglab.runs.study_storage import open_study
+from seglab.runs.study import WORDS, StudyFolder
+from seglab.runs.study_storage import open_study, own_trials
 from seglab.sweep.process.pool import PRELOAD, Pool
 from seglab.sweep.watch.study_watch import StudyWatch
 from seglab.sweep.workers.controller import Controller, log_of
@@ -48,7 +48,7 @@ class LocalWorkers:
     ) -> None:
         self.pool.__exit__(kind, error, trace)
 
-    def run(self, sweep: Sweep, console: Console, stays: bool = True) -> None:
+    def serve(self, sweep: Sweep, console: Console, stays: bool = True) -> None:
         """Run trials of a sweep until nothing is left to do.
 
         Args:
@@ -58,7 +58,7 @@ class LocalWorkers:
 
         Raises:
             StudyGivenUpError: Too many trials failed.
-            KeyboardInterrupt: Ctrl-C or SIGTERM; trainings were saved, the same command goes on.
+            KeyboardInterrupt: Ctrl-C or SIGTERM; trainings were saved, the same command resumes.
         """
         self.pool.study = StudyFolder(sweep.folder).study_id
         here = replace(sweep, replaced=self.replaced)
@@ -68,8 +68,10 @@ class LocalWorkers:
             names = [slot.name for slot in self.slots]
             watch = stack.enter_context(open_watch(here, names, console))
             watch.counts(ledger.counts())
-            tell_known(here, watch)
-            Controller(here.plan, ledger, self.pool, here.work, here.values, watch, stays).run()
+            show_known(here, watch)
+            Controller(
+                here.plan, ledger, self.pool, here.work, here.values, watch, stays
+            ).run_trials()
 
 
 def open_watch(sweep: Sweep, workers: Sequence[str], console: Console) -> StudyWatch:
@@ -86,17 +88,17 @@ def open_watch(sweep: Sweep, workers: Sequence[str], console: Console) -> StudyW
     )
 
 
-def tell_known(sweep: Sweep, watch: StudyWatch) -> None:
-    """Tell a watch what earlier sittings of a study found."""
-    for trial in open_study(StudyFolder(sweep.folder), sweep.plan.storage).get_trials(
-        deepcopy=False, states=(TrialState.COMPLETE,)
-    ):
-        if sweep.is_study and not trial.user_attrs.get(ORIGIN):
-            watch.known(trial.number, trial.values, trial.user_attrs.get(WORDS, []))
+def show_known(sweep: Sweep, watch: StudyWatch) -> None:
+    """Show the trials that finished in earlier sessions of a study."""
+    if not sweep.is_study:
+        return
+    study = open_study(StudyFolder(sweep.folder), sweep.plan.storage)
+    for trial in own_trials(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))):
+        watch.known(trial.number, trial.values, trial.user_attrs.get(WORDS, []))
 
 
 def slots_of(config: DictConfig, options: Mapping[str, Any]) -> tuple[list[Slot], list[str]]:
-    """Return the slots of this machine, and what a trial must be told of its devices.
+    """Return the slots of this machine, and the overrides that a trial needs for its devices.
 
     Args:
         config: Of the application; `trainer` may say which devices and how many a training uses.

@@ -1,4 +1,4 @@
-"""The folder of a study: made once, and taken up again only by who asks for the same."""
+"""The folder of a study: made once, and resumed only where the same study is asked for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from seglab.core.provenance import git_state, package_versions, utc_now
 from seglab.runs.study import StudyFolder
 from seglab.sweep.workers.sweep import Sweep
 
-# What may change between two sittings of a study: none of it changes what a trial's score means.
+# What may change when a study is resumed: none of it changes what a trial's score means.
 _FREE = (
     "study",
     "paths",
@@ -38,7 +38,7 @@ _SINCE: dict[str, Any] = {
     "trainer.whole_batch_losses": "approximate",
 }
 _FIXED_OF_PLAN = ("objectives", "space", "conditional", "sampler", "pruner", "seed")
-_MAX_TOLD = 8
+_MAX_LISTED = 8
 
 
 def start_study(sweep: Sweep, words: Sequence[str]) -> bool:
@@ -63,7 +63,7 @@ def start_study(sweep: Sweep, words: Sequence[str]) -> bool:
         return False
     before = folder.read()
     _require_same(before, asked, folder)
-    # The budget, time-outs and the like are those of the last sitting.
+    # The budget, time-outs and the like are those of the last command.
     folder.write({**before, **asked})
     return True
 
@@ -115,7 +115,7 @@ def _require_same(before: Mapping[str, Any], asked: Mapping[str, Any], folder: S
     lines = [
         f"{key}: {old.get(key, 'nothing')!r} before, {new.get(key, 'nothing')!r} now"
         for key in sorted(old | new)
-        if _plain(old.get(key)) != _plain(new.get(key))
+        if _as_read(old.get(key)) != _as_read(new.get(key))
     ]
     if not lines:
         return
@@ -124,14 +124,14 @@ def _require_same(before: Mapping[str, Any], asked: Mapping[str, Any], folder: S
             f"{folder.path} holds a study that asked for something else; give this one another "
             "study.name, or say the same again",
             lines,
-            limit=_MAX_TOLD,
+            limit=_MAX_LISTED,
         )
     )
 
 
-def _plain(value: Any) -> Any:
+def _as_read(value: Any) -> Any:
     """Return a value as it comes back from a file."""
-    return list(map(_plain, value)) if isinstance(value, list | tuple) else value
+    return list(map(_as_read, value)) if isinstance(value, list | tuple) else value
 
 
 def _without_free(base: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,10 +50,10 @@ class Worker:
         Singleton.set_state(self.singletons)
         setup_globals()
         with LocalWorkers(self.sweep.application.config, self.options) as workers:
-            workers.run(self.sweep, open_console(), stays=False)
+            workers.serve(self.sweep, open_console(), stays=False)
 
     def checkpoint(self, *args: Any, **kwargs: Any) -> Any:
-        """Go on in a new job when SLURM takes the node away; trainings saved, trials are adopted."""
+        """Serve in a new job when SLURM takes the node away; the saved trials are resumed."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -151,7 +151,7 @@ def submit_by_ray(sweep: Sweep, options: Mapping[str, Any]) -> Callable[[Worker]
 
 
 def _require_answer(address: str | None) -> None:
-    """Raise `OSError` at once where nobody listens; Ray itself goes on trying for minutes."""
+    """Raise `OSError` at once where nobody listens; Ray itself keeps trying for minutes."""
     host, _, port = (address or "").rpartition(":")
     if host and port.isdigit() and "/" not in host:
         socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
@@ -178,7 +178,7 @@ class _RayHandle:
             return None
         try:
             ray.get(self.reference)
-        except (ray.exceptions.RayError, Exception) as failure:  # noqa: BLE001 - told, not judged
+        except (ray.exceptions.RayError, Exception) as failure:  # noqa: BLE001 - the message is shown
             return str(failure).strip().splitlines()[-1]
         return None
 

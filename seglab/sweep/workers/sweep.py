@@ -1,4 +1,4 @@
-"""One sweep as every worker of it sees it: what is tried, where it is kept, how a trial is run."""
+"""A sweep as it is sent to its workers: what is tried, where it is kept, how a trial is run."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from seglab.analysis.study.figures import write
 from seglab.analysis.study.load import read_study
 from seglab.runs.study import StudyFolder
 
+
 @pytest.fixture(scope="module")
 def written(
     swept: StudyFolder, tmp_path_factory: pytest.TempPathFactory

@@ -247,7 +247,7 @@ PROBLEMS = [
         [
             "optimizer.weight_decay: expected interval(low, high) with low <= high, got "
             "interval(1.0, 0.0)",
-            "data.batch_size: the study searches it, so it cannot be fixed; leave the word out, or "
+            "data.batch_size: the study searches it, so it cannot be fixed; leave the override out, or "
             "begin with study=default and name all that is searched on the command line",
         ],
     ),

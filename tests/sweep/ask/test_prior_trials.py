@@ -14,8 +14,8 @@ from optuna.trial import TrialState
 from seglab.core.errors import ConfigError
 from seglab.runs.study import ENQUEUED, ORIGIN, StudyFolder, StudyObjective
 from seglab.runs.study_storage import open_study
-from seglab.sweep.ask.plan import StudyPlan
-from seglab.sweep.ledger.ledger import Counts, Ledger, Outcome
+from seglab.sweep.ask.plan import Counts, StudyPlan
+from seglab.sweep.ledger.ledger import Ledger, Outcome
 
 Start = Callable[..., StudyFolder]
 Make = Callable[..., StudyPlan]

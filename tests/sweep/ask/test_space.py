@@ -140,7 +140,7 @@ def test_all_mistakes_of_a_space_come_at_once() -> None:
     assert caught.value.problems == [
         f"study.space.{key}: {WRONG[text].replace('{key}', key)}" for key, text in space.items()
     ] + [
-        "free: the study searches it, so it cannot be fixed; leave the word out, or begin with "
+        "free: the study searches it, so it cannot be fixed; leave the override out, or begin with "
         "study=default and name all that is searched on the command line"
     ]
 

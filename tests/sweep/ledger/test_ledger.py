@@ -36,11 +36,11 @@ from seglab.runs.study import (
     StudyObjective,
 )
 from seglab.runs.study_storage import BudgetStudy, open_study
-from seglab.sweep.ask.plan import StudyPlan
+from seglab.sweep.ask.plan import Counts, StudyPlan
 from seglab.sweep.ledger import ownership
 from seglab.sweep.ledger.attempts import MOST_FRUITLESS
-from seglab.sweep.ledger.ledger import Claim, Counts, Ledger, Outcome
-from seglab.sweep.ledger.trials import UnmakeableError
+from seglab.sweep.ledger.ledger import Claim, Ledger, Outcome
+from seglab.sweep.ledger.trials import TrialCreationError
 
 DONE = Outcome("finished", [0.5])
 Open = Callable[..., Ledger]
@@ -473,7 +473,7 @@ def test_a_space_of_which_no_trial_can_be_made_does_not_use_up_the_budget(
 ) -> None:
     ledger = Ledger(folder, make_plan(), "c1", _made_unless(lambda trial: True))
     assert ledger.claim("cpu 0") is ledger.claim("cpu 0") is None
-    with pytest.raises(UnmakeableError, match="KeyError: 'depth'"):
+    with pytest.raises(TrialCreationError, match="KeyError: 'depth'"):
         ledger.claim("cpu 0")
     assert ledger.counts().failed == 3
 

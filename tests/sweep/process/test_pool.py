@@ -296,7 +296,7 @@ class TestSlots:
         spans: dict[str, list[tuple[float, float]]] = {slot.name: [] for slot in SLOTS}
         waiting, slot_of = list(range(8)), {}
         while waiting or len(bare.free) < 2:
-            for slot in bare.free if waiting else []:
+            for slot in bare.free[: len(waiting)]:
                 number = waiting.pop()
                 slot_of[number] = slot.name
 

@@ -116,8 +116,8 @@ def test_study_time_left_of_the_first_trials_comes_from_their_pace() -> None:
     tally = Tally(workers=2, budget=4, objectives=(), now=0)
     one = trial(0, 0)
     tally.started(one)
-    one.told({"epoch": 0, "max_epochs": 10, "first_step": True}, 5)
-    one.told({"epoch": 0, "max_epochs": 10}, 15)
+    one.update({"epoch": 0, "max_epochs": 10, "first_step": True}, 5)
+    one.update({"epoch": 0, "max_epochs": 10}, 15)
     # 10 s an epoch, nine to go: 105 s in all; three wait: 0+105, 90+105, 105+105.
     assert tally.mean_duration(15) == 105
     assert tally.seconds_left(15) == 210
@@ -134,37 +134,37 @@ def test_study_time_left_of_very_many_trials() -> None:
 def test_trial_time_left() -> None:
     one = trial(0, 100)
     assert one.seconds_left(100) is None
-    one.told({"epoch": 0, "max_epochs": 5, "first_step": True}, 110)
+    one.update({"epoch": 0, "max_epochs": 5, "first_step": True}, 110)
     assert (one.where, one.seconds_left(115)) == ("0/5", None)
-    one.told({"epoch": 0, "max_epochs": 5, "metric": "val/miou", "value": 0.25}, 130)
+    one.update({"epoch": 0, "max_epochs": 5, "metric": "val/miou", "value": 0.25}, 130)
     # 20 s an epoch since the first step, four to go.
     assert (one.where, one.metric, one.value) == ("1/5", "val/miou", 0.25)
     assert [one.seconds_left(now) for now in (130, 140, 150, 500)] == [80, 70, 60, 60]
-    one.told({"epoch": 4, "max_epochs": 5}, 300)
+    one.update({"epoch": 4, "max_epochs": 5}, 300)
     assert (one.where, one.value, one.seconds_left(310)) == ("5/5", 0.25, 0)
 
 
 def test_trial_time_left_without_word_of_its_first_step() -> None:
     one = trial(0, 100)
-    one.told({"epoch": 1, "max_epochs": 4}, 120)
+    one.update({"epoch": 1, "max_epochs": 4}, 120)
     assert one.seconds_left(120) == 20
 
 
 def test_trial_taken_up_again_has_a_pace_of_its_own() -> None:
     one = trial(0, 100, attempt=2)
-    one.told({"epoch": 15, "max_epochs": 20, "first_step": True}, 103)
+    one.update({"epoch": 15, "max_epochs": 20, "first_step": True}, 103)
     assert one.seconds_left(103) is None
-    one.told({"epoch": 15, "max_epochs": 20}, 113)
+    one.update({"epoch": 15, "max_epochs": 20}, 113)
     assert one.seconds_left(113) == 40  # not the 3 s that sixteen epochs would have taken
 
 
 def test_folds() -> None:
     one = trial(0, 0)
-    one.told({"epoch": 0, "max_epochs": 4, "fold": 0, "folds": 5, "first_step": True}, 10)
-    one.told({"epoch": 1, "max_epochs": 4, "fold": 0, "folds": 5}, 30)
+    one.update({"epoch": 0, "max_epochs": 4, "fold": 0, "folds": 5, "first_step": True}, 10)
+    one.update({"epoch": 1, "max_epochs": 4, "fold": 0, "folds": 5}, 30)
     assert (one.where, one.is_folds) == ("0/5 2/4", True)
     assert one.seconds_left(30) == 180  # half a fold in 20 s
-    one.told({"fold": 0, "folds": 5, "finished": 1, "metric": "val/miou", "value": 0.5}, 50)
+    one.update({"fold": 0, "folds": 5, "finished": 1, "metric": "val/miou", "value": 0.5}, 50)
     assert (one.where, one.seconds_left(50)) == ("1/5", 160)
 
 
@@ -190,7 +190,7 @@ def test_folds() -> None:
 def test_odd_facts_are_no_harm(facts: dict[str, object]) -> None:
     one = trial(0, 0)
     for now in (0, 0, 10):
-        one.told(facts, now)
+        one.update(facts, now)
         left = one.seconds_left(now)
         assert left is None or left >= 0
 

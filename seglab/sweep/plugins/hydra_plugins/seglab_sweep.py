@@ -30,7 +30,7 @@ class _WorkersLauncher(Launcher):
     place: str
 
     def __init__(self, **options: Any) -> None:
-        self.options = {key: _plain(value) for key, value in options.items()}
+        self.options = {key: _container(value) for key, value in options.items()}
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -97,7 +97,7 @@ class SeglabSweeper(Sweeper):
         """Run what the words ask for; see `seglab.sweep.run.run_sweep`.
 
         Raises:
-            SystemExit: It failed for a reason that is told in a message; Hydra would print a traceback.
+            SystemExit: It failed; stderr has the message, where Hydra would print a traceback.
             PlaceError: A folder cannot be used.
         """
         from seglab.core.errors import PlaceError, SeglabError
@@ -108,12 +108,12 @@ class SeglabSweeper(Sweeper):
         try:
             return run_sweep(self.workers, [*further, *arguments])
         except PlaceError:
-            raise  # told by who knows the words, and so the setting
+            raise  # `seglab` reports it: it knows the words, and so the setting
         except SeglabError as error:
             sys.stderr.write(f"{error}\n")
             raise SystemExit(error.exit_code) from error
         except KeyboardInterrupt:
-            sys.stderr.write("\ninterrupted; the same command goes on where this one stopped\n")
+            sys.stderr.write("\ninterrupted; the same command resumes where this one stopped\n")
             raise SystemExit(_INTERRUPTED) from None
         finally:
             # The command ends here: an interpreter that leaves need not search the figures for cycles
@@ -121,5 +121,5 @@ class SeglabSweeper(Sweeper):
             gc.freeze()
 
 
-def _plain(value: Any) -> Any:
+def _container(value: Any) -> Any:
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

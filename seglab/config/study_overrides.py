@@ -1,4 +1,4 @@
-"""What a study searches: the space in its file, and the words of the command line with several values."""
+"""What a study searches: the space in its file, and the overrides of the command line with several values."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seglab.config.domains import EXAMPLES, flatten_space, read_domain
 from seglab.config.grammar import write_scalar
+from seglab.config.override import Override, OverrideReader
 from seglab.config.study_rules import SPACE
-from seglab.config.words import Word, WordReader
 
 
 def has_study(cfg: DictConfig) -> bool:
@@ -25,33 +25,33 @@ def space_of(cfg: DictConfig) -> dict[str, Any]:
     return dict(flatten_space(plain))  # type: ignore[arg-type]
 
 
-def words_of_space(
-    cfg: DictConfig, typed: Sequence[Word], reader: WordReader, options: Any
-) -> list[Word]:
-    """Return a study's space as words, without the keys that are typed and the texts that are wrong.
+def overrides_of_space(
+    cfg: DictConfig, typed: Sequence[Override], reader: OverrideReader, options: Any
+) -> list[Override]:
+    """Return a study's space as overrides, without the keys that are typed and the texts that are wrong.
 
     Their alternatives are what is worth a try beforehand: each choice, both ends of numbers.
     """
-    given = {word.key for word in typed}
-    words = []
+    given = {override.key for override in typed}
+    overrides = []
     for key, text in space_of(cfg).items():
         domain = read_domain(key, text, options)[0] if key not in given else None
         if domain is not None:
             read, _ = reader.read([f"{key}={text}"], multirun=True)
-            for word in read:
-                word.alternatives = [write_scalar(value) for value in domain.ends()]
-            words += read
-    return words
+            for override in read:
+                override.alternatives = [write_scalar(value) for value in domain.ends()]
+            overrides += read
+    return overrides
 
 
-def search_too(cfg: DictConfig, words: Sequence[Word]) -> None:
-    """Put the typed words with several values into the space of a configuration with a study."""
+def search_too(cfg: DictConfig, overrides: Sequence[Override]) -> None:
+    """Put the typed overrides with several values into the space of a configuration with a study."""
     if not (has_study(cfg) and OmegaConf.is_dict(OmegaConf.select(cfg, SPACE))):
         return
     with open_dict(cfg):
-        for word in words:
-            if word.sweeps and not (word.of_study or word.where):
-                cfg.study.space[word.key] = word.text.partition("=")[2]
+        for override in overrides:
+            if override.sweeps and not (override.of_study or override.where):
+                cfg.study.space[override.key] = override.text.partition("=")[2]
 
 
 def clashes(space: Collection[str], fixed: Collection[str]) -> Iterator[str]:
@@ -59,7 +59,7 @@ def clashes(space: Collection[str], fixed: Collection[str]) -> Iterator[str]:
     for key in fixed:
         if key in space:
             yield (
-                f"{key}: the study searches it, so it cannot be fixed; leave the word out, or begin "
+                f"{key}: the study searches it, so it cannot be fixed; leave the override out, or begin "
                 "with study=default and name all that is searched on the command line"
             )
 
@@ -73,37 +73,41 @@ def nothing_searched(cfg: DictConfig) -> Iterator[str]:
         )
 
 
-def word_problems(
-    cfg: DictConfig, words: Sequence[Word], multirun: bool, only_shown: bool
+def override_problems(
+    cfg: DictConfig, overrides: Sequence[Override], multirun: bool, only_shown: bool
 ) -> Iterator[str]:
-    """Yield what is wrong with words beside a study, or without one.
+    """Yield what is wrong with overrides beside a study, or without one.
 
     Args:
-        cfg: Composed of the words.
-        words: As typed.
+        cfg: Composed of the overrides.
+        overrides: As typed.
         multirun: Whether -m was given.
         only_shown: Whether nothing will be run.
     """
-    for word in words:
-        if word.sweeps and word.of_study:
-            searched = word.text.lstrip("+").removeprefix(f"{SPACE}.")
-            own = searched != word.text.lstrip("+")
+    for override in overrides:
+        if override.sweeps and override.of_study:
+            searched = override.text.lstrip("+").removeprefix(f"{SPACE}.")
+            own = searched != override.text.lstrip("+")
             instead = f"to search it give {searched}" if own else "give one value"
-            yield f"{word.key}: holds for all trials; {instead}, got {word.text}"
+            yield f"{override.key}: holds for all trials; {instead}, got {override.text}"
     if not has_study(cfg):
-        for word in words:
-            if multirun and word.override.is_interval_sweep() and not word.for_hydra:
+        for override in overrides:
+            if multirun and override.parsed.is_interval_sweep() and not override.for_hydra:
                 yield (
-                    f"{word.key}: an interval has no values to try one by one; add study=default to "
-                    f"search it, or give values such as {word.key}={','.join(word.alternatives)}"
+                    f"{override.key}: an interval has no values to try one by one; add study=default to "
+                    f"search it, or give values such as {override.key}={','.join(override.alternatives)}"
                 )
         return
-    if multirun and not any(word.sweeps for word in words):
+    if multirun and not any(override.sweeps for override in overrides):
         yield from nothing_searched(cfg)
     if not (multirun or only_shown):
         yield (
             "study: a search runs many trainings and needs --multirun (-m); give -m, or study=none for "
             f"one training, got study.name={cfg.study.get('name')}"
         )
-    fixed = [word.key for word in words if not (word.sweeps or word.deletes or word.for_hydra)]
+    fixed = [
+        override.key
+        for override in overrides
+        if not (override.sweeps or override.deletes or override.for_hydra)
+    ]
     yield from clashes(space_of(cfg), fixed)

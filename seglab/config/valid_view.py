@@ -11,25 +11,25 @@ from omegaconf.errors import OmegaConfBaseException
 from seglab.core.problems import Problem
 
 
-class NotSoundError(Exception):
+class InvalidValueError(Exception):
     """A rule reads a key that is wrong already."""
 
 
-class Sound:
+class ValidView:
     """Reads values by full key as long as nothing is wrong with them."""
 
     def __init__(self, cfg: DictConfig, wrong: Collection[str]) -> None:
         self._cfg = cfg
         self._wrong = wrong
 
-    def __call__(self, key: str, default: Any = NotSoundError) -> Any:
+    def __call__(self, key: str, default: Any = InvalidValueError) -> Any:
         """Return the resolved value at `key` as plain content.
 
         Raises:
             NotSoundError: It is missing (and no default was given) or wrong; ends the rule.
         """
         if any(bad == key or bad.startswith((f"{key}.", f"{key}[")) for bad in self._wrong):
-            raise NotSoundError
+            raise InvalidValueError
         try:
             value = OmegaConf.select(self._cfg, key, throw_on_missing=True)
             # Resolved on the node itself: a copy would lose the root that interpolations refer to.
@@ -37,15 +37,18 @@ class Sound:
                 OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
             )
         except OmegaConfBaseException as error:
-            raise NotSoundError from error
-        if value is None and default is not NotSoundError:
+            raise InvalidValueError from error
+        if value is None and default is not InvalidValueError:
             return default
-        if value is None and OmegaConf.select(self._cfg, key, default=NotSoundError) is not None:
-            raise NotSoundError
+        if (
+            value is None
+            and OmegaConf.select(self._cfg, key, default=InvalidValueError) is not None
+        ):
+            raise InvalidValueError
         return value
 
 
-Rule = Callable[[Sound], Iterator[Problem]]
+Rule = Callable[[ValidView], Iterator[Problem]]
 
 
 def broken(key: str, text: str) -> Problem:

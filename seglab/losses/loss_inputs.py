@@ -72,7 +72,7 @@ def _softmax_gradient(
     return grad.addcmul_(probs, inner[:, None], value=-1)
 
 
-class Pixels:
+class LossInputs:
     """Logits and mask of one batch, and what follows from them, each computed at first use.
 
     Args:

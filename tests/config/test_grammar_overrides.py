@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 
 from seglab.config.composer import open_composer
 from seglab.config.grammar import literal_word
+from seglab.config.override import OverrideReader
 from seglab.config.overrides import check_overrides
-from seglab.config.words import WordReader
 from seglab.core.shell import shell_command
 
 ODD = "#&'\";:!~[]{}()$%=,\\`*?<>|@+- \t./aÜ\u0308é0"
@@ -53,7 +53,7 @@ def test_bash_agrees() -> None:
 @given(NAMES)
 def test_what_needs_quotes_is_answered_with_what_to_type(name: str) -> None:
     text = f"data.root=/data/{name}"
-    problems = WordReader(None, lambda name: False).read([text], multirun=False)[1]
+    problems = OverrideReader(None, lambda name: False).read([text], multirun=False)[1]
     if not problems:
         return
     assert len(problems) == 1, "no second fault is found with it"
@@ -79,7 +79,7 @@ def test_nothing_else_is_said_of_a_path_that_needs_quotes(tmp_path: Path) -> Non
     problems = check_overrides("train", words).problems
     assert len(problems) == 1
     assert f"the text as it stands data.root=\"'{comma}'\"; got" in problems[0]
-    problems = WordReader(None, lambda name: False).read(words[1:], multirun=True)[1]
+    problems = OverrideReader(None, lambda name: False).read(words[1:], multirun=True)[1]
     assert len(problems) == 1, "nor are there two folders where there is this one"
     assert "there is such a path" in problems[0]
 

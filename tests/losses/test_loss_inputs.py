@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seglab.losses.pixels import Pixels, safe_divide
+from seglab.losses.loss_inputs import LossInputs, safe_divide
 
 NUM_CLASSES = 3
 
@@ -21,7 +21,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_statistics_by_one_hot(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     logits, mask = batch
-    pixels = Pixels(logits, mask)
+    pixels = LossInputs(logits, mask)
     valid = mask != 255
     hot = torch.nn.functional.one_hot(torch.where(valid, mask, 0), NUM_CLASSES)
     hot = hot.movedim(-1, 1) * valid[:, None]
@@ -39,7 +39,8 @@ def test_hand_written_gradient(batch: tuple[torch.Tensor, torch.Tensor]) -> None
     leaf = logits.requires_grad_()
     for names in (("target_log_probs",), ("prob_sums",), ("target_log_probs", "prob_sums")):
         assert torch.autograd.gradcheck(
-            lambda x, names=names: tuple(getattr(Pixels(x, mask), name) for name in names), (leaf,)
+            lambda x, names=names: tuple(getattr(LossInputs(x, mask), name) for name in names),
+            (leaf,),
         )
 
 
@@ -47,18 +48,18 @@ def test_first_use_without_gradient_keeps_the_graph(
     batch: tuple[torch.Tensor, torch.Tensor],
 ) -> None:
     logits, mask = batch
-    pixels = Pixels(logits.requires_grad_(), mask)
+    pixels = LossInputs(logits.requires_grad_(), mask)
     with torch.no_grad():
         assert pixels.target_log_probs.requires_grad
         assert pixels.probs.requires_grad
         assert pixels.target_prob_sums.requires_grad
     with torch.no_grad():
-        assert not Pixels(logits, mask).probs.requires_grad
+        assert not LossInputs(logits, mask).probs.requires_grad
 
 
 def test_log_probs_of_unlikely_targets_do_not_underflow() -> None:
     logits = torch.tensor([[[[500.0]], [[0.0]]]])
-    assert float(Pixels(logits, torch.tensor([[[1]]])).target_log_probs) == -500.0
+    assert float(LossInputs(logits, torch.tensor([[[1]]])).target_log_probs) == -500.0
 
 
 def test_safe_divide() -> None:

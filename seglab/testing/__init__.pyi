@@ -1,0 +1,9 @@
+from .augment import AugmentContract as AugmentContract
+from .contract import Contract as Contract
+from .importer import ImporterContract as ImporterContract
+from .loss import LossContract as LossContract
+from .metric import MetricContract as MetricContract
+from .model import ExportContract as ExportContract
+from .model import ModelContract as ModelContract
+from .optim import OptimizerContract as OptimizerContract
+from .optim import ScheduleContract as ScheduleContract
