@@ -6,7 +6,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from seglab.config.locate import conf_dir
+from seglab.config.locate import conf_dir, own_folders
 from seglab.config.sources import groups_of
 
 _FLAGS = (
@@ -23,7 +23,7 @@ def application_help(name: str, summary: str, examples: Sequence[tuple[str, str]
     """Return the help of `seglab NAME`: groups with their choices, flags, examples."""
     lines = [f"usage: seglab {name} [group=choice ...] [key=value ...] [flags]", "", summary, ""]
     lines.append("groups (choose with group=choice):")
-    for group, choices in groups_of(name, conf_dir()).items():
+    for group, choices in groups_of(name, conf_dir(), *own_folders()).items():
         lines += textwrap.wrap(
             ", ".join(choices), 98, initial_indent=f"  {group:<12}", subsequent_indent=" " * 14
         )

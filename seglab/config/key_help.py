@@ -116,7 +116,7 @@ def _inside(hint: Any, path: str, choice: str) -> Iterator[Key]:
     base, extras = unwrap(hint)
     mark = next((extra for extra in extras if isinstance(extra, ChosenBy | Targets)), None)
     if isinstance(mark, Targets):
-        for target, schema in SCHEMAS[mark.group].items():
+        for target, schema in SCHEMAS.get(mark.group, {}).items():
             said = f"{path}._target_={target}"
             if isinstance(schema, ChosenBy):
                 yield from _inside_choice(schema, path)

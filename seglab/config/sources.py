@@ -27,15 +27,22 @@ def choices_for(app: str, group: str, options: Sequence[str]) -> list[str]:
     return [name for name in options if _ONLY_FOR.get((group, name), app) == app]
 
 
-def groups_of(app: str, folder: Path) -> dict[str, list[str]]:
-    """Return the groups of a command with their choices, as a folder of YAML files has them."""
+def groups_of(app: str, folder: Path, *further: Path) -> dict[str, list[str]]:
+    """Return the groups of a command with their choices, as folders of YAML files have them.
+
+    Args:
+        app: The command.
+        folder: Of its primary configuration.
+        further: Folders with choices of the user's own.
+    """
     groups = {entry.group for entry in group_defaults(folder / f"{app}.yaml")}
     groups |= {"experiment", "debug"} if app == "train" else set()
-    return {
-        group: choices_for(app, group, sorted(one.stem for one in (folder / group).glob("*.yaml")))
+    found = {
+        group: {path.stem for one in (folder, *further) for path in (one / group).glob("*.yaml")}
         for group in sorted(groups)
         if not group.startswith("hydra")
     }
+    return {group: choices_for(app, group, sorted(names)) for group, names in found.items()}
 
 
 def find_file(folders: Sequence[Path], group: str, choice: str) -> Path | None:

@@ -171,6 +171,7 @@ def safe_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
 
 
 for _score in (
+    Score(LOSS, "loss", "the loss of the split", better="low", highest=math.inf, shown=False),
     Score(
         MIOU,
         "mIoU",
@@ -250,7 +251,6 @@ for _score in (
         highest=math.inf,
         shown=False,
     ),
-    Score(LOSS, "loss", "the loss of the split", better="low", highest=math.inf, shown=False),
     Score(
         "boundary_iou",
         "boundary IoU",
