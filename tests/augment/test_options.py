@@ -63,7 +63,7 @@ def test_preset_spells_out_every_key_and_survives_a_round_trip(preset: Path) -> 
     text = preset.read_text(encoding="utf-8")
     content = yaml.safe_load(text)
     spec = AugmentSpec.read(content)
-    written = spec.plain()
+    written = spec.to_dict()
     assert text.startswith("# ")
     assert content.keys() == written.keys()
     for section, values in written.items():
