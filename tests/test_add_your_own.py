@@ -18,6 +18,7 @@ from rich.console import Console
 from seglab.config.compose import compose
 from seglab.config.overrides import check_overrides
 from seglab.core.plugins import ENV_PLUGINS, KINDS
+from seglab.experiment.evaluate import evaluate
 from seglab.experiment.train import train
 from seglab.runs import RunRecord
 from seglab.testing import AugmentContract, MetricContract, ModelContract, OptimizerContract
@@ -39,6 +40,9 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     folder = tmp_path_factory.mktemp("own")
     (folder / "mine.py").write_text("\n\n".join(blocks("python")), encoding="utf-8")
     (folder / "DIR").mkdir()
+    (folder / "RUN_DIR" / "checkpoints").mkdir(parents=True)
+    for name in ("run.json", "checkpoints/best.ckpt"):
+        (folder / "RUN_DIR" / name).touch()
     rng = np.random.default_rng(0)
     for number in range(6):
         mask = np.zeros((48, 64), np.uint8)
@@ -70,7 +74,8 @@ def test_every_kind_has_an_example() -> None:
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words[2:4]))
 def test_command_is_sound(words: list[str], mine: ModuleType) -> None:
     overrides = [word for word in words[2:] if word != "-m"]
-    assert check_overrides("train", overrides, multirun="-m" in words).problems == []
+    app = "evaluate" if words[1] == "evaluate" else "train"
+    assert check_overrides(app, overrides, multirun="-m" in words).problems == []
 
 
 def test_examples_keep_the_contracts(mine: ModuleType) -> None:
@@ -86,7 +91,8 @@ def test_examples_keep_the_contracts(mine: ModuleType) -> None:
 def test_all_parts_train_together(
     mine: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    typed = [word for words in COMMANDS if "-m" not in words for word in words[2:]]
+    trainings = [words for words in COMMANDS if words[1] == "train" and "-m" not in words]
+    typed = [word for words in trainings for word in words[2:]]
     # Of two optimizers the page's own.
     typed = [word for word in typed if "RAdam" not in word]
     small = [
@@ -107,3 +113,8 @@ def test_all_parts_train_together(
     assert result.status == "finished"
     assert -1 <= RunRecord.open(tmp_path / "run").read()["metrics"]["val/kappa"] <= 1
     assert re.fullmatch(r"norm of the weights \d+\.\d\d\n", capsys.readouterr().out)
+
+    words = next(words for words in COMMANDS if words[1] == "evaluate")[3:]
+    cfg = compose([f"run={tmp_path / 'run'}", *words, "suite=scores", *small[-2:]], "evaluate")
+    scores = evaluate(cfg, tmp_path / "smooth", Console(quiet=True)).metrics
+    assert 0 <= scores["val/miou"] != result.metrics["val/miou"]
