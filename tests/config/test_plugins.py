@@ -11,7 +11,15 @@ from omegaconf import OmegaConf
 from seglab.config.compose import compose
 from seglab.config.validate import validate
 from seglab.core.errors import ConfigError
-from seglab.core.plugins import ENV_PLUGINS, KINDS, load_target, name_packages, named_packages
+from seglab.core.plugins import (
+    ENV_PLUGINS,
+    KINDS,
+    _entry_points,
+    conf_folders,
+    load_target,
+    name_packages,
+    named_packages,
+)
 
 OWN = '''
 from __future__ import annotations
@@ -170,3 +178,31 @@ def test_own_conf_names_packages_but_not_in_a_folder_of_a_record(tmp_path: Path,
     (tmp_path / "run.json").touch()
     with pytest.raises(ConfigError, match="is not named on this machine"):
         load_target(f"{lab}.loss", "loss_term")
+
+
+def test_an_installed_package_brings_its_conf_and_is_named(
+    tmp_path: Path, lab: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    package = f"{lab}_package"
+    (site / package / "conf" / "model").mkdir(parents=True)
+    (site / package / "__init__.py").write_text("raise SystemExit('looked up, not imported')")
+    (site / package / "nets.py").write_text(OWN)
+    (site / package / "conf" / "model" / "theirs.yaml").write_text(
+        f"_target_: {package}.nets.Net\ndepth: 4\n"
+    )
+    info = site / f"{package}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[seglab.plugins]\nlab = {package}\n")
+    assert package not in named_packages()
+
+    monkeypatch.syspath_prepend(site)
+    _entry_points.cache_clear()
+    try:
+        assert package in named_packages()
+        assert conf_folders() == [site / package / "conf"]
+        (site / package / "__init__.py").write_text("")
+        assert compose(["model=theirs"]).model.depth == 4
+    finally:
+        _entry_points.cache_clear()
