@@ -26,8 +26,9 @@ from seglab.core.labels import LabelSpace
 from seglab.data.cache import PackedCache
 from seglab.data.datamodule import LoaderConfig, SegDataModule
 from seglab.data.dataset import SegmentationDataset
-from seglab.data.images import read_image, read_mask
+from seglab.data.images import read_image
 from seglab.data.manifest import Manifest
+from seglab.data.masks import read_mask
 from seglab.data.sampler import SampleKey
 
 LABELS = LabelSpace(class_names=tuple(f"class{index}" for index in range(11)))

@@ -30,8 +30,9 @@ from seglab.core.labels import LabelSpace
 from seglab.data.bands.decode import BandLayout, decode_bands, own_picture
 from seglab.data.bands.statistics import LAYOUT
 from seglab.data.decoded import DecodedMasks
-from seglab.data.images import bands_in, decode_image, decode_mask, orientation
+from seglab.data.images import bands_in, decode_image, orientation
 from seglab.data.manifest import COLUMNS, Manifest
+from seglab.data.masks import decode_mask
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,9 @@ from seglab.core.errors import DataError, DataNotFoundError, DiskFullError, list
 from seglab.core.files import sha256_bytes, write_text
 from seglab.core.places import place_error
 from seglab.data.bands.decode import decode_bands, select_bands
-from seglab.data.images import decode_image, decode_mask
+from seglab.data.images import decode_image
 from seglab.data.manifest import Manifest
+from seglab.data.masks import decode_mask
 
 # Of the second version the name covers the content of masks.
 FORMAT_VERSION = 2

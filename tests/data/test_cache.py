@@ -23,8 +23,8 @@ from seglab.core.labels import LabelSpace
 from seglab.data import build, packing
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.cache import PackedCache
-from seglab.data.images import decode_mask
 from seglab.data.manifest import Manifest
+from seglab.data.masks import decode_mask
 
 SIZES = [(12, 16), (20, 10), (12, 16), (7, 9)]
 LABELS = LabelSpace(class_names=("a", "b", "c"))

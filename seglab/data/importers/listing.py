@@ -15,7 +15,7 @@ from typing import Any
 
 from seglab.core.escape import one_line
 from seglab.core.files import hash_json, sha256_bytes
-from seglab.data.images import IMAGE_SUFFIXES
+from seglab.data.image_files import IMAGE_SUFFIXES
 from seglab.data.importers.layout import read_lines, read_pairs
 
 # Left behind by macOS archives, NAS systems, Windows and file systems; all in lower case.

@@ -18,8 +18,9 @@ from PIL import Image
 
 from seglab.core.errors import DataError
 from seglab.data.bands.npy import NPY_START
-from seglab.data.images import decode_image, decode_raw_mask
+from seglab.data.images import decode_image
 from seglab.data.lossy import lossy_format
+from seglab.data.masks import decode_raw_mask
 
 Colour = tuple[int, int, int]
 _ONE_CHANNEL = frozenset({"1", "L", "P", "I", "I;16", "I;16B", "I;16L", "F"})
