@@ -12,17 +12,14 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from rich.console import Console
 
 from seglab.config.compose import compose
 from seglab.config.overrides import check_overrides
-from seglab.core.own_parts import read_part
 from seglab.core.plugins import ENV_PLUGINS, KINDS
+from seglab.experiment.evaluate import evaluate
 from seglab.experiment.train import train
-from seglab.inference.predictor import WholeImage
-from seglab.inference.wrapped import wrap_predictor
 from seglab.runs import RunRecord
 from seglab.testing import AugmentContract, MetricContract, ModelContract, OptimizerContract
 from seglab.testing.optim import ScheduleContract
@@ -43,9 +40,9 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     folder = tmp_path_factory.mktemp("own")
     (folder / "mine.py").write_text("\n\n".join(blocks("python")), encoding="utf-8")
     (folder / "DIR").mkdir()
-    (folder / "RUN" / "checkpoints").mkdir(parents=True)
-    (folder / "RUN" / "run.json").write_text("{}")
-    (folder / "RUN" / "checkpoints" / "best.ckpt").touch()
+    (folder / "RUN_DIR" / "checkpoints").mkdir(parents=True)
+    for name in ("run.json", "checkpoints/best.ckpt"):
+        (folder / "RUN_DIR" / name).touch()
     rng = np.random.default_rng(0)
     for number in range(6):
         mask = np.zeros((48, 64), np.uint8)
@@ -77,11 +74,11 @@ def test_every_kind_has_an_example() -> None:
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words[2:4]))
 def test_command_is_sound(words: list[str], mine: ModuleType) -> None:
     overrides = [word for word in words[2:] if word != "-m"]
-    assert check_overrides(words[1], overrides, multirun="-m" in words).problems == []  # type: ignore[arg-type]
+    app = "evaluate" if words[1] == "evaluate" else "train"
+    assert check_overrides(app, overrides, multirun="-m" in words).problems == []
 
 
-def test_examples_keep_the_contracts(mine: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ENV_PLUGINS, "mine")
+def test_examples_keep_the_contracts(mine: ModuleType) -> None:
     facts = {"stride": 2, "min_size": 2, "encoder": "stem"}
     ModelContract.check(mine.Net, facts=facts)
     mine.TestConfident.check(mine.TestConfident().build)
@@ -89,21 +86,14 @@ def test_examples_keep_the_contracts(mine: ModuleType, monkeypatch: pytest.Monke
     ScheduleContract.check(mine.Staircase)
     AugmentContract.check(lambda: mine.flip_rows)
     MetricContract.check(lambda: mine.kappa, perfect=1.0)
-    part = read_part("predict.predictor", "predictor", {"_target_": "mine.smooth", "kernel": 5})
-    net = mine.Net(num_classes=3).eval()
-    predict = wrap_predictor(part, WholeImage(net, size_divisor=2), 3)
-    image = torch.randn(1, 3, 12, 16)
-    with torch.inference_mode():
-        expected = mine.smooth(WholeImage(net), image, None, kernel=5)
-        assert torch.equal(predict(image), expected)
 
 
 @pytest.mark.slow
 def test_all_parts_train_together(
     mine: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    commands = [words[2:] for words in COMMANDS if words[1] == "train" and "-m" not in words]
-    typed = [word for words in commands for word in words]
+    trainings = [words for words in COMMANDS if words[1] == "train" and "-m" not in words]
+    typed = [word for words in trainings for word in words[2:]]
     # Of two optimizers the page's own.
     typed = [word for word in typed if "RAdam" not in word]
     small = [
@@ -124,3 +114,8 @@ def test_all_parts_train_together(
     assert result.status == "finished"
     assert -1 <= RunRecord.open(tmp_path / "run").read()["metrics"]["val/kappa"] <= 1
     assert re.fullmatch(r"norm of the weights \d+\.\d\d\n", capsys.readouterr().out)
+
+    words = next(words for words in COMMANDS if words[1] == "evaluate")[3:]
+    cfg = compose([f"run={tmp_path / 'run'}", *words, "suite=scores", *small[-2:]], "evaluate")
+    scores = evaluate(cfg, tmp_path / "smooth", Console(quiet=True)).metrics
+    assert 0 <= scores["val/miou"] != result.metrics["val/miou"]

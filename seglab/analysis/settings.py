@@ -31,7 +31,7 @@ _MAX_NAMED = 3
 def varied_settings(runs: pd.DataFrame) -> list[str]:
     """Return the columns `config.*` in which runs differ, but for seed, fold and mere names."""
     columns = [name for name in map(str, runs.columns) if _is_setting(name)]
-    return [name for name in columns if len({_plain(value) for value in runs[name]}) > 1]
+    return [name for name in columns if len({_comparable(value) for value in runs[name]}) > 1]
 
 
 def setting_groups(
@@ -57,7 +57,7 @@ def setting_groups(
     else:
         columns = [_column(runs, name) for name in ([by] if isinstance(by, str) else by)]
         varied = columns
-    keys = [tuple(_plain(row[name]) for name in columns) for _, row in runs.iterrows()]
+    keys = [tuple(_comparable(row[name]) for name in columns) for _, row in runs.iterrows()]
     groups: dict[Hashable, list[int]] = {}
     for number, key in enumerate(keys):
         groups.setdefault(key, []).append(number)
@@ -78,7 +78,7 @@ def _column(runs: pd.DataFrame, name: str) -> str:
     raise DataError(f"there is no column '{name}'{nearest(name, map(str, runs.columns))}")
 
 
-def _plain(value: Any) -> Hashable:
+def _comparable(value: Any) -> Hashable:
     """Return something equal values have in common; NaN equals NaN, lists equal by content."""
     if isinstance(value, list | dict):
         return json.dumps(value, sort_keys=True, default=str)
@@ -95,7 +95,7 @@ def _names(tables: list[pd.DataFrame], varied: Sequence[str], experiments: bool)
     for table in tables:
         first = table.iloc[0]
         said = [
-            f"{one} {_plain(first[name])}" if name.startswith("config.") else str(first[name])
+            f"{one} {_comparable(first[name])}" if name.startswith("config.") else str(first[name])
             for name, one in zip(varied, short, strict=True)
         ]
         if len(said) > _MAX_NAMED or (not said and not experiments):

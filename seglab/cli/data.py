@@ -284,12 +284,12 @@ def parse_options(words: Sequence[str], importer: str) -> dict[str, Any]:
 
 def _read_option(key: str, text: str, importer: str) -> Any:
     """Return the value of an option, read as in the files of the configuration."""
-    from seglab.config.check import plain
+    from seglab.config.check import as_written
     from seglab.config.typed_text import keys_of_names, mended
     from seglab.core.components import components
 
     cfg = OmegaConf.create({key: OmegaConf.create(f"value:\n  {text}").value})
-    value = plain(cfg)[key]
+    value = as_written(cfg)[key]
     schema = components("importer").get(importer)
     if schema is None:
         return value  # the importer itself is refused then

@@ -116,7 +116,7 @@ def _explain(args: argparse.Namespace) -> int:
             "images": len(per_image),
             "class_names": class_names,
             "advice": advice,
-            "conventions": [_plain(row) for row in conventions],
+            "conventions": [_as_json(row) for row in conventions],
         }
         sys.stdout.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
     else:
@@ -138,7 +138,7 @@ def _class_names(record: RunRecord, split: str) -> list[str]:
     return names
 
 
-def _plain(row: Convention) -> dict[str, Any]:
+def _as_json(row: Convention) -> dict[str, Any]:
     content = dataclasses.asdict(row)
     return {**content, "score": None if math.isnan(row.score) else row.score}
 

@@ -45,7 +45,7 @@ def check(cfg: DictConfig, schema: type[Options], path: str = "") -> list[Proble
     return checker.found()
 
 
-def plain(value: Any) -> Any:
+def as_written(value: Any) -> Any:
     """Return plain lists and dicts of a configuration node, interpolations as written."""
     return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
 

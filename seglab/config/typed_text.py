@@ -15,7 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from seglab.config.check import check, plain
+from seglab.config.check import as_written, check
 from seglab.config.grammar import read_as_typed, write_value
 from seglab.config.override import Override
 from seglab.config.sources import words_in_file
@@ -51,7 +51,7 @@ def name_overrides(
             said = words_in_file(path, key)
         else:
             continue
-        value = mended(plain(OmegaConf.select(cfg, key)), said, key, wrong)
+        value = mended(as_written(OmegaConf.select(cfg, key)), said, key, wrong)
         with suppress(ConfigError):  # such as text that the grammar cannot hold
             texts.append(f"{key}={write_value(value)}")
     return texts

@@ -90,7 +90,7 @@ class Options(BaseModel, metaclass=_ErrorsInOurWords):
             str(suggest(one, known)) for one in problems_of(cls, _as_plain(content), path, COMPOSE)
         ]
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists and scalars; `read` turns them back into an equal object."""
         return self.model_dump(mode="json")
 

@@ -21,8 +21,8 @@ from seglab.experiment.cv.leak_report import report_leak
 from seglab.experiment.parts import open_dataset_of, open_manifest_of, with_absolute_paths
 from seglab.experiment.prepare.folds import plan_folds
 from seglab.experiment.prepare.monitor import require_defined_in_folds
-from seglab.experiment.prepare.plain import plain
 from seglab.experiment.prepare.records import JOINED, finishing, saved_config, start_record
+from seglab.experiment.prepare.resolved import resolved
 from seglab.experiment.prepare.same_data import require_same_data, require_same_data_as_other_trials
 from seglab.experiment.train import (
     LOCK_WAIT_S,
@@ -156,7 +156,7 @@ def _require_same_plan(plan: FoldPlan, before: FoldPlan, record: RunRecord) -> N
 
 
 def _slots(cfg: DictConfig) -> list[Slot]:
-    devices, workers = plain(cfg.trainer.devices), cfg.cv.workers
+    devices, workers = resolved(cfg.trainer.devices), cfg.cv.workers
     only = devices if isinstance(devices, list) else None
     each = 1 if devices == "auto" else len(only) if only is not None else int(devices)
     if only is not None and workers != "auto":

@@ -32,7 +32,7 @@ from seglab.experiment.parts import (
 from seglab.experiment.prepare.bands import recorded_bands, require_same_bands
 from seglab.experiment.prepare.initial_weights import forget_sources
 from seglab.experiment.prepare.origins import changed_code
-from seglab.experiment.prepare.plain import plain
+from seglab.experiment.prepare.resolved import resolved
 from seglab.experiment.prepare.same_data import require_same_data, training_images_in
 from seglab.experiment.scoring.gallery import write_gallery
 from seglab.experiment.scoring.intervals import cost_of, score_sentence
@@ -113,7 +113,7 @@ def start_evaluation(
     members = members_of(cfg, source)
     run_cfg = _configuration(cfg, source, members)
     folder = run_dir or new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name)
-    config = {**plain(cfg), "data": plain(run_cfg.data), "split": cfg.data.split}
+    config = {**resolved(cfg), "data": resolved(run_cfg.data), "split": cfg.data.split}
     record = RunRecord.create(
         folder,
         experiment=cfg.experiment_name,
@@ -138,7 +138,7 @@ def _configuration(cfg: DictConfig, source: RunRecord, members: list[Member]) ->
     run_cfg = OmegaConf.load(source.config_path)
     if not isinstance(run_cfg, DictConfig) or "model" not in run_cfg:
         raise ConfigError(f"run: {source.run_dir} holds no trained model; give a training")
-    content = {key: value for key, value in plain(cfg.data).items() if key != "split"}
+    content = {key: value for key, value in resolved(cfg.data).items() if key != "split"}
     if source.read()["kind"] == "cv":
         # A share of the training is each fold's own affair; scored is the whole.
         run_cfg.data.train_fraction = 1.0
@@ -147,7 +147,7 @@ def _configuration(cfg: DictConfig, source: RunRecord, members: list[Member]) ->
         changes.pop("importer")
         run_cfg.data = OmegaConf.merge(run_cfg.data, changes)
     else:
-        own = plain(run_cfg.data)
+        own = resolved(run_cfg.data)
         # The size a run works at belongs to the model, not to the data it is scored on; bands do too.
         kept = {} if content.get("image_size") else {"image_size": own["image_size"]}
         bands = recorded_bands(members[0].record.read())

@@ -38,7 +38,7 @@ from seglab.experiment.prepare.batch_size import build_keeper
 from seglab.experiment.prepare.building import build_callbacks
 from seglab.experiment.prepare.initial_weights import INIT_FROM, as_record, initialise
 from seglab.experiment.prepare.monitor import require_defined, scored_ids
-from seglab.experiment.prepare.plain import plain
+from seglab.experiment.prepare.resolved import resolved
 from seglab.metrics.targets import parse_targets, require_classes
 from seglab.models import Segmenter
 from seglab.runs import RunRecord
@@ -67,7 +67,7 @@ class Fit:
     plan: ExecutionPlan
     steps_per_epoch: int
 
-    def run(self, checkpoint: Path | None) -> None:
+    def train(self, checkpoint: Path | None) -> None:
         """Train until done; the loader starts where the checkpoint left off."""
         if checkpoint is not None:
             step = int(read_checkpoint(checkpoint, _RESUMED)["global_step"])
@@ -168,7 +168,7 @@ def _loaders(
     for note in require_defined(cfg, dataset.manifest, scored):
         say(console, note)
     if cfg.get("objective") is not None:
-        targets = parse_targets(plain(cfg.objective.targets))
+        targets = parse_targets(resolved(cfg.objective.targets))
         require_classes(targets, dataset.labels.class_names)
     return datamodule
 
@@ -185,7 +185,7 @@ def _check_last_batch(datamodule: SegDataModule, min_train_batch: int, num_devic
 
 
 def _chosen_devices(cfg: DictConfig) -> list[int] | None:
-    devices = plain(cfg.trainer.devices)
+    devices = resolved(cfg.trainer.devices)
     return devices if isinstance(devices, list) else None
 
 
@@ -214,7 +214,7 @@ def _callbacks(
     stopping = _early_stopping(cfg, record)
     if stopping is not None:
         callbacks.append(stopping)
-    own = build_callbacks(plain(cfg.callbacks.get("extra")) or {})
+    own = build_callbacks(resolved(cfg.callbacks.get("extra")) or {})
     return [*callbacks, *own, InterruptGuard(writer), writer]
 
 

@@ -44,7 +44,7 @@ from seglab.experiment.prepare.building import (
 )
 from seglab.experiment.prepare.folds import as_the_fold_sees_it
 from seglab.experiment.prepare.initial_weights import INIT_FROM
-from seglab.experiment.prepare.plain import plain
+from seglab.experiment.prepare.resolved import resolved
 from seglab.losses import WeightedSum
 from seglab.losses.class_weights import resolve_class_weights
 from seglab.models import Segmenter
@@ -101,7 +101,7 @@ def open_manifest_of(cfg: DictConfig) -> Manifest:
         importer=data.importer,
         root=_path(data.root),
         manifest=_path(data.manifest),
-        options=plain(data.options),
+        options=resolved(data.options),
         data_dir=Path(cfg.paths.data_dir).expanduser(),
     )
 
@@ -120,7 +120,7 @@ def make_plan(cfg: DictConfig, model: Segmenter | None = None) -> tuple[Executio
 
 def build_datamodule(cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan) -> SegDataModule:
     """Return loaders whose augmentation runs where the configuration and the device say."""
-    spec = AugmentSpec.read(plain(cfg.augment), "augment")
+    spec = AugmentSpec.read(resolved(cfg.augment), "augment")
     labels, crop = dataset.labels, tuple(cfg.data.crop_size)
     on_device = spec.resolve_backend(plan.accelerator) == "kornia"
     config = LoaderConfig(
@@ -172,7 +172,7 @@ def build_model(cfg: DictConfig, num_classes: int, bands: Bands | None = None) -
     Its channels and what images are normalised by follow the bands of the data, where there are any.
     """
     torch.manual_seed(derive_seed(cfg.seed, "init"))
-    node = {key: value for key, value in plain(cfg.model).items() if key != INIT_FROM}
+    node = {key: value for key, value in resolved(cfg.model).items() if key != INIT_FROM}
     channels = len(bands.numbers) if bands else node.get("in_channels") or 3
     model = build_model_of(node, num_classes, channels, tuple(cfg.data.crop_size))
     if bands is not None:
@@ -182,14 +182,14 @@ def build_model(cfg: DictConfig, num_classes: int, bands: Bands | None = None) -
 
 def build_loss(cfg: DictConfig, dataset: Dataset) -> WeightedSum:
     """Build the loss; class weights come from the pixels of the training split only."""
-    of_the_sum = plain(cfg.loss.class_weights)
+    of_the_sum = resolved(cfg.loss.class_weights)
     terms = {}
     for name, term in cfg.loss.terms.items():
-        own = plain(term.get("class_weights"))
+        own = resolved(term.get("class_weights"))
         choice = of_the_sum if own is None else own
         weights = _resolve_class_weights(choice, dataset)
-        terms[name] = build_term(f"loss.terms.{name}", plain(term), dataset.labels, weights)
-    return WeightedSum(terms, plain(cfg.loss.weights))
+        terms[name] = build_term(f"loss.terms.{name}", resolved(term), dataset.labels, weights)
+    return WeightedSum(terms, resolved(cfg.loss.weights))
 
 
 def _resolve_class_weights(choice: str | list[float], dataset: Dataset) -> torch.Tensor | None:
@@ -206,9 +206,9 @@ def build_module(
         model.compile()
     loss = build_loss(cfg, dataset)
     total_steps = steps_per_epoch * cfg.trainer.max_epochs
-    build_schedule = schedule_factory(plain(cfg.scheduler), total_steps, steps_per_epoch)
+    build_schedule = schedule_factory(resolved(cfg.scheduler), total_steps, steps_per_epoch)
     rates = learning_rates(cfg)
-    build_optimizer = optimizer_factory(plain(cfg.optimizer), rates.lr, rates.encoder_lr)
+    build_optimizer = optimizer_factory(resolved(cfg.optimizer), rates.lr, rates.encoder_lr)
     settings = StepSettings(
         seed=cfg.seed,
         gradient_clip=cfg.trainer.gradient_clip,
@@ -225,14 +225,14 @@ def build_module(
         settings=settings,
         micro_batcher=build_micro_batcher(cfg, dataset.manifest, plan, model.min_train_batch),
         device_augment=_device_augment(cfg, dataset, plan),
-        extra_metrics=build_metrics(plain(cfg.metrics.get("extra")) or {}, dataset.labels),
+        extra_metrics=build_metrics(resolved(cfg.metrics.get("extra")) or {}, dataset.labels),
     )
 
 
 def _device_augment(
     cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan
 ) -> DeviceAugmentFn | None:
-    spec = AugmentSpec.read(plain(cfg.augment), "augment")
+    spec = AugmentSpec.read(resolved(cfg.augment), "augment")
     if spec.resolve_backend(plan.accelerator) != "kornia":
         return None
     labels = dataset.labels

@@ -212,7 +212,7 @@ def fit_rank(run_dir: Path) -> None:
     fit = prepare_fit(cfg, dataset, model, plan, record, None, Console(quiet=True))
     # Rank 0 says so to the user.
     with suppress(TrialPrunedError):
-        fit.run(resume_from)
+        fit.train(resume_from)
 
 
 def _run(
@@ -247,7 +247,7 @@ def _run(
             say(console, changed)
         try:
             with other_ranks(record.run_dir, plan.num_devices):
-                fit.run(checkpoint)
+                fit.train(checkpoint)
         finally:
             _note_micro_batch(record, fit)
         metrics = conclude(cfg, record, dataset, fit, view, console)

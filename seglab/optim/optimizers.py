@@ -43,7 +43,7 @@ def build_optimizer(model: nn.Module, *, chosen: OptimizerOptions) -> Optimizer:
             nothing is left to train.
     """
     name, lr, encoder_lr = chosen.name, chosen.lr, chosen.encoder_lr
-    given = {key: _plain(value) for key, value in (chosen.options or {}).items()}
+    given = {key: _tuples_for_lists(value) for key, value in (chosen.options or {}).items()}
     _require_encoder(model, encoder_lr)
     groups = parameter_groups(model, lr, encoder_lr, chosen.weight_decay)
     if encoder_lr is not None and not any(g["name"].startswith("encoder") for g in groups):
@@ -155,7 +155,7 @@ def _spared_names(model: nn.Module) -> set[str]:
     return spared
 
 
-def _plain(value: object) -> object:
+def _tuples_for_lists(value: object) -> object:
     """Turn OmegaConf's lists into tuples, as optimizers expect of `betas`."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return tuple(value)

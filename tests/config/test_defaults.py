@@ -27,4 +27,4 @@ from seglab.metrics.options import MetricsOptions, ObjectiveOptions
 )
 def test_file_of_the_defaults_has_those_declared(file: str, options: type[Options]) -> None:
     content = yaml.safe_load((conf_dir() / f"{file}.yaml").read_text(encoding="utf-8"))
-    assert {**options().plain(), **content} == options().plain()
+    assert {**options().to_dict(), **content} == options().to_dict()

@@ -136,7 +136,7 @@ def test_plain_content_reads_back_to_an_equal_object(
     rate: float, count: Any, share: float, size: tuple[int, int]
 ) -> None:
     options = Outer(rate=rate, count=count, inner=Inner(share=share, size=size))
-    assert Outer.read(options.plain()) == options
+    assert Outer.read(options.to_dict()) == options
     assert pickle.loads(pickle.dumps(options)) == options  # noqa: S301 - our own
     assert options.replace(rate=3.0).rate == 3.0
     assert options.replace(rate=3.0).inner == options.inner

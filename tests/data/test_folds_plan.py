@@ -104,7 +104,7 @@ def test_contradictions_are_refused(changes: dict[str, Any], message: str) -> No
 
 def test_settings_go_through_plain_content() -> None:
     chosen = FoldSettings(scheme="nested", gap=3, inner_scheme="block", splits=("train",))
-    assert FoldSettings.read(yaml.safe_load(yaml.safe_dump(chosen.plain()))) == chosen
+    assert FoldSettings.read(yaml.safe_load(yaml.safe_dump(chosen.to_dict()))) == chosen
     with pytest.raises(ConfigError, match=r"fold: no such key \(did you mean 'folds'"):
         FoldSettings.read({"scheme": "kfold", "fold": 2})
     with pytest.raises(ConfigError, match="scheme: missing"):
@@ -161,7 +161,7 @@ def test_plan_is_read_as_it_was_written(chosen: FoldSettings, tmp_path: Path) ->
     content = yaml.safe_load((tmp_path / "folds.yaml").read_text())
     assert content["hash"] == plan.hash
     assert content["manifest_fingerprint"] == plan.manifest_fingerprint
-    assert content["settings"] == chosen.plain()
+    assert content["settings"] == chosen.to_dict()
     assert content["folds"][0]["name"] == plan.folds[0].name
     assert content["folds"][0]["hash"] == plan.folds[0].hash
     assert content["folds"][0]["train"] == len(plan.folds[0].train_ids)

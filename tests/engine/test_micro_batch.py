@@ -31,7 +31,7 @@ def _gradient(size: int | None, seed: int, void_share: float) -> tuple[Tensor, T
         total = F.cross_entropy(model(image), mask, ignore_index=255, reduction="sum")
         return total / (mask != 255).sum().clamp(min=1)
 
-    loss = MicroBatcher(size).run(
+    loss = MicroBatcher(size).accumulate(
         image, mask, num_valid, loss_fn, lambda value: value.backward(), lambda: model.zero_grad()
     )
     assert model.weight.grad is not None
@@ -81,7 +81,9 @@ class _Device:
 def test_memory_that_runs_out_halves_until_it_fits(words: str) -> None:
     device, batcher = _Device(2, words), MicroBatcher()
     image, mask, num_valid = torch.ones(8, 1, 2, 2), torch.zeros(8, 2, 2), torch.full((8,), 1 / 8)
-    loss = batcher.run(image, mask, num_valid, device.loss, lambda x: x.backward(), device.reset)
+    loss = batcher.accumulate(
+        image, mask, num_valid, device.loss, lambda x: x.backward(), device.reset
+    )
     assert batcher.size == 2
     assert loss == 1
     # The whole batch's gradient once, nothing left over from the two attempts that failed.
@@ -92,7 +94,7 @@ def test_memory_that_runs_out_halves_until_it_fits(words: str) -> None:
 def test_one_image_that_does_not_fit_is_an_error_with_advice() -> None:
     device = _Device(0, "out of memory")
     with pytest.raises(TrainingError, match=r"a single image .*data\.crop_size smaller"):
-        MicroBatcher().run(
+        MicroBatcher().accumulate(
             torch.ones(2, 1, 2, 2),
             torch.zeros(2, 2, 2),
             torch.ones(2),
@@ -110,7 +112,7 @@ def test_parts_never_fall_below_what_batch_norm_needs() -> None:
         return image.sum() * torch.ones((), requires_grad=True)
 
     batcher = MicroBatcher(1, min_size=2)
-    batcher.run(
+    batcher.accumulate(
         torch.ones(5, 1, 2, 2),
         torch.zeros(5, 2, 2),
         torch.ones(5),
@@ -124,7 +126,7 @@ def test_parts_never_fall_below_what_batch_norm_needs() -> None:
 def test_under_ddp_the_size_is_not_changed_by_one_rank() -> None:
     device = _Device(1, "out of memory")
     with pytest.raises(TrainingError, match=r"trainer\.micro_batch_size=1"):
-        MicroBatcher(can_halve=False).run(
+        MicroBatcher(can_halve=False).accumulate(
             torch.ones(2, 1, 2, 2),
             torch.zeros(2, 2, 2),
             torch.ones(2),
@@ -139,7 +141,7 @@ def test_other_errors_pass_unchanged() -> None:
         raise RuntimeError("size mismatch")
 
     with pytest.raises(RuntimeError, match="size mismatch"):
-        MicroBatcher().run(
+        MicroBatcher().accumulate(
             torch.ones(1, 1, 2, 2),
             torch.zeros(1, 2, 2),
             torch.ones(1),
@@ -162,7 +164,9 @@ def test_failures_are_told_with_what_was_held_at_once() -> None:
     device = _Device(2, "out of memory")
     batcher = MicroBatcher(on_failure=lambda batch_size, held: told.append((batch_size, held)))
     image, mask = torch.ones(9, 1, 2, 2), torch.zeros(9, 2, 2)
-    batcher.run(image, mask, torch.ones(9), device.loss, lambda x: x.backward(), device.reset)
+    batcher.accumulate(
+        image, mask, torch.ones(9), device.loss, lambda x: x.backward(), device.reset
+    )
     # Nine in parts of at most four are three of three.
     assert told == [(9, 9), (9, 3)]
     assert batcher.size == 2
@@ -172,7 +176,7 @@ def test_a_size_is_sure_after_a_few_steps_and_unsure_after_a_failure() -> None:
     device, batcher = _Device(4, "out of memory"), MicroBatcher()
 
     def step() -> None:
-        batcher.run(
+        batcher.accumulate(
             torch.ones(4, 1, 2, 2),
             torch.zeros(4, 2, 2),
             torch.ones(4),

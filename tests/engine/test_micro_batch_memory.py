@@ -58,7 +58,7 @@ class _Device:
             return image.sum() * weight
 
         image = torch.ones(batch_size, 1)
-        batcher.run(
+        batcher.accumulate(
             image, image, torch.full((batch_size,), 1.0), loss, lambda x: x.backward(), lambda: None
         )
         if memory:

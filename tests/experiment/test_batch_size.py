@@ -65,7 +65,7 @@ class _SmallDevice:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, images: int) -> None:
         self.attempts: list[int] = []
-        run = MicroBatcher.run
+        run = MicroBatcher.accumulate
 
         def limited(batcher: MicroBatcher, *args: object, **kwargs: object) -> torch.Tensor:
             loss_fn = kwargs["loss_fn"]
@@ -80,7 +80,7 @@ class _SmallDevice:
 
             return run(batcher, *args, **{**kwargs, "loss_fn": refusing})  # type: ignore[arg-type]
 
-        monkeypatch.setattr(MicroBatcher, "run", limited)
+        monkeypatch.setattr(MicroBatcher, "accumulate", limited)
 
 
 def test_rates_follow_the_batch_and_are_recorded(words: list[str], tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_resumed_run_keeps_its_rates(words: list[str], tmp_path: Path) -> None:
 
 
 def _stop_after(patch: pytest.MonkeyPatch, steps: int) -> None:
-    run, taken = MicroBatcher.run, []
+    run, taken = MicroBatcher.accumulate, []
 
     def stopping(batcher: MicroBatcher, *args: object, **kwargs: object) -> torch.Tensor:
         taken.append(1)
@@ -150,7 +150,7 @@ def _stop_after(patch: pytest.MonkeyPatch, steps: int) -> None:
             raise TrainingError("stopped here")
         return run(batcher, *args, **kwargs)  # type: ignore[arg-type]
 
-    patch.setattr(MicroBatcher, "run", stopping)
+    patch.setattr(MicroBatcher, "accumulate", stopping)
 
 
 def test_configuration_from_before_there_was_a_rule_has_none(words: list[str]) -> None:
@@ -394,7 +394,7 @@ UNEQUAL = """
 
     from seglab.engine.step.micro_batch import MicroBatcher
 
-    run, most = MicroBatcher.run, 2 if os.environ.get("LOCAL_RANK") == "1" else 4
+    run, most = MicroBatcher.accumulate, 2 if os.environ.get("LOCAL_RANK") == "1" else 4
 
 
     def limited(batcher, *args, loss_fn, **kwargs):
@@ -406,7 +406,7 @@ UNEQUAL = """
         return run(batcher, *args, loss_fn=refusing, **kwargs)
 
 
-    MicroBatcher.run = limited
+    MicroBatcher.accumulate = limited
 """
 
 

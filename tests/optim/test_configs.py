@@ -29,7 +29,7 @@ def test_scheduler_files_have_the_defaults_of_the_declaration(name):
     if name == "plateau":
         assert content.pop("mode") == "${monitor.mode}"
         content["mode"] = "max"
-    assert content == SCHEDULES[name]().plain()
+    assert content == SCHEDULES[name]().to_dict()
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
     build_scheduler(optimizer, name, 20, 5, **content)
 

@@ -27,7 +27,7 @@ def tag(name: str, *children: object, **attributes: object) -> Markup:
     '<text class="tick" text-anchor="end">a &lt; b</text>'
     """
     pairs = (
-        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _plain(value))
+        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _rounded(value))
         for key, value in attributes.items()
         if value is not None
     )
@@ -35,7 +35,7 @@ def tag(name: str, *children: object, **attributes: object) -> Markup:
     return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), Markup("").join(pairs), inner)  # noqa: S704 - names are ours
 
 
-def _plain(value: object) -> object:
+def _rounded(value: object) -> object:
     """Return coordinates to a tenth of a unit: finer is not seen and weighs."""
     return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value
 

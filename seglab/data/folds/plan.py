@@ -91,7 +91,7 @@ class FoldPlan:
     def hash(self) -> str:
         """16 hexadecimal digits that stand for settings, manifest, folds and groups."""
         folds = [fold.hash for fold in self.folds]
-        content = [self.settings.plain(), self.manifest_fingerprint, folds, dict(self.groups)]
+        content = [self.settings.to_dict(), self.manifest_fingerprint, folds, dict(self.groups)]
         return hash_json(content)
 
     def fold(self, name: str) -> Fold:
@@ -161,7 +161,7 @@ class FoldPlan:
         head = {
             "hash": self.hash,
             "manifest_fingerprint": self.manifest_fingerprint,
-            "settings": self.settings.plain(),
+            "settings": self.settings.to_dict(),
             "folds": sizes,
         }
         return storage.write(folder, self.table(), list(self.groups.items()), head)

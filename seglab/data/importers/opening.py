@@ -215,7 +215,7 @@ def resolve_options(importer: str, options: Mapping[str, Any]) -> dict[str, Any]
     declared = declared_options(importer)
     complete = declared.read(options, "data.options")
     # The defaults of one's own are whatever Python takes, so they stay with the code.
-    return dict(options) if _is_own(importer) else complete.plain()
+    return dict(options) if _is_own(importer) else complete.to_dict()
 
 
 def declared_options(importer: str) -> type[ImporterOptions]:

@@ -88,7 +88,7 @@ def _is_made(root: Path, options: SynthOptions) -> bool:
             f"{root} is not empty and was not made by synth; choose a new folder as root"
         )
     content = json.loads(record.read_text(encoding="utf-8"))
-    wanted = {"generator_version": GENERATOR_VERSION, **options.plain()}
+    wanted = {"generator_version": GENERATOR_VERSION, **options.to_dict()}
     held = {"generator_version": content.get("generator_version"), **content.get("options", {})}
     different = [
         f"{name}: it has {held.get(name)!r}, asked for is {wanted.get(name)!r}"
@@ -140,7 +140,7 @@ def _generate(folder: Path, options: SynthOptions) -> None:
         folder / RECORD_NAME,
         {
             "generator_version": GENERATOR_VERSION,
-            "options": options.plain(),
+            "options": options.to_dict(),
             "notes": _notes(options, pixels),
             "samples": [_described(sample) for sample in samples + copies],
         },

@@ -97,7 +97,7 @@ class MicroBatcher:
         """Return how many images of a batch are held at once."""
         return max(self.sizes(batch_size))
 
-    def run(
+    def accumulate(
         self,
         image: Tensor,
         mask: Tensor,

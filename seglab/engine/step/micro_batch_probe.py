@@ -162,7 +162,7 @@ def _rehearse(module: SegmentationModule, worst_case: WorstCase, batcher: MicroB
             exact.start(image, mask, batcher.sizes(len(image)))
 
     for _ in range(_STEPS):
-        batcher.run(
+        batcher.accumulate(
             image,
             mask,
             weights,

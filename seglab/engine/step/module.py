@@ -154,7 +154,7 @@ class SegmentationModule(pl.LightningModule):
             if exact is not None:
                 exact.start(image, mask, self.micro_batcher.sizes(len(image)))
 
-        losses = self.micro_batcher.run(
+        losses = self.micro_batcher.accumulate(
             image,
             mask,
             None if exact else safe_divide(weights, totals),

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from seglab.core.terminal import say, say_heading
-from seglab.experiment.prepare.plain import plain
+from seglab.experiment.prepare.resolved import resolved
 from seglab.metrics.names import MIOU, metric_key
 from seglab.runs import RunRecord
 from seglab.runs.locate import RECORD_FILE
@@ -19,7 +19,7 @@ _SHARED = ("folds", "splits", "workers")
 
 def random_config(cfg: DictConfig) -> DictConfig:
     """Return the same training on as many folds at random."""
-    content = plain(cfg)
+    content = resolved(cfg)
     shared = {key: content["cv"][key] for key in _SHARED}
     content["cv"] = {
         **shared,

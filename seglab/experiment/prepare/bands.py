@@ -14,7 +14,7 @@ from seglab.core.errors import ConfigError, DataError
 from seglab.data.bands.statistics import choose_bands, fit_bands, layout_of
 from seglab.data.cache import PackedCache
 from seglab.data.manifest import Manifest
-from seglab.experiment.prepare.plain import plain
+from seglab.experiment.prepare.resolved import resolved
 
 _RGB = (1, 2, 3)
 
@@ -25,14 +25,14 @@ def bands_to_read(cfg: DictConfig, manifest: Manifest) -> tuple[int, ...] | None
     Raises:
         ConfigError: There are no such bands, or `model.in_channels` says another number of them.
     """
-    numbers = choose_bands(plain(cfg.data.get("bands")), manifest)
+    numbers = choose_bands(resolved(cfg.data.get("bands")), manifest)
     if numbers is None:
         if cfg.data.get("display_bands") is not None:
             raise ConfigError(
                 f"data.display_bands: {manifest.name} is read as RGB; choose bands with data.bands"
             )
         return None
-    channels, shown = cfg.model.get("in_channels"), plain(cfg.data.get("display_bands")) or ()
+    channels, shown = cfg.model.get("in_channels"), resolved(cfg.data.get("display_bands")) or ()
     if channels not in (None, len(numbers)):
         raise ConfigError(
             f"model.in_channels: the images of {manifest.name} are read as {len(numbers)} bands, got "
@@ -74,8 +74,8 @@ def fit_bands_of(cfg: DictConfig, manifest: Manifest, cache: PackedCache) -> Ban
     if cache.bands == _RGB and cache.dtype == "uint8" and layout_of(manifest) is None:
         return None
     rows = cache.rows(manifest.split("train")["sample_id"])
-    bands = fit_bands(cache, rows, cache.bands, plain(cfg.data.get("display_bands")))
-    require_band_steps(AugmentSpec.read(plain(cfg.augment), "augment"), bands)
+    bands = fit_bands(cache, rows, cache.bands, resolved(cfg.data.get("display_bands")))
+    require_band_steps(AugmentSpec.read(resolved(cfg.augment), "augment"), bands)
     return bands
 
 

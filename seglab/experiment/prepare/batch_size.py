@@ -25,7 +25,7 @@ from seglab.engine.step.micro_batch_memory import MicroBatchMemory
 from seglab.engine.step.micro_batch_probe import MicroBatchKeeper, WorstCase
 from seglab.experiment.prepare.bands import bands_to_read, num_channels
 from seglab.experiment.prepare.initial_weights import SOURCES
-from seglab.experiment.prepare.plain import plain
+from seglab.experiment.prepare.resolved import resolved
 from seglab.optim.lr_scaling import LearningRates
 from seglab.optim.options import LrScaling
 
@@ -33,7 +33,7 @@ from seglab.optim.options import LrScaling
 def learning_rates(cfg: DictConfig) -> LearningRates:
     """Return the peak learning rates of a training; those of the optimizer without `lr_scaling`."""
     # Configurations recorded before there was a rule have none.
-    scaling = LrScaling.read(plain(cfg.get("lr_scaling")) or {}, "lr_scaling")
+    scaling = LrScaling.read(resolved(cfg.get("lr_scaling")) or {}, "lr_scaling")
     return LearningRates.of(cfg.optimizer, scaling, cfg.data.batch_size)
 
 
@@ -55,8 +55,8 @@ def memory_facts(cfg: DictConfig, num_classes: int, plan: ExecutionPlan) -> dict
     Numbers a sweep may draw from intervals (dropout, weights of a loss, momentum) count as on or
     off, or every trial would be a kind of its own and nothing would be learnt.
     """
-    model = {key: value for key, value in plain(cfg.model).items() if key not in SOURCES}
-    devices = plain(cfg.trainer.devices)
+    model = {key: value for key, value in resolved(cfg.model).items() if key not in SOURCES}
+    devices = resolved(cfg.trainer.devices)
     indices = devices if isinstance(devices, list) else range(plan.num_devices)
     # All logits of a batch lie on the device then. Not a fact where it does not hold, so that what
     # was remembered before there was a choice still counts.
@@ -64,11 +64,11 @@ def memory_facts(cfg: DictConfig, num_classes: int, plan: ExecutionPlan) -> dict
     return ({"whole_batch_losses": "exact"} if exact else {}) | {
         "model": _kind(model),
         "num_classes": num_classes,
-        "crop_size": plain(cfg.data.crop_size),
-        "loss": sorted({term["_target_"] for term in plain(cfg.loss.terms).values()}),
+        "crop_size": resolved(cfg.data.crop_size),
+        "loss": sorted({term["_target_"] for term in resolved(cfg.loss.terms).values()}),
         "optimizer": _kind(
             {key: cfg.optimizer.get(key) for key in ("_target_", "name")}
-            | {"options": plain(cfg.optimizer.get("options"))}
+            | {"options": resolved(cfg.optimizer.get("options"))}
         ),
         "ema": cfg.trainer.ema_decay is not None,
         "augment_on_device": _augments_on_device(cfg, plan),
@@ -93,7 +93,7 @@ def _kind(value: Any) -> Any:
 
 
 def _augments_on_device(cfg: DictConfig, plan: ExecutionPlan) -> bool:
-    spec = AugmentSpec.read(plain(cfg.augment), "augment")
+    spec = AugmentSpec.read(resolved(cfg.augment), "augment")
     return spec.resolve_backend(plan.accelerator) == "kornia"
 
 

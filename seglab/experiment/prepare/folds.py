@@ -8,7 +8,7 @@ from seglab.core.errors import ConfigError, nearest
 from seglab.data.folds import Fold, FoldPlan, FoldSettings, fold_manifest, make_folds
 from seglab.data.manifest import Manifest
 from seglab.data.subset import as_part_of
-from seglab.experiment.prepare.plain import plain
+from seglab.experiment.prepare.resolved import resolved
 
 
 def scheme_of(cfg: DictConfig) -> str:
@@ -42,7 +42,7 @@ def plan_folds(cfg: DictConfig, manifest: Manifest) -> FoldPlan:
         DataError: The data cannot be cut so, or one image would lie on both sides.
     """
     chosen = {
-        key: value for key, value in plain(cfg.cv).items() if key in FoldSettings.model_fields
+        key: value for key, value in resolved(cfg.cv).items() if key in FoldSettings.model_fields
     }
     return make_folds(manifest, FoldSettings.read({**chosen, "seed": cfg.seed}, "cv"))
 

@@ -9,13 +9,13 @@ from omegaconf import DictConfig
 
 from seglab.config.own_parts import own_targets
 from seglab.core.provenance import code_origin
-from seglab.experiment.prepare.plain import plain
+from seglab.experiment.prepare.resolved import resolved
 from seglab.runs import RunRecord
 
 
 def code_origins(cfg: DictConfig) -> dict[str, dict[str, Any]]:
     """Return package, file, commit and hash of each part of one's own that is imported, by target."""
-    targets = own_targets(plain(cfg))
+    targets = own_targets(resolved(cfg))
     return {one: code_origin(one) for one in targets if one.rpartition(".")[0] in sys.modules}
 
 

@@ -13,7 +13,7 @@ from seglab.core.errors import ConfigError
 from seglab.core.trial import TrialPrunedError
 from seglab.engine.loop.callbacks import TrainingInterruptedError, interruptible
 from seglab.experiment.prepare.origins import code_origins
-from seglab.experiment.prepare.plain import plain
+from seglab.experiment.prepare.resolved import resolved
 from seglab.runs import RunRecord, new_run_dir
 
 # Names the folds of a cross-validation that was joined from trainings made one by one.
@@ -30,7 +30,7 @@ def start_record(cfg: DictConfig, run_dir: Path | None, kind: str, **facts: Any)
         **facts: Further fields of the record.
     """
     folder = run_dir or new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name)
-    config = plain(cfg)
+    config = resolved(cfg)
     return RunRecord.create(
         folder,
         experiment=cfg.experiment_name,
@@ -78,7 +78,7 @@ def extend(record: RunRecord, cfg: DictConfig, max_epochs: int, step: int) -> st
     """
     before = cfg.trainer.max_epochs
     cfg.trainer.max_epochs = max_epochs
-    config = plain(cfg)
+    config = resolved(cfg)
     change = {"step": step, "from_epochs": before, "to_epochs": max_epochs}
     record.reconfigure(config, OmegaConf.to_yaml(OmegaConf.create(config)))
     record.update(extended=[*record.read()["extended"], change])

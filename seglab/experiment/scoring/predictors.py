@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seglab.core.errors import ConfigError
 from seglab.experiment.prepare.building import build_own_predictor
-from seglab.experiment.prepare.plain import plain
+from seglab.experiment.prepare.resolved import resolved
 from seglab.inference.ensemble import Ensemble
 from seglab.inference.predictor import Predictor, WholeImage
 from seglab.inference.sliding_window import SlidingWindow
@@ -92,7 +92,7 @@ def _one(predict: DictConfig, net: Net) -> Predictor:
     else:
         window = (int(predict.window[0]), int(predict.window[1]))
         predictor = SlidingWindow(net, window, predict.overlap, **sizes)
-    if own := plain(predict.get("predictor")):
+    if own := resolved(predict.get("predictor")):
         predictor = build_own_predictor(own, predictor, net.num_classes)
     if list(predict.flips) or list(predict.scales) != [1.0]:
         predictor = TestTimeAugmentation(predictor, list(predict.flips), list(predict.scales))

@@ -37,7 +37,7 @@ from seglab.engine.tracking.tracking import WandbView
 from seglab.experiment.fit import Fit
 from seglab.experiment.parts import Dataset
 from seglab.experiment.prepare.monitor import chosen_by
-from seglab.experiment.prepare.plain import plain
+from seglab.experiment.prepare.resolved import resolved
 from seglab.experiment.scoring.intervals import (
     cost_of,
     interval_words,
@@ -246,7 +246,7 @@ def _show(
 
 def targets_of(cfg: DictConfig) -> list[str]:
     """Return the targets of `cfg.objective`; none for records older than objectives."""
-    return plain(cfg.objective.targets) if cfg.get("objective") is not None else []
+    return resolved(cfg.objective.targets) if cfg.get("objective") is not None else []
 
 
 def tell_objective(

@@ -12,7 +12,7 @@ from seglab.analysis.tables import Row, frame_rows
 from seglab.core.labels import LabelSpace
 from seglab.engine.tracking.tracking import WandbView
 from seglab.engine.tracking.wandb_session import WandbConfig
-from seglab.experiment.prepare.plain import plain
+from seglab.experiment.prepare.resolved import resolved
 from seglab.experiment.scoring.intervals import interval_words
 from seglab.experiment.scoring.suite import SuiteResult
 from seglab.runs import RunRecord
@@ -63,7 +63,7 @@ def start_view(
     if resume_step is not None:
         rows = record.history().to_dict("records")
         history = [{str(key): value for key, value in row.items()} for row in rows]
-    view.start(plain(cfg), history, resume_step)
+    view.start(resolved(cfg), history, resume_step)
     content = record.read()
     model = cfg.get("model", {})
     view.describe(

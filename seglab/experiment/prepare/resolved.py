@@ -7,6 +7,6 @@ from typing import Any
 from omegaconf import OmegaConf
 
 
-def plain(node: Any) -> Any:
+def resolved(node: Any) -> Any:
     """Return a resolved plain container or value for a config node."""
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
