@@ -88,6 +88,7 @@ def test_examples_keep_the_contracts(mine: ModuleType) -> None:
     MetricContract.check(lambda: mine.kappa, perfect=1.0)
 
 
+@pytest.mark.slow
 def test_all_parts_train_together(
     mine: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

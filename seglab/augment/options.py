@@ -168,6 +168,10 @@ class AugmentSpec(Options):
             raise broken_rule("steps take arrays, so they go with backend=uint8, got 'kornia'")
         return self
 
+    def __hash__(self) -> int:
+        """Steps are a dict, which has no hash of its own."""
+        return hash(self.model_dump_json())
+
     def resolve_backend(self, device_type: str) -> Backend:
         """Return the back end to use where training runs on `device_type` (`cpu`, `cuda`, ...).
 

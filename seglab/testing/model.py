@@ -97,8 +97,7 @@ class ModelContract(Contract):
 
     def test_logits_of_the_smallest_image_have_its_size(self) -> None:
         model = self.model()
-        side = -(-model.min_size // model.size_divisor) * model.size_divisor
-        self.logits_of(model, self.images(model, side=side))
+        self.logits_of(model, self.images(model, side=smallest_side(model)))
 
     def test_wrong_shapes_are_told_with_the_size_to_pad_to(self) -> None:
         model = self.model()
@@ -116,7 +115,7 @@ class ModelContract(Contract):
 
     def test_evaluation_is_repeatable_and_changes_nothing(self) -> None:
         model = self.model()
-        images = self.images(model)
+        images = self.images(model, side=smallest_side(model))
         before = copy.deepcopy(model.state_dict())
         first, second = self.logits_of(model, images), self.logits_of(model, images)
         assert torch.equal(first, second), "expected the same logits twice in eval mode"
@@ -192,6 +191,11 @@ def fitting_size(divisor: int, least: int) -> tuple[int, int]:
     """Return a size of odd multiples of a divisor: neither square nor a power of two."""
     start = -(-max(least, 32) // divisor)
     return (start + 1) * divisor, (start + 2) * divisor
+
+
+def smallest_side(model: Segmenter) -> int:
+    """Return the edge of the smallest square image that a model takes."""
+    return -(-model.min_size // model.size_divisor) * model.size_divisor
 
 
 def fitting_side(model: Segmenter) -> int:

@@ -65,9 +65,10 @@ def test_preset_spells_out_every_key_and_survives_a_round_trip(preset: Path) -> 
     spec = AugmentSpec.read(content)
     written = spec.to_dict()
     assert text.startswith("# ")
-    assert content.keys() == written.keys()
+    # Steps of one's own have no place in ours.
+    assert content.keys() == written.keys() - {"steps"}
     for section, values in written.items():
-        if isinstance(values, dict):
+        if isinstance(values, dict) and section != "steps":
             assert content[section].keys() == values.keys(), section
     assert AugmentSpec.read(written) == spec
     assert hash(AugmentSpec.read(OmegaConf.to_container(OmegaConf.create(written)))) == hash(spec)

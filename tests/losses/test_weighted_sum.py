@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from seglab.core.errors import ConfigError
-from seglab.losses import CrossEntropyLoss, DiceLoss, LovaszLoss, WeightedSum
-from seglab.losses import pixels as pixels_module
+from seglab.losses import CrossEntropyLoss, DiceLoss, LovaszLoss, WeightedSum, loss_inputs
 from seglab.losses.base import SegmentationLoss
 
 
@@ -40,9 +39,9 @@ def test_softmax_is_computed_once(
     batch: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    apply = pixels_module._SoftmaxStatistics.apply
+    apply = loss_inputs._SoftmaxStatistics.apply
     monkeypatch.setattr(
-        pixels_module._SoftmaxStatistics, "apply", lambda *a: calls.append(1) or apply(*a)
+        loss_inputs._SoftmaxStatistics, "apply", lambda *a: calls.append(1) or apply(*a)
     )
     terms = {"ce": CrossEntropyLoss(), "dice": DiceLoss()}
     WeightedSum(terms, {"ce": 1, "dice": 1}, ignore_index=200)(*batch)
@@ -50,7 +49,7 @@ def test_softmax_is_computed_once(
 
 
 class _Undefined(SegmentationLoss):
-    def compute(self, pixels: pixels_module.LossInputs) -> torch.Tensor:
+    def compute(self, pixels: loss_inputs.LossInputs) -> torch.Tensor:
         return torch.tensor(float("nan"))
 
 
