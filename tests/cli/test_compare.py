@@ -146,7 +146,7 @@ def test_runs_that_cannot_be_compared_are_refused_with_reasons(seglab: Run) -> N
         (["a", "b", "--split", "test"], "a has no scores of test; it was scored on val"),
         (
             ["a", "b", "--metric", "miuo"],
-            "expected miou, dice, iou/CLASS, got 'miuo' (did you mean",
+            "expected miou, iou/CLASS, dice, got 'miuo' (did you mean",
         ),
         (["a", "b", "--metric", "iou/tree"], "no class 'tree'; classes are road, car"),
         (["a", "b", "--level", "95"], "expected a number between 0 and 1, such as 0.95, got 95.0"),

@@ -16,7 +16,7 @@ Run = Callable[..., Any]
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("seglab ", "train evaluate compare report cv metrics wandb data doctor"),
+        ("seglab ", "train evaluate compare report cv metrics wandb data new doctor"),
         ("seglab ev", "evaluate"),
         ("seglab data ", "describe import preview synth"),
         ("seglab data i", "import"),

@@ -188,6 +188,7 @@ def test_ensemble_with_itself_is_itself(trained: TrainResult, tmp_path: Path) ->
 def test_model_takes_images_normalised_for_another() -> None:
     class Sees(torch.nn.Module):
         mean, std, size_divisor, min_size = (0.1, 0.2, 0.3), (0.5, 0.4, 0.2), 1, 1
+        num_classes = 3
 
         def forward(self, image: torch.Tensor) -> torch.Tensor:
             return image

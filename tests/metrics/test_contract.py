@@ -14,13 +14,13 @@ from seglab.metrics import names, scores
 from seglab.testing import MetricContract
 
 CLASS_NAMES = ("a", "b", "c", "d")
-COUNTS = {names.NUM_CLASSES_AVERAGED, names.NUM_CLASSES_PRESENT}
+OF_CONFUSION = [one.name for one in names.declared_scores() if one.function and one.better]
 
 
 class TestScores(MetricContract):
     perfect = 1.0
 
-    @pytest.fixture(autouse=True, params=sorted(set(names.SPLIT_SCORES) - COUNTS))
+    @pytest.fixture(autouse=True, params=OF_CONFUSION)
     def _score(self, request: pytest.FixtureRequest) -> None:
         self.key = names.metric_key("val", request.param)
 

@@ -171,7 +171,7 @@ def test_unknown_metrics_are_refused_with_the_nearest(tmp_path: Path) -> None:
     runs = [_run(tmp_path / name, _counts(0.7)).run_dir for name in "ab"]
     with pytest.raises(ConfigError, match=r"no class 'cat' \(did you mean 'car'\?\); classes are"):
         compare(runs, metric="iou/cat")
-    with pytest.raises(ConfigError, match="expected miou, dice, iou/CLASS, got 'fwiou'"):
+    with pytest.raises(ConfigError, match="expected miou, iou/CLASS, dice, got 'fwiou'"):
         compare(runs, metric="fwiou")
     with pytest.raises(ConfigError, match="level: expected a number between 0 and 1"):
         compare(runs, level=95)
