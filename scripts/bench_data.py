@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from seglab.core.files import sha256_bytes
+from seglab.core.disk.files import sha256_bytes
 from seglab.core.labels import LabelSpace
 from seglab.data.cache import PackedCache
 from seglab.data.datamodule import LoaderConfig, SegDataModule

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from seglab.config.compose import compose
-from seglab.core.provenance import package_versions
+from seglab.core.disk.provenance import package_versions
 from seglab.runs import find_runs, load_runs
 from seglab.runs.locate import RECORD_FILE
 from seglab.runs.schema import DEFAULTS

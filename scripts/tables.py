@@ -14,8 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from seglab.config.locate import conf_dir
-from seglab.config.sources import groups_of
+from seglab.config.language.locate import conf_dir
+from seglab.config.language.sources import groups_of
 from seglab.metrics.names import declared_scores
 
 README = Path(__file__).resolve().parents[1] / "README.md"

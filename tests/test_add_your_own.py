@@ -17,7 +17,8 @@ from rich.console import Console
 
 from seglab.config.compose import compose
 from seglab.config.overrides import check_overrides
-from seglab.core.plugins import ENV_PLUGINS, KINDS
+from seglab.core.parts.kinds import KINDS
+from seglab.core.parts.plugins import ENV_PLUGINS
 from seglab.experiment.evaluate import evaluate
 from seglab.experiment.train import train
 from seglab.runs import RunRecord

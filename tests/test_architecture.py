@@ -62,6 +62,13 @@ PARTS = {
             "analysis.report.page",
         },
     },
+    "config": {
+        "config": {"config.declared", "config.language", "config.rules"},
+        "config.declared": set(),
+        "config.language": set(),
+        "config.rules": {"config.declared", "config.language"},
+    },
+    "core": {"core": set(), "core.disk": {"core"}, "core.parts": {"core"}, "core.text": set()},
     "engine": {
         "engine": set(),
         "engine.device": set(),

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-import seglab.config.targets
+import seglab.config.declared.targets
 import seglab.data.importers.opening  # noqa: F401 - with the other, declares all components
 from seglab.core.architectures import ARCHITECTURES
-from seglab.core.components import component_groups, components
+from seglab.core.parts.components import component_groups, components
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 # Where the configurations of a group are, if not in the folder of its name.

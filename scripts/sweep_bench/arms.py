@@ -131,7 +131,7 @@ def words(arm: str, seed: int, settings: Settings, folder: Path) -> list[str]:
 
 
 def _seglab_words(arm: str, seed: int, settings: Settings) -> list[str]:
-    from seglab.config.locate import conf_dir
+    from seglab.config.language.locate import conf_dir
 
     return [
         f"hydra.searchpath=[file://{conf_dir()}]",

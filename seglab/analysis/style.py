@@ -19,8 +19,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from seglab.core.disk.files import atomic_path
 from seglab.core.errors import ConfigError
-from seglab.core.files import atomic_path
 
 # Okabe and Ito (2008), "Color universal design": told apart with every kind of colour blindness.
 BLUE, ORANGE, GREEN, PINK, SKY, YELLOW = (

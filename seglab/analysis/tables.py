@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from seglab.core.escape import csv_text, markdown, one_line
 from seglab.core.sample_size import TOO_FEW_IMAGES
-from seglab.core.terminal import PlainTable
+from seglab.core.text.escape import csv_text, markdown, one_line
+from seglab.core.text.terminal import PlainTable
 
 Cell = str | int | float
 Row = dict[str, Cell]

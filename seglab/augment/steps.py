@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglab.core.errors import ConfigError
-from seglab.core.own_parts import read_part
+from seglab.core.parts.own_parts import read_part
 
 Image = NDArray[Any]
 Step = Callable[[Image, Image, np.random.Generator], tuple[Image, Image]]

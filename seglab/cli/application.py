@@ -31,12 +31,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seglab.cli.reporting import INTERRUPTED, find_seglab_error, report
 from seglab.config.composer import HYDRA_VERSION_BASE, open_composer
-from seglab.config.locate import conf_dir
+from seglab.config.language.locate import conf_dir
 from seglab.config.overrides import CheckedOverrides, check_overrides
-from seglab.config.resolvers import register_resolvers
+from seglab.config.rules.resolvers import register_resolvers
 from seglab.config.validate import App, require_valid
+from seglab.core.disk.places import place_error
 from seglab.core.errors import ConfigError, nearest
-from seglab.core.places import place_error
 from seglab.core.trial import TrialPrunedError, current_trial
 
 

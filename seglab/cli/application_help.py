@@ -6,8 +6,8 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from seglab.config.locate import conf_dir, own_folders
-from seglab.config.sources import groups_of
+from seglab.config.language.locate import conf_dir, own_folders
+from seglab.config.language.sources import groups_of
 
 _FLAGS = (
     ("-m, --multirun", "run every combination of values given with commas"),
@@ -54,7 +54,7 @@ def print_help(
     if not keys:
         sys.stdout.write(application_help(name, summary, examples))
         return 0
-    from seglab.config.key_help import key_help
+    from seglab.config.declared.key_help import key_help
 
     sys.stdout.write("\n".join(key_help(name, key) for key in keys))
     return 0

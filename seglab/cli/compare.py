@@ -46,7 +46,7 @@ def run(argv: Sequence[str]) -> int:
         write_comparison(args.json, comparison)
     if args.csv:
         from seglab.analysis.tables import csv_table
-        from seglab.core.files import write_text
+        from seglab.core.disk.files import write_text
 
         write_text(args.csv, csv_table(comparison.table.drop(columns="run_ids")))
     print_table(comparison)
@@ -105,7 +105,7 @@ def print_table(comparison: Comparison) -> None:
     A narrow terminal leaves out models and costs and folds names and intervals.
     """
     from seglab.analysis.tables import rich_table
-    from seglab.core.terminal import open_console, show
+    from seglab.core.text.terminal import open_console, show
 
     console = open_console(_WIDE)
     rows = table_rows(comparison)
@@ -124,7 +124,7 @@ def print_objectives(args: argparse.Namespace) -> None:
     from seglab.analysis.comparison.contenders import choose_runs
     from seglab.analysis.comparison.objectives import judge_runs
     from seglab.analysis.tables import rich_table
-    from seglab.core.terminal import open_console, show
+    from seglab.core.text.terminal import open_console, show
 
     words = args.runs if args.baseline is None else [*args.runs, args.baseline]
     rows = judge_runs(choose_runs(words, args.runs_dir)[0], args.target)
@@ -164,7 +164,7 @@ def table_rows(comparison: Comparison) -> list[dict[str, str | int | float]]:
 
 def write_comparison(path: Path, comparison: Comparison) -> None:
     """Write a comparison as JSON; undefined numbers become null."""
-    from seglab.core.files import write_json
+    from seglab.core.disk.files import write_json
 
     content: dict[str, Any] = {
         name: getattr(comparison, name)

@@ -69,7 +69,7 @@ def _complete_configuration(typed: Sequence[str], shell: str) -> None:
     key, sign, _ = typed[-1].partition("=")
     values: Sequence[str] = ()
     if sign:
-        from seglab.config.key_help import values_of
+        from seglab.config.declared.key_help import values_of
 
         values = values_of(typed[0], key)
     if values:
@@ -89,7 +89,7 @@ def _print_matches(names: Iterable[str], typed: Sequence[str], shell: str) -> No
 
 def _ask_hydra(name: str, word: str) -> None:
     from seglab.cli.application import Application, run_hydra
-    from seglab.config.locate import conf_dir
+    from seglab.config.language.locate import conf_dir
 
     app = Application("train" if name == "train" else "evaluate", lambda _cfg: None)
     run_hydra(app, conf_dir(), ["-sc", word])

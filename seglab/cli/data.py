@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seglab.cli.subcommands import parse_subcommand
 from seglab.core.errors import ConfigError
-from seglab.core.shell import shell_command
+from seglab.core.text.shell import shell_command
 
 if TYPE_CHECKING:
     from seglab.core.bands import Bands
@@ -62,7 +62,7 @@ def _add_describe(commands: Any) -> None:
 def _importers() -> list[str]:
     """Return the importers of folders that are there already."""
     import seglab.data.importers.options  # noqa: F401 - declares them
-    from seglab.core.components import components
+    from seglab.core.parts.components import components
 
     return list(components("importer"))
 
@@ -229,7 +229,7 @@ def _preview(args: argparse.Namespace) -> int:
     from seglab.augment.band_effects import require_band_steps
     from seglab.augment.options import AugmentSpec
     from seglab.augment.preview import PreviewOptions, PreviewSample, preview_grid
-    from seglab.core.files import atomic_path
+    from seglab.core.disk.files import atomic_path
 
     kind = Image.registered_extensions().get(args.output.suffix.lower())
     if kind not in Image.SAVE:
@@ -284,9 +284,9 @@ def parse_options(words: Sequence[str], importer: str) -> dict[str, Any]:
 
 def _read_option(key: str, text: str, importer: str) -> Any:
     """Return the value of an option, read as in the files of the configuration."""
-    from seglab.config.check import as_written
+    from seglab.config.declared.check import as_written
     from seglab.config.typed_text import keys_of_names, mended
-    from seglab.core.components import components
+    from seglab.core.parts.components import components
 
     cfg = OmegaConf.create({key: OmegaConf.create(f"value:\n  {text}").value})
     value = as_written(cfg)[key]
@@ -300,7 +300,7 @@ def _read_option(key: str, text: str, importer: str) -> Any:
 
 def _open(data: str, root: Path | None) -> Manifest:
     """Open a manifest by path, or the data set of a choice in `conf/data`."""
-    from seglab.config.grammar import literal_word
+    from seglab.config.language.grammar import literal_word
     from seglab.data.importers import open_dataset
     from seglab.data.manifest import Manifest
 
@@ -332,7 +332,7 @@ def _path(text: str | None) -> Path | None:
 
 
 def _augmentation(choice: str, changes: Sequence[str]) -> dict[str, Any]:
-    from seglab.config.grammar import literal_word
+    from seglab.config.language.grammar import literal_word
 
     wrong = [word for word in changes if not word.startswith("augment.")]
     if wrong:

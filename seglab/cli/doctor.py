@@ -62,7 +62,7 @@ def diagnose() -> list[Finding]:
 
 def print_findings(findings: Sequence[Finding]) -> None:
     """Print a table, and below it what to do."""
-    from seglab.core.terminal import PlainTable, literal, open_console, say, show
+    from seglab.core.text.terminal import PlainTable, literal, open_console, say, show
 
     console = open_console()
     table = PlainTable(box=None, pad_edge=False, show_header=False)

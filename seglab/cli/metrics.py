@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _list(_args: argparse.Namespace) -> int:
     from seglab.analysis.tables import Row, rich_table
-    from seglab.core.terminal import open_console, show
+    from seglab.core.text.terminal import open_console, show
     from seglab.metrics.names import declared_scores
 
     rows: list[Row] = [
@@ -78,7 +78,7 @@ def _learning_curve(args: argparse.Namespace) -> int:
     )
     from seglab.analysis.style import save_figure
     from seglab.analysis.tables import frame_rows, rich_table
-    from seglab.core.terminal import open_console, say, show
+    from seglab.core.text.terminal import open_console, say, show
 
     curve = learning_curve(args.runs, args.metric)
     console = open_console()
@@ -145,7 +145,7 @@ def _as_json(row: Convention) -> dict[str, Any]:
 
 def print_conventions(conventions: Sequence[Convention], title: str, advice: str) -> None:
     """Print a table, and below it the advice."""
-    from seglab.core.terminal import PlainTable, open_console, say, show
+    from seglab.core.text.terminal import PlainTable, open_console, say, show
     from seglab.metrics.explain import OURS, VOID_NOTE
 
     ours = {row.kind: row.score for row in conventions if row.name in OURS.values()}

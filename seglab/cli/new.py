@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from seglab.config.locate import template_dir
+from seglab.config.language.locate import template_dir
+from seglab.core.disk.places import placing
 from seglab.core.errors import ConfigError
-from seglab.core.places import placing
-from seglab.core.shell import shell_command
+from seglab.core.text.shell import shell_command
 
 # What the project in the template is called: a project that works, so it is copied word by word.
 _TEMPLATE_NAME = "mylab"

@@ -10,9 +10,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from seglab.core.disk.files import write_text
+from seglab.core.disk.places import place_error
 from seglab.core.errors import DiskFullError, PlaceError, SeglabError
-from seglab.core.files import write_text
-from seglab.core.places import place_error
 
 _ASKS_FOR_TRACEBACK = ("SEGLAB_TRACEBACK", "HYDRA_FULL_ERROR")
 TRACEBACK_NAME = "traceback.txt"

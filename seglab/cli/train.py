@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from seglab.cli.application_help import asks_for_help, print_help
 from seglab.core.errors import ConfigError
-from seglab.core.plugins import name_packages
+from seglab.core.parts.plugins import name_packages
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -98,7 +98,7 @@ def resumed_run(args: argparse.Namespace) -> tuple[Path, int | None] | None:
 
 
 def _name_packages(words: Sequence[str]) -> None:
-    from seglab.config.grammar import read_value
+    from seglab.config.language.grammar import read_value
 
     for word in words:
         value = read_value(word.partition("=")[2])
@@ -109,7 +109,7 @@ def _path_of(text: str) -> str:
     """Return the path behind `resume=`, typed as it is or in the quotes of Hydra's grammar."""
     if Path(text).expanduser().exists():
         return text
-    from seglab.config.grammar import read_value
+    from seglab.config.language.grammar import read_value
 
     try:
         return str(read_value(text))

@@ -20,9 +20,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, OmegaConf
 
-from seglab.config.grammar import literal_word
-from seglab.config.locate import conf_dir, own_folders
-from seglab.config.resolvers import register_resolvers
+from seglab.config.language.grammar import literal_word
+from seglab.config.language.locate import conf_dir, own_folders
+from seglab.config.rules.resolvers import register_resolvers
 from seglab.config.validate import without_hydra
 
 HYDRA_VERSION_BASE = "1.3"

@@ -18,15 +18,15 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seglab.config import sources
 from seglab.config.composer import Composer, choices_in, open_composer
-from seglab.config.locate import conf_dir, own_folders
-from seglab.config.override import Override, OverrideReader, first_of, split_choice
+from seglab.config.declared.schema import SCHEMA_OF
+from seglab.config.language import sources
+from seglab.config.language.locate import conf_dir, own_folders
+from seglab.config.language.override import Override, OverrideReader, first_of, split_choice
+from seglab.config.language.trees import delete_key, has_key, is_related
 from seglab.config.own_parts import name_own_parts, overrides_that_leave_behind
-from seglab.config.schema import SCHEMA_OF
+from seglab.config.rules.study_rules import SPACE
 from seglab.config.study_overrides import override_problems, overrides_of_space, search_too
-from seglab.config.study_rules import SPACE
-from seglab.config.trees import delete_key, has_key, is_related
 from seglab.config.typed_text import name_overrides
 from seglab.config.validate import App, find_problems, without_hydra
 from seglab.core.problems import Problem, did_you_mean, show, show_names

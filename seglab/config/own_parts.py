@@ -12,9 +12,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seglab.config.domains import flatten_space
-from seglab.config.targets import SCHEMAS
-from seglab.core.plugins import TARGET, is_closed, name_packages
+from seglab.config.declared.targets import SCHEMAS
+from seglab.config.language.domains import flatten_space
+from seglab.core.parts.plugins import TARGET, is_closed, name_packages
 
 # Keys that every part of a kind takes; they stay when another is typed in its place.
 _STAY = {

@@ -7,10 +7,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from seglab.config.domains import EXAMPLES, flatten_space, read_domain
-from seglab.config.grammar import write_scalar
-from seglab.config.override import Override, OverrideReader
-from seglab.config.study_rules import SPACE
+from seglab.config.language.domains import EXAMPLES, flatten_space, read_domain
+from seglab.config.language.grammar import write_scalar
+from seglab.config.language.override import Override, OverrideReader
+from seglab.config.rules.study_rules import SPACE
 
 
 def has_study(cfg: DictConfig) -> bool:

@@ -15,10 +15,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from seglab.config.check import as_written, check
-from seglab.config.grammar import read_as_typed, write_value
-from seglab.config.override import Override
-from seglab.config.sources import words_in_file
+from seglab.config.declared.check import as_written, check
+from seglab.config.language.grammar import read_as_typed, write_value
+from seglab.config.language.override import Override
+from seglab.config.language.sources import words_in_file
 from seglab.core.errors import ConfigError
 from seglab.core.option_problems import join
 
@@ -33,7 +33,7 @@ def name_overrides(
 
     Args:
         cfg: The composed configuration, values as they were read.
-        schema: Dataclass from `seglab.config.schema`.
+        schema: Dataclass from `seglab.config.declared.schema`.
         overrides: The command line, which comes before files.
         file_with: Returns the file that set a key.
     """

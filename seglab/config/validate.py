@@ -6,9 +6,9 @@ from typing import Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from seglab.config.check import check
-from seglab.config.rules import broken_rules
-from seglab.config.schema import SCHEMA_OF
+from seglab.config.declared.check import check
+from seglab.config.declared.schema import SCHEMA_OF
+from seglab.config.rules.rules import broken_rules
 from seglab.core.errors import ConfigError
 from seglab.core.problems import Problem
 

@@ -2,7 +2,7 @@
 
 A component (model, loss, importer, ...) has one subclass of `Options`, in a module that imports no
 torch. Its fields are the options: name, type, default, range, a sentence each. The configuration is
-held against it (`seglab.config.check`), and so is what a notebook passes to the component itself.
+held against it (`seglab.config.declared.check`), and so is what a notebook passes to the component itself.
 """
 
 from __future__ import annotations

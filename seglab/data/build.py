@@ -23,10 +23,10 @@ import pandas as pd
 from PIL import Image
 
 import seglab
+from seglab.core.disk.files import sha256_bytes
 from seglab.core.errors import DataError, DataNotFoundError, LabelError, list_problems
-from seglab.core.escape import one_line
-from seglab.core.files import sha256_bytes
 from seglab.core.labels import LabelSpace
+from seglab.core.text.escape import one_line
 from seglab.data.bands.decode import BandLayout, decode_bands, own_picture
 from seglab.data.bands.statistics import LAYOUT
 from seglab.data.decoded import DecodedMasks

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from seglab.core.disk.files import hash_json
 from seglab.core.errors import DataError, DataNotFoundError, list_problems
-from seglab.core.files import hash_json
 from seglab.data.manifest import Manifest
 from seglab.data.packing import FORMAT_VERSION, IMAGES, INDEX, MASKS, CacheBuilder, Progress
 

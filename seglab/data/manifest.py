@@ -25,8 +25,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from seglab.core.disk.files import atomic_path, hash_json, write_text
 from seglab.core.errors import DataError, DataNotFoundError, list_problems, nearest
-from seglab.core.files import atomic_path, hash_json, write_text
 from seglab.core.labels import LabelSpace
 from seglab.data.decoded import DecodedMasks
 from seglab.data.table import COLUMNS, SCHEMA, SPLITS, normalise, table_problems

@@ -9,8 +9,8 @@ from pydantic import Field
 
 import seglab.data.importers.options
 import seglab.data.synth.options  # noqa: F401 - declare importers
-from seglab.core.components import components
 from seglab.core.options import ChosenBy, FromList, OnDisk, OneOf, Options, Positive, Size
+from seglab.core.parts.components import components
 
 Split = Literal["train", "val", "test"]
 _IMPORTERS = dict(components("importer"))

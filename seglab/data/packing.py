@@ -14,9 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from seglab.core.disk.files import sha256_bytes, write_text
+from seglab.core.disk.places import place_error
 from seglab.core.errors import DataError, DataNotFoundError, DiskFullError, list_problems
-from seglab.core.files import sha256_bytes, write_text
-from seglab.core.places import place_error
 from seglab.data.bands.decode import decode_bands, select_bands
 from seglab.data.images import decode_image
 from seglab.data.manifest import Manifest

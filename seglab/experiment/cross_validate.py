@@ -10,7 +10,7 @@ from rich.console import Console
 
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError, DataError
-from seglab.core.terminal import open_console, say, say_heading
+from seglab.core.text.terminal import open_console, say, say_heading
 from seglab.core.trial import TrialChannel
 from seglab.data.folds import FoldPlan, fold_warnings
 from seglab.engine.device.slots import Slot, make_slots

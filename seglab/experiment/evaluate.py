@@ -12,7 +12,7 @@ from seglab.analysis.tables import Row, format_cell, frame_rows, interval_cell, 
 from seglab.augment.corruptions import require_corruptions
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError
-from seglab.core.terminal import open_console, say, show
+from seglab.core.text.terminal import open_console, say, show
 from seglab.data.manifest import Manifest
 from seglab.engine.device.plan import inspect_device
 from seglab.engine.loop.scorer import Scorer

@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
 from seglab.core.errors import ConfigError, DataError, TrainingError
-from seglab.core.terminal import say
+from seglab.core.text.terminal import say
 from seglab.core.trial import TrialChannel
 from seglab.data.datamodule import SegDataModule
 from seglab.engine.device.plan import ExecutionPlan

@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from seglab.core.terminal import open_console
+from seglab.core.text.terminal import open_console
 from seglab.engine.device.slots import take_slot
 
 # A training that is asked to stop saves a checkpoint first.

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError
-from seglab.core.terminal import open_console, say
+from seglab.core.text.terminal import open_console, say
 from seglab.core.trial import TrialChannel, TrialPrunedError
 from seglab.data.describe import repeated_images
 from seglab.engine.device.plan import Device, ExecutionPlan

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from seglab.core.errors import ConfigError
-from seglab.core.own_parts import OwnPart
+from seglab.core.parts.own_parts import OwnPart
 from seglab.inference.predictor import Predictor
 
 

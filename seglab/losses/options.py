@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from seglab.core.components import component
 from seglab.core.options import Fraction, NotNegativeFloat, Options, PositiveFloat, Targets
+from seglab.core.parts.components import component
 
 ClassWeightsOption = (
     Literal["none", "median_frequency", "enet", "effective_number"] | list[PositiveFloat]

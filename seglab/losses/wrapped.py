@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from seglab.core.errors import ConfigError
-from seglab.core.own_parts import OwnPart
-from seglab.core.signatures import takes
+from seglab.core.parts.own_parts import OwnPart
+from seglab.core.parts.signatures import takes
 from seglab.losses.base import ClassWeights, SegmentationLoss
 from seglab.losses.loss_inputs import LossInputs
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from seglab.core.errors import ConfigError
-from seglab.core.own_parts import OwnPart
+from seglab.core.parts.own_parts import OwnPart
 
 _SIDE = 8
 

@@ -11,7 +11,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import field_validator, model_validator
 
 from seglab.core.architectures import SMP_ARCHITECTURES, Architecture, declare_architecture
-from seglab.core.components import component
 from seglab.core.options import (
     OnDisk,
     OneOf,
@@ -21,6 +20,7 @@ from seglab.core.options import (
     ProperFraction,
     broken_rule,
 )
+from seglab.core.parts.components import component
 
 EncoderWeights = Literal["imagenet"] | Annotated[str, OnDisk("file")] | None
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from seglab.core.errors import ConfigError
-from seglab.core.own_parts import OwnPart
+from seglab.core.parts.own_parts import OwnPart
 from seglab.models.freezing import find_unused
 from seglab.models.normalization import Normalization
 from seglab.models.options import ModelFacts

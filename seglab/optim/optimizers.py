@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from seglab.core.errors import ConfigError, nearest
 from seglab.core.options import takes
-from seglab.core.own_parts import OwnPart
+from seglab.core.parts.own_parts import OwnPart
 from seglab.optim.options import OptimizerOptions
 
 logger = logging.getLogger(__name__)

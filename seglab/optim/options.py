@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
-from seglab.core.components import component
 from seglab.core.options import (
     Fraction,
     NotNegative,
@@ -25,6 +24,7 @@ from seglab.core.options import (
     Positive,
     PositiveFloat,
 )
+from seglab.core.parts.components import component
 
 
 class OptimizerKeys(Options):

@@ -16,10 +16,10 @@ from typing import Any, Literal
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
-from seglab.core.components import components
 from seglab.core.errors import ConfigError, nearest
 from seglab.core.options import Options
-from seglab.core.own_parts import OwnPart
+from seglab.core.parts.components import components
+from seglab.core.parts.own_parts import OwnPart
 from seglab.optim.options import (
     ConstantOptions,
     CosineOptions,

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seglab.core.disk.files import write_text
+from seglab.core.disk.places import placing
 from seglab.core.errors import DataError
-from seglab.core.files import write_text
-from seglab.core.places import placing
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import filelock
 import numpy as np
 
+from seglab.core.disk.files import atomic_path, hash_json, write_json, write_text
+from seglab.core.disk.places import placing
+from seglab.core.disk.provenance import git_state, package_versions, utc_now
 from seglab.core.errors import DataError, RunNotFoundError, list_problems
-from seglab.core.files import atomic_path, hash_json, write_json, write_text
-from seglab.core.places import placing
-from seglab.core.provenance import git_state, package_versions, utc_now
 from seglab.runs.history import HistoryFile, Value, read_history
 from seglab.runs.locate import RECORD_FILE, describe_missing, find_runs
 from seglab.runs.process import effective_status, is_writer, writer_facts

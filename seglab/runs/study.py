@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from seglab.core.disk.files import write_json
 from seglab.core.errors import DataError, RunNotFoundError
-from seglab.core.files import write_json
 from seglab.runs.storage_place import JOURNAL, without_password
 
 Direction = Literal["maximize", "minimize"]

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from seglab.core.components import component
 from seglab.core.options import Fraction, NotNegative, Options, Positive, PositiveFloat
+from seglab.core.parts.components import component
 
 
 class _Trials(Options):
@@ -44,7 +44,7 @@ class ObjectiveOptions(Options):
 
 @component("study", "default")
 class StudyOptions(_Trials):
-    """A search. What `Any` holds is checked in `seglab.config.study_rules`."""
+    """A search. What `Any` holds is checked in `seglab.config.rules.study_rules`."""
 
     name: str
     """Names the folder; the same name and the same words go on with the study."""

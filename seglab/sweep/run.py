@@ -10,7 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
 from seglab.core.errors import ConfigError, TrainingError, list_problems
-from seglab.core.terminal import open_console, say
+from seglab.core.text.terminal import open_console, say
 from seglab.experiment.trial import trial_problems
 from seglab.runs.study import ERROR, WORDS, StudyFolder, all_there_are
 from seglab.runs.study_storage import open_study

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from seglab.core.errors import ShapeError
-from seglab.core.own_parts import OwnPart
+from seglab.core.parts.own_parts import OwnPart
 from seglab.models import Segmenter
 from seglab.models.options import ModelFacts
 from seglab.models.wrapped import wrap_model

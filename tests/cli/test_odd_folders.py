@@ -13,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from seglab.config.grammar import literal_word
+from seglab.config.language.grammar import literal_word
 from seglab.runs import RunRecord
 from tests.cli.conftest import Jobs
 

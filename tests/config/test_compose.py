@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from seglab.config.compose import compose
 from seglab.config.composer import open_composer
-from seglab.config.locate import conf_dir
+from seglab.config.language.locate import conf_dir
 from seglab.config.overrides import check_overrides
 from seglab.config.validate import require_valid, validate
 from seglab.core.errors import ConfigError

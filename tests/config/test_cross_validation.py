@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from seglab.config.compose import compose
-from seglab.core.components import components
 from seglab.core.errors import ConfigError
+from seglab.core.parts.components import components
 
 
 @pytest.mark.parametrize("scheme", components("cv"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from seglab.config.locate import conf_dir
+from seglab.config.language.locate import conf_dir
 from seglab.core.options import Options
 from seglab.engine.options import CallbackOptions, LoggerOptions, TrainerOptions
 from seglab.experiment.options import SuiteOptions

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from seglab.config.composer import open_composer
-from seglab.config.grammar import literal_word
-from seglab.config.override import OverrideReader
+from seglab.config.language.grammar import literal_word
+from seglab.config.language.override import OverrideReader
 from seglab.config.overrides import check_overrides
-from seglab.core.shell import shell_command
+from seglab.core.text.shell import shell_command
 
 ODD = "#&'\";:!~[]{}()$%=,\\`*?<>|@+- \t./aÜ\u0308é0"
 # No name of a file holds NUL; lone surrogates stand for bytes that are no UTF-8.

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
-from seglab.config.installed_names import base_name, encoder_names, has_encoder, optimizer_names
+from seglab.config.rules.installed_names import (
+    base_name,
+    encoder_names,
+    has_encoder,
+    optimizer_names,
+)
 
 
 def test_every_encoder_of_the_packages_is_found() -> None:

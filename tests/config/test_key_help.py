@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from seglab.config.key_help import key_help, keys_below, sentences, values_of
-from seglab.config.schema import SCHEMA_OF
+from seglab.config.declared.key_help import key_help, keys_below, sentences, values_of
+from seglab.config.declared.schema import SCHEMA_OF
 from seglab.core.errors import ConfigError
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from seglab.config import locate
-from seglab.config.locate import ENV_CONF, conf_dir
+from seglab.config.language import locate
+from seglab.config.language.locate import ENV_CONF, conf_dir
 from seglab.core.errors import ConfigError
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from seglab.config.compose import compose
-from seglab.config.locate import conf_dir
+from seglab.config.language.locate import conf_dir
 from seglab.data.importers.camvid import CLASS_NAMES
 from seglab.metrics.targets import parse_targets
 

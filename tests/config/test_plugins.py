@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 from seglab.config.compose import compose
 from seglab.config.validate import validate
 from seglab.core.errors import ConfigError
-from seglab.core.plugins import (
+from seglab.core.parts.kinds import KINDS
+from seglab.core.parts.plugins import (
     ENV_PLUGINS,
-    KINDS,
     _entry_points,
     conf_folders,
     load_target,

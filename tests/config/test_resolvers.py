@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from seglab.config.resolvers import (
+from seglab.config.rules.resolvers import (
     experiment_of,
     model_name,
     new_run_id,

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seglab.cli.train import EXAMPLES, SUMMARY
 from seglab.config.composer import open_composer
-from seglab.config.locate import conf_dir
+from seglab.config.language.locate import conf_dir
 from seglab.config.overrides import check_overrides
 from seglab.config.validate import validate
 from seglab.sweep.ask.plan import StudyPlan

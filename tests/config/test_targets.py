@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from seglab.config.targets import SCHEMAS
+from seglab.config.declared.targets import SCHEMAS
 from seglab.core.options import ChosenBy
 
 # Supplied by the composition root, from the data or the length of the run.

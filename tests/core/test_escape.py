@@ -21,8 +21,8 @@ from seglab.analysis.report.svg import tag
 from seglab.analysis.study.figures.pages import blank
 from seglab.analysis.style import legend_label, new_figure, save_figure, styled
 from seglab.analysis.tables import csv_table, markdown_table, rich_table
-from seglab.core.escape import csv_text, markdown, markdown_code, one_line, plotly_text
-from seglab.core.terminal import PlainTable, open_console, say, say_heading, show
+from seglab.core.text.escape import csv_text, markdown, markdown_code, one_line, plotly_text
+from seglab.core.text.terminal import PlainTable, open_console, say, say_heading, show
 
 PACKAGE = Path(__file__).resolve().parents[2] / "seglab"
 NAMES = (
@@ -230,7 +230,9 @@ def _unsafe(path: Path) -> list[str]:
 def test_strings_reach_rich_through_the_terminal_module_alone(tmp_path: Path) -> None:
     paths = [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "core" / "terminal.py"]
     wrong = [line for path in paths for line in _unsafe(path)]
-    assert not wrong, f"use say, show, PlainTable and open_console of seglab.core.terminal: {wrong}"
+    assert not wrong, (
+        f"use say, show, PlainTable and open_console of seglab.core.text.terminal: {wrong}"
+    )
     bad = tmp_path / "bad.py"
     bad.write_text(
         "import rich\nfrom rich.console import Console\nfrom rich.progress import TextColumn\n"

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seglab.core.components import components
 from seglab.core.errors import ConfigError
 from seglab.core.options import (
     Fraction,
@@ -29,6 +28,7 @@ from seglab.core.options import (
     Span,
     takes,
 )
+from seglab.core.parts.components import components
 
 PACKAGE = Path(__file__).resolve().parents[2] / "seglab"
 MODULES = sorted(

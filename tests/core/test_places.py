@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from seglab.analysis.style import new_figure, save_figure
+from seglab.core.disk.files import atomic_path, write_json, write_text
+from seglab.core.disk.places import place_error
 from seglab.core.errors import ConfigError, DiskFullError, PlaceError
-from seglab.core.files import atomic_path, write_json, write_text
-from seglab.core.places import place_error
 from seglab.data.cache import PackedCache
 from seglab.data.importers import import_dataset
 from seglab.engine.loop.checkpoint import AtomicCheckpointIO

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglab.core.components import components
 from seglab.core.errors import ConfigError, DataError, DataNotFoundError
+from seglab.core.parts.components import components
 from seglab.data.importers import import_dataset, open_dataset, resolve_options
 from seglab.data.importers.ade20k import CLASS_NAMES as ADE_NAMES
 from seglab.data.importers.camvid import import_camvid

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglab.config.grammar import read_value
+from seglab.config.language.grammar import read_value
 from seglab.core.errors import ConfigError, DataError, LabelError
 from seglab.data.importers import import_dataset
 from seglab.data.manifest import Manifest

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seglab.core.errors import ConfigError
 from seglab.core.labels import LabelSpace
-from seglab.core.plugins import ENV_PLUGINS
+from seglab.core.parts.plugins import ENV_PLUGINS
 from seglab.experiment.prepare.building import (
     build_callbacks,
     build_metrics,

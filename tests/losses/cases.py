@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from seglab.core.components import components, load_component
+from seglab.core.parts.components import components, load_component
 from seglab.losses import SegmentationLoss
 
 # Beside its defaults, which every loss is tested with.

@@ -9,7 +9,7 @@ import yaml
 from torch import nn
 
 from seglab.core.architectures import ARCHITECTURES, min_size, min_train_batch, size_divisor
-from seglab.core.components import load_component
+from seglab.core.parts.components import load_component
 from seglab.testing import ExportContract, ModelContract
 from seglab.testing.model import draw_images, fitting_side
 

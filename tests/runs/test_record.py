@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seglab.core.disk.files import hash_json
 from seglab.core.errors import DataError, RunNotFoundError
-from seglab.core.files import hash_json
 from seglab.runs import RunRecord, find_runs, new_run_dir
 from seglab.runs.record_text import RecordText
 from seglab.runs.schema import read_record

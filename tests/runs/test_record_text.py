@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from seglab.core.disk.files import write_json
 from seglab.core.errors import DataError
-from seglab.core.files import write_json
 from seglab.runs.record_text import RecordText, flatten
 from seglab.runs.schema import DEFAULTS, read_record
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from seglab.analysis.study import load_trials
-from seglab.config.grammar import literal_word
+from seglab.config.language.grammar import literal_word
 from seglab.runs import RunRecord, load_runs
 from seglab.runs.locate import find_runs
 

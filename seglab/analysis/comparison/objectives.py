@@ -12,7 +12,7 @@ from seglab.analysis.tables import UNDEFINED, Row
 from seglab.analysis.tables import markdown_table as _markdown
 from seglab.analysis.tables import rich_table as _rich
 from seglab.core.sample_size import TOO_FEW_IMAGES
-from seglab.core.terminal import PlainTable
+from seglab.core.text.terminal import PlainTable
 from seglab.metrics.targets import Target, parse_targets
 from seglab.runs import RunRecord
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from seglab.core.disk.files import hash_json
 from seglab.core.errors import ConfigError, DataError, RunNotFoundError, nearest
-from seglab.core.files import hash_json
 from seglab.metrics import names
 from seglab.metrics.pooled import ImageCounts, Statistic
 from seglab.runs import RunRecord

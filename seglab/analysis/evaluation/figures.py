@@ -14,8 +14,8 @@ from matplotlib.patches import Patch, Rectangle
 from seglab.analysis.overlays import blend, colour_mask, error_map, fit_image
 from seglab.analysis.style import INK, MUTED, ORANGE, bare, legend_label, new_figure, styled
 from seglab.core.errors import ShapeError
-from seglab.core.escape import one_line
 from seglab.core.labels import LabelSpace
+from seglab.core.text.escape import one_line
 from seglab.runs import SamplePrediction
 
 _COLUMNS = ("image", "target", "prediction", "errors")

@@ -23,7 +23,7 @@ from seglab.analysis.report.sections import cases, confusion, curves, evaluation
 from seglab.analysis.report.sections.runs_table import runs_table, splits_of
 from seglab.analysis.report.svg import NUM_SLOTS, series_class
 from seglab.analysis.times import format_moment, format_runtime
-from seglab.core.files import write_text
+from seglab.core.disk.files import write_text
 from seglab.metrics.names import MIOU, metric_key
 
 GENERATOR = "seglab report"

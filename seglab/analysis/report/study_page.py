@@ -30,8 +30,8 @@ from seglab.analysis.study.text import (
 )
 from seglab.analysis.style import save_figure
 from seglab.analysis.times import format_moment, format_runtime
-from seglab.core.files import write_text
-from seglab.core.provenance import utc_now
+from seglab.core.disk.files import write_text
+from seglab.core.disk.provenance import utc_now
 from seglab.core.sample_size import MIN_REPEATS, TOO_FEW_REPEATS
 from seglab.runs.study import ERROR, REASON, TRACEBACK
 

@@ -25,8 +25,8 @@ from seglab.analysis.study.attempts import (
 )
 from seglab.analysis.study.parameters import ParamScale, param_scales
 from seglab.analysis.tables import csv_table
+from seglab.core.disk.files import atomic_path, hash_json
 from seglab.core.errors import DataError
-from seglab.core.files import atomic_path, hash_json
 from seglab.runs.study import (
     ERROR,
     EXHAUSTED,
@@ -236,7 +236,7 @@ def load_trials(folder: StudyFolder | str | Path, warm: bool = False) -> pd.Data
 def write_trials_csv(folder: StudyFolder | str | Path) -> Path:
     """Write the table of trials, those of other studies marked, beside the study; return the path.
 
-    For text that a spreadsheet would calculate see `seglab.core.escape.csv_text`.
+    For text that a spreadsheet would calculate see `seglab.core.text.escape.csv_text`.
     """
     folder = as_folder(folder)
     with atomic_path(folder.trials_csv) as temporary:

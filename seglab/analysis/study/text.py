@@ -21,9 +21,9 @@ from seglab.analysis.study.summary import (
 from seglab.analysis.study.wording import joined, number, plural
 from seglab.analysis.tables import Cell, Row, markdown_table
 from seglab.analysis.times import format_runtime
-from seglab.core.escape import markdown, markdown_code
 from seglab.core.sample_size import MIN_REPEATS, TOO_FEW_REPEATS
-from seglab.core.shell import shell_command
+from seglab.core.text.escape import markdown, markdown_code
+from seglab.core.text.shell import shell_command
 from seglab.runs.study import StudyFolder, all_there_are
 
 Protocol = Mapping[str, Any]

@@ -16,7 +16,7 @@ def check_places() -> Iterator[Finding]:
     """Yield whether the configured folders can be used and how much room they have."""
     from omegaconf import OmegaConf
 
-    from seglab.config.locate import conf_dir
+    from seglab.config.language.locate import conf_dir
 
     yield Finding("places", "configuration", "ok", str(conf_dir()))
     paths = dict(OmegaConf.load(conf_dir() / "paths" / "default.yaml"))

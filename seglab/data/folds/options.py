@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from annotated_types import Interval
 from pydantic import field_validator, model_validator
 
-from seglab.core.components import component
 from seglab.core.options import FromList, NotNegative, Options, Positive, broken_rule
+from seglab.core.parts.components import component
 from seglab.core.problems import show
 
 AtLeastTwo = Annotated[int, Interval(ge=2)]

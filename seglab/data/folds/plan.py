@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from seglab.core.disk.files import hash_json
 from seglab.core.errors import DataError, list_problems, nearest
-from seglab.core.files import hash_json
 from seglab.data.folds import storage
 from seglab.data.folds.options import FoldSettings
 from seglab.data.manifest import Manifest

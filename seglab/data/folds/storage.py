@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from seglab.core.disk.files import atomic_path, write_text
 from seglab.core.errors import DataError, DataNotFoundError
-from seglab.core.files import atomic_path, write_text
 
 FOLDS_NAME = "folds.parquet"
 _SCHEMA_VERSION = 1

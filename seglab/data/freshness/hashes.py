@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from seglab.core.files import sha256_bytes, write_text
+from seglab.core.disk.files import sha256_bytes, write_text
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from seglab.core.escape import one_line
-from seglab.core.files import hash_json, sha256_bytes
+from seglab.core.disk.files import hash_json, sha256_bytes
+from seglab.core.text.escape import one_line
 from seglab.data.image_files import IMAGE_SUFFIXES
 from seglab.data.importers.layout import read_lines, read_pairs
 

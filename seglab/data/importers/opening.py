@@ -16,13 +16,14 @@ from typing import Any
 from filelock import FileLock
 
 import seglab.data.synth.options  # noqa: F401 - declares it
-from seglab.core.components import components, load_component
+from seglab.core.disk.files import hash_json
+from seglab.core.disk.provenance import code_origin
 from seglab.core.errors import ConfigError, DataNotFoundError, nearest
-from seglab.core.files import hash_json
-from seglab.core.own_parts import own_options, read_part
-from seglab.core.plugins import TARGET, call, load_target
-from seglab.core.provenance import code_origin
-from seglab.core.shell import shell_command
+from seglab.core.parts.components import components, load_component
+from seglab.core.parts.nodes import call
+from seglab.core.parts.own_parts import own_options, read_part
+from seglab.core.parts.plugins import TARGET, load_target
+from seglab.core.text.shell import shell_command
 from seglab.data.build import ImportedFiles, SampleFiles, build_manifest
 from seglab.data.freshness import FileHashes, require_files, with_mask_hashes
 from seglab.data.importers.inference import require_published_form

@@ -10,8 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Interval
 
-from seglab.core.components import component
 from seglab.core.options import FromList, Name, NotNegative, Options, ProperFraction, Words
+from seglab.core.parts.components import component
 
 Byte = Annotated[int, Interval(ge=0, le=255)]
 Colour = Annotated[tuple[Byte, Byte, Byte], FromList, Words("three numbers in 0..255")]

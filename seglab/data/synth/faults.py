@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from seglab.core.disk.files import write_json
 from seglab.core.errors import DataError, DataNotFoundError
-from seglab.core.files import write_json
 from seglab.core.seeding import generator
 from seglab.data.synth.noise import add_noise
 from seglab.data.synth.options import SynthOptions

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from seglab.core.disk.files import write_json
+from seglab.core.disk.places import filling
 from seglab.core.errors import DataError, list_problems
-from seglab.core.files import write_json
 from seglab.core.options import takes
-from seglab.core.places import filling
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.importers.listing import Listing
 from seglab.data.synth.classes import LABELS

@@ -8,9 +8,9 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Interval
 from pydantic import model_validator
 
-from seglab.core.components import component
 from seglab.core.errors import nearest
 from seglab.core.options import Fraction, FromList, NotNegative, Positive, Words, broken_rule
+from seglab.core.parts.components import component
 from seglab.data.importers.options import ImporterOptions
 
 LABELLED_SPLITS = ("train", "val", "test")

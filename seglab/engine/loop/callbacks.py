@@ -17,8 +17,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
+from seglab.core.disk.files import write_json
 from seglab.core.errors import SeglabError, TrainingError
-from seglab.core.files import write_json
 from seglab.engine.loop.checkpoint import CheckpointWriter
 from seglab.engine.step.module import SegmentationModule, as_module
 from seglab.runs import RunRecord

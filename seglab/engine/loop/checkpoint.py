@@ -21,8 +21,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
+from seglab.core.disk.files import atomic_path
 from seglab.core.errors import CheckpointError, RunNotFoundError
-from seglab.core.files import atomic_path
 from seglab.models.weight_files import read_torch_file
 
 log = logging.getLogger(__name__)

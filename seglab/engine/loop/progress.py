@@ -21,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from seglab.core.terminal import say
+from seglab.core.text.terminal import say
 from seglab.engine.step.module import as_module
 
 ProgressMode = Literal["auto", "rich", "plain", "off"]

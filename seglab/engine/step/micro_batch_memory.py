@@ -28,7 +28,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from seglab.core.files import hash_json, write_json
+from seglab.core.disk.files import hash_json, write_json
 from seglab.engine.step.micro_batch import part_sizes
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from seglab.core.disk.files import atomic_path
 from seglab.core.errors import DataError
-from seglab.core.files import atomic_path
 from seglab.core.labels import LabelSpace
 from seglab.engine.step.batches import Batch
 from seglab.runs.predictions import confidence_path, prediction_path

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
-from seglab.core.files import write_text
+from seglab.core.disk.files import write_text
 
 
 class StepLog:

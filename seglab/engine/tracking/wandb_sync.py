@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from seglab.core.disk.provenance import utc_now
 from seglab.core.errors import ConfigError, RunNotFoundError, SeglabError
-from seglab.core.provenance import utc_now
 from seglab.engine.tracking.wandb_mode import (
     find_segments,
     has_credentials,

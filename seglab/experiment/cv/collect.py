@@ -18,11 +18,11 @@ from seglab.analysis.evaluation.figures import confusion_figure
 from seglab.analysis.evaluation.folds import fold_boxplot, fold_table, summarise_folds
 from seglab.analysis.style import save_figure
 from seglab.analysis.tables import frame_rows, interval_cell, markdown_table, rich_table
+from seglab.core.disk.files import atomic_path, write_text
 from seglab.core.errors import DataError, list_problems
-from seglab.core.files import atomic_path, write_text
 from seglab.core.labels import LabelSpace
 from seglab.core.sample_size import TOO_FEW_REPEATS
-from seglab.core.terminal import say, show
+from seglab.core.text.terminal import say, show
 from seglab.data.folds import Fold, FoldPlan
 from seglab.data.manifest import Manifest
 from seglab.experiment.prepare.records import status_after

@@ -16,8 +16,8 @@ from typing import IO
 from rich.console import Console
 
 from seglab.core.errors import TrainingError, list_problems
-from seglab.core.shell import shell_command
-from seglab.core.terminal import say
+from seglab.core.text.shell import shell_command
+from seglab.core.text.terminal import say
 from seglab.engine.device.slots import Slot
 from seglab.experiment.cv.collect import FoldRun
 

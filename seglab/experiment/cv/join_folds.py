@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from seglab.core.disk.files import hash_json, write_text
 from seglab.core.errors import ConfigError, DataError, list_problems
-from seglab.core.files import hash_json, write_text
-from seglab.core.terminal import open_console, say
+from seglab.core.text.terminal import open_console, say
 from seglab.data.manifest import Manifest
 from seglab.experiment.cv.collect import FoldRun, conclude_folds, require_all_folds
 from seglab.experiment.parts import open_manifest_of, part_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from seglab.core.terminal import say, say_heading
+from seglab.core.text.terminal import say, say_heading
 from seglab.experiment.prepare.resolved import resolved
 from seglab.metrics.names import MIOU, metric_key
 from seglab.runs import RunRecord

@@ -14,9 +14,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from seglab.augment import AugmentSpec
-from seglab.config.model_rules import limits_of
-from seglab.config.valid_view import ValidView
-from seglab.core.provenance import package_versions
+from seglab.config.rules.model_rules import limits_of
+from seglab.config.rules.valid_view import ValidView
+from seglab.core.disk.provenance import package_versions
 from seglab.data.manifest import Manifest
 from seglab.engine.device.memory_limit import memory_limit, others_use_it
 from seglab.engine.device.plan import ExecutionPlan, inspect_device

@@ -8,10 +8,10 @@ from typing import Any
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from seglab.config.targets import SCHEMAS, own_keys
+from seglab.config.declared.targets import SCHEMAS, own_keys
 from seglab.core.labels import LabelSpace
-from seglab.core.own_parts import OwnPart, read_part
-from seglab.core.plugins import TARGET, imported
+from seglab.core.parts.own_parts import OwnPart, read_part
+from seglab.core.parts.plugins import TARGET, imported
 from seglab.engine.step.module import OptimizerFactory, SchedulerFactory
 from seglab.inference.predictor import Predictor
 from seglab.inference.wrapped import wrap_predictor
@@ -38,7 +38,7 @@ def own_part(key: str, group: str, node: Mapping[str, Any]) -> OwnPart:
 
     Args:
         key: Of the node, for messages.
-        group: A key of `seglab.core.plugins.KINDS`.
+        group: A key of `seglab.core.parts.kinds.KINDS`.
         node: `_target_` and options.
 
     Raises:

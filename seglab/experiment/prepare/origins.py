@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from seglab.config.own_parts import own_targets
-from seglab.core.provenance import code_origin
+from seglab.core.disk.provenance import code_origin
 from seglab.experiment.prepare.resolved import resolved
 from seglab.runs import RunRecord
 

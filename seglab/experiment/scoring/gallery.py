@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from seglab.analysis.overlays import colour_mask, fit_image
-from seglab.core.files import atomic_path
+from seglab.core.disk.files import atomic_path
 from seglab.core.labels import LabelSpace
 from seglab.data.manifest import Manifest
 from seglab.engine.loop.samples import spread_ids

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seglab.core.files import atomic_path
+from seglab.core.disk.files import atomic_path
 from seglab.core.labels import LabelSpace
 from seglab.engine.step.evaluation import Observer
 from seglab.engine.step.observers import ConfidenceObserver, Part, cross_calibrated_ece, pixels_of

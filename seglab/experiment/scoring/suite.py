@@ -17,8 +17,8 @@ from seglab.analysis.evaluation.evaluations import corruptions_figure, reliabili
 from seglab.analysis.style import save_figure
 from seglab.augment.corruptions import CORRUPTIONS, corrupt
 from seglab.core.bands import Bands
-from seglab.core.files import atomic_path
-from seglab.core.terminal import say
+from seglab.core.disk.files import atomic_path
+from seglab.core.text.terminal import say
 from seglab.engine.loop.scorer import Scorer
 from seglab.engine.step.evaluation import EvalResult, Observer
 from seglab.engine.step.observers import BoundaryObserver, ConfidenceObserver, SliceObserver

@@ -24,10 +24,10 @@ from seglab.analysis.overlays import fit_image
 from seglab.analysis.style import save_figure
 from seglab.analysis.tables import Row, format_cell, markdown_table, rich_table
 from seglab.core.bands import Bands, picture_of
+from seglab.core.disk.files import write_json, write_text
 from seglab.core.errors import DataError
-from seglab.core.files import write_json, write_text
 from seglab.core.labels import LabelSpace
-from seglab.core.terminal import say, show
+from seglab.core.text.terminal import say, show
 from seglab.data.datamodule import SegDataModule
 from seglab.engine.loop.checkpoint import CheckpointWriter
 from seglab.engine.loop.samples import spread_ids

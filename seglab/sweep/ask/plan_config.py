@@ -15,14 +15,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from seglab.config.check import check
-from seglab.config.domains import Choices, Domain, flatten_space, take
-from seglab.config.grammar import write_scalar
-from seglab.config.named_objects import names_subclass
-from seglab.config.schema import STUDY
+from seglab.config.declared.check import check
+from seglab.config.declared.schema import STUDY
+from seglab.config.language.domains import Choices, Domain, flatten_space, take
+from seglab.config.language.grammar import write_scalar
+from seglab.config.rules.named_objects import names_subclass
+from seglab.config.rules.study_rules import SEARCH_RULES, SPACE, read_space
+from seglab.config.rules.valid_view import InvalidValueError, ValidView
 from seglab.config.study_overrides import clashes, has_study, nothing_searched, space_of
-from seglab.config.study_rules import SEARCH_RULES, SPACE, read_space
-from seglab.config.valid_view import InvalidValueError, ValidView
 from seglab.config.validate import without_hydra
 from seglab.core.errors import ConfigError
 from seglab.runs.study import Direction, StudyFolder, StudyObjective

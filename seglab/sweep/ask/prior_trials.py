@@ -16,8 +16,8 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from seglab.core.disk.files import hash_json
 from seglab.core.errors import ConfigError, DataError, RunNotFoundError
-from seglab.core.files import hash_json
 from seglab.runs.study import ENQUEUED, ORIGIN, StudyFolder
 from seglab.runs.study_storage import open_study, own_trials
 from seglab.sweep.ask.plan import StudyPlan

@@ -27,7 +27,8 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler, QMCSampler, 
 from optuna.trial import FrozenTrial
 
 from seglab.core.errors import ConfigError
-from seglab.core.plugins import TARGET, build_node
+from seglab.core.parts.nodes import build_node
+from seglab.core.parts.plugins import TARGET
 from seglab.runs.study_storage import BudgetStudy, no_experimental_warnings
 from seglab.sweep.ask.plan import StudyPlan
 

@@ -19,12 +19,13 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from seglab.config.domains import Choices, Domain, listed_size
-from seglab.config.grammar import read_scalar, write_scalar, write_value
+from seglab.config.language.domains import Choices, Domain, listed_size
+from seglab.config.language.grammar import read_scalar, write_scalar, write_value
+from seglab.config.rules.study_rules import SPACE, read_space
 from seglab.config.study_overrides import clashes
-from seglab.config.study_rules import SPACE, read_space
 from seglab.core.errors import ConfigError
-from seglab.core.plugins import TARGET, arguments, load_target
+from seglab.core.parts.nodes import arguments
+from seglab.core.parts.plugins import TARGET, load_target
 from seglab.core.problems import show
 from seglab.sweep.ask.plan import StudyPlan
 

@@ -26,11 +26,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seglab.config.composer import Composer, open_composer
-from seglab.config.grammar import literal_word
+from seglab.config.language.grammar import literal_word
+from seglab.core.disk.files import write_text
 from seglab.core.errors import ConfigError
-from seglab.core.files import write_text
 from seglab.core.problems import show
-from seglab.core.shell import shell_command
+from seglab.core.text.shell import shell_command
 from seglab.sweep.conclude.difference import (
     ABSENT,
     differences,

@@ -15,10 +15,10 @@ import optuna
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
-from seglab.config.grammar import literal_word
+from seglab.config.language.grammar import literal_word
+from seglab.core.disk.files import hash_json, write_text
 from seglab.core.errors import ConfigError, TrainingError
-from seglab.core.files import hash_json, write_text
-from seglab.core.terminal import say, say_heading
+from seglab.core.text.terminal import say, say_heading
 from seglab.runs.locate import RECORD_FILE
 from seglab.runs.study import EXHAUSTED, RUN_DIR, SEED, WORDS, StudyFolder, all_there_are
 from seglab.runs.study_storage import open_study, own_trials

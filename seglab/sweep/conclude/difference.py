@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from seglab.config.grammar import as_literal
+from seglab.config.language.grammar import as_literal
 
 # Stands for the value of a key that is not there.
 ABSENT = object()

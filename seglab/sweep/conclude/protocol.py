@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seglab.config.scores import limits_of, reported_test_score
-from seglab.core.files import write_json
-from seglab.core.provenance import utc_now
+from seglab.config.rules.scores import limits_of, reported_test_score
+from seglab.core.disk.files import write_json
+from seglab.core.disk.provenance import utc_now
 from seglab.core.sample_size import TOO_FEW_REPEATS
 from seglab.runs import RunRecord
 from seglab.runs.locate import RECORD_FILE

@@ -17,8 +17,8 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 
+from seglab.core.disk.files import hash_json
 from seglab.core.errors import SeglabError
-from seglab.core.files import hash_json
 from seglab.core.trial import TrialEnd
 from seglab.runs.storage_place import StorageUnreachableError
 from seglab.runs.study import ATTEMPTS, EXHAUSTED, OWNER, RUN_DIR, WORDS, StudyFolder

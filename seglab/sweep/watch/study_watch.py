@@ -16,8 +16,8 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from seglab.core.provenance import utc_now
-from seglab.core.terminal import say
+from seglab.core.disk.provenance import utc_now
+from seglab.core.text.terminal import say
 from seglab.core.trial import FailureReason, TrialEnd
 from seglab.sweep.ask.plan import Counts, StudyPlan
 from seglab.sweep.watch.tally import RunningTrial, Scored, Tally

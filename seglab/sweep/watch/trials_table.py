@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from seglab.core.terminal import PlainTable
+from seglab.core.text.terminal import PlainTable
 from seglab.sweep.watch.tally import Best, RunningTrial
 from seglab.sweep.watch.wording import score, short_words, span
 

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from seglab.core.errors import TrainingError, list_problems
-from seglab.core.terminal import say
+from seglab.core.text.terminal import say
 from seglab.sweep.workers.follow import Follower
 from seglab.sweep.workers.serve import LocalWorkers, open_watch
 from seglab.sweep.workers.submit import SUBMIT, Handle, Worker

@@ -10,9 +10,9 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seglab.core.disk.files import hash_json
+from seglab.core.disk.provenance import git_state, package_versions, utc_now
 from seglab.core.errors import ConfigError, list_problems
-from seglab.core.files import hash_json
-from seglab.core.provenance import git_state, package_versions, utc_now
 from seglab.runs.study import StudyFolder
 from seglab.sweep.workers.sweep import Sweep
 

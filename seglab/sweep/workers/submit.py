@@ -13,7 +13,7 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import setup_globals
 
 from seglab.core.errors import ConfigError
-from seglab.core.terminal import open_console
+from seglab.core.text.terminal import open_console
 from seglab.sweep.workers.serve import LocalWorkers
 from seglab.sweep.workers.sweep import Sweep
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import optuna
 
-from seglab.config.grammar import literal_word
+from seglab.config.language.grammar import literal_word
 from seglab.runs.study import StudyFolder
 from seglab.sweep.ask.objective import objective_values
 from seglab.sweep.ask.plan import StudyPlan

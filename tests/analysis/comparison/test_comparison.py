@@ -14,8 +14,8 @@ from seglab.analysis.comparison.comparable import NotComparableError, why_not_co
 from seglab.analysis.comparison.compare import compare
 from seglab.analysis.comparison.contenders import choose_runs
 from seglab.analysis.statistics import corrected_t_test
+from seglab.core.disk.files import write_text
 from seglab.core.errors import ConfigError, RunNotFoundError
-from seglab.core.files import write_text
 from seglab.metrics.scores import dice_from_counts, iou_from_counts, mean_defined
 from seglab.runs import RunRecord
 

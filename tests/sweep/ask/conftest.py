@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seglab.core.plugins import ENV_PLUGINS
+from seglab.core.parts.plugins import ENV_PLUGINS
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,21 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from seglab.config.compose import compose
 from seglab.config.composer import open_composer
-from seglab.config.domains import Choices, Numbers, group_options, listed_size, read_domain, take
-from seglab.config.grammar import read_scalar, read_value, scalar_of, write_scalar, write_value
+from seglab.config.language.domains import (
+    Choices,
+    Numbers,
+    group_options,
+    listed_size,
+    read_domain,
+    take,
+)
+from seglab.config.language.grammar import (
+    read_scalar,
+    read_value,
+    scalar_of,
+    write_scalar,
+    write_value,
+)
 from seglab.core.errors import ConfigError
 from seglab.sweep.ask.space import parse_space, suggest
 

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from seglab.config.compose import compose
 from seglab.config.composer import open_composer
-from seglab.config.locate import ENV_CONF, conf_dir
+from seglab.config.language.locate import ENV_CONF, conf_dir
 from seglab.config.overrides import check_overrides
 from seglab.core.errors import ConfigError
 from seglab.sweep.conclude.best import LEFT_OUT, folders_of, write_best

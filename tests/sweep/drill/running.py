@@ -8,8 +8,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from seglab.config.grammar import literal_word
-from seglab.config.locate import conf_dir
+from seglab.config.language.grammar import literal_word
+from seglab.config.language.locate import conf_dir
 
 DRILL = Path(__file__).with_name("drill.py")
 

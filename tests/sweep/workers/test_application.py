@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from seglab.config.locate import conf_dir
+from seglab.config.language.locate import conf_dir
 from seglab.sweep.workers.application import HydraApplication
 from seglab.sweep.workers.sweep import places
 

@@ -21,8 +21,8 @@ from seglab.analysis.report.reading.files import (
 )
 from seglab.analysis.report.reading.gallery import read_gallery
 from seglab.analysis.report.reading.pictures import Album
+from seglab.core.disk.provenance import utc_now
 from seglab.core.errors import DataError, RunNotFoundError, list_problems
-from seglab.core.provenance import utc_now
 from seglab.metrics.names import IOU
 from seglab.runs import RunRecord, find_runs
 from seglab.runs.locate import RECORD_FILE, describe_missing

@@ -13,7 +13,7 @@ from seglab.analysis.study.figures.chart import Axis, Bars, Chart, Curve, Dots, 
 from seglab.analysis.study.load import PARAM, StudyView
 from seglab.analysis.study.wording import number
 from seglab.analysis.style import INK, MUTED, PALE
-from seglab.core.escape import plotly_text
+from seglab.core.text.escape import plotly_text
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

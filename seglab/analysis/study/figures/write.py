@@ -26,7 +26,7 @@ from seglab.analysis.study.figures.timeline import timeline_figure
 from seglab.analysis.study.load import StudyView, as_folder, read_study
 from seglab.analysis.study.marks import NotDrawableError
 from seglab.analysis.style import save_figure
-from seglab.core.files import write_text
+from seglab.core.disk.files import write_text
 from seglab.runs.study import StudyFolder
 
 log = logging.getLogger(__name__)

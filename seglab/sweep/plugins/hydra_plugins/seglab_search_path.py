@@ -8,7 +8,7 @@ from __future__ import annotations
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from seglab.config.locate import conf_dir, own_folders
+from seglab.config.language.locate import conf_dir, own_folders
 from seglab.core.errors import ConfigError
 
 

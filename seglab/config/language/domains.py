@@ -19,8 +19,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from seglab.config.grammar import Scalar, scalar_of
-from seglab.config.locate import conf_dir
+from seglab.config.language.grammar import Scalar, scalar_of
+from seglab.config.language.locate import conf_dir
 from seglab.core.errors import nearest
 from seglab.core.problems import show, show_names
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args, get_origin
 
-from seglab.config.schema import SCHEMA_OF
-from seglab.config.targets import SCHEMAS
+from seglab.config.declared.schema import SCHEMA_OF
+from seglab.config.declared.targets import SCHEMAS
 from seglab.core.describe import describe
 from seglab.core.errors import ConfigError, nearest
 from seglab.core.option_problems import hints_of, is_options, is_union, join, literals_of, unwrap

@@ -14,21 +14,21 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from seglab.config.band_rules import BAND_RULES
-from seglab.config.installed_names import optimizer_names
-from seglab.config.model_rules import MODEL_RULES, limits_of
-from seglab.config.scores import (
+from seglab.config.declared.targets import schema_of
+from seglab.config.rules.band_rules import BAND_RULES
+from seglab.config.rules.installed_names import optimizer_names
+from seglab.config.rules.model_rules import MODEL_RULES, limits_of
+from seglab.config.rules.scores import (
     class_scores,
     is_own_score,
     is_val_score,
     lower_is_better,
     val_scores,
 )
-from seglab.config.study_rules import SEARCH_RULES
-from seglab.config.study_scores import SCORE_RULES
-from seglab.config.targets import schema_of
-from seglab.config.valid_view import InvalidValueError, Rule, ValidView, broken
-from seglab.core.components import components
+from seglab.config.rules.study_rules import SEARCH_RULES
+from seglab.config.rules.study_scores import SCORE_RULES
+from seglab.config.rules.valid_view import InvalidValueError, Rule, ValidView, broken
+from seglab.core.parts.components import components
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
 from seglab.metrics.options import declared_scores
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seglab.config.valid_view import Rule, ValidView, broken
+from seglab.config.rules.valid_view import Rule, ValidView, broken
 from seglab.core.bands import MAX_BANDS
 from seglab.core.problems import Problem, show
 

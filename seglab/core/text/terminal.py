@@ -14,7 +14,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from seglab.core.escape import one_line
+from seglab.core.text.escape import one_line
 
 _PIPE_WIDTH = 120
 

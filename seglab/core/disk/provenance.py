@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from seglab.core.files import sha256_bytes
+from seglab.core.disk.files import sha256_bytes
 
 PACKAGES = (
     "torch",

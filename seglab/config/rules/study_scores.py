@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seglab.config.named_objects import names_subclass
-from seglab.config.scores import (
+from seglab.config.rules.named_objects import names_subclass
+from seglab.config.rules.scores import (
     class_scores,
     cost_keys,
     is_fold_score,
@@ -14,7 +14,7 @@ from seglab.config.scores import (
     lower_is_better,
     val_scores,
 )
-from seglab.config.valid_view import Rule, ValidView
+from seglab.config.rules.valid_view import Rule, ValidView
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from seglab.config.installed_names import base_name, encoder_names, has_encoder
-from seglab.config.valid_view import InvalidValueError, Rule, ValidView, broken
+from seglab.config.rules.installed_names import base_name, encoder_names, has_encoder
+from seglab.config.rules.valid_view import InvalidValueError, Rule, ValidView, broken
 from seglab.core.architectures import ARCHITECTURES, min_size, min_train_batch, size_divisor
-from seglab.core.components import components
+from seglab.core.parts.components import components
 from seglab.core.problems import Problem, did_you_mean, show
 from seglab.models.options import ModelFacts
 

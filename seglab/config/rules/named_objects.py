@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from seglab.core.errors import ConfigError
-from seglab.core.plugins import TARGET, arguments, build_node, load_target
+from seglab.core.parts.nodes import arguments, build_node
+from seglab.core.parts.plugins import TARGET, load_target
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show, show_names
 
 

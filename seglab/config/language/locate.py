@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from seglab.core.errors import ConfigError
-from seglab.core.plugins import conf_folders
+from seglab.core.parts.plugins import conf_folders
 
 ENV_CONF = "SEGLAB_CONF"
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parents[2]
 
 
 def own_folders() -> list[Path]:

@@ -14,9 +14,9 @@ from hydra.core.override_parser.types import IntervalSweep
 from hydra.core.override_parser.types import Override as HydraOverride
 from hydra.errors import HydraException
 
-from seglab.config.grammar import write_value
+from seglab.config.language.grammar import write_value
 from seglab.core.errors import ConfigError
-from seglab.core.shell import shell_command
+from seglab.core.text.shell import shell_command
 
 _KEY = re.compile(r"\+{0,2}[\w.@/]+")
 # What bash would take for something else between double quotes.

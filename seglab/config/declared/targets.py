@@ -2,7 +2,7 @@
 
 Modules that declare some are imported here; what the composition root supplies (the number of classes, the
 ignored index, the number of steps) is no option. Any other target is a part of one's own, see
-`seglab.core.plugins`.
+`seglab.core.parts.plugins`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from seglab.core.components import components
 from seglab.core.errors import ConfigError
 from seglab.core.options import ChosenBy, Options
-from seglab.core.own_parts import own_options
-from seglab.core.plugins import KINDS, load_target
+from seglab.core.parts.components import components
+from seglab.core.parts.kinds import KINDS
+from seglab.core.parts.own_parts import own_options
+from seglab.core.parts.plugins import load_target
+from seglab.core.parts.signatures import takes
 from seglab.core.problems import did_you_mean, nearest_keys, show
-from seglab.core.signatures import takes
 from seglab.data.importers.options import OwnImporterOptions
 from seglab.losses.options import TermKeys, UnweightedTermKeys
 from seglab.models.options import ModelKeys, OwnModelKeys

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from seglab.config.domains import (
+from seglab.config.language.domains import (
     EXAMPLES,
     Domain,
     flatten_space,
@@ -20,8 +20,8 @@ from seglab.config.domains import (
     read_domain,
     take,
 )
-from seglab.config.named_objects import call_problems, class_problems, names_subclass
-from seglab.config.valid_view import InvalidValueError, Rule, ValidView
+from seglab.config.rules.named_objects import call_problems, class_problems, names_subclass
+from seglab.config.rules.valid_view import InvalidValueError, Rule, ValidView
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
 
 _NAME = re.compile(r"[\w][\w.+-]*")

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seglab.core.components import components
 from seglab.core.errors import ConfigError
 from seglab.core.options import Options
-from seglab.core.plugins import KINDS, TARGET, call, load_target
-from seglab.core.signatures import options_of, takes
+from seglab.core.parts.components import components
+from seglab.core.parts.kinds import KINDS
+from seglab.core.parts.nodes import call
+from seglab.core.parts.plugins import TARGET, load_target
+from seglab.core.parts.signatures import options_of, takes
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from seglab.config.model_rules import one_architecture
+from seglab.config.rules.model_rules import one_architecture
 
 
 def register_resolvers() -> None:

@@ -2,7 +2,7 @@
 
 One function a medium. Each keeps the text readable and recognisable; none of them is for text that a
 program reads back by, which stays as it is (JSON, YAML, Parquet, keys of scores). HTML is escaped by
-jinja2 and markupsafe, the terminal by `seglab.core.terminal`, figures by the style of
+jinja2 and markupsafe, the terminal by `seglab.core.text.terminal`, figures by the style of
 `seglab.analysis.style`.
 """
 

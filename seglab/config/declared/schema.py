@@ -1,7 +1,7 @@
 """What a configuration may hold: the nodes of `conf/train.yaml` and `conf/evaluate.yaml`.
 
-`seglab.config.check` holds a composed configuration against them and reports every difference. What a
-node holds is declared beside what it steers, in the modules named `options`.
+`seglab.config.declared.check` holds a composed configuration against them and reports every difference.
+What a node holds is declared beside what it steers, in the modules named `options`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pydantic import Field
 
 import seglab.data.folds.options  # noqa: F401 - declares schemes
 from seglab.augment.options import AugmentSpec
-from seglab.core.components import components
 from seglab.core.option_problems import hints_of, is_options, unwrap
 from seglab.core.options import ChosenBy, Name, NotNegative, OnDisk, Options, Targets
+from seglab.core.parts.components import components
 from seglab.data.options import DataOptions, EvaluationDataOptions, RunDataOptions
 from seglab.engine.options import (
     CallbackOptions,

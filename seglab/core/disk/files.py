@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from seglab.core.places import filling, kind_of, placing
+from seglab.core.disk.places import filling, kind_of, placing
 
 # File systems count bytes, and a letter may take four.
 _LONGEST_PREFIX, _LONGEST_SUFFIX = 40, 20

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
-from seglab.config.targets import SCHEMAS, schema_of
+from seglab.config.declared.targets import SCHEMAS, schema_of
 from seglab.core.errors import ConfigError
 from seglab.core.option_problems import (
     expected,
@@ -35,7 +35,7 @@ def check(cfg: DictConfig, schema: type[Options], path: str = "") -> list[Proble
 
     Args:
         cfg: The composed configuration, without the `hydra` node; interpolations may be unresolved.
-        schema: Such as those of `seglab.config.schema`.
+        schema: Such as those of `seglab.config.declared.schema`.
         path: Key of `cfg` where it is a part of a configuration.
     """
     unreadable: dict[str, Problem | None] = {}

@@ -1,0 +1,1 @@
+"""What people type and write: Hydra's grammar, ranges of a search, overrides, files and their places."""

@@ -1,0 +1,1 @@
+"""Rules across keys, and values that follow from others."""

@@ -1,0 +1,1 @@
+"""Files and folders: written whole, told apart, and where code came from."""

@@ -1,0 +1,1 @@
+"""Text for people and machines: terminal, shell, HTML, Markdown, CSV."""
