@@ -121,7 +121,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     for height, width in options.crop or [[192, 256], [320, 416]]:
-        print(f"\n{options.image[0]}x{options.image[1]} -> {height}x{width}, median ms an image")
+        print(f"\n{options.image[0]}x{options.image[1]} -> {height}x{width}, median ms per image")
         print(f"{'preset':<16}{'uint8':>8}{'kornia':>9} ({options.device}){'ratio':>8}")
         for name in options.presets:
             content = yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))

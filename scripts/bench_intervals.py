@@ -1,6 +1,6 @@
 """How often do 95 % intervals of mIoU miss the true score? A table by number of images and method.
 
-Data sets are drawn as counts of pixels a class and image, the true score comes from 60,000 images.
+Data sets are drawn as counts of pixels per class and image, the true score comes from 60,000 images.
 The table is the reason for `seglab.metrics.jackknife` and for `MIN_UNITS`:
 
     python scripts/bench_intervals.py --simulations 2000

@@ -38,7 +38,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--size", type=int, nargs=2, default=(360, 480), metavar=("H", "W"), help="size (360 480)"
     )
-    parser.add_argument("--batch-size", type=int, default=8, help="images a batch (8)")
+    parser.add_argument("--batch-size", type=int, default=8, help="images per batch (8)")
     parser.add_argument("--turns", type=int, default=15, help="turns; the median counts (15)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (1)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the masks (0)")
@@ -141,11 +141,11 @@ def main() -> None:
         f"{args.classes} classes, {args.size[0]}x{args.size[1]}, batches of {args.batch_size}, "
         f"{args.threads} thread(s), median of {args.turns} turns, torch {torch.__version__}"
     )
-    print(f"{'counting, ms an image':50} {'median':>8} {'least':>8} {'mIoU':>9}")
+    print(f"{'counting, ms per image':50} {'median':>8} {'least':>8} {'mIoU':>9}")
     for name, result in measure(counters(args, pred_mask, mask), args.turns).items():
         median, least, score = result
         print(f"{name:50} {median / len(mask):8.3f} {least / len(mask):8.3f} {score:9.6f}")
-    print(f"{'argmax, ms an image':50} {'median':>8} {'least':>8}")
+    print(f"{'argmax, ms per image':50} {'median':>8} {'least':>8}")
     for name, result in measure(argmaxes(args), args.turns).items():
         print(f"{name:50} {result[0] / len(mask):8.3f} {result[1] / len(mask):8.3f}")
 

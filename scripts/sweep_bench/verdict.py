@@ -72,7 +72,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def seeds_table(runs: Runs) -> str:
-    """Return seconds, ratios and best scores, one row a seed."""
+    """Return seconds, ratios and best scores, one row per seed."""
     ours = [arm for arm in runs if arm != "a" and "a" in runs]
     rows = [
         [

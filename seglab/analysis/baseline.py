@@ -62,7 +62,7 @@ class ConstantBaseline:
 
         Args:
             images: RGB uint8 `(H, W, 3)`; not looked at beyond their number.
-            masks: Class indices `(H, W)`, one an image; ignored pixels do not count.
+            masks: Class indices `(H, W)`, one per image; ignored pixels do not count.
             num_classes: Number of classes.
             ignore_index: Value of ignored pixels.
 

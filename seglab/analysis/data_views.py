@@ -56,7 +56,7 @@ def class_shares(manifest: str | Path) -> pd.DataFrame:
     """Return how often each class occurs in each split.
 
     Returns:
-        One row a split and class: split, class, pixels, share (of the split's labelled pixels that
+        One row per split and class: split, class, pixels, share (of the split's labelled pixels that
         are not ignored, 0..1), images (that show it), image_share (of the labelled images).
     """
     frame, labels = read_manifest(manifest)
@@ -97,7 +97,7 @@ def tag_counts(manifest: str | Path) -> pd.DataFrame:
 
 
 def data_overview(manifest: str | Path, title: str = "") -> Figure:
-    """Draw what a data set is made of: images a split, pixels a class, images a class, tags.
+    """Draw what a data set is made of: images per split, pixels per class, images per class, tags.
 
     Classes whose share differs much between splits, or that few images show, are what to look at:
     their scores will be noisy.
@@ -134,8 +134,8 @@ def _draw_images(axes: Axes, frame: pd.DataFrame) -> None:
     counts = [int((frame["split"] == name).sum()) for name in splits]
     bars = axes.bar(splits, counts, color=[_COLOURS[name] for name in splits], width=0.7)
     groups = [int(frame.loc[frame["split"] == name, "group"].nunique()) for name in splits]
-    said = [f"{count}\n({group} groups)" for count, group in zip(counts, groups, strict=True)]
-    axes.bar_label(bars, said, fontsize=7, padding=2)
+    message = [f"{count}\n({group} groups)" for count, group in zip(counts, groups, strict=True)]
+    axes.bar_label(bars, message, fontsize=7, padding=2)
     axes.margins(y=0.2)
     axes.grid(visible=False, axis="x")
     axes.set_title("Images", fontweight="bold")

@@ -94,14 +94,14 @@ def _names(tables: list[pd.DataFrame], varied: Sequence[str], experiments: bool)
     names = []
     for table in tables:
         first = table.iloc[0]
-        said = [
+        message = [
             f"{one} {_comparable(first[name])}" if name.startswith("config.") else str(first[name])
             for name, one in zip(varied, short, strict=True)
         ]
-        if len(said) > _MAX_NAMED or (not said and not experiments):
-            said = [str(first["name"] or "") if first["name"] == first["name"] else ""]
+        if len(message) > _MAX_NAMED or (not message and not experiments):
+            message = [str(first["name"] or "") if first["name"] == first["name"] else ""]
         parts = [str(first["experiment"])] if experiments else []
-        names.append(", ".join([*parts, *filter(None, said)]) or _id(first))
+        names.append(", ".join([*parts, *filter(None, message)]) or _id(first))
     return _distinct(names, tables)
 
 

@@ -110,9 +110,9 @@ def legend_label(name: str) -> str:
     return f" {name}" if name.startswith("_") else name
 
 
-def bare(axes: Axes, said: str = "") -> None:
-    """Take away ticks, frame and grid, as around images; `said` stands in the middle."""
-    axes.text(0.5, 0.5, said, ha="center", va="center", color=MUTED, transform=axes.transAxes)
+def bare(axes: Axes, message: str = "") -> None:
+    """Take away ticks, frame and grid, as around images; `message` stands in the middle."""
+    axes.text(0.5, 0.5, message, ha="center", va="center", color=MUTED, transform=axes.transAxes)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)

@@ -77,7 +77,7 @@ def corrupt(
         name: Key of `CORRUPTIONS`.
         severity: 1 (slight) to 5.
         seed: Seed of the suite.
-        sample_ids: One a image.
+        sample_ids: One per image.
         bands: Their ranges, which stand for 0..255 of RGB; None for RGB and grey of 8 bits.
 
     Returns:
@@ -165,7 +165,7 @@ def _check(images: Tensor, sample_ids: Sequence[str]) -> None:
             "normalising"
         )
     if len(sample_ids) != len(images):
-        raise ShapeError(f"expected {len(images)} sample ids, one an image, got {len(sample_ids)}")
+        raise ShapeError(f"expected {len(images)} sample ids, one per image, got {len(sample_ids)}")
 
 
 def _gaussian_noise(image: Tensor, std: float, rng: np.random.Generator) -> Tensor:

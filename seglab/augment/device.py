@@ -77,7 +77,7 @@ class DeviceAugment:
             images: uint8 or float `(B, C, H, W)`, C 1 or 3, values 0..255, or the bands as they are
                 stored; not changed. Sample i uses the upper left `params[i].image_hw` of the plane.
             masks: Integers `(B, Hm, Wm)`, class indices or `ignore_index`; not changed.
-            params: One a sample, drawn by `sample_params`.
+            params: One per sample, drawn by `sample_params`.
             mask_hw: True (H, W) of each mask. Default: the whole plane where images are not padded,
                 and that of the image where planes of images and masks have one size.
 
@@ -182,7 +182,7 @@ def warp_images(images: Tensor, params: Sequence[AugmentParams], crop_hw: Size) 
 
     Args:
         images: float32 `(B, C, H, W)`.
-        params: One a sample; `matrix` and `image_hw` are used.
+        params: One per sample; `matrix` and `image_hw` are used.
         crop_hw: (h, w) of the crops.
 
     Returns:
@@ -207,7 +207,7 @@ def warp_masks(
 
     Args:
         masks: Integers `(B, Hm, Wm)`.
-        params: One a sample; `matrix` and `image_hw` are used.
+        params: One per sample; `matrix` and `image_hw` are used.
         mask_hw: True (H, W) of each mask.
         crop_hw: (h, w) of the crops.
 

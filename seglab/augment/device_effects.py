@@ -31,7 +31,7 @@ def apply_effects(
     Args:
         images: float32 `(B, C, h, w)`, C 1 or 3, values 0..255, or bands in stored units; may be
             overwritten.
-        params: One a sample.
+        params: One per sample.
         means: Mean colour of each source `(B, C, 1, 1)`, 0..255; the contrast turns about its luma,
             or about the mean of each band.
         bands: Ranges of the bands; None for RGB and grey of 8 bits.
@@ -63,7 +63,7 @@ def apply_colour(images: Tensor, changes: Sequence[ColourParams], means: Tensor)
 
     Args:
         images: float32 `(B, C, h, w)`, values 0..255.
-        changes: One a sample.
+        changes: One per sample.
         means: Mean colour of each source `(B, C, 1, 1)`, 0..255.
 
     Returns:
@@ -94,7 +94,7 @@ def apply_band_tones(
 
     Args:
         images: float32 `(B, C, h, w)` in stored units.
-        changes: One a sample.
+        changes: One per sample.
         means: Mean of each source and band `(B, C, 1, 1)`.
         bands: Ranges of the bands.
 

@@ -100,7 +100,7 @@ class JpegSpec(Options):
 
 
 class ErasingSpec(Options):
-    """One box a sample replaced by the mean colour, its labels by void (Zhong et al., 2020)."""
+    """One box per sample replaced by the mean colour, its labels by void (Zhong et al., 2020)."""
 
     p: Fraction = 0.0
     """Probability."""

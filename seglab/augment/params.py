@@ -138,7 +138,7 @@ def sample_params(
 
     Args:
         spec: Limits and probabilities.
-        rng: Source of all randomness; use a fresh one a sample (`seglab.core.seeding.generator`).
+        rng: Source of all randomness; use a fresh one per sample (`seglab.core.seeding.generator`).
         image_hw: (H, W) of the source image.
         crop_hw: (H, W) of the result.
         mask: `(Hm, Wm)` class indices at any size; only needed for `geometry.rare_class_crop`,

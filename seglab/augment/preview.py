@@ -67,7 +67,7 @@ def preview_grid(
 ) -> Image:
     """Draw samples and their augmented versions.
 
-    One row a sample: the original first, then `num_versions` versions; in every cell the image with
+    One row per sample: the original first, then `num_versions` versions; in every cell the image with
     the coloured mask over it below. Void is hatched in black and magenta. Samples of one column are
     mixed as a batch when `spec.mixing` says so. Below the rows stand the names of the classes.
 

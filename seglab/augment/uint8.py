@@ -119,7 +119,7 @@ class Uint8Augment:
 
 
 def mean_colour(image: Image) -> tuple[float, ...]:
-    """Return the mean of every eighth row and column, one value a channel; of integers rounded."""
+    """Return the mean of every eighth row and column, one value per channel; of integers rounded."""
     part = image[::FILL_STRIDE, ::FILL_STRIDE]
     mean = np.atleast_1d(part.mean(axis=(0, 1), dtype=np.float64))
     return tuple((mean if image.dtype.kind == "f" else np.rint(mean)).tolist())

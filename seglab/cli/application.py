@@ -231,10 +231,10 @@ def _failures_raised() -> Iterator[None]:
         yield
     except HydraException as error:
         # The cause says which value it was.
-        said = [str(one) for one in (error, error.__cause__) if one is not None]
+        lines = [str(one) for one in (error, error.__cause__) if one is not None]
         if find_seglab_error(error) is not None or place_error(error) is not None:
             raise
-        raise ConfigError("\n".join(said)) from error
+        raise ConfigError("\n".join(lines)) from error
     finally:
         hydra_internals.run_and_report = former
 

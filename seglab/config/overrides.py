@@ -290,10 +290,10 @@ class _Check:
             if note and top == "study":
                 continue  # settled before its trials, which differ in other keys
             line = self.line(problem, overrides, note)
-            if line not in self.problems and not self.said(problem):
+            if line not in self.problems and not self.is_reported(problem):
                 self.problems.append(line + note)
 
-    def said(self, problem: Problem) -> bool:
+    def is_reported(self, problem: Problem) -> bool:
         # That there is no such key is said once, whatever values it was given.
         start = f"{problem.key}: no such key" if problem.kind == "unknown" else str(problem)
         return any(one.startswith(start) for one in self.problems)
@@ -374,5 +374,5 @@ def _reason(error: Exception) -> str:
     """Return what Hydra says, and what OmegaConf said to it, which Hydra's own line hides."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = str(error.__cause__).splitlines()[0] if error.__cause__ is not None else ""
-    said = " ".join(lines[:4])
-    return f"{said}: {cause}" if cause and cause not in said else said or show(str(error))
+    message = " ".join(lines[:4])
+    return f"{message}: {cause}" if cause and cause not in message else message or show(str(error))

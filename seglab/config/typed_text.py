@@ -46,12 +46,12 @@ def name_overrides(
         ]
         path = None if setting else file_with(key)
         if setting and not (setting[-1].deletes or setting[-1].parsed.is_sweep_override()):
-            said = _words_typed(setting[-1], key)
+            message = _words_typed(setting[-1], key)
         elif path is not None:
-            said = words_in_file(path, key)
+            message = words_in_file(path, key)
         else:
             continue
-        value = mended(as_written(OmegaConf.select(cfg, key)), said, key, wrong)
+        value = mended(as_written(OmegaConf.select(cfg, key)), message, key, wrong)
         with suppress(ConfigError):  # such as text that the grammar cannot hold
             texts.append(f"{key}={write_value(value)}")
     return texts

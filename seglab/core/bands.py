@@ -57,7 +57,7 @@ class Bands:
         """Return what to show of an image.
 
         Args:
-            image: `(H, W, C)` of `dtype`, one channel a band.
+            image: `(H, W, C)` of `dtype`, one channel per band.
 
         Returns:
             uint8 `(H, W, 3)`: the bands of `display`, percentile 2 of the training part black and 98

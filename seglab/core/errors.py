@@ -89,7 +89,7 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 
 
 def list_problems(title: str, problems: Sequence[str], limit: int = MAX_LISTED) -> str:
-    """Join problems into one message, one a line; past `limit` the rest is counted, not hidden."""
+    """Join problems into one message, one per line; past `limit` the rest is counted, not hidden."""
     lines = [f"{title}:"] + [f"  - {problem}" for problem in problems[:limit]]
     if len(problems) > limit:
         lines.append(f"  ... and {len(problems) - limit} more")

@@ -55,7 +55,7 @@ class LabelSpace:
     """Class names, colours and raw ids of one data set.
 
     Args:
-        class_names: One name a class; the position is the class index.
+        class_names: One name per class; the position is the class index.
         palette: One RGB triple (0..255) a class; made by `default_palette` when empty.
         raw_ids: Raw mask value in files -> class index or `ignore_index`. Empty: files hold class
             indices already, and `ignore_index` for ignored pixels.

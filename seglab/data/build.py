@@ -80,7 +80,7 @@ class ImportedFiles:
     """What an importer found.
 
     Args:
-        samples: One entry a sample.
+        samples: One entry per sample.
         labels: What the masks mean.
         mask_encoding: `"index"` or `"colour"`, see `seglab.data.images.read_mask`.
         notes: Sentences the user should read: what was inferred, chosen or left out.

@@ -27,13 +27,13 @@ class Description:
         fingerprint: Fingerprint of its manifest.
         splits: Index: the splits that have samples. Columns `samples`, `groups`, `labelled`,
             `pixels` (of masks) and `ignored_share` (of those pixels, NaN without masks).
-        sizes: One row a split and image size, with columns `split`, `height`, `width`, `samples`;
+        sizes: One row per split and image size, with columns `split`, `height`, `width`, `samples`;
             most frequent first.
-        pixel_share: Index: classes; one column a split: share of the not ignored pixels, NaN where
+        pixel_share: Index: classes; one column per split: share of the not ignored pixels, NaN where
             a split has none.
         image_share: Likewise: share of labelled images in which the class occurs.
         absent: Split -> names of classes that occur in none of its masks.
-        straddling: One row a group found in several splits; columns `group` and one count a split.
+        straddling: One row per group found in several splits; columns `group` and one count per split.
         duplicates: One list of `split/sample_id` for each image file whose exact bytes occur in
             more than one split.
         flags: Flag -> number of rows, kept or not.

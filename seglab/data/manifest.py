@@ -47,7 +47,7 @@ class Manifest:
     """Samples, label space and place of one data set.
 
     Args:
-        table: One row a sample with exactly the columns of `seglab.data.table.COLUMNS`; treat it as
+        table: One row per sample with exactly the columns of `seglab.data.table.COLUMNS`; treat it as
             read-only and make a changed manifest by `with_table`.
         labels: What the values in the masks mean.
         root: Folder the paths in the table are relative to; made absolute.

@@ -75,7 +75,7 @@ def cross_validate(
     parent: str | None = None,
     trial: TrialChannel | None = None,
 ) -> TrainResult:
-    """Train one model a fold and leave a record of what they score together.
+    """Train one model per fold and leave a record of what they score together.
 
     Args:
         cfg: Composed configuration with `cv`; validated here.

@@ -158,7 +158,7 @@ def _draw(
 
 
 def class_pixels(manifest: Manifest, split: str = "train") -> np.ndarray:
-    """Return pixel counts a class and image of one split, int64 `(N, num_classes)`, ignored left out."""
+    """Return pixel counts per class and image of one split, int64 `(N, num_classes)`, ignored left out."""
     rows = manifest.split(split)
     counts = [row for row in rows["class_pixels"] if row is not None and len(row)]
     if not counts:

@@ -340,8 +340,8 @@ def _note_learning_rates(
     rates = learning_rates(cfg)
     record.set_metrics(rates.metrics())
     view.describe({"effective_lr": rates.lr, "lr_factor": rates.factor})
-    if rates.said:
-        say(console, rates.said)
+    if rates.message:
+        say(console, rates.message)
 
 
 def _note_micro_batch(record: RunRecord, fit: Fit) -> None:

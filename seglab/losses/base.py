@@ -116,7 +116,7 @@ def as_class_weights(class_weights: ClassWeights) -> torch.Tensor | None:
     )
     problems = []
     if weights.ndim != 1 or not len(weights):
-        problems.append(f"expected one number a class, got shape {tuple(weights.shape)}")
+        problems.append(f"expected one number per class, got shape {tuple(weights.shape)}")
     if not bool(weights.isfinite().all()):
         problems.append(f"expected finite numbers, got {weights.tolist()}")
     elif bool((weights < 0).any()):
@@ -132,13 +132,13 @@ def weights_for(inputs: LossInputs, class_weights: torch.Tensor | None) -> torch
     """Return class weights `(C,)` in the dtype and on the device of the logits.
 
     Raises:
-        ShapeError: There is not one weight a class.
+        ShapeError: There is not one weight per class.
     """
     if class_weights is None:
         return None
     if class_weights.shape != (inputs.num_classes,):
         raise ShapeError(
-            f"expected {inputs.num_classes} class weights, one a class, got shape "
+            f"expected {inputs.num_classes} class weights, one per class, got shape "
             f"{tuple(class_weights.shape)}"
         )
     return class_weights.to(inputs.logits)

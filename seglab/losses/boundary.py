@@ -1,6 +1,6 @@
 """The boundary loss: probability weighted by its distance from the true outline.
 
-Distances are found on the CPU with OpenCV, one transform a class present in an image; on an
+Distances are found on the CPU with OpenCV, one transform per class present in an image; on an
 accelerator this copies the mask to the host, which waits for the device once a step.
 
 References:
@@ -28,7 +28,7 @@ def boundary_loss(inputs: LossInputs, class_weights: torch.Tensor | None = None)
     batch. The only class of an image has no outline there. Ignored pixels are no outline either.
 
     Add it to a region or pixel loss with a small weight (the paper starts at 0.01): by itself it
-    barely moves, and it is in pixels. Costs about 0.5 ms a class and image of 192x256.
+    barely moves, and it is in pixels. Costs about 0.5 ms per class and image of 192x256.
 
     Args:
         inputs: The batch.

@@ -96,7 +96,7 @@ def resolve_class_weights(
     """Return the class weights a configuration asks for.
 
     Args:
-        choice: None or `none`, a name of `METHODS`, or one number a class.
+        choice: None or `none`, a name of `METHODS`, or one number per class.
         per_image_counts: Pixels of each class in each image of the training fold, integers
             `(N, C)`, ignored pixels left out.
 
@@ -113,7 +113,7 @@ def resolve_class_weights(
     if not isinstance(choice, str):
         if len(choice) != counts.shape[1]:
             raise ConfigError(
-                f"loss.class_weights: expected {counts.shape[1]} numbers, one a class, got "
+                f"loss.class_weights: expected {counts.shape[1]} numbers, one per class, got "
                 f"{len(choice)}"
             )
         return as_class_weights(choice)

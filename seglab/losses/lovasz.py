@@ -1,7 +1,7 @@
 """The Lovasz-softmax loss: a surrogate whose minimum is that of the Jaccard index itself.
 
 The loss is linear in the errors once they are sorted, so the sort runs outside autograd and leaves
-one weight a pixel and class; the gradient is that weight. The sort is the cost, see `lovasz_loss`.
+one weight per pixel and class; the gradient is that weight. The sort is the cost, see `lovasz_loss`.
 
 References:
     Berman et al. (2018): https://arxiv.org/abs/1705.08790
@@ -28,7 +28,7 @@ def lovasz_loss(
 ) -> torch.Tensor:
     """Return the weighted mean over classes present in the target of their Lovasz extension.
 
-    Berman et al. (2018), eq. 8 to 12, with `classes="present"`. One sort a class: batch 8, 11
+    Berman et al. (2018), eq. 8 to 12, with `classes="present"`. One sort per class: batch 8, 11
     classes, 192x256 on one CPU thread about 0.1 s, several times cross-entropy.
 
     Args:

@@ -31,7 +31,7 @@ class WeightedSumOptions(Options):
     weights: dict[str, NotNegativeFloat]
     """One for each name; a term of weight 0 is not computed."""
     class_weights: ClassWeightsOption
-    """Of all terms without their own; computed from the training fold, or one number a class."""
+    """Of all terms without their own; computed from the training fold, or one number per class."""
 
 
 class TermKeys(Options):

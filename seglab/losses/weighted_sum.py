@@ -27,7 +27,7 @@ class WeightedSum(SegmentationLoss):
         weights: Name -> weight >= 0, the same names. A term of weight 0 is not computed.
         ignore_index: Target value of pixels that count nowhere, set in all terms; None takes that
             of the terms, which must agree.
-        class_weights: Relative weights, one a class; None or the word `none` for equal ones.
+        class_weights: Relative weights, one per class; None or the word `none` for equal ones.
 
     Raises:
         ConfigError: Names do not match, a weight is negative or not finite, all are 0, a term is no

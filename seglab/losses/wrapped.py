@@ -58,7 +58,7 @@ def wrap_loss(
     Args:
         part: A class that makes it, or a function that is it.
         ignore_index: Target value of pixels that count nowhere.
-        class_weights: One a class; None for equal ones.
+        class_weights: One per class; None for equal ones.
         num_classes: Number of classes.
 
     Raises:

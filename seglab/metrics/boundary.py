@@ -1,4 +1,4 @@
-"""Scores of boundaries as integer counts an image: what IoU of whole regions hardly sees.
+"""Scores of boundaries as integer counts per image: what IoU of whole regions hardly sees.
 
 Both scores follow one rule of what a boundary is: pixels of a class beside pixels of another class.
 Neither the image's edge nor void is another class; what lies behind them is not known, so pixels of
@@ -39,7 +39,7 @@ _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=np.uint8)
 
 @dataclass(frozen=True)
 class BoundaryCounts:
-    """Boundary pixels a class of one image, each int64 `(C,)`.
+    """Boundary pixels per class of one image, each int64 `(C,)`.
 
     Args:
         band_intersection: Pixels in the inner band of the class in both maps.

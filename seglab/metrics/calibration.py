@@ -189,14 +189,14 @@ class CalibrationCounts(Metric):
             return np.asarray(gaps / totals.pixels.sum(axis=1), dtype=np.float64)
 
     def reliability_table(self, class_names: Sequence[str]) -> list[dict[str, Any]]:
-        """Return one row a class and bin, "all" (the predicted class) first.
+        """Return one row per class and bin, "all" (the predicted class) first.
 
         Returns:
             Rows of class_name, bin, low, high, count (pixels), confidence and accuracy (means over
             these; NaN for an empty bin).
 
         Raises:
-            ShapeError: There is not one name a class.
+            ShapeError: There is not one name per class.
         """
         if len(class_names) != self.num_classes:
             raise ShapeError(

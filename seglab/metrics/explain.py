@@ -83,13 +83,13 @@ def explain(per_image: pd.DataFrame | ClassCounts, class_names: Sequence[str]) -
     """Return the scores that libraries would give, the highest first, undefined ones last.
 
     Args:
-        per_image: One row an image with `tp`, `fp` and `fn`, each C integers (`per_image.parquet`),
+        per_image: One row per image with `tp`, `fp` and `fn`, each C integers (`per_image.parquet`),
             or arrays `(N, C)` of these names. Void is in none of them.
         class_names: C names; those of absent classes are told.
 
     Raises:
         DataError: There is no image, or no such counts.
-        ShapeError: There is not one name a class.
+        ShapeError: There is not one name per class.
     """
     counts = _read(per_image)
     if counts.tp.shape[1] != len(class_names):
@@ -123,7 +123,7 @@ def _read(per_image: pd.DataFrame | ClassCounts) -> _Counts:
         ]
     except (AttributeError, ValueError) as error:
         raise DataError(
-            "expected per-image counts tp, fp and fn, each with one integer a class, of at least "
+            "expected per-image counts tp, fp and fn, each with one integer per class, of at least "
             f"one image; {error}"
         ) from error
     if parts[0].ndim != 2 or len({part.shape for part in parts}) != 1:
@@ -252,7 +252,7 @@ _RULES: tuple[tuple[str, str, str, Rule, str, bool, bool], ...] = (
         _TORCHMETRICS,
         IOU,
         _classes_of_image_means,
-        "Mean over images a class, then over classes; a class that never occurs is -1 and averaged. "
+        "Mean over images per class, then over classes; a class that never occurs is -1 and averaged. "
         + _NO_VOID,
         True,
         True,

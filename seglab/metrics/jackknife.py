@@ -97,7 +97,7 @@ def score_interval(
     for a share of so many units.
 
     Args:
-        counts: tp, fp and fn, integers `(N, C)`, one row an image.
+        counts: tp, fp and fn, integers `(N, C)`, one row per image.
         statistic: A single number of pooled counts, from `seglab.metrics.pooled`.
         level: Confidence, between 0 and 1.
         groups: N labels of what is left out as a whole: frames of one video are not independent.

@@ -37,7 +37,7 @@ def mean_of_terms(weighted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor
     """Return the sum over terms of `weighted / weights`, a scalar; NaN where nothing counted.
 
     Args:
-        weighted: Sums of losses times weights, one a term `(K,)`.
+        weighted: Sums of losses times weights, one per term `(K,)`.
         weights: Sums of the weights `(K,)`; a term without any adds nothing.
     """
     means = torch.where(weights == 0, 0, weighted / torch.where(weights == 0, 1, weights))
@@ -152,7 +152,7 @@ class SegmentationMetrics(Metric):
 
         Raises:
             LabelError: As `compute`.
-            ShapeError: There is not one name a class.
+            ShapeError: There is not one name per class.
         """
         totals = self.compute()
         scores = score_dict(totals.confusion, class_names, split)

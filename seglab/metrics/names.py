@@ -60,7 +60,7 @@ class Score:
         measured: `always`, also at each validation; else by this part of `seglab evaluate`.
         function: Path of the function of the confusion matrix `(C, C)` that gives it; empty: what
             measures it gives it itself.
-        per_class: Likewise for one value a class, `(C,)`, under `{split}/{name}/{class}`.
+        per_class: Likewise for one value per class, `(C,)`, under `{split}/{name}/{class}`.
         pooled: Path of the `Statistic` that gives it an interval and a place in comparisons; for a
             score that only classes have, what makes one of the index of the class.
         shown: Whether tables show it; others are in the record alone.
@@ -242,7 +242,7 @@ for _score in (
         shown=False,
     ),
     Score(MIOU_PER_IMAGE, "mIoU an image", "mean over the images of their mean IoU", shown=False),
-    Score(DICE_PER_IMAGE, "Dice an image", "mean over the images of their mean Dice", shown=False),
+    Score(DICE_PER_IMAGE, "Dice per image", "mean over the images of their mean Dice", shown=False),
     Score(
         NUM_IMAGES_AVERAGED,
         "images averaged",

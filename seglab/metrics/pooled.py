@@ -19,7 +19,7 @@ from seglab.metrics.scores import ClassCounts
 Floats = npt.NDArray[np.float64]
 # Scores pooled counts: tp and union = tp + fp + fn, each (..., C), become (...) or (..., C).
 Statistic = Callable[[Floats, Floats], Floats]
-# One label an image; None: every image is a group of its own.
+# One label per image; None: every image is a group of its own.
 Groups = Sequence[object] | npt.NDArray[np.generic] | None
 
 

@@ -26,7 +26,7 @@ CountsLike = torch.Tensor | npt.ArrayLike
 
 
 class ClassCounts(Protocol):
-    """Anything with tp, fp and fn, each int64 `(N, C)`: one row an image."""
+    """Anything with tp, fp and fn, each int64 `(N, C)`: one row per image."""
 
     @property
     def tp(self) -> Counts:
@@ -155,7 +155,7 @@ def mean_defined(values: npt.ArrayLike) -> float:
 
 
 def mean_of_images(rows: Sequence[Floats]) -> Floats:
-    """Return the mean over images of a score a class, N rows `(C,)` to `(C,)`; NaN is left out."""
+    """Return the mean over images of a score per class, N rows `(C,)` to `(C,)`; NaN is left out."""
     return np.array([mean_defined(column) for column in np.stack(rows).T])
 
 
@@ -164,7 +164,7 @@ def score_dict(confusion: CountsLike, class_names: Sequence[str], split: str) ->
 
     Args:
         confusion: Integers `(C, C)`, rows = target, columns = prediction.
-        class_names: One name a class; made safe for keys by `safe_class_names`.
+        class_names: One name per class; made safe for keys by `safe_class_names`.
         split: First part of each key.
 
     Returns:
@@ -172,7 +172,7 @@ def score_dict(confusion: CountsLike, class_names: Sequence[str], split: str) ->
         numbers.
 
     Raises:
-        ShapeError: `confusion` is not `(C, C)` with one row a class name.
+        ShapeError: `confusion` is not `(C, C)` with one row per class name.
     """
     matrix = _as_counts(confusion)
     if matrix.shape != (len(class_names), len(class_names)):

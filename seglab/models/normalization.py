@@ -16,7 +16,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class Normalization:
-    """`(image - mean) / std` for images in [0, 1], one value a channel."""
+    """`(image - mean) / std` for images in [0, 1], one value per channel."""
 
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD

@@ -48,14 +48,14 @@ class ModelFacts(Options):
     head: str | None = None
     """Its attribute that gives the logits: `init_from` leaves it out where the classes are others."""
     mean: list[float] | None = None
-    """What images in [0, 1] are normalised by, one value a channel; null: ImageNet's."""
+    """What images in [0, 1] are normalised by, one value per channel; null: ImageNet's."""
     std: list[PositiveFloat] | None = None
     """Likewise."""
 
     @model_validator(mode="after")
     def _mean_has_std(self) -> ModelFacts:
         if (self.mean is None) != (self.std is None) or len(self.mean or ()) != len(self.std or ()):
-            raise broken_rule("expected mean and std together, one value a channel each")
+            raise broken_rule("expected mean and std together, one value per channel each")
         return self
 
 

@@ -34,8 +34,8 @@ class Segmenter(nn.Module):
         facts: What it asks of images, for an `arch` that is no such key.
 
     Attributes:
-        mean: One value an image channel, for images in [0, 1]: stored values over `full_scale`.
-        std: One value an image channel.
+        mean: One value per image channel, for images in [0, 1]: stored values over `full_scale`.
+        std: One value per image channel.
         full_scale: The stored value that counts as 1; 255 for images of 8 bits.
         band_numbers: Which bands of the files its channels are; None for RGB or grey.
         size_divisor: H and W must be multiples of it.

@@ -26,7 +26,7 @@ class WrappedModel(Segmenter):
         facts: What it asks of images, and which of its parts are encoder and head.
 
     Raises:
-        ConfigError: It has no such part, or `mean` is not one value a channel.
+        ConfigError: It has no such part, or `mean` is not one value per channel.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class WrappedModel(Segmenter):
         ]
         if own and len(own.mean) != in_channels:
             problems.append(
-                f"model.facts.mean: expected one value a channel ({in_channels}), got {len(own.mean)}"
+                f"model.facts.mean: expected one value per channel ({in_channels}), got {len(own.mean)}"
             )
         if problems:
             raise ConfigError(problems)

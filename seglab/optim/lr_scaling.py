@@ -21,13 +21,13 @@ class LearningRates:
         lr: Of the model, or of all but its encoder.
         encoder_lr: Of the encoder; None: the same.
         factor: What the configured rates were multiplied by.
-        said: How they came about, in one line; empty where no rule was at work.
+        message: How they came about, in one line; empty where no rule was at work.
     """
 
     lr: float
     encoder_lr: float | None
     factor: float
-    said: str
+    message: str
 
     @classmethod
     def of(cls, optimizer: Mapping[str, Any], scaling: LrScaling, batch_size: int) -> LearningRates:
@@ -42,11 +42,11 @@ class LearningRates:
         lr, own = optimizer["lr"], optimizer.get("encoder_lr")
         encoder_lr = None if own is None else own * factor
         encoder = "" if own is None else f", encoder {own:g} x {factor:.4g} = {encoder_lr:.4g}"
-        said = (
+        message = (
             f"learning rate {lr:g} x {factor:.4g} = {lr * factor:.4g}{encoder} "
             f"({scaling.rule} in the batch, {batch_size} for {scaling.batch_size})"
         )
-        return cls(lr * factor, encoder_lr, factor, "" if scaling.rule == "none" else said)
+        return cls(lr * factor, encoder_lr, factor, "" if scaling.rule == "none" else message)
 
     def metrics(self) -> dict[str, float]:
         """Return the rates for a run record: `lr/effective`, `lr/effective_encoder`, `lr/factor`."""

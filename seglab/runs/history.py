@@ -1,4 +1,4 @@
-"""The learning curves of one run: `history.csv`, one row an epoch.
+"""The learning curves of one run: `history.csv`, one row per epoch.
 
 A row is on the disk before training goes on, and a row cut short by a kill is dropped, never
 read as data. New columns may appear at any epoch (a metric computed every fifth epoch only).

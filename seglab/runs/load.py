@@ -53,7 +53,7 @@ _CHUNK = 256
 
 
 def load_runs(runs: Runs, folds: bool = True) -> pd.DataFrame:
-    """Return one row a run.
+    """Return one row per run.
 
     Args:
         runs: A folder with runs anywhere below it, or run folders (or such folders) one by one.

@@ -204,7 +204,7 @@ class RunRecord:
             self.update()
 
     def history(self) -> pd.DataFrame:
-        """Return the learning curves, one row an epoch."""
+        """Return the learning curves, one row per epoch."""
         return read_history(self.history_path)
 
     def truncate_history(self, epoch: int) -> None:
@@ -212,7 +212,7 @@ class RunRecord:
         self._history.truncate(epoch)
 
     def write_per_image(self, frame: pd.DataFrame) -> None:
-        """Write the per-image scores or counts of the main split, one row an image."""
+        """Write the per-image scores or counts of the main split, one row per image."""
         with atomic_path(self.per_image_path) as temporary:
             frame.to_parquet(temporary, index=False)
 

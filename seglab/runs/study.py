@@ -168,9 +168,11 @@ def all_there_are(settings: int, asked: int, searched: Collection[str]) -> str:
         asked: Trials asked for.
         searched: Keys of the space.
     """
-    said = f"{settings} settings are all there are, {asked} trials were asked for (study.n_trials)"
+    message = (
+        f"{settings} settings are all there are, {asked} trials were asked for (study.n_trials)"
+    )
     hint = "; to train each with several seeds give them too, such as seed=0,1,2"
-    return said if SEED in searched else said + hint
+    return message if SEED in searched else message + hint
 
 
 def _without_passwords(content: Any) -> Any:

@@ -18,7 +18,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
-    """Two images a split: a 50-pixel object found, a 1-pixel object missed, class 2 nowhere."""
+    """Two images per split: a 50-pixel object found, a 1-pixel object missed, class 2 nowhere."""
     record = RunRecord.create(
         tmp_path / "runs" / "roads" / "20250101-a",
         experiment="roads",

@@ -158,7 +158,7 @@ def test_configuration_from_before_there_was_a_rule_has_none(words: list[str]) -
     with open_dict(cfg):
         del cfg["lr_scaling"]
     rates = learning_rates(cfg)
-    assert (rates.lr, rates.factor, rates.said) == (cfg.optimizer.lr, 1.0, "")
+    assert (rates.lr, rates.factor, rates.message) == (cfg.optimizer.lr, 1.0, "")
 
 
 def test_second_training_begins_with_what_the_first_found(

@@ -71,7 +71,7 @@ def test_resolve(caplog: pytest.LogCaptureFixture) -> None:
 def test_mistakes() -> None:
     with pytest.raises(ConfigError, match=r"got 'median' \(did you mean|got 'medianfrequency'"):
         resolve_class_weights("medianfrequency", COUNTS)
-    with pytest.raises(ConfigError, match="expected 4 numbers, one a class, got 2"):
+    with pytest.raises(ConfigError, match="expected 4 numbers, one per class, got 2"):
         resolve_class_weights([1, 2], COUNTS)
     with pytest.raises(ConfigError, match="finite"):
         resolve_class_weights([1, 2, 3, float("nan")], COUNTS)

@@ -63,7 +63,7 @@ class OurLossContract(LossContract):
             self.make()(logits, mask[:1])
         with pytest.raises(LabelError, match=r"ignore_index outside 0\.\.3, got 2"):
             self.make(ignore_index=2)(logits, mask)
-        with pytest.raises(ShapeError, match="4 class weights, one a class"):
+        with pytest.raises(ShapeError, match="4 class weights, one per class"):
             self.make(class_weights=[1.0, 2.0])(logits, mask)
         with pytest.raises(ConfigError, match="at least one class weight above 0"):
             self.make(class_weights=[0.0, 0.0])

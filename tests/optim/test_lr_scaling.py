@@ -47,7 +47,7 @@ def test_factors_can_be_chained_and_undone(found: int, now: int, later: int) -> 
 def test_without_a_rule_the_rates_are_the_same_bits(batch: int, lr: float) -> None:
     rates = LearningRates.of({"lr": lr, "encoder_lr": lr / 3}, LrScaling(), batch)
 
-    assert (rates.lr, rates.encoder_lr, rates.factor, rates.said) == (lr, lr / 3, 1.0, "")
+    assert (rates.lr, rates.encoder_lr, rates.factor, rates.message) == (lr, lr / 3, 1.0, "")
 
 
 def test_encoder_keeps_its_ratio_and_the_line_says_all() -> None:
@@ -57,7 +57,7 @@ def test_encoder_keeps_its_ratio_and_the_line_says_all() -> None:
 
     assert rates.lr == pytest.approx(3e-3)
     assert rates.encoder_lr == pytest.approx(7.5e-4)
-    assert rates.said == (
+    assert rates.message == (
         "learning rate 0.002 x 1.5 = 0.003, encoder 0.0005 x 1.5 = 0.00075 "
         "(linear in the batch, 12 for 8)"
     )

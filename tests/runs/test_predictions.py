@@ -1,4 +1,4 @@
-"""Where the predictions of a run are kept: one file an image, whatever its id."""
+"""Where the predictions of a run are kept: one file per image, whatever its id."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def judge_runs(folders: Sequence[Path], targets: Sequence[str] = ()) -> list[Row
         targets: The same for all; empty: `objective.targets` of each run's own configuration.
 
     Returns:
-        One row a run and target: run, target, measured, 95 % interval, verdict; none without targets.
+        One row per run and target: run, target, measured, 95 % interval, verdict; none without targets.
     """
     rows: list[Row] = []
     for folder in folders:

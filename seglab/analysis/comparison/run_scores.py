@@ -74,7 +74,7 @@ class RunScores:
         content: Its `run.json`.
         trained: `run.json` of the training; of an evaluation that of the run it scored, if found.
         split: The split that is compared.
-        per_image: Counts of the split's images, one row an image; over the folds and repeats of a
+        per_image: Counts of the split's images, one row per image; over the folds and repeats of a
             cross-validation summed. None without.
         fold_scores: Of a cross-validation, one row a finished fold; None without.
     """

@@ -14,12 +14,12 @@ from seglab.metrics.scores import mean_defined, num_classes_averaged
 
 
 def class_table(confusions: Mapping[str, np.ndarray], class_names: Sequence[str]) -> list[Row]:
-    """Return one row a class and a last row of means.
+    """Return one row per class and a last row of means.
 
     Args:
         confusions: Split -> integer `(num_classes, num_classes)`, rows = target; the order of
             splits is the order of columns.
-        class_names: One a class.
+        class_names: One per class.
 
     Returns:
         Rows with `class` and, for each split, `{split} pixels` (of the target), `{split} IoU` and the
@@ -66,7 +66,7 @@ def mixups(confusion: np.ndarray, class_names: Sequence[str], count: int) -> pd.
 
     Args:
         confusion: Integer `(num_classes, num_classes)`, rows = target.
-        class_names: One a class.
+        class_names: One per class.
         count: At most so many.
 
     Returns:

@@ -92,8 +92,8 @@ def _draw_sample(
     valid = sample.mask != labels.ignore_index
     wrong = float((sample.mask != sample.prediction)[valid].mean()) if valid.any() else np.nan
     row[0].set_xlabel(_shorten(sample.sample_id), fontsize=8, color=MUTED, loc="left")
-    said = "all pixels ignored" if np.isnan(wrong) else f"{wrong:.1%} of valid pixels wrong"
-    row[3].set_xlabel(said, fontsize=8, color=MUTED, loc="right")
+    message = "all pixels ignored" if np.isnan(wrong) else f"{wrong:.1%} of valid pixels wrong"
+    row[3].set_xlabel(message, fontsize=8, color=MUTED, loc="right")
 
 
 def _legend(samples: Sequence[SamplePrediction], labels: LabelSpace) -> list[Artist]:
@@ -130,7 +130,7 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], title: s
 
     Args:
         confusion: Integer `(num_classes, num_classes)`, rows = target, columns = prediction.
-        class_names: One a class.
+        class_names: One per class.
         title: Above the matrix.
 
     Returns:

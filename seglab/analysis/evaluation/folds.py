@@ -18,7 +18,7 @@ def summarise_folds(scores: pd.DataFrame, split: str) -> dict[str, float]:
     """Return the metrics of a cross-validation's record.
 
     Args:
-        scores: One row a fold: `images`, `train_images`, declared scores such as `miou`, and those of
+        scores: One row per fold: `images`, `train_images`, declared scores such as `miou`, and those of
             classes, such as `iou/<class>`.
         split: Split that the folds were scored on; the first part of the keys.
 
@@ -58,7 +58,7 @@ def class_columns(scores: pd.DataFrame) -> list[str]:
 
 
 def fold_table(scores: pd.DataFrame) -> list[dict[str, str | int | float]]:
-    """Return one row a fold and a last one with mean and standard deviation of the scores."""
+    """Return one row per fold and a last one with mean and standard deviation of the scores."""
     shown = {one.name: one.title for one in shown_scores("always") if one.name in scores}
     rows: list[dict[str, str | int | float]] = [
         {
@@ -77,7 +77,7 @@ def fold_table(scores: pd.DataFrame) -> list[dict[str, str | int | float]]:
 
 
 def fold_scores(cv_run: RunLike) -> pd.DataFrame:
-    """Return one row a fold of a cross-validation: its images, its run and its scores.
+    """Return one row per fold of a cross-validation: its images, its run and its scores.
 
     Returns:
         Columns repeat, fold, run_id, status, images, miou, dice and `iou/<class>`, among others.

@@ -188,9 +188,9 @@ def learning_curve_verdict(
     kind = _kind(gain, low, high, rules)
     images = curve["images"].notna().all()
     much = f"{largest:.0f} to {2 * largest:.0f} images" if images else "by the shares trained on"
-    said = f"Twice the data ({much}) would bring about {gain:+.3f} {_range(low, high)}"
+    message = f"Twice the data ({much}) would bring about {gain:+.3f} {_range(low, high)}"
     return CurveVerdict(
-        kind, gain, low, high, gap, f"{said}: {_advice(kind, score, train_score, rules)}"
+        kind, gain, low, high, gap, f"{message}: {_advice(kind, score, train_score, rules)}"
     )
 
 

@@ -78,7 +78,7 @@ class RunView:
         class_names: As in metric keys, by class index; empty if not known.
         palette: Colours by class index; empty if not known.
         config_text: The resolved configuration as YAML.
-        history: Learning curves, one row an epoch; may be empty.
+        history: Learning curves, one row per epoch; may be empty.
         verdict: What the curves say; None without curves.
         confusions: Integer `(C, C)` by split, rows = target.
         tables: `slices`, `corruptions`, `reliability`, `risk_coverage`: those that are there.

@@ -182,8 +182,8 @@ def interval_chart(runs: Sequence[RunView], slots: dict[str, int]) -> curves.Cha
     if len(rows) < 2:
         return None
     rows = sorted(rows, key=lambda row: -row.middle)[: curves.MAX_LINES]
-    said = "; ".join(f"{row.label} {row.middle:.3f}" for row in rows)
-    svg = spread_chart(rows, f"mIoU of each run: {said}", "mIoU")
+    message = "; ".join(f"{row.label} {row.middle:.3f}" for row in rows)
+    svg = spread_chart(rows, f"mIoU of each run: {message}", "mIoU")
     note = "Main split of each run. No bar: too few images to tell, or none was recorded."
     return curves.Chart("mIoU and its 95 % interval", svg, note=note)
 

@@ -204,7 +204,7 @@ def big_numbers(page: StudyPage) -> list[tuple[str, str, str]]:
 
 
 def trials_table(view: StudyView) -> Table:
-    """Return one row a trial, the best first, then those that did not finish."""
+    """Return one row per trial, the best first, then those that did not finish."""
     goals = view.objectives
     better: dict[bool, Any] = {True: "high", False: "low"}
     columns = (
@@ -274,7 +274,7 @@ def _param_cell(value: object) -> Cell:
 
 
 def confirm_table(protocol: Protocol | None) -> Table | None:
-    """Return one row a seed that the winner was trained anew with; None without any."""
+    """Return one row per seed that the winner was trained anew with; None without any."""
     runs = (protocol or {}).get("confirm") or []
     if not runs or protocol is None:
         return None
@@ -298,7 +298,7 @@ def confirm_table(protocol: Protocol | None) -> Table | None:
 
 
 def workers_table(summary: StudySummary) -> Table | None:
-    """Return one row a worker: how long it was there and how long idle; None without any."""
+    """Return one row per worker: how long it was there and how long idle; None without any."""
     if not summary.workers:
         return None
     columns = (
@@ -327,9 +327,12 @@ def error_texts(view: StudyView) -> list[tuple[str, str]]:
     """Return title and traceback of the failed trials that left one."""
     failed = [(trial.number, trial.user_attrs) for trial in view.frozen]
     return [
-        (f"Trial {number}: {said.get(ERROR) or said.get(REASON) or 'failed'}", str(said[TRACEBACK]))
-        for number, said in failed
-        if said.get(TRACEBACK)
+        (
+            f"Trial {number}: {message.get(ERROR) or message.get(REASON) or 'failed'}",
+            str(message[TRACEBACK]),
+        )
+        for number, message in failed
+        if message.get(TRACEBACK)
     ]
 
 

@@ -94,7 +94,7 @@ def wilcoxon_test(candidate: npt.ArrayLike, baseline: npt.ArrayLike) -> float:
     out; 1 where the models never differ, NaN without images.
 
     Args:
-        candidate: N scores, one an image.
+        candidate: N scores, one per image.
         baseline: N scores of the other model on the same images in the same order.
     """
     first, second = (np.asarray(scores, dtype=np.float64) for scores in (candidate, baseline))

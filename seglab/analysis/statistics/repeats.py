@@ -86,7 +86,7 @@ def welch_test(candidate: npt.ArrayLike, baseline: npt.ArrayLike, level: float =
     batches. Welch's test also does not take the two spreads as equal.
 
     Args:
-        candidate: Scores of one configuration, one a seed. NaN are left out.
+        candidate: Scores of one configuration, one per seed. NaN are left out.
         baseline: Scores of the other.
         level: Confidence, between 0 and 1.
 

@@ -80,11 +80,11 @@ def listed(table: pd.DataFrame) -> list[Attempt]:
 
 
 def _attempts(trial: FrozenTrial) -> list[Attempt]:
-    said = trial.user_attrs.get(ATTEMPTS) or []
-    if not said and trial.datetime_start is not None and not trial.user_attrs.get(ORIGIN):
+    recorded = trial.user_attrs.get(ATTEMPTS) or []
+    if not recorded and trial.datetime_start is not None and not trial.user_attrs.get(ORIGIN):
         # A study of plain Optuna: times without a zone are the clock of the machine.
         ended = trial.datetime_complete
-        said = [
+        recorded = [
             {
                 "started": trial.datetime_start.timestamp(),
                 "ended": None if ended is None else ended.timestamp(),
@@ -99,11 +99,11 @@ def _attempts(trial: FrozenTrial) -> list[Attempt]:
             lane="",
             started=float(one["started"]),
             ended=math.nan if one.get("ended") is None else float(one["ended"]),
-            outcome=_outcome(trial.state, one, place == len(said)),
+            outcome=_outcome(trial.state, one, place == len(recorded)),
             open=one.get("ended") is None,
             controller=one.get("controller"),
         )
-        for place, one in enumerate(said, start=1)
+        for place, one in enumerate(recorded, start=1)
     ]
 
 

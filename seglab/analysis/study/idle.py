@@ -32,7 +32,7 @@ class IdleShare:
             first start until the last trial of the budget was started. NaN without such a time.
         total: The same until the study's last end, so with the tail in which there is nothing left
             to start.
-        table: One row a worker: lane, first and last (unix seconds), waiting_s (time in which
+        table: One row per worker: lane, first and last (unix seconds), waiting_s (time in which
             trials waited), idle_waiting_s, idle_waiting (share), total_s, idle_s, idle (share).
     """
 

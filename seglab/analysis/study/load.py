@@ -71,7 +71,7 @@ class StudyView:
         folder: The study's folder.
         asked: `study.json`: what the study was asked to do.
         objectives: In the order of a trial's values.
-        trials: One row a trial of the budget; see `load_trials`.
+        trials: One row per trial of the budget; see `load_trials`.
         attempts: One row a start of a trial; see `attempts_table`.
         scales: How the values of each parameter lie on an axis, by name.
         frozen: The same trials as Optuna has them.
@@ -214,7 +214,7 @@ def as_folder(folder: StudyFolder | str | Path) -> StudyFolder:
 
 
 def load_trials(folder: StudyFolder | str | Path, warm: bool = False) -> pd.DataFrame:
-    """Return one row a trial.
+    """Return one row per trial.
 
     Args:
         folder: The study's folder.
@@ -249,13 +249,13 @@ def _objectives(asked: Mapping[str, Any], study: optuna.Study) -> tuple[StudyObj
     if not listed:
         raise DataError("expected at least one objective in study.json, got none")
     directions = [direction.name.lower() for direction in study.directions]
-    said = tuple(StudyObjective(str(one["metric"]), one["direction"]) for one in listed)
-    if [one.direction for one in said] != directions:
+    message = tuple(StudyObjective(str(one["metric"]), one["direction"]) for one in listed)
+    if [one.direction for one in message] != directions:
         raise DataError(
-            f"study.json and the storage disagree: expected {[one.direction for one in said]}, "
+            f"study.json and the storage disagree: expected {[one.direction for one in message]}, "
             f"the storage has {directions}; is the storage that of another study?"
         )
-    return said
+    return message
 
 
 def _table(
@@ -309,7 +309,7 @@ def _row(
     objectives: Sequence[StudyObjective],
     attempts: Sequence[Attempt],
 ) -> dict[str, Any]:
-    said = trial.user_attrs
+    message = trial.user_attrs
     row: dict[str, Any] = {"number": trial.number, "state": STATES[trial.state]}
     if trial.state == TrialState.COMPLETE:
         # A pruned trial has a value in Optuna too: its last report, no score of a whole training.
@@ -324,9 +324,9 @@ def _row(
         row["duration_s"] = sum(one.ended - one.started for one in attempts if not one.open)
         if trial.state.is_finished():
             row["ended"] = max(one.ended for one in attempts)
-    row |= {name: said.get(name) for name in (FIRST_STEP_S, REASON, ERROR)}
-    row |= {"attempts": len(attempts), "warm": bool(said.get(ORIGIN))}
-    if said.get(RUN_DIR):
-        place = folder.path / str(said[RUN_DIR])
+    row |= {name: message.get(name) for name in (FIRST_STEP_S, REASON, ERROR)}
+    row |= {"attempts": len(attempts), "warm": bool(message.get(ORIGIN))}
+    if message.get(RUN_DIR):
+        place = folder.path / str(message[RUN_DIR])
         row |= {"run_dir": str(place), "run_id": place.name}
     return row

@@ -227,29 +227,29 @@ def _interval(override: Override, options: Options) -> Read:
 def _range(override: Override, options: Options) -> Read:
     sweep: Any = override._value
     start, stop, step, log = sweep.start, sweep.stop, sweep.step, "log" in sweep.tags
-    said = f"range({start}, {stop}, {step})"
+    message = f"range({start}, {stop}, {step})"
     if not all(math.isfinite(number) for number in (start, stop, step)):
-        return None, [f"expected finite numbers, got {said}"]
+        return None, [f"expected finite numbers, got {message}"]
     if step == 0:
-        return None, [f"expected a step other than 0, got {said}"]
+        return None, [f"expected a step other than 0, got {message}"]
     count = math.ceil((_exact(stop) - _exact(start)) / _exact(step))
     if count < 1:
-        return None, [f"{said} holds no value; the stop is left out"]
+        return None, [f"{message} holds no value; the stop is left out"]
     last = _exact(start) + (count - 1) * _exact(step)
     whole = all(isinstance(number, int) for number in (start, stop, step))
     first, end = sorted((_exact(start), last))
     low, high = (int(first), int(end)) if whole else (float(first), float(end))
-    problems = list(_log_range_problems(said, low, step)) if log else []
+    problems = list(_log_range_problems(message, low, step)) if log else []
     # Whole numbers in steps of 1 are the only ones that a logarithmic scale can have.
     size = None if log else abs(step)
     return (None, problems) if problems else (Numbers(low, high, size, log), [])
 
 
-def _log_range_problems(said: str, low: float, step: float) -> Iterator[str]:
+def _log_range_problems(message: str, low: float, step: float) -> Iterator[str]:
     if not isinstance(low, int) or abs(step) != 1:
-        yield f"a logarithmic scale has no steps, got {said}; use tag(log, interval(low, high))"
+        yield f"a logarithmic scale has no steps, got {message}; use tag(log, interval(low, high))"
     if low <= 0:
-        yield f"a logarithmic scale needs numbers above 0, got {said}"
+        yield f"a logarithmic scale needs numbers above 0, got {message}"
 
 
 def _exact(number: float) -> Decimal:
@@ -259,7 +259,7 @@ def _exact(number: float) -> Decimal:
 
 def _reason(error: HydraException) -> str:
     lines = str(error).splitlines()
-    said = lines[1] if len(lines) > 1 and "while evaluating" in lines[1] else lines[0]
-    if "NoneType is incompatible" in said:
+    message = lines[1] if len(lines) > 1 and "while evaluating" in lines[1] else lines[0]
+    if "NoneType is incompatible" in message:
         return "choice(...) takes no null; write the values with commas alone, such as null,1"
-    return said.rpartition("': ")[2]
+    return message.rpartition("': ")[2]

@@ -46,10 +46,10 @@ def placing(path: Path) -> Iterator[None]:
     except SeglabError:
         raise
     except Exception as error:
-        said = place_error(error, path)
-        if said is None:
+        named = place_error(error, path)
+        if named is None:
             raise
-        raise said from error
+        raise named from error
 
 
 @contextmanager
@@ -60,9 +60,9 @@ def filling(path: Path) -> Iterator[None]:
     except SeglabError:
         raise
     except Exception as error:
-        said = place_error(error, path)
-        if isinstance(said, DiskFullError):
-            raise said from error
+        named = place_error(error, path)
+        if isinstance(named, DiskFullError):
+            raise named from error
         raise
 
 
@@ -96,7 +96,7 @@ def _full(place: Path | None) -> str:
 
 
 def _why(path: Path, code: int | None) -> str:
-    said = os.strerror(code or 0).lower()
+    message = os.strerror(code or 0).lower()
     if code == errno.ENAMETOOLONG:
         return "the name is longer than the file system takes"
     if code == errno.ELOOP:
@@ -107,14 +107,14 @@ def _why(path: Path, code: int | None) -> str:
         if place.is_symlink() and not place.exists():
             return f"{place} is a link to {place.readlink()}, which is not there"
         if place.is_dir():
-            return said if place != path else _why_not_here(said, code)
+            return message if place != path else _why_not_here(message, code)
         wanted = "folder" if place != path or code in (errno.EEXIST, errno.ENOTDIR) else "place"
-        return f"{place} is a file, where a {wanted} is needed" if wanted == "folder" else said
-    return said
+        return f"{place} is a file, where a {wanted} is needed" if wanted == "folder" else message
+    return message
 
 
-def _why_not_here(said: str, code: int | None) -> str:
-    return "it is a folder, where a file is needed" if code == errno.EISDIR else said
+def _why_not_here(message: str, code: int | None) -> str:
+    return "it is a folder, where a file is needed" if code == errno.EISDIR else message
 
 
 def kind_of(path: Path) -> int | None:

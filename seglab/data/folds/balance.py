@@ -1,6 +1,6 @@
 """Groups spread over folds so that every class, and the number of samples, is shared out evenly.
 
-scikit-learn's StratifiedGroupKFold takes one label a sample, iterative-stratification knows no
+scikit-learn's StratifiedGroupKFold takes one label per sample, iterative-stratification knows no
 groups; images hold many classes and come in groups. So this is iterative stratification (Sechidis,
 Tsoumakas and Vlahavas, 2011) carried over to groups: the rarest class is placed first, while there
 is most freedom, but with shares of pixels where the paper counts samples, and with whole groups

@@ -1,6 +1,6 @@
 """Folds and the plan that holds them: which sample is trained on, held out or left out in which.
 
-On disk a plan is `folds.parquet`, which is complete in itself (one row a fold and sample), and
+On disk a plan is `folds.parquet`, which is complete in itself (one row per fold and sample), and
 `folds.yaml`, its readable companion with settings, sizes and hashes.
 """
 
@@ -137,7 +137,7 @@ class FoldPlan:
             )
 
     def table(self) -> pd.DataFrame:
-        """Return one row a fold and sample.
+        """Return one row per fold and sample.
 
         Columns `repeat`, `fold`, `inner` (-1: none) are int, `sample_id`, `role` (`train`, `val`,
         `test`, `left_out`) and `group` text.

@@ -1,4 +1,4 @@
-"""Oxford-IIIT Pet (Parkhi et al., 2012): 37 breeds, one pet an image, masks with three values.
+"""Oxford-IIIT Pet (Parkhi et al., 2012): 37 breeds, one pet per image, masks with three values.
 
 The trimaps hold 1 pet, 2 background, 3 the border between them, which nobody drew exactly. No two
 images are known to share a scene, so every image is its own group.

@@ -13,7 +13,7 @@ from seglab.data.importers.mask_survey import Colour, ColourSurvey, ValueSurvey
 
 # What to type, and what it says.
 Remedy = tuple[str, str]
-_ANEW = "write the masks anew: PNG, one channel, one value a class, resized by nearest neighbour"
+_ANEW = "write the masks anew: PNG, one channel, one value per class, resized by nearest neighbour"
 _PUBLISHED = (
     "take the masks as they were published, or import with data=folder, whose raw_ids state what "
     "each value means"

@@ -77,7 +77,7 @@ class EpochSink(Protocol):
 
 
 class HistoryWriter(Callback):
-    """Writes one row an epoch to the record and to the sinks; a few numbers every N steps.
+    """Writes one row per epoch to the record and to the sinks; a few numbers every N steps.
 
     Args:
         record: Run record, or None on ranks that do not write.

@@ -32,7 +32,7 @@ _SILENCE_S = 15.0
 
 
 class RunProgress(Callback):
-    """Shows steps of the whole run with the time left, and a line of scores an epoch.
+    """Shows steps of the whole run with the time left, and a line of scores per epoch.
 
     The time left counts validation too: it comes from the time of the last epoch, so neither a slow
     start nor an earlier session of a resumed run distorts it.

@@ -42,7 +42,7 @@ def predict_samples(
         sample_ids: Which samples.
 
     Returns:
-        One prediction a sample at the size of its mask, in the order asked for.
+        One prediction per sample at the size of its mask, in the order asked for.
     """
     dataset = SegmentationDataset(datamodule.cache, datamodule.cache.rows(sample_ids))
     trained = module.trained
@@ -76,7 +76,7 @@ def predict_samples(
 class OverlayLogger(Callback):
     """Shows the same validation images with their predictions as training goes on.
 
-    At most ten times a run, the last epoch included: pictures cost time and space. It has to come
+    At most ten times per run, the last epoch included: pictures cost time and space. It has to come
     before a moving average in the list of callbacks, so that it predicts with the validated weights.
 
     Args:

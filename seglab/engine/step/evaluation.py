@@ -37,7 +37,7 @@ class EvalResult:
         split: The split scored.
         scores: Flat dict under the keys of `seglab.metrics.names`; undefined scores are NaN.
         confusion: int64 `(num_classes, num_classes)`, row = target, column = prediction.
-        per_image: One row an image: sample_id, split, miou, dice (NaN where no class is defined) and
+        per_image: One row per image: sample_id, split, miou, dice (NaN where no class is defined) and
             the counts tp, fp, fn they come from, lists of num_classes integers.
     """
 

@@ -43,8 +43,8 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if not isinstance(error, RuntimeError):
         return False
-    said = str(error).lower().strip()
-    return said == _ONEDNN_FAILURE or any(words in said for words in _OUT_OF_MEMORY_WORDS)
+    message = str(error).lower().strip()
+    return message == _ONEDNN_FAILURE or any(words in message for words in _OUT_OF_MEMORY_WORDS)
 
 
 def part_sizes(batch_size: int, size: int | None, min_size: int = 1) -> list[int]:

@@ -68,7 +68,7 @@ def confusion_objects(confusion: np.ndarray, class_names: Sequence[str]) -> dict
 
     Args:
         confusion: Integer `(num_classes, num_classes)`, rows = target, columns = prediction.
-        class_names: One a class.
+        class_names: One per class.
 
     Returns:
         `table` with columns target, prediction, pixels, share_of_target (0..1; of the pixels of

@@ -1,6 +1,6 @@
 """A local copy of the numbers logged between epochs, so that a later segment can show them again.
 
-The record keeps one row an epoch. W&B also shows points within epochs; those are kept here, one
+The record keeps one row per epoch. W&B also shows points within epochs; those are kept here, one
 JSON list a line, because W&B cannot take them over from an earlier offline segment.
 """
 

@@ -205,15 +205,15 @@ def _upload(items: Sequence[SyncItem], target: SyncTarget) -> Iterator[SyncResul
         *target.options(),
         *(str(segment.resolve()) for segment in segments),
     ]
-    said = _run_quietly(command)
-    log.debug("%s", said)
+    output = _run_quietly(command)
+    log.debug("%s", output)
     for segment, item in segments.items():
         # The exit code is 0 also after failures; the mark is only made when all has arrived.
         if not _is_uploaded(segment):
-            yield SyncResult(item, done=False, message=_last_words(said))
+            yield SyncResult(item, done=False, message=_last_words(output))
             continue
         facts = item.record.read()["wandb"] or {}
-        url = _find_url(said, str(facts["id"])) or facts.get("url")
+        url = _find_url(output, str(facts["id"])) or facts.get("url")
         chosen = {"project": target.project} if target.project else {}
         item.record.update(wandb={**facts, **chosen, "url": url, "synced": utc_now()})
         yield SyncResult(item, done=True, url=url)
@@ -243,14 +243,14 @@ def _unmark(segment: Path) -> None:
         mark.unlink()
 
 
-def _find_url(said: str, wandb_id: str) -> str | None:
-    found = re.search(_URL.format(re.escape(wandb_id)), said)
+def _find_url(output: str, wandb_id: str) -> str | None:
+    found = re.search(_URL.format(re.escape(wandb_id)), output)
     return found.group(0) if found else None
 
 
-def _last_words(said: str) -> str:
+def _last_words(output: str) -> str:
     """Return what W&B said last, without its own prefix; the cause stands at the end."""
-    lines = [line.removeprefix("wandb:").strip() for line in said.splitlines()]
+    lines = [line.removeprefix("wandb:").strip() for line in output.splitlines()]
     told = [line for line in lines if line and not line.startswith("Find logs at")]
     return told[-1][:300] if told else "W&B said nothing"
 

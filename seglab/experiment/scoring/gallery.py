@@ -42,7 +42,7 @@ def write_gallery(
     Args:
         run_dir: Of the evaluation; gets `gallery.parquet` and `gallery/*.png`.
         scorer: Of the scored weights and data.
-        per_image: Counts and scores an image.
+        per_image: Counts and scores per image.
         manifest: Tags and groups.
         limit: Different images at most; a case is an image and the reason it is shown for.
 

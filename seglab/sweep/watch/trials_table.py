@@ -14,7 +14,7 @@ from seglab.sweep.watch.wording import score, short_words, span
 def trials_table(
     trials: Sequence[RunningTrial], metric: str | None, width: int, now: float
 ) -> PlainTable:
-    """Return the trials that run, one a row.
+    """Return the trials that run, one per row.
 
     Args:
         trials: In the order of the rows.

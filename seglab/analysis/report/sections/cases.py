@@ -1,4 +1,4 @@
-"""The failure galleries of several runs, lined up: one entry a sample, one column a run."""
+"""The failure galleries of several runs, lined up: one entry per sample, one column per run."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def confusion_view(
         key: Name within the page.
         title: Which run or split.
         confusion: Integer `(C, C)`, rows = target.
-        class_names: One a class.
+        class_names: One per class.
     """
     table = None
     if len(class_names) <= MAX_CLASSES:

@@ -78,11 +78,11 @@ def score_chart(histories: Mapping[str, pd.DataFrame], slots: Mapping[str, int])
         _line(label, history, VAL_MIOU, slots[label], best=True)
         for label, history in histories.items()
     ]
-    said = "; ".join(f"{line.label} reaches {line.y.max():.3f}" for line in lines if len(line.x))
+    message = "; ".join(f"{line.label} reaches {line.y.max():.3f}" for line in lines if len(line.x))
     values = np.concatenate([np.empty(0), *(line.y for line in lines)])
     svg = line_chart(
         lines,
-        f"Validation mIoU by epoch: {said or 'not recorded'}",
+        f"Validation mIoU by epoch: {message or 'not recorded'}",
         "epoch",
         "mIoU",
         y=Axis.around(values, floor=0.0),
@@ -94,9 +94,9 @@ def _losses(
     histories: Mapping[str, pd.DataFrame], slots: Mapping[str, int], column: str, title: str
 ) -> Chart:
     lines = [_line(label, history, column, slots[label]) for label, history in histories.items()]
-    said = "; ".join(f"{line.label} ends at {line.y[-1]:.3g}" for line in lines if len(line.x))
+    message = "; ".join(f"{line.label} ends at {line.y[-1]:.3g}" for line in lines if len(line.x))
     svg = line_chart(
-        lines, f"{title} by epoch: {said or 'not recorded'}", "epoch", "loss", y=_typical(lines)
+        lines, f"{title} by epoch: {message or 'not recorded'}", "epoch", "loss", y=_typical(lines)
     )
     return Chart(title, svg, legend_of(lines))
 
@@ -154,8 +154,8 @@ def _line(label: str, history: pd.DataFrame, column: str, slot: int, best: bool 
 
 
 def _ends(title: str, lines: Sequence[Line]) -> str:
-    said = "; ".join(f"{line.label} ends at {line.y[-1]:.3g}" for line in lines if len(line.x))
-    return f"{title} by epoch: {said or 'not recorded'}"
+    message = "; ".join(f"{line.label} ends at {line.y[-1]:.3g}" for line in lines if len(line.x))
+    return f"{title} by epoch: {message or 'not recorded'}"
 
 
 def _typical(lines: Sequence[Line]) -> Axis:
@@ -168,7 +168,7 @@ def _typical(lines: Sequence[Line]) -> Axis:
 
 
 def verdict_table(runs: Sequence[RunView]) -> Table:
-    """Return in words and numbers what the curves show, one row a run."""
+    """Return in words and numbers what the curves show, one row per run."""
     columns = (
         Column("run", numeric=False),
         Column("epochs"),

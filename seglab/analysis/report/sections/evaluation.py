@@ -176,8 +176,10 @@ def _corruption_chart(
         across = np.array([level for level, score in points if math.isfinite(score)], float)
         up = np.array([score for _, score in points if math.isfinite(score)])
         lines.append(Line(run.label, across, up, slots[run.key]))
-    said = "; ".join(f"{line.label} falls to {line.y[-1]:.3f}" for line in lines if len(line.x))
-    svg = line_chart(lines, f"mIoU under {name} by severity: {said}", "severity", "mIoU", x=x, y=y)
+    message = "; ".join(f"{line.label} falls to {line.y[-1]:.3f}" for line in lines if len(line.x))
+    svg = line_chart(
+        lines, f"mIoU under {name} by severity: {message}", "severity", "mIoU", x=x, y=y
+    )
     return Chart(name.replace("_", " "), svg, legend_of(lines))
 
 
@@ -230,7 +232,7 @@ def calibration_block(runs: Sequence[RunView], slots: Mapping[str, int]) -> Bloc
 
 
 def _gaps_by_class(runs: Sequence[RunView]) -> Table | None:
-    """Return the mean distance between confidence and accuracy by class, one column a run."""
+    """Return the mean distance between confidence and accuracy by class, one column per run."""
     with_bins = having(runs, "reliability")
     gaps = [_gaps(run.tables["reliability"]) for run in with_bins]
     names = [
@@ -265,8 +267,8 @@ def _reliability(run: RunView, slot: int) -> Chart:
     names = ("low", "high", "count", "confidence", "accuracy")
     bins = Bins(*(whole[name].to_numpy(float) for name in names))
     ece = run.metric(metric_key(run.split, "ece"))
-    said = f"; expected calibration error {ece:.4f}" if math.isfinite(ece) else ""
-    svg = reliability_chart(bins, f"Reliability of {run.label}{said}", slot)
+    message = f"; expected calibration error {ece:.4f}" if math.isfinite(ece) else ""
+    svg = reliability_chart(bins, f"Reliability of {run.label}{message}", slot)
     shown = f"ECE {ece:.4f}. " if math.isfinite(ece) else ""
     note = f"{shown}Below the diagonal: more sure than right. Bars: share of pixels."
     return Chart(f"Reliability, {run.label}", svg, note=note)
@@ -283,12 +285,12 @@ def _risk_coverage(runs: Sequence[RunView], slots: Mapping[str, int]) -> Chart:
         across = _COVERAGES[first:last]
         lines.append(Line(run.label, across, np.interp(across, coverage, risk), slots[run.key]))
     values = np.concatenate([np.empty(0), *(line.y for line in lines)])
-    said = "; ".join(
+    message = "; ".join(
         f"{line.label} {line.y[-1]:.3f} with all pixels" for line in lines if len(line.x)
     )
     svg = line_chart(
         lines,
-        f"Risk by coverage: {said}",
+        f"Risk by coverage: {message}",
         "coverage",
         "share of wrong pixels",
         x=Axis.around([], floor=0.0, ceiling=1.0),

@@ -86,7 +86,7 @@ def _facts(run: RunView, scores: pd.DataFrame | None) -> tuple[tuple[str, str, s
 
 
 def fold_table(key: str, scores: pd.DataFrame) -> Table:
-    """Return one row a fold. None is marked as the best: each is scored on data of its own."""
+    """Return one row per fold. None is marked as the best: each is scored on data of its own."""
     names = _class_columns(scores)
     shown = [score.name for score in shown_scores("always")]
     columns = (
@@ -136,13 +136,13 @@ def _spread_by_class(run: RunView, scores: pd.DataFrame) -> Chart:
         finite = values[np.isfinite(values)]
         ends = (float(finite.min()), float(finite.max())) if finite.size else (math.nan, math.nan)
         spreads.append(Spread(name, math.nan, *ends, tuple(finite.tolist())))
-    said = "; ".join(
+    message = "; ".join(
         f"{spread.label} {spread.low:.2f} to {spread.high:.2f}"
         for spread in spreads
         if math.isfinite(spread.low)
     )
     axis = Axis.around([], floor=0.0, ceiling=1.0)
-    words = f"IoU of each class over the folds of {run.label}: {said}"
+    words = f"IoU of each class over the folds of {run.label}: {message}"
     note = "A dot is a fold, the box holds the middle half, the bar in it is the median."
     return Chart(
         "IoU of each class over the folds",

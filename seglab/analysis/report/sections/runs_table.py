@@ -53,7 +53,7 @@ class _Source:
 
 
 def runs_table(runs: Sequence[RunView]) -> Table:
-    """Return one row a run, the best main score first; columns no run has a value for are left out.
+    """Return one row per run, the best main score first; columns no run has a value for are left out.
 
     The best of a column is marked among runs of the same data, split and kind: a fold is compared
     with the same fold only, a cross-validation with others of its like.

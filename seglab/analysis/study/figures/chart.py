@@ -29,9 +29,9 @@ class Dots:
     """Marks of trials.
 
     Attributes:
-        x: One a trial.
+        x: One per trial.
         y: Likewise.
-        colour: Of all, or one value a trial, to be looked up in the shades of the chart.
+        colour: Of all, or one value per trial, to be looked up in the shades of the chart.
         numbers: Of the trials, for what a page says of each.
         label: In the legend; none without one.
         shape: As matplotlib calls it.

@@ -98,8 +98,8 @@ def print_lines(lines: Lines) -> Figure:
         axes.set(xlim=(-0.35, count + 0.45), ylim=(lowest, 1.04))
         axes.set_axis_off()
         trials = plural(len(lines.values), "finished trial")
-        said = heading(lines.view, f"{trials}; dark is better, black the best")
-        figure.suptitle(said, x=0.01, ha="left", fontsize=10)
+        message = heading(lines.view, f"{trials}; dark is better, black the best")
+        figure.suptitle(message, x=0.01, ha="left", fontsize=10)
     return figure
 
 

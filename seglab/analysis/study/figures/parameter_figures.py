@@ -74,21 +74,21 @@ def importance_figure(view: StudyView, objective: int = 0) -> Chart:
 
 
 def _warnings(view: StudyView, table: pd.DataFrame, count: int) -> list[str]:
-    said = []
+    message = []
     if count < RELIABLE_FROM:
-        said.append(
+        message.append(
             f"Unreliable: {count} finished trials are few; {RELIABLE_FROM} or more are wanted."
         )
     pruned = int((view.trials["state"] == "pruned").sum())
     if pruned:
-        said.append(
+        message.append(
             f"{pruned} pruned trials do not count: what got them pruned matters more than shown."
         )
     known = set(table.loc[table["method"] == "fANOVA", "param"])
     conditional = list(table.loc[~table["param"].isin(known), "label"])
     if conditional:
-        said.append(f"Not in every trial, so PED-ANOVA only: {joined(conditional)}.")
-    return said
+        message.append(f"Not in every trial, so PED-ANOVA only: {joined(conditional)}.")
+    return message
 
 
 @study_figure(

@@ -31,8 +31,8 @@ def score_surface(
 
     Args:
         scales: Of the two parameters.
-        places: Their values, one a trial; NaN where a trial lacks one.
-        values: Of the objective, one a trial.
+        places: Their values, one per trial; NaN where a trial lacks one.
+        values: Of the objective, one per trial.
         limits: Values beyond are taken as these, so that one disaster does not bend everything.
 
     Returns:

@@ -84,7 +84,7 @@ def study_clock(attempts: pd.DataFrame) -> Clock:
     of="all",
 )
 def timeline_figure(view: StudyView) -> Chart:
-    """Draw one row a worker, one bar a start of a trial, coloured by how it ended.
+    """Draw one row per worker, one bar a start of a trial, coloured by how it ended.
 
     At the right stands each worker's idle share while trials waited; the title has that of all.
 
