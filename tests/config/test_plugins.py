@@ -158,6 +158,16 @@ def test_a_configuration_from_elsewhere_imports_nothing(
     assert not (tmp_path / "marker").exists()
 
 
+def test_a_folder_that_hides_the_package_is_told(tmp_path: Path, lab: str) -> None:
+    (tmp_path / f"{lab}_project" / "data").mkdir(parents=True)
+    folder = tmp_path / f"{lab}_project" / "data"
+    (line,) = lines(f"model._target_={lab}_project.data.Net")
+    assert line == (
+        f"model._target_: '{lab}_project.data.Net' cannot be imported: {lab}_project.data is only a folder, "
+        f"{folder}; start in the folder that holds the package, or install it"
+    )
+
+
 def test_naming_a_package_opens_it_and_no_library(tmp_path: Path, lab: str) -> None:
     with pytest.raises(ConfigError, match="is not named on this machine"):
         load_target(f"{lab}.Net", "model")

@@ -175,6 +175,11 @@ def imported(target: str) -> Any:
         raise ConfigError(
             f"{show(target)} cannot be imported: {type(error).__name__}: {error}"
         ) from error
+    if not hasattr(module, name) and module.__file__ is None:
+        raise ConfigError(
+            f"{show(target)} cannot be imported: {module_name} is only a folder, "
+            f"{next(iter(module.__path__))}; start in the folder that holds the package, or install it"
+        )
     if not hasattr(module, name):
         public = [one for one in vars(module) if not one.startswith("_")]
         raise ConfigError(
