@@ -122,10 +122,11 @@ class _Check:
                         )
 
     def hidden(self, group: str, choice: str) -> list[Path]:
-        """Return the files of a choice, where another is taken before those that follow."""
+        """Return the files of a choice, where the first is taken and another says something else."""
         paths = (folder / group / f"{choice}.yaml" for folder in self.folders)
         found = list(dict.fromkeys(path.resolve() for path in paths if path.is_file()))
-        return found if len(found) > 1 else []
+        differ = [path for path in found[1:] if path.read_bytes() != found[0].read_bytes()]
+        return [found[0], *differ] if differ else []
 
     def choice(self, group: str, choice: str, where: str, typed: Sequence[Override] = ()) -> None:
         options = sources.choices_for(self.app, group, self.composer.options(group))

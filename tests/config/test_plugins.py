@@ -9,6 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from seglab.config.compose import compose
+from seglab.config.language.locate import conf_dir
 from seglab.config.validate import validate
 from seglab.core.errors import ConfigError
 from seglab.core.parts.kinds import KINDS
@@ -129,6 +130,9 @@ def test_own_conf_is_found_and_its_names_do_not_hide(lab: str, tmp_path: Path) -
     assert compose(["model=mynet", "data.crop_size=[64,64]"]).model.depth == 2
     assert "takes sides in multiples of 8" in lines("model=mynet", "data.crop_size=[60,64]")[0]
     assert f"is taken before {folder / 'unet.yaml'}" in lines("model=unet")[0]
+    # A copy of ours hides nothing.
+    (folder / "unet.yaml").write_bytes((conf_dir() / "model" / "unet.yaml").read_bytes())
+    assert compose(["model=unet"]).model._target_ == "seglab.models.build_smp"
     # The default is ours and stays so.
     assert compose([]).model._target_ == "seglab.models.build_smp"
 

@@ -325,8 +325,9 @@ MATRIX = [
     ),
     (
         ["study=accuracy_latency", "cv=kfold"],
-        "study.objectives[1].metric: a cross-validation has val/miou, val/miou_present, val/dice and "
-        "val/iou/CLASS, got 'cost/latency_ms' [conf/study/accuracy_latency.yaml]",
+        "study.objectives[1].metric: a cross-validation has val/miou, val/miou_present, val/dice, "
+        "val/pixel_acc, val/class_acc, val/fwiou and val/iou/CLASS or val/dice/CLASS, got "
+        "'cost/latency_ms' [conf/study/accuracy_latency.yaml]",
     ),
     (
         ["study=accuracy_latency", "study.pruner={_target_: optuna.pruners.NopPruner}"],

@@ -49,11 +49,6 @@ class Presence:
         self._facts: dict[str, Any] | None = None
         self._due = 0.0
 
-    @property
-    def is_registered(self) -> bool:
-        """Whether this controller was written down, as it is when it first takes a trial."""
-        return self._facts is not None
-
     def register(self) -> None:
         """Write this controller down, if it is not yet."""
         if self._facts is None:
