@@ -120,12 +120,13 @@ def test_own_parts_train_resume_search_and_are_evaluated(start: Start, tmp_path:
     ] * 4
 
     # From the record: only where the package is named, and a changed file is told.
-    evaluate = ("evaluate", f"run={whole}", "logger=none", "data.split=test")
+    words = (f"run={whole}", "logger=none", "data.split=test", "paths.runs_dir=scored")
+    evaluate = ("evaluate", *words)
     assert "'mylab' is not named on this machine" in done(start(*evaluate), 2)
     with (tmp_path / "mylab.py").open("a") as file:
         file.write("\n# changed\n")
     out = done(start(*evaluate, SEGLAB_PLUGINS="mylab"))
     assert "warning: the code has changed since the run: mylab.TinyNet" in out.replace("\n", " ")
-    (scored,) = (path for path in whole.parent.iterdir() if path != whole)
+    (scored,) = (tmp_path / "scored" / "mine").iterdir()
     metrics = json.loads((scored / "run.json").read_text())["metrics"]
     assert metrics["test/accuracy"] == record["metrics"]["test/accuracy"]
