@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "seglab"
 # "Guo et al., 2017", "Eigen and Fergus (2015)", "Berman, Rannen Triki and Blaschko, CVPR 2018".
 _AUTHOR = r"[A-Z][a-z]+(?:-[A-Z][a-z]+)*"
-_OTHERS = rf"(?:,? {_AUTHOR}(?: {_AUTHOR})?)*(?: et al\.?| and {_AUTHOR}| & {_AUTHOR})"
+_OTHERS = rf"(?:, {_AUTHOR}(?: {_AUTHOR})?)*(?: et al\.?| and {_AUTHOR}| & {_AUTHOR})"
 _CITED = re.compile(rf"({_AUTHOR}){_OTHERS},?\s+\(?(?:[A-Z]+,? )?(?:19|20)\d\d")
 _LISTED = re.compile(rf"^    ({_AUTHOR}).*: https://", re.MULTILINE)
 

@@ -213,6 +213,7 @@ def test_an_exception_inside_is_shown(
     assert EXIT_CODES["pruned"] == 0
 
 
+@pytest.mark.slow
 def test_offline_resume_replays_so_that_the_newest_segment_is_complete(tmp_path: Path) -> None:
     rows = [{"epoch": e, "step": 10 * (e + 1), "val/miou": 0.1 * e} for e in range(3)]
     first = _view(tmp_path)
@@ -309,6 +310,7 @@ def test_view_gives_up_after_some_failures(
     assert "off for this run" in caplog.text
 
 
+@pytest.mark.slow
 def test_unreachable_server_falls_back_to_offline_with_the_same_id(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"

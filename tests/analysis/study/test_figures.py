@@ -97,6 +97,7 @@ def test_slices_share_the_values_and_mark_the_best(view: StudyView) -> None:
     assert rate.get_xscale() == "log"
 
 
+@pytest.mark.slow
 def test_contour_has_a_surface_for_numbers_only(make: Any, view: StudyView) -> None:
     numbers = read_study(make(make.numeric(), objectives=[("val/loss", "minimize")]))
     panels = contour_figure(numbers).axes[:3]

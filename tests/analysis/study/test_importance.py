@@ -107,6 +107,7 @@ def test_what_is_too_little_is_told(make: Any) -> None:
         importance_table(read_study(make(flat, name="flat")))
 
 
+@pytest.mark.slow
 def test_order_of_parameters_where_importance_is_unknown(make: Any) -> None:
     view = read_study(make(trials(make, 3)))
     assert ranked_params(view) == list(view.scales)

@@ -92,6 +92,7 @@ def hears_ctrl_c() -> None:
 class TestController:
     """The controller is killed, interrupted, or a plain script."""
 
+    @pytest.mark.slow
     def test_killed_controller_leaves_nothing(self, tmp_path: Path) -> None:
         body = """
         def work(manner):

@@ -370,6 +370,7 @@ EVENTS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(EVENTS, max_size=25), st.sampled_from([20, 80, 140]))
 def test_nothing_odd_stops_it(events: list[tuple], width: int) -> None:
