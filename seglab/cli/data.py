@@ -187,6 +187,10 @@ def _budget_words(args: argparse.Namespace, image_hw: tuple[int, int]) -> list[s
 
 
 def _import(args: argparse.Namespace) -> int:
+    from seglab.core.parts.plugins import name_packages
+
+    if "." in args.importer:  # typed, so its code may be imported
+        name_packages([args.importer])
     options = parse_options(args.options, args.importer)
     name = args.name or args.importer
     out = args.out or Path(os.environ.get("SEGLAB_DATA", "data")) / "manifests" / name

@@ -114,12 +114,14 @@ class _Check:
                 continue
             for choice in override.alternatives:
                 self.choice(override.key, choice, override.where)
+                self.not_hidden(override.key, choice, override.where)
                 path = sources.find_file(self.folders, override.key, choice)
                 if override.key in _FILES_WITH_CHOICES and path is not None:
                     for entry in sources.group_defaults(path):
-                        self.choice(
-                            entry.group, entry.choice, f" [{_short(path)}]", typed=overrides
-                        )
+                        where = f" [{_short(path)}]"
+                        self.choice(entry.group, entry.choice, where, typed=overrides)
+                        if self.folders[0] not in path.parents:  # ours mean ours
+                            self.not_hidden(entry.group, entry.choice, where)
 
     def hidden(self, group: str, choice: str) -> list[Path]:
         """Return the files of a choice, where the first is taken and another says something else."""
@@ -128,15 +130,18 @@ class _Check:
         differ = [path for path in found[1:] if path.read_bytes() != found[0].read_bytes()]
         return [found[0], *differ] if differ else []
 
-    def choice(self, group: str, choice: str, where: str, typed: Sequence[Override] = ()) -> None:
-        options = sources.choices_for(self.app, group, self.composer.options(group))
-        wrong = [one for one in split_choice(choice) if one not in options and one != "null"]
+    def not_hidden(self, group: str, choice: str, where: str) -> None:
+        """Report a choice whose file, as the user wrote it, gives way to one of ours."""
         for name in split_choice(choice):
-            if not typed and (files := self.hidden(group, name)):
+            if files := self.hidden(group, name):
                 self.problems.append(
                     f"{group}: '{name}' is in {files[0]}, which is taken before {files[1]}; give yours "
                     f"another name{where}"
                 )
+
+    def choice(self, group: str, choice: str, where: str, typed: Sequence[Override] = ()) -> None:
+        options = sources.choices_for(self.app, group, self.composer.options(group))
+        wrong = [one for one in split_choice(choice) if one not in options and one != "null"]
         for name in wrong:
             near = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
             listed = f"choices are {show_names(options)}" if options else "there is no such group"

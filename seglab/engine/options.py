@@ -19,6 +19,9 @@ from seglab.core.options import (
 
 Auto = Literal["auto"]
 
+ProgressMode = Literal["auto", "rich", "plain", "off"]
+WandbMode = Literal["auto", "online", "offline", "disabled"]
+
 
 class DeviceOptions(Options):
     """How a device is used."""
@@ -118,7 +121,7 @@ class CallbackOptions(Options):
     """When to give up."""
     overlays: OverlayOptions = OverlayOptions()
     """Pictures of predictions."""
-    progress: Literal["auto", "rich", "plain", "off"] = "auto"
+    progress: ProgressMode = "auto"
     """How the progress is shown; `auto`: as a bar where there is a terminal, else as lines."""
     extra: dict[str, Annotated[dict[str, Any], Targets("callback")]] = Field(default_factory=dict)
     """Lightning callbacks of one's own, called after ours and before the checkpoint is written."""
@@ -127,7 +130,7 @@ class CallbackOptions(Options):
 class WandbOptions(Options):
     """Weights & Biases: a view of the run record."""
 
-    mode: Literal["auto", "online", "offline", "disabled"] = "auto"
+    mode: WandbMode = "auto"
     """`auto` is online where a key is set up, else offline."""
     project: str = "seglab"
     """W&B project."""

@@ -10,8 +10,10 @@ from rich.console import Console
 
 from seglab.analysis.tables import Row, format_cell, frame_rows, interval_cell, rich_table
 from seglab.augment.corruptions import require_corruptions
+from seglab.config.own_parts import own_targets
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError
+from seglab.core.parts.plugins import require_named
 from seglab.core.text.terminal import open_console, say, show
 from seglab.data.manifest import Manifest
 from seglab.engine.device.plan import inspect_device
@@ -112,6 +114,7 @@ def start_evaluation(
     source = RunRecord.open(cfg.run)
     members = members_of(cfg, source)
     run_cfg = _configuration(cfg, source, members)
+    require_named(own_targets(resolved(run_cfg)))
     folder = run_dir or new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name)
     config = {**resolved(cfg), "data": resolved(run_cfg.data), "split": cfg.data.split}
     record = RunRecord.create(

@@ -128,17 +128,30 @@ def load_target(target: Any, group: str) -> Any:
             f"{show(target)} is refused: a {kind.title} is a class of {homes}, or from a package of "
             "your own"
         )
-    if not _is_below(target, named_packages()):
-        raise ConfigError(
-            f"{show(target)} is refused: '{package}' is not named on this machine, and code from "
-            f"elsewhere is not imported by itself. If you trust it, type plugins=[{package}] or set "
-            f"the environment variable {ENV_PLUGINS}={package}"
-        )
+    require_named([target])
     _find_in_current_folder()
     found = imported(target)
     if not callable(found):
         raise ConfigError(f"expected a class or function, got {show(target)}")
     return found
+
+
+def require_named(targets: Iterable[str]) -> None:
+    """Refuse targets whose package nobody named on this machine, with one line for each package.
+
+    Raises:
+        ConfigError: There are some; nothing was imported.
+    """
+    named = named_packages()
+    refused = {one.partition(".")[0]: one for one in targets if not _is_below(one, named)}
+    problems = [
+        f"{show(target)} is refused: '{package}' is not named on this machine, and code from "
+        f"elsewhere is not imported by itself. If you trust it, type plugins=[{package}] or set "
+        f"the environment variable {ENV_PLUGINS}={package}"
+        for package, target in refused.items()
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def _require_kind(found: Any, target: str, kind: Kind) -> None:

@@ -7,7 +7,7 @@ few seconds how far it is, so that a slow run can be told from one that hangs.
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
@@ -22,10 +22,8 @@ from rich.progress import (
 )
 
 from seglab.core.text.terminal import say
+from seglab.engine.options import ProgressMode
 from seglab.engine.step.module import as_module
-
-ProgressMode = Literal["auto", "rich", "plain", "off"]
-
 
 # Longest silence in plain lines, less the length of a step: 20 s are promised.
 _SILENCE_S = 15.0

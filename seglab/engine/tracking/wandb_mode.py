@@ -9,11 +9,12 @@ import netrc
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 from urllib.parse import urlsplit
 
 from seglab.core.errors import ConfigError
+from seglab.engine.options import WandbMode
 
-MODES = ("auto", "online", "offline", "disabled")
 _WORDS = {"dryrun": "offline", "run": "online", "shared": "online"}
 # Keys of older installations are stored under this host, whatever the current one is called.
 _FORMER_HOST = "api.wandb.ai"
@@ -29,8 +30,8 @@ def resolve_mode(mode: str) -> tuple[str, str]:
     Raises:
         ConfigError: Another mode.
     """
-    if mode not in MODES:
-        raise ConfigError(f"W&B mode must be one of {', '.join(MODES)}, got {mode!r}")
+    if mode not in get_args(WandbMode):
+        raise ConfigError(f"W&B mode must be one of {', '.join(get_args(WandbMode))}, got {mode!r}")
     asked = os.environ.get("WANDB_MODE", "").lower() if mode == "auto" else mode
     asked = _WORDS.get(asked, asked)
     if asked in ("offline", "disabled"):

@@ -91,19 +91,7 @@ def page_chart(chart: Chart, told: Mapping[int, str]) -> go.Figure:
         named: set[str] = set() if place == 0 else {layer.label for layer in _named(chart)}
         for layer in panel.layers:
             if isinstance(layer, Gap):
-                figure.add_vrect(
-                    layer.begin, layer.end, fillcolor="#f1eee8", line_width=0, layer="below"
-                )
-                figure.add_annotation(
-                    text=plotly_text(layer.text.replace("\n", " ")),
-                    x=(layer.begin + layer.end) / 2,
-                    y=0,
-                    yref="paper",
-                    yanchor="bottom",
-                    showarrow=False,
-                    textangle=-90,
-                    font={"size": 11, "color": MUTED},
-                )
+                _add_gap(figure, layer)
                 continue
             trace = _trace(layer, told)
             if not isinstance(layer, Ground):
@@ -132,6 +120,20 @@ def page_chart(chart: Chart, told: Mapping[int, str]) -> go.Figure:
     lines = chart.panels[0].x.title.count("\n")
     figure.update_layout(margin_b=90 + 18 * lines, legend_y=-0.14 - 0.04 * lines)
     return figure
+
+
+def _add_gap(figure: go.Figure, gap: Gap) -> None:
+    figure.add_vrect(gap.begin, gap.end, fillcolor="#f1eee8", line_width=0, layer="below")
+    figure.add_annotation(
+        text=plotly_text(gap.text.replace("\n", " ")),
+        x=(gap.begin + gap.end) / 2,
+        y=0,
+        yref="paper",
+        yanchor="bottom",
+        showarrow=False,
+        textangle=-90,
+        font={"size": 11, "color": MUTED},
+    )
 
 
 def _named(chart: Chart) -> list[Any]:
