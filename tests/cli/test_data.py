@@ -54,6 +54,28 @@ def test_drawn_data_is_described_and_previewed(seglab: Run, tmp_path: Path) -> N
     assert "--display-bands: synth is read as RGB; choose bands with --bands" in ignored.err
 
 
+def test_a_typed_importer_of_ones_own_needs_no_further_naming(
+    seglab: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGLAB_PLUGINS", "")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_importer_typed.py").write_text(
+        "from seglab.core.labels import LabelSpace\n"
+        "from seglab.data.build import ImportedFiles, SampleFiles\n"
+        "def read(root):\n"
+        "    files = [SampleFiles(s, root / f'{s}.png', root / f'{s}_m.png', s, group=s)"
+        " for s in ('train', 'val')]\n"
+        "    return ImportedFiles(files, LabelSpace(('a', 'b')))\n"
+    )
+    (tmp_path / "raw").mkdir()
+    for number, split in enumerate(("train", "val")):
+        Image.new("RGB", (8, 8), (90 * number, 9, 9)).save(tmp_path / "raw" / f"{split}.png")
+        Image.new("L", (8, 8), 1).save(tmp_path / "raw" / f"{split}_m.png")
+    made = seglab("data", "import", "own_importer_typed.read", "raw", "--name", "mine")
+    assert made.code == 0, made.err
+    assert "train 1, val 1" in made.out
+
+
 def test_same_words_draw_the_same_data(seglab: Run) -> None:
     one, other = (seglab("data", "synth", name, *SMALL).out.split()[-1] for name in ("a", "b"))
     assert one == other

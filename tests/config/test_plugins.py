@@ -130,6 +130,13 @@ def test_own_conf_is_found_and_its_names_do_not_hide(lab: str, tmp_path: Path) -
     assert compose(["model=mynet", "data.crop_size=[64,64]"]).model.depth == 2
     assert "takes sides in multiples of 8" in lines("model=mynet", "data.crop_size=[60,64]")[0]
     assert f"is taken before {folder / 'unet.yaml'}" in lines("model=unet")[0]
+    (tmp_path / "conf" / "experiment").mkdir()
+    (tmp_path / "conf" / "experiment" / "own.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /model: unet\n"
+    )
+    assert f"is taken before {folder / 'unet.yaml'}" in lines("experiment=own")[0]
+    # An experiment of ours means ours.
+    assert compose(["experiment=demo"]).model._target_.startswith("seglab.")
     # A copy of ours hides nothing.
     (folder / "unet.yaml").write_bytes((conf_dir() / "model" / "unet.yaml").read_bytes())
     assert compose(["model=unet"]).model._target_ == "seglab.models.build_smp"
