@@ -134,8 +134,8 @@ def _draw_images(axes: Axes, frame: pd.DataFrame) -> None:
     counts = [int((frame["split"] == name).sum()) for name in splits]
     bars = axes.bar(splits, counts, color=[_COLOURS[name] for name in splits], width=0.7)
     groups = [int(frame.loc[frame["split"] == name, "group"].nunique()) for name in splits]
-    message = [f"{count}\n({group} groups)" for count, group in zip(counts, groups, strict=True)]
-    axes.bar_label(bars, message, fontsize=7, padding=2)
+    labels = [f"{count}\n({group} groups)" for count, group in zip(counts, groups, strict=True)]
+    axes.bar_label(bars, labels, fontsize=7, padding=2)
     axes.margins(y=0.2)
     axes.grid(visible=False, axis="x")
     axes.set_title("Images", fontweight="bold")

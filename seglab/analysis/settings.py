@@ -94,14 +94,14 @@ def _names(tables: list[pd.DataFrame], varied: Sequence[str], experiments: bool)
     names = []
     for table in tables:
         first = table.iloc[0]
-        message = [
+        named = [
             f"{one} {_comparable(first[name])}" if name.startswith("config.") else str(first[name])
             for name, one in zip(varied, short, strict=True)
         ]
-        if len(message) > _MAX_NAMED or (not message and not experiments):
-            message = [str(first["name"] or "") if first["name"] == first["name"] else ""]
+        if len(named) > _MAX_NAMED or (not named and not experiments):
+            named = [str(first["name"] or "") if first["name"] == first["name"] else ""]
         parts = [str(first["experiment"])] if experiments else []
-        names.append(", ".join([*parts, *filter(None, message)]) or _id(first))
+        names.append(", ".join([*parts, *filter(None, named)]) or _id(first))
     return _distinct(names, tables)
 
 

@@ -53,9 +53,9 @@ def run(argv: Sequence[str]) -> int:
 
 def _take_up(run_dir: Path, max_epochs: int | None) -> None:
     if max_epochs is None:
-        from seglab.experiment.cross_validate import take_up
+        from seglab.experiment.cross_validate import resume_run
 
-        take_up(run_dir)
+        resume_run(run_dir)
     else:
         from seglab.experiment.train import resume
 
@@ -128,10 +128,10 @@ def _train(cfg: DictConfig) -> Any:
     # A job of a grid whose process died is started again in its old place.
     if (run_dir / "run.json").is_file() and not OmegaConf.is_missing(hydra.job, "num"):
         from seglab.core.trial import current_trial
-        from seglab.experiment.launch import go_on
+        from seglab.experiment.launch import resume_job
 
         if current_trial() is None:
-            return go_on(run_dir)
+            return resume_job(run_dir)
     # What a search asks for is no setting of the trainings in it.
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "study"])
     return launch_valid(cfg, run_dir=run_dir)

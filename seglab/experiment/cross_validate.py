@@ -39,7 +39,7 @@ from seglab.runs.locate import RECORD_FILE
 FOLDS_FILE = "folds.parquet"
 
 
-def take_up(
+def resume_run(
     run_dir: Path, console: Console | None = None, trial: TrialChannel | None = None
 ) -> TrainResult:
     """Go on with a stopped training, fold or cross-validation; finished folds stay as they are.
@@ -123,7 +123,7 @@ def _run(
             _train_folds(cfg, record, folds, slots, console, reports)
         metrics = conclude_folds(cfg, record, plan, folds, console)
         if cfg.cv.get("leak_report"):
-            metrics |= report_leak(cfg, record, console, cross_validate, take_up)
+            metrics |= report_leak(cfg, record, console, cross_validate, resume_run)
     return TrainResult(record.run_dir, "finished", metrics)
 
 

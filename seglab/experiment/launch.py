@@ -16,7 +16,7 @@ from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError
 from seglab.core.trial import TrialChannel, TrialPrunedError, current_trial
 from seglab.engine.loop.checkpoint import BEST, LAST
-from seglab.experiment.cross_validate import start_cross_validation, take_up
+from seglab.experiment.cross_validate import resume_run, start_cross_validation
 from seglab.experiment.prepare.folds import is_cross_validation
 from seglab.experiment.train import LOCK_WAIT_S, TrainResult, only_writer, start_training
 from seglab.experiment.trial import trial_config, trial_problems
@@ -78,7 +78,7 @@ def launch_trial(
         SeglabError: The training failed or was interrupted; the record says so too.
     """
     try:
-        result = _start_or_go_on(cfg, run_dir, trial, console)
+        result = _start_or_resume(cfg, run_dir, trial, console)
     except TrialPrunedError:
         _drop_checkpoints(run_dir, (BEST, LAST))
         raise
@@ -86,7 +86,7 @@ def launch_trial(
     return result
 
 
-def _start_or_go_on(
+def _start_or_resume(
     cfg: DictConfig, run_dir: Path, trial: TrialChannel, console: Console | None
 ) -> TrainResult:
     if not (run_dir / RECORD_FILE).is_file():
@@ -94,10 +94,10 @@ def _start_or_go_on(
         if problems:
             raise ConfigError(problems)
         return _start(trial_config(cfg, trial), run_dir, console, trial)
-    return go_on(run_dir, console, trial)
+    return resume_job(run_dir, console, trial)
 
 
-def go_on(
+def resume_job(
     run_dir: Path, console: Console | None = None, trial: TrialChannel | None = None
 ) -> TrainResult:
     """Go on with what a former process of the same job left, however it ended.
@@ -109,7 +109,7 @@ def go_on(
 
     Raises:
         TrialPrunedError: It was given up before.
-        SeglabError: As `take_up`.
+        SeglabError: As `resume_run`.
     """
     record = RunRecord.open(run_dir)
     # The former process may be on its way out, and still write how it ended.
@@ -119,7 +119,7 @@ def go_on(
         return TrainResult(run_dir, "finished", record.metrics)
     if content["status"] == "pruned":
         raise TrialPrunedError((content["error"] or {}).get("message", "given up before"))
-    return take_up(run_dir, console, trial)
+    return resume_run(run_dir, console, trial)
 
 
 def _drop_checkpoints(run_dir: Path, names: Sequence[str]) -> None:

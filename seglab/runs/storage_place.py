@@ -63,8 +63,8 @@ class Place:
         if self.kind == "sqlite":
             return {"connect_args": {"timeout": 60}}
         asked = {"connect_timeout": _CONNECT_TIMEOUT_S, "keepalives_idle": 30}
-        message = self.url.query if self.url is not None else {}
-        own = {key: value for key, value in asked.items() if key not in message}
+        query = self.url.query if self.url is not None else {}
+        own = {key: value for key, value in asked.items() if key not in query}
         return {"connect_args": own, "pool_pre_ping": True}
 
     def engine(self, **options: Any) -> Engine:

@@ -78,6 +78,6 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
     launch.launch_valid = jobs.train  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "seglab.experiment.launch", launch)
     folds = types.ModuleType("seglab.experiment.cross_validate")
-    folds.take_up = jobs.resumed.append  # type: ignore[attr-defined]
+    folds.resume_run = jobs.resumed.append  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "seglab.experiment.cross_validate", folds)
     return jobs

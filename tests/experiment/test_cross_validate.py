@@ -17,7 +17,7 @@ from seglab.config.compose import compose
 from seglab.core.errors import ConfigError, DataError
 from seglab.data.manifest import Manifest
 from seglab.experiment import cross_validate as module
-from seglab.experiment.cross_validate import take_up
+from seglab.experiment.cross_validate import resume_run
 from seglab.experiment.cv.join_folds import collect
 from seglab.experiment.evaluate import evaluate
 from seglab.experiment.launch import launch
@@ -189,14 +189,14 @@ def test_interrupted_cross_validation_trains_only_what_is_left(
     record = RunRecord(tmp_path / "cv")
     assert record.status == "interrupted"
     before = fold_records(record)[0].read()["ended"]
-    take_up(record.run_dir, QUIET)
+    resume_run(record.run_dir, QUIET)
     assert record.status == "finished"
     assert fold_records(record)[0].read()["ended"] == before
     assert len(calls) == 3
     # Stopping in between changed no number.
     assert record.metrics["val/miou"] == finished.metrics["val/miou"]
     with pytest.raises(ConfigError, match="is finished; no fold is left to train"):
-        take_up(record.run_dir, QUIET)
+        resume_run(record.run_dir, QUIET)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from seglab.core.errors import ConfigError, TrainingError
 from seglab.core.trial import TrialPrunedError, as_trial, current_trial
 from seglab.data.manifest import Manifest
 from seglab.experiment import launch as launch_module
-from seglab.experiment.cross_validate import take_up
+from seglab.experiment.cross_validate import resume_run
 from seglab.experiment.evaluate import evaluate
 from seglab.experiment.launch import launch, launch_trial
 from seglab.experiment.train import TrainResult
@@ -192,7 +192,7 @@ class TestPrunedTrial:
 def test_resumed_by_hand_it_stays_a_trial(tiny: list[str], tmp_path: Path) -> None:
     """Whoever wants to know how it would have ended gets val alone, and no study hears of it."""
     _give_up([*tiny, *EPOCHS], tmp_path / "t", 0, "after epoch 0")
-    result = take_up(tmp_path / "t", QUIET)
+    result = resume_run(tmp_path / "t", QUIET)
     record = RunRecord.open(tmp_path / "t")
     assert (record.read()["kind"], record.status) == ("trial", "finished")
     assert record.history()["epoch"].tolist() == [0, 1, 2]

@@ -249,13 +249,13 @@ def _objectives(asked: Mapping[str, Any], study: optuna.Study) -> tuple[StudyObj
     if not listed:
         raise DataError("expected at least one objective in study.json, got none")
     directions = [direction.name.lower() for direction in study.directions]
-    message = tuple(StudyObjective(str(one["metric"]), one["direction"]) for one in listed)
-    if [one.direction for one in message] != directions:
+    stored = tuple(StudyObjective(str(one["metric"]), one["direction"]) for one in listed)
+    if [one.direction for one in stored] != directions:
         raise DataError(
-            f"study.json and the storage disagree: expected {[one.direction for one in message]}, "
+            f"study.json and the storage disagree: expected {[one.direction for one in stored]}, "
             f"the storage has {directions}; is the storage that of another study?"
         )
-    return message
+    return stored
 
 
 def _table(
@@ -309,7 +309,7 @@ def _row(
     objectives: Sequence[StudyObjective],
     attempts: Sequence[Attempt],
 ) -> dict[str, Any]:
-    message = trial.user_attrs
+    stored = trial.user_attrs
     row: dict[str, Any] = {"number": trial.number, "state": STATES[trial.state]}
     if trial.state == TrialState.COMPLETE:
         # A pruned trial has a value in Optuna too: its last report, no score of a whole training.
@@ -324,9 +324,9 @@ def _row(
         row["duration_s"] = sum(one.ended - one.started for one in attempts if not one.open)
         if trial.state.is_finished():
             row["ended"] = max(one.ended for one in attempts)
-    row |= {name: message.get(name) for name in (FIRST_STEP_S, REASON, ERROR)}
-    row |= {"attempts": len(attempts), "warm": bool(message.get(ORIGIN))}
-    if message.get(RUN_DIR):
-        place = folder.path / str(message[RUN_DIR])
+    row |= {name: stored.get(name) for name in (FIRST_STEP_S, REASON, ERROR)}
+    row |= {"attempts": len(attempts), "warm": bool(stored.get(ORIGIN))}
+    if stored.get(RUN_DIR):
+        place = folder.path / str(stored[RUN_DIR])
         row |= {"run_dir": str(place), "run_id": place.name}
     return row

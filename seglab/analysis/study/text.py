@@ -108,13 +108,13 @@ def happened_sentences(view: StudyView, summary: StudySummary) -> list[str]:
     """Say how the trials ended, what they cost, and how busy the workers were."""
     counted = ", ".join(f"{count} {state}" for state, count in summary.counts.items()) or "none yet"
     of = "" if summary.budget is None else f" of {summary.budget}"
-    message = [f"{summary.ended}{of} trials ended: {counted}."]
+    sentences = [f"{summary.ended}{of} trials ended: {counted}."]
     if view.budget is not None and view.budget < view.asked["n_trials"]:
         searched = view.asked.get("space") or ()
-        message.append(f"{all_there_are(view.budget, view.asked['n_trials'], searched)}.")
+        sentences.append(f"{all_there_are(view.budget, view.asked['n_trials'], searched)}.")
     repeats = view.trials["repeat_of"].notna().sum()
     if repeats:
-        message.append(
+        sentences.append(
             f"{plural(int(repeats), 'trial')} repeat a setting with another seed; scores below are means "
             "by setting."
         )
@@ -126,21 +126,21 @@ def happened_sentences(view: StudyView, summary: StudySummary) -> list[str]:
                 f"{100 * share:.1f} %" for share in (summary.idle.waiting, summary.idle.total)
             )
             line += f"; idle {waiting} of the time while trials waited, {total} with the tail"
-        message.append(f"{line}.")
+        sentences.append(f"{line}.")
     if summary.counts.get("pruned") and summary.saved_h > 0:
-        message.append(
+        sentences.append(
             f"Pruning saved about {format_runtime(summary.saved_h * 3600)} of work (estimated: each "
             "pruned trial going on at its own pace for as many steps as the median finished one)."
         )
     if summary.retried:
         times = "once" if summary.retried == 1 else f"{summary.retried} times"
-        message.append(
+        sentences.append(
             f"A trial broke off with its process or controller {times} and was taken up again."
         )
     failed = view.trials[view.trials["state"] == "failed"]
     if len(failed):
-        message.append(f"Failed: {joined([_failure(row) for row in failed.to_dict('records')])}.")
-    return message
+        sentences.append(f"Failed: {joined([_failure(row) for row in failed.to_dict('records')])}.")
+    return sentences
 
 
 def _failure(row: Mapping[Hashable, Any]) -> str:
@@ -167,14 +167,14 @@ def result_sentences(
         return ["No trial finished, so there is no best one."]
     goal = view.objectives[0]
     considered = (protocol or {}).get("trials_considered") or summary.ended
-    message = [
+    sentences = [
         f"Trial {summary.best} is the best: {goal.metric} {summary.best_value:.4f}{_mean_of(summary)}. "
         f"It was chosen as the best of {plural(considered, 'trial')} by this very score, which is "
         "therefore optimistic.",
         f"It was trial number {summary.best_after} to start and was there "
         f"{format_runtime(summary.best_at_h * 3600)} after the first start.",
     ]
-    return [*message, *protocol_sentences(protocol, goal)]
+    return [*sentences, *protocol_sentences(protocol, goal)]
 
 
 def _mean_of(summary: StudySummary) -> str:

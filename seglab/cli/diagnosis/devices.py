@@ -73,13 +73,13 @@ def _check_shared_memory() -> Finding:
 def _check_cpu_bf16() -> Finding:
     from seglab.engine.device.plan import cpu_bf16
 
-    message = {
+    notes = {
         "fast": "fast",
         "slow": "emulated, slower than fp32; fp32 is used",
         "cpu lacks it": "not supported by this CPU; fp32 is used",
         "torch lacks it": "not supported by this build of torch; fp32 is used",
     }
-    return Finding(_AREA, "cpu bf16", "ok", message[cpu_bf16()])
+    return Finding(_AREA, "cpu bf16", "ok", notes[cpu_bf16()])
 
 
 def _check_cuda() -> Iterator[Finding]:

@@ -47,14 +47,14 @@ class Key:
         if not field.is_required() and not is_options(unwrap(self.hint)[0]):
             default = f"; {show(field.get_default(call_default_factory=True))}"
         yield f"  {self.name}: {describe(self.hint)}{default}"
-        message = " ".join(sentences(self.owner).get(leaf, "").split())
-        yield from textwrap.wrap(message, 98, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        sentence = " ".join(sentences(self.owner).get(leaf, "").split())
+        yield from textwrap.wrap(sentence, 98, initial_indent=" " * 6, subsequent_indent=" " * 6)
 
 
 @cache
 def sentences(options: type[Options]) -> dict[str, str]:
     """Return what stands below each field of a declaration, those it inherits too."""
-    message: dict[str, str] = {}
+    found: dict[str, str] = {}
     for owner in reversed(options.__mro__):
         if not issubclass(owner, Options) or owner.__module__ == Options.__module__:
             continue
@@ -65,8 +65,8 @@ def sentences(options: type[Options]) -> dict[str, str]:
         body = getattr(tree, "body", [])
         for field, below in itertools.pairwise(body):
             if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
-                message[ast.unparse(field.target)] = str(ast.literal_eval(below.value))
-    return message
+                found[ast.unparse(field.target)] = str(ast.literal_eval(below.value))
+    return found
 
 
 def key_help(app: str, wanted: str) -> str:
@@ -117,11 +117,11 @@ def _inside(hint: Any, path: str, choice: str) -> Iterator[Key]:
     mark = next((extra for extra in extras if isinstance(extra, ChosenBy | Targets)), None)
     if isinstance(mark, Targets):
         for target, schema in SCHEMAS.get(mark.group, {}).items():
-            message = f"{path}._target_={target}"
+            choice = f"{path}._target_={target}"
             if isinstance(schema, ChosenBy):
                 yield from _inside_choice(schema, path)
             else:
-                yield from keys_below(schema, path, message)
+                yield from keys_below(schema, path, choice)
     elif isinstance(mark, ChosenBy):
         yield from _inside_choice(mark, path)
     elif is_union(base):

@@ -40,7 +40,7 @@ def report_leak(
     record: RunRecord,
     console: Console,
     cross_validate: Callable[[DictConfig, Path, Console, str], object],
-    take_up: Callable[[Path, Console], object],
+    resume_run: Callable[[Path, Console], object],
 ) -> dict[str, float]:
     """Train random folds too and tell the gap; a finished one from before is used again.
 
@@ -49,7 +49,7 @@ def report_leak(
         record: Its record; the random one is kept in its `leak_report/`.
         console: Where the gap goes.
         cross_validate: Starts a cross-validation.
-        take_up: Goes on with one.
+        resume_run: Resumes one.
 
     Returns:
         `leak/random_miou` and `leak/gap` (random minus grouped), also written to the record.
@@ -59,7 +59,7 @@ def report_leak(
     if not (folder / RECORD_FILE).is_file():
         cross_validate(random_config(cfg), folder, console, record.run_id)
     elif RunRecord(folder).status != "finished":
-        take_up(folder, console)
+        resume_run(folder, console)
     key = metric_key("val", MIOU)
     ours, random = record.metrics, RunRecord(folder).metrics
     gap = random[key] - ours[key]

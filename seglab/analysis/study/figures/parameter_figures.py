@@ -74,21 +74,21 @@ def importance_figure(view: StudyView, objective: int = 0) -> Chart:
 
 
 def _warnings(view: StudyView, table: pd.DataFrame, count: int) -> list[str]:
-    message = []
+    sentences = []
     if count < RELIABLE_FROM:
-        message.append(
+        sentences.append(
             f"Unreliable: {count} finished trials are few; {RELIABLE_FROM} or more are wanted."
         )
     pruned = int((view.trials["state"] == "pruned").sum())
     if pruned:
-        message.append(
+        sentences.append(
             f"{pruned} pruned trials do not count: what got them pruned matters more than shown."
         )
     known = set(table.loc[table["method"] == "fANOVA", "param"])
     conditional = list(table.loc[~table["param"].isin(known), "label"])
     if conditional:
-        message.append(f"Not in every trial, so PED-ANOVA only: {joined(conditional)}.")
-    return message
+        sentences.append(f"Not in every trial, so PED-ANOVA only: {joined(conditional)}.")
+    return sentences
 
 
 @study_figure(
