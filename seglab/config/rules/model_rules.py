@@ -34,7 +34,7 @@ def limits_of(value: ValidView) -> Limits:
     """Return what the model asks for: by its architecture, or as told under `model.facts`.
 
     Raises:
-        NotSoundError: There is no such architecture; that is told elsewhere.
+        InvalidValueError: There is no such architecture; that is told elsewhere.
     """
     target = value("model._target_")
     if is_own_model(target):
@@ -58,7 +58,7 @@ def architecture(value: ValidView) -> tuple[str, int | None, dict[str, Any]]:
     """Return architecture, encoder depth and options of a model of ours.
 
     Raises:
-        NotSoundError: There is no such architecture, or the model is not ours.
+        InvalidValueError: There is no such architecture, or the model is not ours.
     """
     target = value("model._target_")
     if is_own_model(target):

@@ -26,7 +26,7 @@ class ValidView:
         """Return the resolved value at `key` as plain content.
 
         Raises:
-            NotSoundError: It is missing (and no default was given) or wrong; ends the rule.
+            InvalidValueError: It is missing (and no default was given) or wrong; ends the rule.
         """
         if any(bad == key or bad.startswith((f"{key}.", f"{key}[")) for bad in self._wrong):
             raise InvalidValueError

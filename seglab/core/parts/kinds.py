@@ -26,7 +26,7 @@ against what `seglab.core.parts.components.component` declares for the target.
 - `predictor`: `predict(predictor, image, mask_size) -> logits` around the model seen whole or by
   windows, see `seglab.inference.predictor`; a class is made with that predictor and called with the
   other two. It is given `num_classes` if its signature takes it.
-- `sampler`, `pruner`: Optuna's. `conditional`: `space(trial, values)`, see `seglab.sweep.space`.
+- `sampler`, `pruner`: Optuna's. `conditional`: `space(trial, values)`, see `seglab.sweep.ask.space`.
 """
 
 from __future__ import annotations
