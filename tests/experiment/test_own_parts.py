@@ -127,7 +127,7 @@ def test_own_parts_train_resume_search_and_are_evaluated(start: Start, tmp_path:
         file.write("\n# changed\n")
     out = done(start(*evaluate, SEGLAB_PLUGINS="mylab"))
     assert "warning: the code has changed since the run: mylab.TinyNet" in out.replace("\n", " ")
-    # The refused one left nothing.
-    (scored,) = (tmp_path / "scored" / "mine").iterdir()
-    metrics = json.loads((scored / "run.json").read_text())["metrics"]
+    # The refused one left no record.
+    (scored,) = (tmp_path / "scored").rglob("run.json")
+    metrics = json.loads(scored.read_text())["metrics"]
     assert metrics["test/accuracy"] == record["metrics"]["test/accuracy"]
