@@ -13,6 +13,7 @@ from seglab.cli.subcommands import parse_subcommand
 # Each module holds `add_flags(parser)` and `work(args) -> int`.
 DATA_COMMANDS = {
     "describe": Command("seglab.cli.data.describe", "print splits, classes, sizes and warnings"),
+    "export": Command("seglab.cli.data.export", "write annotations for a labelling tool"),
     "import": Command("seglab.cli.data.importing", "write the manifest of a data set"),
     "preview": Command("seglab.cli.data.preview", "draw what an augmentation does to samples"),
     "synth": Command("seglab.cli.data.synth", "draw the roadside data set and write its manifest"),
