@@ -17,11 +17,11 @@ from seglab.core.problems import show
 _Declared = TypeVar("_Declared", bound=Options)
 
 
-def add_option_flags(parser: argparse.ArgumentParser, options: type[Options]) -> None:
+def add_option_flags(parser: argparse._ActionsContainer, options: type[Options]) -> None:
     """Add a flag a field, such as `--max-hash-distance` for `max_hash_distance`.
 
     Args:
-        parser: The parser of the command.
+        parser: The parser of the command, or a group of it.
         options: The declaration; every field has a default.
     """
     for name, field in options.model_fields.items():

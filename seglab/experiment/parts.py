@@ -28,6 +28,7 @@ from seglab.data.cache import PackedCache
 from seglab.data.datamodule import LoaderConfig, SegDataModule
 from seglab.data.importers import open_dataset
 from seglab.data.manifest import Manifest
+from seglab.data.options import SamplingOptions
 from seglab.data.subset import subset_train
 from seglab.engine.device.plan import Device, ExecutionPlan, choose_plan, inspect_device
 from seglab.engine.options import PlanOptions
@@ -130,6 +131,8 @@ def build_datamodule(cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan) -> 
         num_workers=plan.num_workers,
         seed=cfg.seed,
         pin_memory=plan.accelerator == "cuda",
+        # Configurations of former versions have no key for it.
+        sampling=SamplingOptions.read(resolved(cfg.data).get("sampling", {}), "data.sampling"),
     )
     return SegDataModule(
         dataset.manifest,

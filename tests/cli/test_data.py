@@ -193,6 +193,7 @@ def test_options_are_read_as_yaml_and_names_as_typed() -> None:
     assert len(caught.value.problems) == 3
 
 
+@pytest.mark.slow
 def test_camvid_validation_shares_a_drive_with_training(seglab: Run, shared: Path) -> None:
     root = str(shared / "data" / "camvid")
     assert seglab("data", "import", "camvid", root, "--out", "camvid").code == 0
@@ -206,3 +207,25 @@ def test_camvid_validation_shares_a_drive_with_training(seglab: Run, shared: Pat
     wrong = seglab("data", "split", "camvid", "--by", "colum")
     assert wrong.code == 2
     assert "--by[0]: expected one of column" in wrong.err
+
+
+def test_shares_show_what_sampling_and_crops_do(seglab: Run) -> None:
+    assert seglab("data", "synth", "roads", *SMALL).code == 0
+    words = ("data", "shares", "roads/manifest", "--crop", "24", "32", "--draws", "40")
+
+    def table(*more: str) -> dict[str, list[float]]:
+        said = seglab(*words, *more)
+        assert said.code == 0, said.err
+        lines = [line.replace("%", "").split() for line in said.out.splitlines()[2:]]
+        return {line[0]: [float(cell) for cell in line[1:]] for line in lines}
+
+    even = table("--augment", "light")
+    assert all(data == drawn for data, drawn, *_ in even.values())
+    rarest = min(even, key=lambda name: even[name][3])
+    often = table("--augment", "light", "--rarity", "1")
+    assert often[rarest][0] == even[rarest][0]
+    assert often[rarest][1] > even[rarest][1]
+    assert often[rarest][3] > even[rarest][3]
+    wrong = seglab(*words, "--rarity", "1.5")
+    assert wrong.code == 2
+    assert "--rarity: expected" in wrong.err

@@ -15,6 +15,7 @@ DATA_COMMANDS = {
     "describe": Command("seglab.cli.data.describe", "print splits, classes, sizes and warnings"),
     "import": Command("seglab.cli.data.importing", "write the manifest of a data set"),
     "preview": Command("seglab.cli.data.preview", "draw what an augmentation does to samples"),
+    "shares": Command("seglab.cli.data.shares", "tell what a training would see of each class"),
     "split": Command("seglab.cli.data.split", "share samples out so that no split leaks"),
     "synth": Command("seglab.cli.data.synth", "draw the roadside data set and write its manifest"),
 }

@@ -144,6 +144,7 @@ _MAY_LACK = (
     "train_fraction",
     "bands",
     "display_bands",
+    "sampling",
     "extra",
     "predictor",
 )
