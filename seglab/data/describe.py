@@ -15,6 +15,14 @@ from seglab.data.bands.statistics import layout_of
 from seglab.data.manifest import SPLITS, Manifest
 
 _LISTED = 10
+# How each table is told as plain values.
+_ORIENTS: dict[str, Any] = {
+    "splits": "index",
+    "sizes": "records",
+    "pixel_share": "dict",
+    "image_share": "dict",
+    "straddling": "records",
+}
 _SPLIT_COLUMNS = ("samples", "groups", "labelled", "pixels", "ignored_share")
 
 
@@ -59,19 +67,8 @@ class Description:
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts and lists, for JSON."""
         return {
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            "splits": self.splits.to_dict(orient="index"),
-            "sizes": self.sizes.to_dict(orient="records"),
-            "pixel_share": self.pixel_share.to_dict(orient="dict"),
-            "image_share": self.image_share.to_dict(orient="dict"),
-            "absent": self.absent,
-            "straddling": self.straddling.to_dict(orient="records"),
-            "duplicates": self.duplicates,
-            "flags": self.flags,
-            "left_out": self.left_out,
-            "warnings": self.warnings,
-            "bands": self.bands,
+            name: value.to_dict(orient=_ORIENTS[name]) if name in _ORIENTS else value
+            for name, value in vars(self).items()
         }
 
 
