@@ -19,6 +19,7 @@ from seglab.analysis.report.cells import (
     text_cell,
 )
 from seglab.analysis.report.model import RunView
+from seglab.analysis.settings import is_setting
 from seglab.core.sample_size import TOO_FEW_IMAGES, TOO_FEW_REPEATS
 from seglab.metrics.names import COST, IOU, MIOU, metric_key, shown_scores
 from seglab.runs.record_text import flatten
@@ -26,18 +27,6 @@ from seglab.runs.record_text import flatten
 _SPLIT_ORDER = {"val": 0, "test": 1, "train": 2}
 _INTERVAL_NOTE = (
     "95 % interval in brackets: over images for a run, over folds for a cross-validation"
-)
-_SETTINGS_LEFT_OUT = (
-    "paths.",
-    "logger.",
-    "run_name",
-    "experiment_name",
-    "notes",
-    "tags",
-    "seed",
-    "resume",
-    "callbacks.progress",
-    "trainer.num_workers",
 )
 _MAX_SETTINGS = 24
 # Keys of `cv` that say how folds are trained, not how they are cut.
@@ -240,8 +229,7 @@ def differing_settings(runs: Sequence[RunView]) -> list[str]:
     return [
         key
         for key in keys
-        if not key.startswith(_SETTINGS_LEFT_OUT)
-        and len({repr(config.get(key)) for config in configs}) > 1
+        if is_setting(key) and len({repr(config.get(key)) for config in configs}) > 1
     ]
 
 

@@ -28,9 +28,9 @@ from seglab.analysis.study.marks import (
     jitter,
 )
 from seglab.analysis.study.parameters import ParamScale
-from seglab.analysis.study.wording import plural
 from seglab.analysis.style import INK, MUTED, PALE, new_figure, styled
 from seglab.core.text.escape import plotly_text
+from seglab.core.text.wording import plural
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
