@@ -19,7 +19,15 @@ from seglab.analysis.learning.verdict import (
     curve,
     smooth,
 )
-from seglab.analysis.report.cells import Cell, Column, Table, number_cell, text_cell
+from seglab.analysis.report.cells import (
+    Cell,
+    Column,
+    Field,
+    Table,
+    make_table,
+    number_cell,
+    text_cell,
+)
 from seglab.analysis.report.model import RunView
 from seglab.analysis.report.plots import Line, line_chart, together
 from seglab.analysis.report.svg import Axis, series_class
@@ -150,37 +158,31 @@ def _typical(lines: Sequence[Line]) -> Axis:
 
 def verdict_table(runs: Sequence[RunView]) -> Table:
     """Return in words and numbers what the curves show, one row per run."""
-    columns = (
-        Column("run", numeric=False),
-        Column("epochs"),
-        Column("best epoch", note=_BEST),
-        Column("val mIoU there"),
-        Column("train loss"),
-        Column("val loss"),
-        Column("verdict", numeric=False),
-        Column("in words", numeric=False),
-    )
-    return Table(
-        "verdicts", "What the curves say", columns, tuple(_verdict_row(run) for run in runs)
-    )
+    fields: list[Field[RunView]] = [
+        (Column("run", numeric=False), lambda run: text_cell(run.label, link=run.key)),
+        (Column("epochs"), lambda run: number_cell(len(run.history))),
+        (Column("best epoch", note=_BEST), lambda run: number_cell(best_epoch(run.history))),
+        (Column("val mIoU there"), _score_at_best),
+        (Column("train loss"), lambda run: _last(run, TRAIN_LOSS)),
+        (Column("val loss"), lambda run: _last(run, VAL_LOSS)),
+        (
+            Column("verdict", numeric=False),
+            lambda run: text_cell(run.verdict and run.verdict.kind, css="word"),
+        ),
+        (
+            Column("in words", numeric=False),
+            lambda run: text_cell(run.verdict and run.verdict.sentence, css="prose"),
+        ),
+    ]
+    return make_table("verdicts", "What the curves say", fields, runs)
 
 
-def _verdict_row(run: RunView) -> tuple[Cell, ...]:
+def _score_at_best(run: RunView) -> Cell:
     epochs, scores = curve(run.history, VAL_MIOU)
-    best = best_epoch(run.history)
-    at_best = scores[epochs == best]
-    last = [_last(curve(run.history, column)[1]) for column in (TRAIN_LOSS, VAL_LOSS)]
-    verdict = run.verdict
-    return (
-        text_cell(run.label, link=run.key),
-        number_cell(len(run.history)),
-        number_cell(best),
-        number_cell(float(at_best[0]) if len(at_best) else None),
-        *(number_cell(value) for value in last),
-        text_cell(verdict.kind if verdict else None, css="word"),
-        text_cell(verdict.sentence if verdict else None, css="prose"),
-    )
+    at_best = scores[epochs == best_epoch(run.history)]
+    return number_cell(float(at_best[0]) if len(at_best) else None)
 
 
-def _last(values: np.ndarray) -> float:
-    return float(smooth(values)[-1]) if len(values) else math.nan
+def _last(run: RunView, column: str) -> Cell:
+    values = curve(run.history, column)[1]
+    return number_cell(float(smooth(values)[-1]) if len(values) else None)
