@@ -73,6 +73,7 @@ PARTS = {
         "engine": set(),
         "engine.device": set(),
         "engine.loop": {"engine.device", "engine.step", "engine.tracking"},
+        "engine.process": {"engine.device", "engine.step"},
         "engine.step": set(),
         "engine.tracking": set(),
     },
@@ -106,9 +107,8 @@ PARTS = {
         "sweep.ask": set(),
         "sweep.conclude": {"sweep.ask", "sweep.workers"},
         "sweep.ledger": {"sweep.ask"},
-        "sweep.process": set(),
         "sweep.watch": {"sweep.ask"},
-        "sweep.workers": {"sweep.ask", "sweep.ledger", "sweep.process", "sweep.watch"},
+        "sweep.workers": {"sweep.ask", "sweep.ledger", "sweep.watch"},
     },
 }
 MOST_FILES = 12

@@ -76,33 +76,26 @@ def train(
     console: Console | None = None,
     parent: str | None = None,
     trial: TrialChannel | None = None,
+    *,
+    is_valid: bool = False,
 ) -> TrainResult:
     """Train, validate and test one model, and leave its record.
 
     Args:
-        cfg: Composed configuration; validated here.
+        cfg: Composed configuration; validated here, unless it is known to be valid.
         run_dir: Folder for the record; a new one under `paths.runs_dir` when None.
         console: Where progress and tables go.
         parent: Run id of the cross-validation this training is a fold of.
         trial: The study this training is a trial of, or a fold of one; a trial is not tested.
+        is_valid: Whether it is.
 
     Raises:
         ConfigError: The configuration has mistakes; all are listed.
         TrialPrunedError: The study gives the trial up.
         SeglabError: The training failed or was interrupted; the record says so too.
     """
-    require_valid(cfg)
-    return start_training(cfg, run_dir, console, parent, trial)
-
-
-def start_training(
-    cfg: DictConfig,
-    run_dir: Path | None = None,
-    console: Console | None = None,
-    parent: str | None = None,
-    trial: TrialChannel | None = None,
-) -> TrainResult:
-    """As `train`, with a configuration that is known to be valid."""
+    if not is_valid:
+        require_valid(cfg)
     require_own_process()
     cfg = with_absolute_paths(cfg)
     kind = "fold" if is_fold(cfg) else "train"

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 from omegaconf import DictConfig, OmegaConf
@@ -15,9 +15,9 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from seglab.engine.device.slots import Slot, make_slots
+from seglab.engine.process.pool import PRELOAD, Pool
 from seglab.runs.study import WORDS, StudyFolder
 from seglab.runs.study_storage import open_study, own_trials
-from seglab.sweep.process.pool import PRELOAD, Pool
 from seglab.sweep.watch.study_watch import StudyWatch
 from seglab.sweep.workers.controller import Controller, log_of
 from seglab.sweep.workers.sweep import Sweep
@@ -40,13 +40,8 @@ class LocalWorkers:
         self.pool.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.pool.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        self.pool.__exit__(*error)
 
     def serve(self, sweep: Sweep, console: Console, stays: bool = True) -> None:
         """Run trials of a sweep until nothing is left to do.

@@ -19,8 +19,8 @@ import torch
 
 from seglab.config.compose import compose
 from seglab.engine.device.slots import VISIBLE, Slot
-from seglab.sweep.process.events import Ended, Ending
-from seglab.sweep.process.pool import PRELOAD, Pool
+from seglab.engine.process.events import Ended, Ending
+from seglab.engine.process.pool import PRELOAD, Pool
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -108,7 +108,7 @@ class TestServer:
 
     def test_controller_needs_no_torch(self) -> None:
         code = (
-            "import sys, seglab.sweep.process.pool; "
+            "import sys, seglab.engine.process.pool; "
             "print([m for m in ('torch', 'numpy') if m in sys.modules])"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -20,8 +20,8 @@ import pytest
 
 from seglab.core.errors import TrainingError
 from seglab.engine.device.slots import Slot
-from seglab.sweep.process.events import Ended, Ending
-from seglab.sweep.process.pool import Pool
+from seglab.engine.process.events import Ended, Ending
+from seglab.engine.process.pool import Pool
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -64,8 +64,8 @@ def script(folder: Path, body: str) -> list[str]:
         import json, os, signal, subprocess, sys, time
         from pathlib import Path
         from seglab.engine.device.slots import Slot
-        from seglab.sweep.process.events import Ended, Report
-        from seglab.sweep.process.pool import Pool
+        from seglab.engine.process.events import Ended, Report
+        from seglab.engine.process.pool import Pool
         HERE = Path(__file__).parent
     """
     path.write_text(textwrap.dedent(head) + textwrap.dedent(body))

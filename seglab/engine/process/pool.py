@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import cloudpickle
@@ -23,15 +22,15 @@ import cloudpickle
 from seglab.core.errors import TrainingError
 from seglab.core.trial import TrialChannel
 from seglab.engine.device.slots import Slot
-from seglab.sweep.process import wire
-from seglab.sweep.process.events import Ended, Event, Report
-from seglab.sweep.process.server import Server, ServerGoneError
-from seglab.sweep.process.trial import SEND_LIMIT_S, TrialProcess
-from seglab.sweep.process.trial_process import Assignment
+from seglab.engine.process import wire
+from seglab.engine.process.events import Ended, Event, Report
+from seglab.engine.process.server import Server, ServerGoneError
+from seglab.engine.process.trial import SEND_LIMIT_S, TrialProcess
+from seglab.engine.process.trial_process import Assignment
 
 log = logging.getLogger(__name__)
 
-PRELOAD = ("seglab.sweep.process.warm",)
+PRELOAD = ("seglab.experiment.warm",)
 
 # A training that is asked to stop saves a checkpoint first.
 SAVE_S = 60.0
@@ -76,12 +75,7 @@ class Pool:
         self._servers.append(Server(self.preload, self.orphan_s))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         try:
             self.stop()
         finally:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seglab.core.trial import FailureReason, TrialEnd, TrialPrunedError
-from seglab.sweep.process.events import Ending
+from seglab.engine.process.events import Ending
 
 _LONGEST_LINE = 1000
 _LOG_TAIL_BYTES = 8000

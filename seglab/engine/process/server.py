@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from seglab.core.errors import TrainingError
-from seglab.sweep.process import wire
-from seglab.sweep.process.server_process import Exited, Ready, ServerPlan, Started
+from seglab.engine.process import wire
+from seglab.engine.process.server_process import Exited, Ready, ServerPlan, Started
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Server:
         self._sock, theirs = socket.socketpair()
         self._inbox = wire.Inbox(self._sock)
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        code = "from seglab.sweep.process.server_process import main; main({})"
+        code = "from seglab.engine.process.server_process import main; main({})"
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code.format(theirs.fileno())],

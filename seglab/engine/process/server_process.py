@@ -25,7 +25,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from seglab.sweep.process import trial_process, wire
+from seglab.engine.process import trial_process, wire
 
 # What a trial leaves behind may end properly for this long; then it is killed.
 _LEFT_BEHIND_S = 1.0

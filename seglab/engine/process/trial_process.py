@@ -31,9 +31,9 @@ import psutil
 
 from seglab.core.trial import FailureReason, TrialEnd
 from seglab.engine.device.slots import take_slot
-from seglab.sweep.process import wire
-from seglab.sweep.process.endings import ending_of
-from seglab.sweep.process.events import Ending
+from seglab.engine.process import wire
+from seglab.engine.process.endings import ending_of
+from seglab.engine.process.events import Ending
 
 # Of all that may be killed when the machine runs out of memory, trials go first.
 _KILL_ME_FIRST = "300"

@@ -22,8 +22,8 @@ import pytest
 
 from seglab.core.trial import TrialPrunedError
 from seglab.engine.device.slots import CPUS, VISIBLE, Slot
-from seglab.sweep.process.events import Ended, Ending, Event, Progress, Report
-from seglab.sweep.process.pool import Pool
+from seglab.engine.process.events import Ended, Ending, Event, Progress, Report
+from seglab.engine.process.pool import Pool
 
 # The processes need not find this file; they get its functions by value, as those of a script.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

@@ -21,8 +21,8 @@ import pytest
 from seglab.core.errors import TrainingError
 from seglab.core.trial import TrialPrunedError
 from seglab.engine.device.slots import Slot
-from seglab.sweep.process.events import Ended, Ending, Report
-from seglab.sweep.process.pool import Pool
+from seglab.engine.process.events import Ended, Ending, Report
+from seglab.engine.process.pool import Pool
 
 # The processes need not find this file; they get its functions by value, as those of a script.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

@@ -14,11 +14,11 @@ import psutil
 
 from seglab.core.trial import FailureReason, TrialEnd
 from seglab.engine.device.slots import Slot
-from seglab.sweep.process import wire
-from seglab.sweep.process.endings import death_of
-from seglab.sweep.process.events import Ended, Ending, Event, Progress, Report
-from seglab.sweep.process.server import Server
-from seglab.sweep.process.server_process import signal_group
+from seglab.engine.process import wire
+from seglab.engine.process.endings import death_of
+from seglab.engine.process.events import Ended, Ending, Event, Progress, Report
+from seglab.engine.process.server import Server
+from seglab.engine.process.server_process import signal_group
 
 log = logging.getLogger(__name__)
 
