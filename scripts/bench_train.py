@@ -131,7 +131,12 @@ def bars_of(
         "loop over stock recipe": ratio(results, "seglab", "stock"),
     }
     bars = [
-        {"bar": name, "value": value, "least": BARS[name], "met": bool(value and value >= BARS[name])}
+        {
+            "bar": name,
+            "value": value,
+            "least": BARS[name],
+            "met": bool(value and value >= BARS[name]),
+        }
         for name, value in values.items()
     ]
     share = None
@@ -185,7 +190,9 @@ def show(row: dict[str, Any]) -> None:
         shown = ["-" if value is None else f"{value:.2f}" for value in cells]
         print(f"{name:>10}{shown[0]:>10}{shown[1]:>14}{shown[2]:>8}{shown[3]:>10}")
     for part, figures in (row["parts"] or {}).items():
-        print(f"{part:>10}  host {figures['host_ms']:.2f} ms  GPU {figures['gpu_ms']:.2f} ms a step")
+        print(
+            f"{part:>10}  host {figures['host_ms']:.2f} ms  GPU {figures['gpu_ms']:.2f} ms a step"
+        )
     for bar in row["bars"]:
         value = "not measured" if bar["value"] is None else f"{bar['value']:.3f}"
         wanted = f">= {bar['least']}" if "least" in bar else f"<= {bar['most']}"
@@ -206,7 +213,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, help="(cpu 8, cuda 16)")
     parser.add_argument("--compile", action="store_true", help="measure torch.compile, too")
     parser.add_argument("--quick", action="store_true", help="tiny: every path, no figure to trust")
-    parser.add_argument("--budget", type=float, default=1e9, help="seconds; then the rest is left out")
+    parser.add_argument(
+        "--budget", type=float, default=1e9, help="seconds; then the rest is left out"
+    )
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     on_cpu = arguments.device == "cpu"

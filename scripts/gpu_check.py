@@ -51,7 +51,15 @@ print(json.dumps({
 NEEDED = (
     *("pytorch_lightning", "torchmetrics", "timm", "cv2", "hydra", "omegaconf", "pydantic"),
     *("segmentation_models_pytorch", "kornia", "optuna", "iterstrat", "imagehash", "pyarrow"),
-    *("pandas", "scipy", "sklearn", "pytest", "hypothesis", "albumentations", "seglab.experiment.train"),
+    *(
+        "pandas",
+        "scipy",
+        "sklearn",
+        "pytest",
+        "hypothesis",
+        "albumentations",
+        "seglab.experiment.train",
+    ),
 )
 
 
@@ -158,7 +166,12 @@ class Check:
         part.content = json.loads(text.strip().splitlines()[-1]) if code == 0 else {}
         part.content["driver"] = driver()
         missing = part.content.get("missing", {"torch": text[-300:]})
-        part.bar("imports", "; ".join(f"{k}: {v}" for k, v in missing.items()) or "all", "all", not missing)
+        part.bar(
+            "imports",
+            "; ".join(f"{k}: {v}" for k, v in missing.items()) or "all",
+            "all",
+            not missing,
+        )
         card = part.content.get("card")
         if self.arguments.device == "cuda":
             part.bar("a CUDA device", card or "none", "one", card is not None)
@@ -173,7 +186,9 @@ class Check:
             part.bar("doctor --gpu", text[-300:], "findings", met=False)
             return
         part.content = [one for one in findings if one["area"] == "gpu"]
-        part.notes += [f"{one['name']}: {one['text']} {one['advice']}".strip() for one in part.content]
+        part.notes += [
+            f"{one['name']}: {one['text']} {one['advice']}".strip() for one in part.content
+        ]
         off = [one["name"] for one in part.content if one["status"] != "ok"]
         if self.arguments.device == "cuda":
             part.bar("doctor --gpu", ", ".join(off) or "nothing off", "nothing off", not off)
@@ -183,17 +198,31 @@ class Check:
         cuda = self.arguments.device == "cuda"
         which = ["-m", "gpu"] if cuda else ["-k", "cpu", "tests/gpu"]
         # Each test's name and end in one line, at once: a run that is cut off shows how far it came.
-        words = ["-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider", "--no-header", *which]
+        words = [
+            "-m",
+            "pytest",
+            "-v",
+            "--tb=short",
+            "-p",
+            "no:cacheprovider",
+            "--no-header",
+            *which,
+        ]
         code, text = self.call(part, words, self.seconds_for("tests"))
-        ends = [match.groups() for line in text.splitlines() if (match := _TEST_LINE.match(line))]
+        matches = [_TEST_LINE.match(line) for line in text.splitlines()]
+        ends = [(match[1], match[2]) for match in matches if match]
         part.content = dict(ends)
-        of = {word: [name for name, end in ends if end == word] for word in {end for _, end in ends}}
+        of = {
+            word: [name for name, end in ends if end == word] for word in {end for _, end in ends}
+        }
         part.notes += [f"{end.lower()}: {name}" for name, end in ends if end != "PASSED"]
         failed = [*of.get("FAILED", []), *of.get("ERROR", [])]
         value = f"{len(of.get('PASSED', []))} passed, {len(failed)} failed, "
         value += f"{len(of.get('SKIPPED', []))} skipped"
         met = code == 0 and bool(of.get("PASSED")) and part.status == "done"
-        part.bar("tests marked gpu" if cuda else "tests of tests/gpu on the CPU", value, "all pass", met)
+        part.bar(
+            "tests marked gpu" if cuda else "tests of tests/gpu on the CPU", value, "all pass", met
+        )
 
     def bench(self, part: Part) -> None:
         """Run the benchmark; a bar of a network it did not come to is missed."""
@@ -213,7 +242,9 @@ class Check:
                 met = bar["value"] is not None if quick else bar["met"]
                 part.bar(f"{row['model']}: {bar['bar']}", bar["value"], wanted, met)
         if code or not rows:
-            part.bar("the benchmark ran to its end", f"code {code}: {text[-300:]}", "code 0", met=False)
+            part.bar(
+                "the benchmark ran to its end", f"code {code}: {text[-300:]}", "code 0", met=False
+            )
 
     def run(self) -> int:
         """Run all parts, write the report after each; return 1 where a bar is missed."""
@@ -266,7 +297,9 @@ def markdown(content: dict[str, Any]) -> str:
             value = bar["value"]
             cell = f"{value:.3f}" if isinstance(value, float) else str(value)
             cell = cell.replace("|", "/").replace("\n", " ")
-            lines.append(f"| {bar['bar']} | {cell} | {bar['wanted']} | {'met' if bar['met'] else '**missed**'} |")
+            lines.append(
+                f"| {bar['bar']} | {cell} | {bar['wanted']} | {'met' if bar['met'] else '**missed**'} |"
+            )
     lines += table_of_rates(content["parts"])
     for part in content["parts"]:
         lines += ["", f"## {part['name']}: {part['status']}, {part['seconds']:.0f} s", ""]
@@ -277,7 +310,8 @@ def markdown(content: dict[str, Any]) -> str:
 def table_of_rates(parts: Sequence[dict[str, Any]]) -> list[str]:
     """Return the benchmark's figures and where the time of a step goes, as tables."""
     rows = next((part["content"] or [] for part in parts if part["name"] == "bench"), [])
-    lines = ["", "| network | recipe | img/s | first step s | GPU % | peak MiB |", "|---|---|---|---|---|---|"]
+    header = "| network | recipe | img/s | first step s | GPU % | peak MiB |"
+    lines = ["", header, "|---|---|---|---|---|---|"]
     keys = ("images_per_second", "first_step_s", "gpu_utilisation", "peak_mib")
     for row in rows:
         for name, figures in row["medians"].items():
@@ -297,7 +331,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--wheels", type=Path, help="folder of wheels; without it none are installed")
+    parser.add_argument(
+        "--wheels", type=Path, help="folder of wheels; without it none are installed"
+    )
     parser.add_argument("--out", type=Path, default=Path("gpu-report"), help="(gpu-report)")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: paths, not figures")

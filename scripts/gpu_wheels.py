@@ -56,7 +56,7 @@ def fetch(folder: Path, python: str, machine: str) -> None:
     platforms = [f"manylinux_2_{minor}_{machine}" for minor in GLIBC]
     platforms += [f"manylinux2014_{machine}", f"manylinux1_{machine}", f"linux_{machine}"]
     tags = [word for platform in platforms for word in ("--platform", platform)]
-    where = ["--no-deps", "--quiet", "--disable-pip-version-check"]
+    where = ["--no-deps", "-qq", "--disable-pip-version-check"]
     target = ["--only-binary=:all:", "--python-version", python, "--implementation", "cp", *tags]
     binary = pinned([name for name in NAMES if name not in FROM_SOURCE])
     for words in (

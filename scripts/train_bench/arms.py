@@ -11,7 +11,6 @@ import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from torch import nn
-from train_bench.gauges import Clock, StepTimes
 
 from seglab.engine.device.plan import ExecutionPlan
 from seglab.engine.loop.callbacks import FiniteLossGuard, HistoryWriter, InterruptGuard
@@ -21,6 +20,7 @@ from seglab.engine.loop.trainer import build_trainer
 from seglab.engine.options import TrainerOptions
 from seglab.engine.step.module import SegmentationModule
 from seglab.experiment.parts import Dataset, build_datamodule, build_model, build_module
+from train_bench.gauges import Clock, StepTimes
 
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -48,7 +48,7 @@ def bare_step(
         compile_mode: A mode of `torch.compile`; None: the model runs as it is.
     """
     device, layout = plan.accelerator, plan.torch_memory_format
-    model = build_model(cfg, num_classes).to(device, memory_format=layout).train()
+    model = build_model(cfg, num_classes).to(device).to(memory_format=layout).train()
     if compile_mode is not None:
         model.compile(mode=compile_mode)
     loss_fn = plain_loss()

@@ -94,8 +94,9 @@ def repeated_images(cfg: DictConfig, steps: int, folder: Path) -> Dataset:
     table = drawn.manifest.table
     train = table[table["split"] == "train"]
     copies = -(-steps * cfg.data.batch_size // len(train))
-    parts = [table]
-    for number in range(1, copies):
-        parts.append(train.assign(sample_id=train["sample_id"] + f"-{number}"))
+    more = (
+        train.assign(sample_id=train["sample_id"] + f"-{number}") for number in range(1, copies)
+    )
+    parts = [table, *more]
     manifest = drawn.manifest.with_table(pd.concat(parts, ignore_index=True))
     return Dataset(manifest, PackedCache.open(manifest, folder))

@@ -10,9 +10,9 @@ import pytorch_lightning as pl
 from pytorch_lightning.profilers import Profiler
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function
-from train_bench.gauges import StepTimes
 
 from seglab.engine.step.module import SegmentationModule
+from train_bench.gauges import StepTimes
 
 PARTS = ("loader", "augment", "step", "metrics")
 
@@ -39,7 +39,7 @@ class Callbacks(Profiler):
 
 def mark_parts(trainer: pl.Trainer, module: SegmentationModule) -> None:
     """Mark what belongs to which part; callbacks and the loss of the epoch count as metrics."""
-    trainer.profiler = Callbacks()
+    trainer.profiler = Callbacks()  # type: ignore[attr-defined]
     module.on_after_batch_transfer = _spanned(module.on_after_batch_transfer, "augment")  # type: ignore[method-assign]
     module.training_step = _spanned(module.training_step, "step")  # type: ignore[method-assign]
     module.epoch_loss.add = _spanned(module.epoch_loss.add, "metrics")  # type: ignore[method-assign]

@@ -13,12 +13,12 @@ import segmentation_models_pytorch as smp
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
-from train_bench.arms import plain_loss
-from train_bench.gauges import Clock, StepTimes
-from train_bench.rows import Row, Sizes
 
 from seglab.data.manifest import Manifest
 from seglab.engine.device.plan import available_cores
+from train_bench.arms import plain_loss
+from train_bench.gauges import Clock, StepTimes
+from train_bench.rows import Row, Sizes
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # It asks the network for news when imported.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,14 +17,24 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from seglab.config.compose import compose
 from seglab.core.errors import ConfigError, TrainingError
 from seglab.engine.step.micro_batch import MicroBatcher
-from seglab.experiment.parts import build_datamodule, build_model, build_module, make_plan
-from seglab.experiment.parts import open_dataset_of
+from seglab.experiment.parts import (
+    build_datamodule,
+    build_model,
+    build_module,
+    make_plan,
+    open_dataset_of,
+)
 from seglab.experiment.train import resume, train
 from seglab.runs import RunRecord
 
 QUIET = Console(quiet=True)
 # Backward kernels on CUDA that have no deterministic form, of those seglab uses; torch warns of each.
-NOT_DETERMINISTIC = ("upsample_bilinear2d_backward", "max_unpool", "nll_loss2d", "adaptive_avg_pool2d")
+NOT_DETERMINISTIC = (
+    "upsample_bilinear2d_backward",
+    "max_unpool",
+    "nll_loss2d",
+    "adaptive_avg_pool2d",
+)
 
 
 def _weights(run_dir: Path) -> dict[str, torch.Tensor]:
@@ -33,7 +44,9 @@ def _weights(run_dir: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_every_precision_trains(device: str, tiny: list[str], tmp_path: Path, precision: str) -> None:
+def test_every_precision_trains(
+    device: str, tiny: list[str], tmp_path: Path, precision: str
+) -> None:
     words = [*tiny, f"trainer.precision={precision}", "trainer.max_epochs=4", "optimizer.lr=3e-3"]
     if device == "cpu" and precision == "fp16":
         with pytest.raises(ConfigError, match="fp16 needs a GPU"):
@@ -143,9 +156,14 @@ def test_resumed_run_ends_where_the_whole_one_does(
 
 
 class _Asking(TorchDispatchMode):
-    """Notes operators that on a GPU would wait for it, asked by code of seglab."""
+    """Notes operators that would wait for a GPU, asked for where a GPU would be asked, too."""
 
     WAIT = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal")
+    # What runs on a CPU alone: our checks and shortcuts there, and kornia's look at its own kernels.
+    HOST = (
+        *("_check_target", "_hard_pixels", "_hardness_limit_cpu", "_linearise"),
+        *("gaussian_blur2d", "jpeg_codec_differentiable"),
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -157,15 +175,12 @@ class _Asking(TorchDispatchMode):
         picks = name in ("index", "index_put_") and any(
             isinstance(one, torch.Tensor) and one.dtype == torch.bool for one in flat[1:]
         )
-        # A single number that never was on the device, such as Adam's count of steps, costs nothing.
-        if picks or (name in self.WAIT and not _counts(args)):
-            self.asked.append(name)
+        if picks or name in self.WAIT:
+            frames = traceback.extract_stack()[:-1]
+            if not any(frame.name in self.HOST for frame in frames):
+                places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[-4:]]
+                self.asked.append(f"{name} by {' > '.join(places)}")
         return func(*args, **(kwargs or {}))
-
-
-def _counts(args: Any) -> bool:
-    first = args[0] if args else None
-    return isinstance(first, torch.Tensor) and first.numel() == 1 and first.dtype == torch.float32
 
 
 class _NoWaiting(pl.Callback):

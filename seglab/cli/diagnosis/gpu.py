@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from seglab.cli.diagnosis.finding import Finding
 
@@ -28,7 +29,9 @@ def check_gpu() -> Iterator[Finding]:
     if not torch.cuda.is_available():
         built = torch.version.cuda
         reason = "torch finds none" if built else "this torch is a CPU build"
-        advice = "nothing was measured; `nvidia-smi` shows what the driver sees, and a CPU build of "
+        advice = (
+            "nothing was measured; `nvidia-smi` shows what the driver sees, and a CPU build of "
+        )
         advice += "torch sees no GPU whatever there is (reinstall torch for CUDA)"
         yield Finding(_AREA, "card", "note", f"no GPU: {reason}", advice)
     else:
@@ -67,8 +70,12 @@ def _check_matmul() -> Finding:
         f"{rates[torch.float32]:.0f} in float32 (products of {_SIDE} x {_SIDE})"
     )
     if speed_up < _LEAST_SPEED_UP:
-        advice = "half precision is hardly faster: no tensor cores, or the card is throttled or busy"
-        return Finding(_AREA, "matmul", "note", text, f"{advice}; see `nvidia-smi -q -d PERFORMANCE`")
+        advice = (
+            "half precision is hardly faster: no tensor cores, or the card is throttled or busy"
+        )
+        return Finding(
+            _AREA, "matmul", "note", text, f"{advice}; see `nvidia-smi -q -d PERFORMANCE`"
+        )
     return Finding(_AREA, "matmul", "ok", text)
 
 
@@ -84,7 +91,9 @@ def _check_copy() -> Finding:
             torch.cuda.synchronize,
         )
         rates[pinned] = _COPY_BYTES / seconds / 1e9
-    text = f"{rates[True]:.1f} GB/s to the card from pinned memory, {rates[False]:.1f} from pageable"
+    text = (
+        f"{rates[True]:.1f} GB/s to the card from pinned memory, {rates[False]:.1f} from pageable"
+    )
     if rates[True] < _LEAST_COPY_GB_S:
         advice = "the link is slow: look at the lanes of the slot (`nvidia-smi -q | grep -A8 'GPU Link'`)"
         return Finding(_AREA, "copy", "note", text, advice)
@@ -102,8 +111,11 @@ def _check_loader() -> Finding:
     plan = choose_plan(PlanOptions(), inspect_device())
     cuda = torch.cuda.is_available()
     batches, size = 24 + 4 * plan.num_workers, 16
-    loader = DataLoader(
-        _Images(batches * size), size, num_workers=plan.num_workers, pin_memory=cuda
+    loader = DataLoader[Any](
+        _Images(batches * size),  # type: ignore[arg-type] # rows by index and their number are enough
+        size,
+        num_workers=plan.num_workers,
+        pin_memory=cuda,
     )
     iterator = iter(loader)
     # Until the workers are there and have filled their queues.
