@@ -25,7 +25,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 # Shares of the time: what a part does not use goes to the next ones.
-SHARES = {"install": 0.08, "facts": 0.05, "doctor": 0.07, "tests": 0.4, "bench": 0.4}
+SHARES = {"install": 0.1, "facts": 0.15, "doctor": 0.1, "tests": 0.33, "bench": 0.32}
 # Another build of these would take the place of the one that fits the card.
 NEVER = ("torch", "torchvision", "torchaudio", "triton", "nvidia", "numpy")
 _TEST_LINE = re.compile(r"^(tests/\S+) (PASSED|FAILED|ERROR|SKIPPED)")
