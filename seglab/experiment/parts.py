@@ -107,15 +107,28 @@ def open_manifest_of(cfg: DictConfig) -> Manifest:
     )
 
 
-def make_plan(cfg: DictConfig, model: Segmenter | None = None) -> tuple[ExecutionPlan, Device]:
-    """Choose the execution plan for the device `cfg.trainer` asks for, and for the model, if known."""
+def make_plan(
+    cfg: DictConfig, model: Segmenter | None = None, train_images: int | None = None
+) -> tuple[ExecutionPlan, Device]:
+    """Choose the execution plan for the device `cfg.trainer` asks for, and for what is known of the run.
+
+    Args:
+        cfg: What is trained, and for how long.
+        model: The network; None: not built yet.
+        train_images: Images of an epoch; None: not known yet.
+    """
     trainer = cfg.trainer
     settings = PlanOptions.read(
         {name: trainer[name] for name in PlanOptions.model_fields}, "trainer"
     )
     device = inspect_device(settings.accelerator, settings.devices)
     micro = trainer.micro_batch_size
-    plan = choose_plan(settings, device, micro if isinstance(micro, int) else None, model)
+    steps = None
+    if train_images is not None:
+        per_epoch = max(1, train_images // cfg.data.batch_size)
+        limit = trainer.get("limit_train_batches")
+        steps = trainer.max_epochs * min(per_epoch, limit or per_epoch)
+    plan = choose_plan(settings, device, micro if isinstance(micro, int) else None, model, steps)
     return plan, device
 
 
@@ -206,7 +219,7 @@ def build_module(
 ) -> SegmentationModule:
     """Build the LightningModule with everything a step needs around a model."""
     if plan.compile:
-        model.compile()
+        model.compile(mode=plan.compile_mode)
     loss = build_loss(cfg, dataset)
     total_steps = steps_per_epoch * cfg.trainer.max_epochs
     build_schedule = schedule_factory(resolved(cfg.scheduler), total_steps, steps_per_epoch)
