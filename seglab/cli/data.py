@@ -15,6 +15,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seglab.cli import data_audit
 from seglab.cli.subcommands import parse_subcommand
 from seglab.core.errors import ConfigError
 from seglab.core.text.shell import shell_command
@@ -43,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_import(commands)
     _add_preview(commands)
     _add_synth(commands)
+    data_audit.add_to(commands)
     return parser
 
 

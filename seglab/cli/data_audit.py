@@ -1,0 +1,124 @@
+"""`seglab data audit`: what is wrong with a data set, filed, flagged and shown."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from seglab.core.errors import ConfigError
+
+_FAILING = "error"
+_EPILOG = """examples:
+  seglab data audit manifests/mine                         all that needs no model
+  seglab data audit manifests/mine --only corrupt_image,exact_duplicate
+  seglab data audit manifests/mine --fail-on warning       for CI: exit code 1 at a warning or an error
+  seglab data audit manifests/mine --list                  the kinds, what they mean, their limits
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Add the parser of the command."""
+    one = commands.add_parser(
+        "audit",
+        help="find faulty files, duplicates, odd images and wrong labels",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    one.add_argument("manifest", type=Path, nargs="?", help="a manifest: its folder or .parquet")
+    one.add_argument("--root", type=Path, help="where the data is now, if it moved")
+    one.add_argument("--out", type=Path, help="folder for findings; audit beside the manifest")
+    one.add_argument("--only", default="", metavar="KIND,...", help="look for these alone")
+    one.add_argument("--skip", default="", metavar="KIND,...", help="do not look for these")
+    one.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="KIND=NUMBER",
+        dest="limits",
+        help="where the value of a kind begins to count; may be repeated",
+    )
+    one.add_argument(
+        "--fail-on",
+        default=_FAILING,
+        metavar="KIND,...",
+        help="kinds or severities (error, warning, note) that give exit code 1; 'error' by default, "
+        "'none' for nothing",
+    )
+    one.add_argument(
+        "--no-flags", action="store_true", help="leave the flags of the manifest as they are"
+    )
+    one.add_argument("--list", action="store_true", help="list the kinds of finding, and stop")
+    one.set_defaults(work=run_audit)
+
+
+def run_audit(args: argparse.Namespace) -> int:
+    """Audit, write findings and flags, print a summary; return 1 where `--fail-on` says so."""
+    from seglab.curation.audit import audit, failing, flag, summary
+    from seglab.curation.findings import write_findings
+    from seglab.curation.registry import AuditInputs, choose_kinds
+    from seglab.data.manifest import Manifest
+
+    if args.list:
+        sys.stdout.write(_kinds_text())
+        return 0
+    if args.manifest is None:
+        raise ConfigError("MANIFEST: missing; give the folder of a manifest, or --list")
+    only = choose_kinds(_words(args.only), "--only")
+    skipped = choose_kinds(_words(args.skip), "--skip")
+    fail_on = [] if args.fail_on == "none" else choose_kinds(_words(args.fail_on), "--fail-on")
+    limits = _limits(args.limits)
+    only = [
+        name
+        for name in only or choose_kinds(("error", "warning", "note"), "--only")
+        if name not in skipped
+    ]
+    manifest = Manifest.read(args.manifest.expanduser(), args.root)
+    folder = args.manifest if args.manifest.is_dir() else args.manifest.parent
+    found = audit(AuditInputs(manifest), only, limits)
+    sys.stdout.write(summary(found))
+    place = write_findings(found.table, args.out or folder / "audit")
+    sys.stdout.write(f"findings  {place}\n")
+    if not args.no_flags:
+        flagged = flag(found)
+        if flagged.fingerprint != manifest.fingerprint:
+            flagged.write(folder)
+            sys.stdout.write(
+                f"manifest  {folder}: flags written, fingerprint {flagged.fingerprint} (was "
+                f"{manifest.fingerprint}, kept as manifest.{manifest.fingerprint}.parquet)\n"
+            )
+    failed = failing(found, fail_on)
+    if failed:
+        sys.stderr.write(f"seglab data audit: failed on {', '.join(failed)}\n")
+    return 1 if failed else 0
+
+
+def _kinds_text() -> str:
+    from seglab.curation.registry import all_kinds
+
+    lines = []
+    for kind in all_kinds().values():
+        limit = f" Limit {kind.limit:g}: {kind.limit_meaning}." if kind.limit is not None else ""
+        lines.append(
+            f"{kind.name}  {kind.severity}, needs {kind.needs}; proposed: {kind.action}\n"
+            f"    {kind.summary}{limit}\n"
+        )
+    return "".join(lines)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _limits(words: list[str]) -> dict[str, float]:
+    limits, problems = {}, []
+    for word in words:
+        name, _, number = word.partition("=")
+        try:
+            limits[name] = float(number)
+        except ValueError:
+            problems.append(f"--limit: expected KIND=NUMBER, such as blurred=20, got '{word}'")
+    if problems:
+        raise ConfigError(problems)
+    return limits
