@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from seglab.cli.data import parse_options
+from seglab.cli.data.importer_options import parse_options
 from seglab.core.errors import ConfigError
 
 Run = Callable[..., Any]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from seglab.core.errors import ConfigError
 
@@ -18,20 +17,15 @@ _EPILOG = """examples:
 """
 
 
-def add_to(commands: Any) -> None:
-    """Add the parser of the command."""
-    one = commands.add_parser(
-        "audit",
-        help="find faulty files, duplicates, odd images and wrong labels",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    one.add_argument("manifest", type=Path, nargs="?", help="a manifest: its folder or .parquet")
-    one.add_argument("--root", type=Path, help="where the data is now, if it moved")
-    one.add_argument("--out", type=Path, help="folder for findings; audit beside the manifest")
-    one.add_argument("--only", default="", metavar="KIND,...", help="look for these alone")
-    one.add_argument("--skip", default="", metavar="KIND,...", help="do not look for these")
-    one.add_argument(
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the sub-command."""
+    parser.epilog, parser.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter
+    parser.add_argument("manifest", type=Path, nargs="?", help="a manifest: its folder or .parquet")
+    parser.add_argument("--root", type=Path, help="where the data is now, if it moved")
+    parser.add_argument("--out", type=Path, help="folder for findings; audit beside the manifest")
+    parser.add_argument("--only", default="", metavar="KIND,...", help="look for these alone")
+    parser.add_argument("--skip", default="", metavar="KIND,...", help="do not look for these")
+    parser.add_argument(
         "--limit",
         action="append",
         default=[],
@@ -39,21 +33,20 @@ def add_to(commands: Any) -> None:
         dest="limits",
         help="where the value of a kind begins to count; may be repeated",
     )
-    one.add_argument(
+    parser.add_argument(
         "--fail-on",
         default=_FAILING,
         metavar="KIND,...",
         help="kinds or severities (error, warning, note) that give exit code 1; 'error' by default, "
         "'none' for nothing",
     )
-    one.add_argument(
+    parser.add_argument(
         "--no-flags", action="store_true", help="leave the flags of the manifest as they are"
     )
-    one.add_argument("--list", action="store_true", help="list the kinds of finding, and stop")
-    one.set_defaults(work=run_audit)
+    parser.add_argument("--list", action="store_true", help="list the kinds of finding, and stop")
 
 
-def run_audit(args: argparse.Namespace) -> int:
+def work(args: argparse.Namespace) -> int:
     """Audit, write findings and flags, print a summary; return 1 where `--fail-on` says so."""
     from seglab.curation.audit import audit, failing, flag, summary
     from seglab.curation.findings import write_findings
