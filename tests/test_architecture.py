@@ -70,7 +70,11 @@ PARTS = {
         "config.rules": {"config.declared", "config.language"},
     },
     "core": {"core": set(), "core.disk": {"core"}, "core.parts": {"core"}, "core.text": set()},
-    "curation": {"curation": set(), "curation.checks": {"curation"}},
+    "curation": {
+        "curation": set(),
+        "curation.alike": set(),
+        "curation.checks": {"curation", "curation.alike"},
+    },
     "engine": {
         "engine": set(),
         "engine.device": set(),

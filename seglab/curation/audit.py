@@ -63,6 +63,7 @@ def audit(
     inputs = replace(inputs, limits=_limits(kinds, limits or {}))
     missing = {
         "encoder": "no weights of an encoder (--weights)" if inputs.embed is None else "",
+        "folds": "no folds (--run with a cross-validation)" if inputs.folds is None else "",
         "predictions": "no predictions of a run (--run)" if inputs.predictions is None else "",
     }
     left_out = {name: missing[one.needs] for name, one in kinds.items() if missing.get(one.needs)}

@@ -17,7 +17,7 @@ from seglab.core.errors import DataError, DataNotFoundError
 
 Severity = Literal["error", "warning", "note"]
 Action = Literal["drop", "relabel", "cap", "look"]
-Need = Literal["files", "images", "masks", "predictions", "encoder"]
+Need = Literal["files", "images", "masks", "folds", "predictions", "encoder"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 FINDINGS_NAME = "findings.parquet"
 
