@@ -73,7 +73,8 @@ PARTS = {
     "curation": {
         "curation": set(),
         "curation.alike": set(),
-        "curation.checks": {"curation", "curation.alike"},
+        "curation.labels": set(),
+        "curation.checks": {"curation", "curation.alike", "curation.labels"},
     },
     "engine": {
         "engine": set(),

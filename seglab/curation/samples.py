@@ -82,10 +82,10 @@ def read_samples(manifest: Manifest) -> Iterator[Sample]:
             yield waiting.popleft().result()
 
 
-def read_sample(manifest: Manifest, row: dict[str, Any]) -> Sample:
+def read_sample(manifest: Manifest, row: dict[str, Any], mask_only: bool = False) -> Sample:
     """Read the files of a row; what is wrong with them stands in `faults`."""
     faults: dict[str, str] = {}
-    image, digest = _read_image(manifest, row["image"], faults)
+    image, digest = (None, None) if mask_only else _read_image(manifest, row["image"], faults)
     mask, mask_digest = None, None
     if row["mask"] is not None:
         mask, mask_digest = _read_mask(manifest, row["mask"], faults)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from seglab.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from seglab.data.manifest import Manifest
 
 _FAILING = "error"
 _EPILOG = """examples:
@@ -25,6 +29,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="folder for findings; audit beside the manifest")
     parser.add_argument("--only", default="", metavar="KIND,...", help="look for these alone")
     parser.add_argument("--skip", default="", metavar="KIND,...", help="do not look for these")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        metavar="RUN_DIR",
+        help="a cross-validation, or an evaluation with save_probabilities=true: ranks wrong labels by "
+        "its predictions, and looks for leaks of its folds",
+    )
     parser.add_argument(
         "--limit",
         action="append",
@@ -69,7 +80,8 @@ def work(args: argparse.Namespace) -> int:
     ]
     manifest = Manifest.read(args.manifest.expanduser(), args.root)
     folder = args.manifest if args.manifest.is_dir() else args.manifest.parent
-    found = audit(AuditInputs(manifest), only, limits)
+    inputs = AuditInputs(manifest, **({} if args.run is None else _of_run(args.run, manifest)))
+    found = audit(inputs, only, limits)
     sys.stdout.write(summary(found))
     place = write_findings(found.table, args.out or folder / "audit")
     sys.stdout.write(f"findings  {place}\n")
@@ -85,6 +97,13 @@ def work(args: argparse.Namespace) -> int:
     if failed:
         sys.stderr.write(f"seglab data audit: failed on {', '.join(failed)}\n")
     return 1 if failed else 0
+
+
+def _of_run(run_dir: Path, manifest: Manifest) -> dict[str, Any]:
+    from seglab.curation.predictions import kept_predictions, recorded_folds
+
+    place = run_dir.expanduser()
+    return {"predictions": kept_predictions(place, manifest), "folds": recorded_folds(place)}
 
 
 def _kinds_text() -> str:
