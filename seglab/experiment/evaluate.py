@@ -186,7 +186,9 @@ def _score(
     dataset = _open_dataset(cfg, run_cfg, source, members, console)
     scorer = _build_scorer(cfg, run_cfg, dataset, members, record)
     split = cfg.data.split
-    keep = [PredictionFiles(record.run_dir, dataset.labels)] if cfg.save_predictions else []
+    saved = cfg.save_predictions or cfg.save_probabilities
+    files = PredictionFiles(record.run_dir, dataset.labels, cfg.save_probabilities)
+    keep = [files] if saved else []
     found = run_suite(cfg, scorer, split, keep)
     metrics = dict(found.result.scores)
     if list(cfg.suite.corruptions):
@@ -203,7 +205,7 @@ def _score(
     show(console, rich_table(rows, f"{names}, {dataset.manifest.name}"))
     _tell(cfg, found, metrics, console)
     tell_objective(targets_of(cfg) or targets_of(run_cfg), record, metrics, console)
-    if cfg.save_predictions:
+    if saved:
         say(console, f"predictions {record.run_dir / PREDICTIONS}")
     say(console, f"record  {record.run_dir}")
     return metrics

@@ -115,6 +115,8 @@ class EvaluateConfig(Options):
     """`best`, `last`, or the path of a checkpoint."""
     save_predictions: bool
     """Keep the class mask (palette PNG) and the confidence of every image."""
+    save_probabilities: bool
+    """Keep the probabilities of all classes too, which `seglab data audit --run` ranks label errors by."""
     data: Annotated[
         dict[str, Any],
         ChosenBy("importer", {"run": RunDataOptions}, inside=True, other=EvaluationDataOptions),
@@ -147,6 +149,7 @@ _MAY_LACK = (
     "sampling",
     "extra",
     "predictor",
+    "save_probabilities",
 )
 
 
