@@ -12,6 +12,7 @@ from seglab.cli.subcommands import parse_subcommand
 
 # Each module holds `add_flags(parser)` and `work(args) -> int`.
 DATA_COMMANDS = {
+    "agreement": Command("seglab.cli.data.agreement", "how far annotators agree, by class"),
     "describe": Command("seglab.cli.data.describe", "print splits, classes, sizes and warnings"),
     "import": Command("seglab.cli.data.importing", "write the manifest of a data set"),
     "preview": Command("seglab.cli.data.preview", "draw what an augmentation does to samples"),
