@@ -12,6 +12,7 @@ import torch
 from seglab.core.errors import DataError, list_problems
 from seglab.curation.agreement.kappa import cohen_sums, fleiss_sums
 from seglab.curation.agreement.panel import Masks, Panel, RatedImage
+from seglab.curation.agreement.votes import confusions_with_others, find_patterns
 from seglab.metrics.confusion import confusion_matrices
 from seglab.metrics.pooled import ImageCounts
 from seglab.metrics.surface import surface_scores
@@ -59,6 +60,8 @@ class Counts:
         confusions: Pair -> int64 `(C, C)` summed over images, rows = the first.
         images_apart: int64 `(C, C)`, symmetric: on how many images a pair of annotators at least takes
             the two classes for each other.
+        with_others: Annotator -> int64 `(C, C)`, rows = the majority of all others on the image,
+            columns = the annotator; see `confusions_with_others`.
     """
 
     panel: Panel
@@ -68,6 +71,7 @@ class Counts:
     fleiss: Floats
     confusions: dict[Pair, npt.NDArray[np.int64]]
     images_apart: npt.NDArray[np.int64]
+    with_others: dict[str, npt.NDArray[np.int64]]
 
     def of(self, pair: Pair | None = None) -> tuple[PairImage, ...]:
         """Return the entries of one pair; of all for None."""
@@ -93,6 +97,7 @@ def count_panel(panel: Panel, distances: bool = True) -> Counts:
     ids, groups, fleiss = [], [], []
     confusions: dict[Pair, npt.NDArray[np.int64]] = {}
     images_apart = np.zeros((num_classes, num_classes), dtype=np.int64)
+    with_others: dict[str, npt.NDArray[np.int64]] = {}
     for image, masks in panel.read():
         apart = np.zeros_like(images_apart)
         for pair in itertools.combinations(masks, 2):
@@ -101,6 +106,8 @@ def count_panel(panel: Panel, distances: bool = True) -> Counts:
             confusions[pair] = confusions.get(pair, 0) + confusion
             apart += confusion + confusion.T
         images_apart += apart > 0
+        for name, matrix in zip(masks, _with_others(panel, masks), strict=True):
+            with_others[name] = with_others.get(name, 0) + matrix
         ids.append(image.sample_id)
         groups.append(image.group)
         fleiss.append(fleiss_sums(list(masks.values()), num_classes))
@@ -108,8 +115,21 @@ def count_panel(panel: Panel, distances: bool = True) -> Counts:
         told = [f"{name}: {why}" for name, why in panel.left_out.items()]
         raise DataError(list_problems("no image with all its masks could be read", told))
     return Counts(
-        panel, tuple(pairs), tuple(ids), tuple(groups), np.stack(fleiss), confusions, images_apart
+        panel,
+        tuple(pairs),
+        tuple(ids),
+        tuple(groups),
+        np.stack(fleiss),
+        confusions,
+        images_apart,
+        with_others,
     )
+
+
+def _with_others(panel: Panel, masks: Masks) -> npt.NDArray[np.int64]:
+    patterns, _, pixels = find_patterns(list(masks.values()))
+    labels = panel.labels
+    return confusions_with_others(patterns, pixels, labels.num_classes, labels.ignore_index)
 
 
 def _count_pair(

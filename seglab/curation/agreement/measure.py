@@ -27,7 +27,14 @@ from seglab.metrics.jackknife import (
     score_interval,
     statistic_interval,
 )
-from seglab.metrics.pooled import Groups, ImageCounts, PooledClassIou, Statistic, pooled_dice, pooled_miou
+from seglab.metrics.pooled import (
+    Groups,
+    ImageCounts,
+    PooledClassIou,
+    Statistic,
+    pooled_dice,
+    pooled_miou,
+)
 
 Floats = npt.NDArray[np.float64]
 
