@@ -74,6 +74,7 @@ PARTS = {
         "curation": set(),
         "curation.alike": set(),
         "curation.labels": set(),
+        "curation.agreement": set(),
         "curation.checks": {"curation", "curation.alike", "curation.labels"},
     },
     "engine": {

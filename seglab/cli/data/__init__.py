@@ -12,6 +12,7 @@ from seglab.cli.subcommands import parse_subcommand
 
 # Each module holds `add_flags(parser)` and `work(args) -> int`.
 DATA_COMMANDS = {
+    "agreement": Command("seglab.cli.data.agreement", "how far annotators agree, by class"),
     "audit": Command("seglab.cli.data.audit", "find faulty files, duplicates and wrong labels"),
     "describe": Command("seglab.cli.data.describe", "print splits, classes, sizes and warnings"),
     "import": Command("seglab.cli.data.importing", "write the manifest of a data set"),
