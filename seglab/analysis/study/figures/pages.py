@@ -27,7 +27,12 @@ def blank(title: str, **layout: Any) -> go.Figure:
     """Return an empty figure in the look of the printed ones."""
     import plotly.graph_objects as go
 
-    axis = {"gridcolor": PALE, "linecolor": INK, "ticks": "outside", "tickcolor": INK}
+    axis: dict[str, Any] = {
+        "gridcolor": PALE,
+        "linecolor": INK,
+        "ticks": "outside",
+        "tickcolor": INK,
+    }
     axis |= {"zeroline": False, "title": {"standoff": 10}, "automargin": True}
     look = {
         "title": {"text": plotly_text(title), "x": 0.01, "font": {"size": 17}},
