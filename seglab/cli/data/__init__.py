@@ -13,10 +13,12 @@ from seglab.cli.subcommands import parse_subcommand
 # Each module holds `add_flags(parser)` and `work(args) -> int`.
 DATA_COMMANDS = {
     "audit": Command("seglab.cli.data.audit", "find faulty files, duplicates and wrong labels"),
+    "clean": Command("seglab.cli.data.clean", "carry out decisions as a new version of a manifest"),
     "describe": Command("seglab.cli.data.describe", "print splits, classes, sizes and warnings"),
     "import": Command("seglab.cli.data.importing", "write the manifest of a data set"),
     "preview": Command("seglab.cli.data.preview", "draw what an augmentation does to samples"),
     "synth": Command("seglab.cli.data.synth", "draw the roadside data set and write its manifest"),
+    "undo": Command("seglab.cli.data.undo", "go back to the version a manifest was made from"),
 }
 
 
