@@ -133,8 +133,7 @@ def test_budget_of_models_is_measured(seglab: Run) -> None:
         ),
         (
             ["descrbe", "x"],
-            "no such command 'descrbe' (did you mean 'describe'?); commands are audit, describe, import, "
-            "preview, synth",
+            "no such command 'descrbe' (did you mean 'describe'?); commands are audit, clean, describe, ",
         ),
         (["describe", "camvid"], "--root: missing; give the folder of the raw data of 'camvid'"),
         (
