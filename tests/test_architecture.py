@@ -70,7 +70,7 @@ PARTS = {
         "config.rules": {"config.declared", "config.language"},
     },
     "core": {"core": set(), "core.disk": {"core"}, "core.parts": {"core"}, "core.text": set()},
-    "curation": {"curation": set(), "curation.agreement": set()},
+    "curation": {"curation": set(), "curation.agreement": set(), "curation.review": set()},
     "engine": {
         "engine": set(),
         "engine.device": set(),
