@@ -76,6 +76,7 @@ PARTS = {
         "curation.cleaning": {"curation"},
         "curation.labels": set(),
         "curation.agreement": set(),
+        "curation.review": set(),
         "curation.checks": {"curation", "curation.alike", "curation.labels"},
     },
     "engine": {

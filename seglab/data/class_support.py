@@ -29,8 +29,8 @@ def class_support(manifest: Manifest) -> pd.DataFrame:
     """
     labels, table = manifest.labels, manifest.table
     rows = table[table["keep"] & table["mask"].notna() & (table["class_pixels"].map(len) > 0)]
-    present = np.array(rows["class_pixels"].tolist(), dtype=np.int64)
-    present = present.reshape(len(rows), labels.num_classes + 1) > 0
+    pixels = np.array(rows["class_pixels"].tolist(), dtype=np.int64)
+    present = pixels.reshape(len(rows), labels.num_classes + 1) > 0
     columns: dict[tuple[str, str], list[int]] = {}
     for split in (name for name in SPLITS if (rows["split"] == name).any()):
         own = (rows["split"] == split).to_numpy()
