@@ -73,8 +73,10 @@ PARTS = {
     "curation": {
         "curation": set(),
         "curation.alike": set(),
+        "curation.cleaning": {"curation"},
         "curation.labels": set(),
         "curation.agreement": set(),
+        "curation.review": set(),
         "curation.checks": {"curation", "curation.alike", "curation.labels"},
     },
     "engine": {

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from seglab.curation.review.conclude import read_key
+from seglab.curation.review.decisions import Decision, read_decisions, write_decisions
+from tests.annotators import scene, write_annotator
+
+Run = Callable[..., Any]
+
+
+def test_from_a_random_sample_to_a_conclusion(seglab: Run, tmp_path: Path) -> None:
+    write_annotator(tmp_path, "anna", {f"s{n}": scene(n, 48, 64) for n in range(40)})
+    written = seglab("data", "review", "anna/manifest", "-o", "rev", "--error-rate", "0.1")
+    assert written.code == 0, written.err
+    assert "rev/review.html: 21 of 40 masks and 10 planted errors" in written.out
+    assert "the error rate is below 10.0% at 95% confidence" in written.out
+    items = read_key(tmp_path / "rev").items
+    for name, catches in (("kim", 1), ("lee", 3)):
+        planted = [one.id for one in items if one.planted][:catches]
+        write_decisions(
+            tmp_path / name,
+            [Decision(one.id, "drop" if one.id in planted else "keep") for one in items],
+        )
+    done = seglab("data", "review-result", "rev", "kim", "lee", "-o", "clean.jsonl")
+    assert done.code == 0, done.err
+    for caught in ("1 of 10", "3 of 10"):
+        assert f"planted errors caught: {caught}" in done.out
+    assert done.out.count("shown: an error rate below 10.0%") == 3
+    cleaned = read_decisions(tmp_path / "clean.jsonl")
+    assert {one.decision for one in cleaned} == {"keep"}
+    assert len(cleaned) == 21
+
+    assert seglab("data", "review", "anna/manifest", "-o", "x", "--split", "tset").code == 2
+    many = seglab("data", "review", "anna/manifest", "-o", "x", "--number", "41")
+    assert many.code == 2
+    assert "--number: there are 40 masks, got 41" in many.err
