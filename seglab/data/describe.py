@@ -11,10 +11,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seglab.core.text.wording import joined
 from seglab.data.bands.statistics import layout_of
 from seglab.data.manifest import SPLITS, Manifest
 
 _LISTED = 10
+# How each table is told as plain values.
+_ORIENTS: dict[str, Any] = {
+    "splits": "index",
+    "sizes": "records",
+    "pixel_share": "dict",
+    "image_share": "dict",
+    "straddling": "records",
+}
 _SPLIT_COLUMNS = ("samples", "groups", "labelled", "pixels", "ignored_share")
 
 
@@ -59,19 +68,8 @@ class Description:
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts and lists, for JSON."""
         return {
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            "splits": self.splits.to_dict(orient="index"),
-            "sizes": self.sizes.to_dict(orient="records"),
-            "pixel_share": self.pixel_share.to_dict(orient="dict"),
-            "image_share": self.image_share.to_dict(orient="dict"),
-            "absent": self.absent,
-            "straddling": self.straddling.to_dict(orient="records"),
-            "duplicates": self.duplicates,
-            "flags": self.flags,
-            "left_out": self.left_out,
-            "warnings": self.warnings,
-            "bands": self.bands,
+            name: value.to_dict(orient=_ORIENTS[name]) if name in _ORIENTS else value
+            for name, value in vars(self).items()
         }
 
 
@@ -159,10 +157,10 @@ def repeated_images(manifest: Manifest) -> str | None:
     duplicates = _duplicates(manifest.table[manifest.table["keep"]])
     if not duplicates:
         return None
-    listed = [" = ".join(names) for names in duplicates[:_LISTED]]
+    listed = joined((" = ".join(names) for names in duplicates), _LISTED)
     return (
         "image files that are byte for byte in several splits, so scores look better than on new "
-        f"data: {_enumerate(listed, len(duplicates))}"
+        f"data: {listed}"
     )
 
 
@@ -181,10 +179,10 @@ def _warnings(
     counts = manifest.splits()
     warnings += [f"the {split} split is empty" for split in ("train", "val") if not counts[split]]
     if len(straddling):
-        listed = [_spread(row) for row in straddling.head(_LISTED).to_dict(orient="records")]
+        listed = joined(map(_spread, straddling.to_dict(orient="records")), _LISTED)
         warnings.append(
             "groups in several splits, so scores look better than on new data: "
-            f"{_enumerate(listed, len(straddling))}; use folds by group"
+            f"{listed}; use folds by group"
         )
     repeated = repeated_images(manifest)
     warnings += [] if repeated is None else [repeated]
@@ -194,19 +192,13 @@ def _warnings(
         if names
     ]
     if left_out:
-        listed = left_out[:_LISTED]
-        warnings.append(f"left out (keep is false): {_enumerate(listed, len(left_out))}")
+        warnings.append(f"left out (keep is false): {joined(left_out, _LISTED)}")
     return warnings
 
 
 def _spread(row: dict[Any, Any]) -> str:
     places = ", ".join(f"{split} {row[split]}" for split in SPLITS if row.get(split, 0))
     return f"{row['group']} ({places})"
-
-
-def _enumerate(listed: list[str], total: int) -> str:
-    more = f" and {total - len(listed)} more" if total > len(listed) else ""
-    return ", ".join(listed) + more
 
 
 def format_description(description: Description) -> str:

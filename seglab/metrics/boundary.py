@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seglab.core.errors import LabelError, ShapeError
-from seglab.metrics.scores import Counts, Floats
+from seglab.metrics.scores import Counts, Floats, divide
 
 TOLERANCE = 0.0075
 _VOID = 0
@@ -139,7 +139,7 @@ def boundary_iou(counts: BoundaryCounts) -> Floats:
 
     A class that only one map has is 0, also where it fills that map and so has no boundary.
     """
-    return _unless_one_sided(counts, _ratio(counts.band_intersection, counts.band_union))
+    return _unless_one_sided(counts, divide(counts.band_intersection, counts.band_union))
 
 
 def boundary_f1(counts: BoundaryCounts) -> Floats:
@@ -148,8 +148,8 @@ def boundary_f1(counts: BoundaryCounts) -> Floats:
     NaN for a class with no boundary in either map; 0 for one that has it in one map only, or that
     only one map has.
     """
-    precision = _ratio(counts.pred_matched, counts.pred_pixels)
-    recall = _ratio(counts.target_matched, counts.target_pixels)
+    precision = divide(counts.pred_matched, counts.pred_pixels)
+    recall = divide(counts.target_matched, counts.target_pixels)
     total = np.nan_to_num(precision) + np.nan_to_num(recall)
     product = 2 * np.nan_to_num(precision) * np.nan_to_num(recall)
     f1 = np.divide(product, total, out=np.zeros_like(total), where=total > 0)
@@ -279,9 +279,3 @@ def _match(
 
 def _pixels(labels: npt.NDArray[np.integer], num_classes: int) -> Counts:
     return np.bincount(labels.ravel(), minlength=num_classes + 1)[1:].astype(np.int64)
-
-
-def _ratio(part: Counts, whole: Counts) -> Floats:
-    # A part of nothing is 0 / 0, which is NaN.
-    with np.errstate(invalid="ignore"):
-        return np.asarray(part / whole, dtype=np.float64)

@@ -69,6 +69,15 @@ def count_pairs(
     return matrices, invalid
 
 
+def check_classes(num_classes: int, ignore_index: int) -> None:
+    """Raise LabelError for no classes, or an ignored index that is one of them."""
+    if num_classes < 1 or 0 <= ignore_index < num_classes:
+        raise LabelError(
+            f"expected num_classes >= 1 and ignore_index outside 0..{num_classes - 1}, got "
+            f"{num_classes=} and {ignore_index=}"
+        )
+
+
 def raise_if_invalid(invalid: int, num_classes: int, ignore_index: int) -> None:
     """Raise LabelError when pixels were met that are neither a class nor ignored."""
     if invalid:
@@ -91,11 +100,7 @@ def _check_arguments(
     for name, tensor in (("pred_mask", pred_mask), ("mask", mask)):
         if tensor.dtype not in _INTEGERS:
             raise ShapeError(f"expected {name} of an integer dtype, got {tensor.dtype}")
-    if num_classes < 1 or 0 <= ignore_index < num_classes:
-        raise LabelError(
-            f"expected num_classes >= 1 and ignore_index outside 0..{num_classes - 1}, got "
-            f"{num_classes=} and {ignore_index=}"
-        )
+    check_classes(num_classes, ignore_index)
 
 
 def _count_bytes(

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torchmetrics import Metric
 
-from seglab.core.errors import LabelError, ShapeError
+from seglab.core.errors import ShapeError
 from seglab.metrics import names
-from seglab.metrics.confusion import count_pairs, raise_if_invalid
+from seglab.metrics.confusion import check_classes, count_pairs, raise_if_invalid
 from seglab.metrics.per_image import PerImageCounts
 from seglab.metrics.scores import score_dict
 
@@ -78,11 +78,7 @@ class SegmentationMetrics(Metric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if num_classes < 1 or 0 <= ignore_index < num_classes:
-            raise LabelError(
-                f"expected num_classes >= 1 and ignore_index outside 0..{num_classes - 1}, got "
-                f"{num_classes=} and {ignore_index=}"
-            )
+        check_classes(num_classes, ignore_index)
         self.num_classes = num_classes
         self.ignore_index = ignore_index
         self.per_image = PerImageCounts(num_classes) if per_image else None

@@ -17,8 +17,8 @@ import torch
 from torch import distributed
 
 from seglab.core.errors import DataError, ShapeError
+from seglab.core.text.wording import joined
 
-_MAX_NAMED = 5
 Counts = npt.NDArray[np.int64]
 
 
@@ -112,10 +112,8 @@ class PerImageCounts:
 def _check_unique(sample_ids: Sequence[str]) -> None:
     repeated = sorted(name for name, count in Counter(sample_ids).items() if count > 1)
     if repeated:
-        more = len(repeated) - _MAX_NAMED
-        shown = ", ".join(repeated[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
         raise DataError(
-            f"{len(repeated)} samples were scored more than once: {shown}. Expected each image "
+            f"{len(repeated)} samples were scored more than once: {joined(repeated, 5)}. Expected each image "
             "once over all processes; evaluate with a sampler that does not pad (seglab's "
             "EvalSampler, or Trainer(use_distributed_sampler=False)) and unique sample ids"
         )

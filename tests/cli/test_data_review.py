@@ -24,13 +24,13 @@ def test_from_a_random_sample_to_a_conclusion(seglab: Run, tmp_path: Path) -> No
             tmp_path / name,
             [Decision(one.id, "drop" if one.id in planted else "keep") for one in items],
         )
-    done = seglab("data", "review-result", "rev", "kim", "lee", "-o", "clean.jsonl")
+    done = seglab("data", "review-result", "rev", "kim", "lee", "-o", "clean.json")
     assert done.code == 0, done.err
     for caught in ("1 of 10", "3 of 10"):
         assert f"planted errors caught: {caught}" in done.out
     assert done.out.count("shown: an error rate below 10.0%") == 3
-    cleaned = read_decisions(tmp_path / "clean.jsonl")
-    assert {one.decision for one in cleaned} == {"keep"}
+    cleaned = read_decisions(tmp_path / "clean.json")
+    assert {one.do for one in cleaned} == {"keep"}
     assert len(cleaned) == 21
 
     assert seglab("data", "review", "anna/manifest", "-o", "x", "--split", "tset").code == 2

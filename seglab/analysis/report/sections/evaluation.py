@@ -24,7 +24,7 @@ from seglab.analysis.report.cells import (
     whole_cell,
 )
 from seglab.analysis.report.model import RunView
-from seglab.analysis.report.plots import Bins, Line, line_chart, reliability_chart
+from seglab.analysis.report.plots import Bins, Line, line_chart, reliability_chart, together
 from seglab.analysis.report.sections.curves import Chart, legend_of
 from seglab.analysis.report.svg import Axis
 from seglab.core.sample_size import MIN_UNITS, TOO_FEW_IMAGES
@@ -284,7 +284,6 @@ def _risk_coverage(runs: Sequence[RunView], slots: Mapping[str, int]) -> Chart:
         first, last = np.searchsorted(_COVERAGES, [coverage[0] - 1e-9, coverage[-1] + 1e-9])
         across = _COVERAGES[first:last]
         lines.append(Line(run.label, across, np.interp(across, coverage, risk), slots[run.key]))
-    values = np.concatenate([np.empty(0), *(line.y for line in lines)])
     message = "; ".join(
         f"{line.label} {line.y[-1]:.3f} with all pixels" for line in lines if len(line.x)
     )
@@ -294,7 +293,7 @@ def _risk_coverage(runs: Sequence[RunView], slots: Mapping[str, int]) -> Chart:
         "coverage",
         "share of wrong pixels",
         x=Axis.around([], floor=0.0, ceiling=1.0),
-        y=Axis.around(values, floor=0.0),
+        y=Axis.around(together(line.y for line in lines), floor=0.0),
     )
     note = "How many of the kept pixels are wrong when the least sure ones are set aside."
     return Chart("Risk and coverage", svg, legend_of(lines), note)

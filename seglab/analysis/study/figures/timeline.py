@@ -17,9 +17,9 @@ from seglab.analysis.study.figures.figure import study_figure
 from seglab.analysis.study.idle import IdleShare, idle_share
 from seglab.analysis.study.load import StudyView
 from seglab.analysis.study.marks import COLOURS, Floats, NotDrawableError, heading
-from seglab.analysis.study.wording import plural
 from seglab.analysis.style import INK
 from seglab.analysis.times import format_runtime
+from seglab.core.text.wording import plural
 
 _NAMES = {
     "finished": "finished",
