@@ -37,3 +37,18 @@ def test_from_a_random_sample_to_a_conclusion(seglab: Run, tmp_path: Path) -> No
     many = seglab("data", "review", "anna/manifest", "-o", "x", "--number", "41")
     assert many.code == 2
     assert "--number: there are 40 masks, got 41" in many.err
+
+
+def test_instructions_say_what_is_missing_in_them(seglab: Run, tmp_path: Path) -> None:
+    write_annotator(tmp_path, "anna", {f"s{n}": scene(n, 48, 64) for n in range(4)})
+    (tmp_path / "text.yaml").write_text("classes: {tree: Woody plants.}\n")
+    words = ("data", "instructions", "anna/manifest", "-o", "page.html")
+    made = seglab(*words, "--text", "text.yaml")
+    assert made.code == 0, made.err
+    assert "page.html: 3 classes, 4 masks" in made.out
+    assert "without a definition (--text): ground, car" in made.out
+    assert "Woody plants." in (tmp_path / "page.html").read_text()
+    wrong = seglab(*words, "--text", "no.yaml")
+    assert wrong.code == 2
+    assert "--text: there is no file no.yaml" in wrong.err
+    assert seglab(*words, "--images", "0").code == 2
