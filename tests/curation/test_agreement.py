@@ -136,12 +136,14 @@ def test_frames_of_one_video_are_left_out_together(tmp_path: Path) -> None:
     ]
     few = measure(count_panel(read_panel(manifests), distances=False))
     assert not few.grouped, "four videos are too few to be the units"
+    assert few.few_groups == 4
     video = {name: f"v{number // 1.5:.0f}" for number, name in enumerate(TRUTH)}
     manifests = [
         m.with_table(m.table.assign(group=pd.Series(list(video.values())))) for m in manifests
     ]
     agreed = measure(count_panel(read_panel(manifests), distances=False))
     assert agreed.grouped
+    assert agreed.few_groups == 0
     assert agreed.total.dice.units == len(set(video.values()))
 
 

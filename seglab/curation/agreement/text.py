@@ -43,6 +43,9 @@ def _basis(agreement: Agreement, level: float) -> str:
     units = "groups" if agreement.grouped else "images"
     void = agreement.void / max(1, agreement.pixels + agreement.void)
     few = f" ({TOO_FEW_IMAGES}: fewer than {MIN_UNITS})" if agreement.images < MIN_UNITS else ""
+    if agreement.few_groups:
+        of = "one group" if agreement.few_groups == 1 else f"{agreement.few_groups} groups"
+        few += f" (which are of {of}, so perhaps too narrow)"
     return (
         f"{agreement.images} {noun} in common, {level:.0%} intervals over {units}{few}; "
         f"{void:.2%} of the pixels are void to one of two and count nowhere"
