@@ -73,6 +73,7 @@ PARTS = {
     "curation": {
         "curation": set(),
         "curation.alike": set(),
+        "curation.cleaning": {"curation"},
         "curation.labels": set(),
         "curation.agreement": set(),
         "curation.review": set(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,9 +13,9 @@ from seglab.core.errors import ConfigError, nearest
 from seglab.curation.findings import Finding, Kind, findings_table
 from seglab.curation.registry import AuditInputs, all_kinds, checks_of
 from seglab.curation.samples import read_samples
+from seglab.curation.versions import new_version
 from seglab.data.manifest import Manifest
 
-_PROVENANCE = "audits"
 _LISTED = 5
 
 
@@ -95,15 +94,11 @@ def _limits(kinds: Mapping[str, Kind], given: Mapping[str, float]) -> dict[str, 
     return {**limits, **given}
 
 
-def flag(audited: Audit, note: Mapping[str, Any] | None = None) -> Manifest:
+def flag(audited: Audit) -> Manifest:
     """Return the manifest with what was found in its column `flags`.
 
     Flags of kinds that were looked for and not found again go; all others stay as they are, and so
     does `keep`: what to do about a finding is decided elsewhere (`seglab.curation.cleaning`).
-
-    Args:
-        audited: What was found.
-        note: What else its entry in the provenance says.
     """
     manifest, looked_for = audited.manifest, set(audited.kinds)
     found = audited.table.groupby("sample_id")["kind"].agg(lambda kinds: list(dict.fromkeys(kinds)))
@@ -113,19 +108,8 @@ def flag(audited: Audit, note: Mapping[str, Any] | None = None) -> Manifest:
         [one for one in old if one not in looked_for] + new.get(name, [])
         for name, old in zip(table["sample_id"], table["flags"], strict=True)
     ]
-    entry = {
-        "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "of": manifest.fingerprint,
-        "found": audited.counts(),
-        **(note or {}),
-    }
-    provenance = {
-        **manifest.provenance,
-        _PROVENANCE: [*manifest.provenance.get(_PROVENANCE, []), entry],
-    }
-    return replace(
-        manifest, table=table.assign(flags=pd.Series(flags, dtype=object)), provenance=provenance
-    )
+    table = table.assign(flags=pd.Series(flags, dtype=object))
+    return new_version(manifest, table, "audit", {"found": audited.counts()})
 
 
 def summary(audited: Audit) -> str:

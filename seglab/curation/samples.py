@@ -27,7 +27,7 @@ from seglab.data.manifest import Manifest
 from seglab.data.masks import decode_mask
 
 DROPPED = "dropped"
-_QUARANTINED = frozenset(
+FILE_FAULTS = frozenset(
     {MISSING_IMAGE, CORRUPT_IMAGE, MISSING_MASK, CORRUPT_MASK, UNKNOWN_LABELS, "size_mismatch"}
 )
 
@@ -65,7 +65,7 @@ def audited_rows(manifest: Manifest) -> list[dict[str, Any]]:
     return [
         {str(name): value for name, value in row.items()}
         for row in rows
-        if row["keep"] or (_QUARANTINED & set(row["flags"]) and DROPPED not in row["flags"])
+        if row["keep"] or (FILE_FAULTS & set(row["flags"]) and DROPPED not in row["flags"])
     ]
 
 

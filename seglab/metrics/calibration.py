@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
+from torch import Tensor
 
 from seglab.core.errors import DataError, ShapeError
 from seglab.core.seeding import generator
@@ -63,10 +64,10 @@ class CalibrationCounts(ProbabilityMetric):
         LabelError: `ignore_index` is a class index or `num_classes` is less than 1.
     """
 
-    pixels: torch.Tensor
-    hits: torch.Tensor
-    confidence: torch.Tensor
-    brier_sum: torch.Tensor
+    pixels: Tensor
+    hits: Tensor
+    confidence: Tensor
+    brier_sum: Tensor
 
     def __init__(
         self, num_classes: int, ignore_index: int = 255, num_bins: int = 15, **kwargs: Any
@@ -75,7 +76,7 @@ class CalibrationCounts(ProbabilityMetric):
         self.add_counts("pixels", "hits", "confidence", shape=((num_classes + 1) * num_bins,))
         self.add_counts("brier_sum")
 
-    def update(self, probs: torch.Tensor, mask: torch.Tensor) -> None:
+    def update(self, probs: Tensor, mask: Tensor) -> None:
         """Count one batch.
 
         Args:
@@ -100,15 +101,11 @@ class CalibrationCounts(ProbabilityMetric):
         squares = probs.square().sum(dim=1) - 2 * true_probs + 1
         self.brier_sum += torch.where(valid, squares * UNIT, 0).long().sum()
 
-    def _bins(self, probs: torch.Tensor) -> torch.Tensor:
+    def _bins(self, probs: Tensor) -> Tensor:
         return (probs * self.num_bins).long().clamp_(0, self.num_bins - 1)
 
     def _add(
-        self,
-        state: torch.Tensor,
-        bins: torch.Tensor,
-        valid: torch.Tensor,
-        weights: torch.Tensor | None = None,
+        self, state: Tensor, bins: Tensor, valid: Tensor, weights: Tensor | None = None
     ) -> None:
         state += count_bins(bins, valid, len(state), weights)
 
@@ -211,9 +208,9 @@ class PixelSample:
         self.pixels_per_image = pixels_per_image
         self.max_pixels = max_pixels
         self.seed = seed
-        self._parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def add(self, logits: torch.Tensor, mask: torch.Tensor, sample_ids: Sequence[str]) -> None:
+    def add(self, logits: Tensor, mask: Tensor, sample_ids: Sequence[str]) -> None:
         """Take pixels of one batch.
 
         Args:
@@ -241,12 +238,12 @@ class PixelSample:
         if sum(len(part[0]) for part in self._parts) > 2 * self.max_pixels:
             self._parts = [self._smallest()]
 
-    def _smallest(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _smallest(self) -> tuple[Tensor, Tensor, Tensor]:
         keys, logits, targets = (torch.cat(column) for column in zip(*self._parts, strict=True))
         kept = torch.argsort(keys)[: self.max_pixels]
         return keys[kept], logits[kept], targets[kept]
 
-    def pixels(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def pixels(self) -> tuple[Tensor, Tensor]:
         """Return float32 logits `(N, C)` and int64 targets `(N,)`, on the CPU.
 
         Raises:
@@ -260,7 +257,7 @@ class PixelSample:
         return logits, targets
 
 
-def fit_temperature(logits: torch.Tensor, targets: torch.Tensor) -> float:
+def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     """Return the temperature T that makes softmax(logits / T) most likely (Guo et al., 2017).
 
     The likelihood has one optimum in log T, so SciPy's bounded scalar search finds it, within

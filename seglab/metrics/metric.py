@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 from torchmetrics import Metric
 
 from seglab.core.errors import ShapeError
@@ -28,12 +29,12 @@ class SplitTotals(NamedTuple):
         loss_weights: Sum of the weights of each term `(num_terms,)`, float.
     """
 
-    confusion: torch.Tensor
-    loss: torch.Tensor
-    loss_weights: torch.Tensor
+    confusion: Tensor
+    loss: Tensor
+    loss_weights: Tensor
 
 
-def mean_of_terms(weighted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def mean_of_terms(weighted: Tensor, weights: Tensor) -> Tensor:
     """Return the sum over terms of `weighted / weights`, a scalar; NaN where nothing counted.
 
     Args:
@@ -64,10 +65,10 @@ class SegmentationMetrics(Metric):
     higher_is_better = True
     full_state_update = False
 
-    confusion: torch.Tensor
-    invalid: torch.Tensor
-    loss_sums: torch.Tensor
-    loss_weights: torch.Tensor
+    confusion: Tensor
+    invalid: Tensor
+    loss_sums: Tensor
+    loss_weights: Tensor
 
     def __init__(
         self,
@@ -90,11 +91,11 @@ class SegmentationMetrics(Metric):
 
     def update(
         self,
-        pred_mask: torch.Tensor,
-        mask: torch.Tensor,
+        pred_mask: Tensor,
+        mask: Tensor,
         sample_ids: Sequence[str] | None = None,
-        loss: torch.Tensor | None = None,
-        loss_weights: torch.Tensor | None = None,
+        loss: Tensor | None = None,
+        loss_weights: Tensor | None = None,
     ) -> None:
         """Count one batch.
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 
 from seglab.core.errors import DataError, ShapeError
 from seglab.core.text.wording import joined
@@ -53,7 +53,7 @@ class PerImageCounts:
     def __init__(self, num_classes: int) -> None:
         self.num_classes = num_classes
         self._sample_ids: list[str] = []
-        self._counts: list[torch.Tensor] = []
+        self._counts: list[Tensor] = []
 
     def __len__(self) -> int:
         return len(self._sample_ids)
@@ -63,7 +63,7 @@ class PerImageCounts:
         self._sample_ids = []
         self._counts = []
 
-    def append(self, matrices: torch.Tensor, sample_ids: Sequence[str]) -> None:
+    def append(self, matrices: Tensor, sample_ids: Sequence[str]) -> None:
         """Add the images of one batch.
 
         Args:

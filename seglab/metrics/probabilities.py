@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 from torchmetrics import Metric
 
 from seglab.core.errors import LabelError, ShapeError
@@ -37,7 +38,7 @@ class ProbabilityMetric(Metric):
     higher_is_better = False
     full_state_update = False
 
-    invalid: torch.Tensor
+    invalid: Tensor
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class ProbabilityMetric(Metric):
         for name in names:
             self.add_state(name, torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def read_batch(self, scores: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def read_batch(self, scores: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         """Return float32 probabilities, the largest, its class, the target, and where that is a class.
 
         The target has 0 where it is none. What cannot be right (a target, a largest "probability" that
@@ -95,9 +96,7 @@ class ProbabilityMetric(Metric):
             )
 
 
-def count_bins(
-    bins: torch.Tensor, valid: torch.Tensor, size: int, weights: torch.Tensor | None = None
-) -> torch.Tensor:
+def count_bins(bins: Tensor, valid: Tensor, size: int, weights: Tensor | None = None) -> Tensor:
     """Return how often each bin occurs among valid entries, int64 `(size,)`.
 
     Args:
@@ -116,7 +115,7 @@ def count_bins(
     return _scatter(flat, torch.ones_like(flat) if units is None else units.long(), size + 1)[:size]
 
 
-def _scatter(bins: torch.Tensor, values: torch.Tensor, size: int) -> torch.Tensor:
+def _scatter(bins: Tensor, values: Tensor, size: int) -> Tensor:
     """Sum values a bin on any device; unlike bincount its output has a size that is known."""
     sums = torch.zeros(size, dtype=torch.int64, device=bins.device)
     return sums.scatter_add_(0, bins, values)

@@ -15,14 +15,14 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
+from torch import Tensor
 
 from seglab.core.errors import ShapeError
 from seglab.metrics import names
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
-CountsLike = torch.Tensor | npt.ArrayLike
+CountsLike = Tensor | npt.ArrayLike
 
 
 class ClassCounts(Protocol):
@@ -234,7 +234,7 @@ def divide(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Floats:
 
 
 def _as_integers(values: CountsLike) -> Counts:
-    array = np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values)
+    array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
     if array.dtype.kind not in "iu":
         raise ShapeError(f"expected integer counts, got dtype {array.dtype}")
     return array.astype(np.int64, copy=False)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from scipy.special import digamma
+from torch import Tensor
 
 from seglab.metrics.probabilities import ProbabilityMetric, count_bins
 from seglab.metrics.scores import Counts, Floats
@@ -54,8 +55,8 @@ class RiskCoverage(ProbabilityMetric):
         ShapeError: There is no bin.
     """
 
-    pixels: torch.Tensor
-    errors: torch.Tensor
+    pixels: Tensor
+    errors: Tensor
 
     def __init__(
         self, num_classes: int, ignore_index: int = 255, num_bins: int = 1000, **kwargs: Any
@@ -63,7 +64,7 @@ class RiskCoverage(ProbabilityMetric):
         super().__init__(num_classes, ignore_index, num_bins, **kwargs)
         self.add_counts("pixels", "errors", shape=(num_bins,))
 
-    def update(self, probs: torch.Tensor, mask: torch.Tensor) -> None:
+    def update(self, probs: Tensor, mask: Tensor) -> None:
         """Count one batch.
 
         Args:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from seglab.cli.data import DATA_COMMANDS
 from seglab.cli.data.importer_options import parse_options
 from seglab.core.errors import ConfigError
 from seglab.data.manifest import Manifest
@@ -133,8 +134,7 @@ def test_budget_of_models_is_measured(seglab: Run) -> None:
         ),
         (
             ["descrbe", "x"],
-            "no such command 'descrbe' (did you mean 'describe'?); commands are audit, describe, import, "
-            "preview, synth",
+            f"no such command 'descrbe' (did you mean 'describe'?); commands are {', '.join(DATA_COMMANDS)}",
         ),
         (["describe", "camvid"], "--root: missing; give the folder of the raw data of 'camvid'"),
         (

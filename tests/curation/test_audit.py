@@ -54,7 +54,7 @@ def test_flags_make_a_new_version_and_go_when_the_fault_is_gone(make: Make, tmp_
     only = ["exact_duplicate", "corrupt_image"]
     flagged = flag(audit(AuditInputs(manifest), only))
     assert flagged.table["flags"].tolist() == [["mine"], ["exif_ambiguous"], ["exact_duplicate"]]
-    assert flagged.provenance["audits"][0]["of"] == manifest.fingerprint
+    assert flagged.provenance["versions"][0]["of"] == manifest.fingerprint
     flagged.write(tmp_path / "m")
     former = Manifest.read(tmp_path / "m" / f"manifest.{manifest.fingerprint}.parquet")
     assert former.table["flags"].tolist() == table["flags"].tolist()
@@ -91,7 +91,7 @@ def test_command_writes_flags_and_fails_on_what_it_was_told(
     assert seglab_data(["audit", str(place)]) == 0
     out = capsys.readouterr().out
     assert "warning: exact_duplicate, 1 sample" in out
-    assert Manifest.read(place).table["flags"].tolist()[1] == ["exact_duplicate"]
+    assert "exact_duplicate" in Manifest.read(place).table["flags"].tolist()[1]
     assert seglab_data(["audit", str(place), "--fail-on", "warning"]) == 1
     assert "failed on exact_duplicate" in capsys.readouterr().err
     assert seglab_data(["audit", str(place), "--skip", "warning"]) == 0

@@ -111,18 +111,3 @@ def test_trials_on_two_processes_each(tmp_path: Path) -> None:
     record = RunRecord.open(Path(trial))
     assert record.status == "finished"
     assert record.read()["execution_plan"]["num_devices"] == 2
-
-
-@pytest.mark.slow
-def test_folds_side_by_side(tmp_path: Path) -> None:
-    """Two folds at once, each on its own part of the cores, make the record of one after another."""
-    from .conftest import TINY
-
-    if len(os.sched_getaffinity(0)) < 2:
-        pytest.skip("one core cannot be shared")
-    words = [*TINY, "trainer.accelerator=cpu", "trainer.max_epochs=1", "cv=kfold", "cv.folds=2"]
-    _train([*words, f"hydra.run.dir={tmp_path / 'cv'}", "cv.workers=2"], tmp_path)
-    record = RunRecord.open(tmp_path / "cv")
-    assert (record.status, record.read()["kind"]) == ("finished", "cv")
-    folds = load_runs(tmp_path / "cv" / "folds")
-    assert list(folds["status"]) == ["finished", "finished"]

@@ -8,7 +8,6 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +35,6 @@ _WRITTEN_BY_EVALUATE = {
     "reliability": "reliability",
     "risk_coverage": "risk and coverage",
 }
-
-
-@dataclass(frozen=True)
-class RunMatrices:
-    """The confusion matrices of one run."""
-
-    run: RunView
-    views: tuple[confusion.ConfusionView, ...]
 
 
 def write_page(report: Report, path: Path) -> int:
@@ -187,14 +178,13 @@ def interval_chart(runs: Sequence[RunView], slots: dict[str, int]) -> curves.Cha
     return curves.Chart("mIoU and its 95 % interval", svg, note=note)
 
 
-def _matrices(run: RunView) -> RunMatrices:
-    views = tuple(
+def _matrices(run: RunView) -> list[confusion.ConfusionView]:
+    return [
         confusion.confusion_view(
             f"confusion-{run.key}-{number}", f"{run.label}, {split}", matrix, run.class_names
         )
         for number, (split, matrix) in enumerate(run.confusions.items())
-    )
-    return RunMatrices(run, views)
+    ]
 
 
 def _class_table(run: RunView) -> cells.Table | None:
