@@ -76,7 +76,7 @@ PARTS = {
         "curation.cleaning": {"curation"},
         "curation.labels": set(),
         "curation.agreement": set(),
-        "curation.review": set(),
+        "curation.review": {"curation.cleaning"},
         "curation.checks": {"curation", "curation.alike", "curation.labels"},
     },
     "engine": {

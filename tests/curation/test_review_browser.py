@@ -20,8 +20,9 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 from seglab.core.labels import LabelSpace  # noqa: E402
+from seglab.curation.cleaning.decisions import Decision  # noqa: E402
 from seglab.curation.review.conclude import conclude, for_cleaning, read_key  # noqa: E402
-from seglab.curation.review.decisions import Decision, read_decisions  # noqa: E402
+from seglab.curation.review.decisions import read_saved  # noqa: E402
 from seglab.curation.review.sheet import Review, ReviewPlan, write_review  # noqa: E402
 from tests.annotators import scene, write_annotator  # noqa: E402
 
@@ -131,7 +132,7 @@ def test_keyboard_from_first_to_last_and_the_file_read_back(
     opened.find_element(By.ID, "save").click()
     wait_for(lambda: bool(list(downloads.glob("decisions-*.json"))))
     (saved,) = downloads.glob("decisions-*.json")
-    decisions = read_decisions(saved)
+    decisions = read_saved(saved)
     assert [one.sample_id for one in decisions] == [one.id for one in review.items]
     assert decisions[real[0]].note == 'the tree, "half" <b> missing'
 
@@ -144,7 +145,7 @@ def test_keyboard_from_first_to_last_and_the_file_read_back(
     cleaned = for_cleaning(key, decisions)
     assert len(cleaned) == 6, "planted errors are none of the data set's"
     first = review.items[real[0]].sample_id
-    assert Decision(first, "relabel", 'the tree, "half" <b> missing') in cleaned
+    assert Decision(first, "relabel", note='the tree, "half" <b> missing') in cleaned
 
 
 def test_opacity_legend_and_names_as_they_are(opened: Any, review: Review) -> None:

@@ -1,4 +1,7 @@
-"""What a reviewer decided: a JSON file, as a review sheet saves it and `seglab data clean` takes it.
+"""What a reviewer decided, as a review sheet saves it and `seglab data clean` takes it.
+
+A part of the decisions that `seglab.curation.cleaning.decisions` reads, and read apart from it: the names
+in it may be those of a sheet that hides its samples, which no manifest knows.
 
 `{"decisions": [{"sample": "s1", "do": "relabel", "note": "the tree is missing"}]}`
 """
@@ -7,35 +10,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from seglab.core.disk.files import write_json
 from seglab.core.errors import DataError, DataNotFoundError, list_problems, nearest
+from seglab.curation.cleaning.decisions import DEEDS, Decision
 
-Deed = Literal["keep", "relabel", "drop"]
 # The later ones outdo the earlier ones where reviewers differ.
-DEEDS: tuple[Deed, ...] = get_args(Deed)
+_STRICTNESS = ("keep", "relabel", "drop")
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What is to be done with a sample.
-
-    Args:
-        sample_id: The sample, or the item of a sheet that hides its samples.
-        do: `keep`: it is right. `relabel`: the mask is wrong. `drop`: the image should not be in the
-            data.
-        note: Why, in the reviewer's words.
-    """
-
-    sample_id: str
-    do: Deed
-    note: str = ""
-
-
-def read_decisions(path: Path) -> list[Decision]:
+def read_saved(path: Path) -> list[Decision]:
     """Read the decisions of one reviewer.
 
     Raises:
@@ -78,10 +64,10 @@ def _parse(entry: object) -> Decision | str:
         return f"do must be one of {', '.join(DEEDS)}, got {deed!r}{meant}"
     if not isinstance(note, str | None):
         return f"expected text as note, got {note!r}"
-    return Decision(name, deed, note or "")
+    return Decision(name, deed, note=note or "")
 
 
-def write_decisions(path: Path, decisions: Iterable[Decision]) -> None:
+def save_decisions(path: Path, decisions: Iterable[Decision]) -> None:
     """Write decisions in one step."""
     entries = [{"sample": one.sample_id, "do": one.do, "note": one.note} for one in decisions]
     write_json(path, {"decisions": entries})
@@ -93,7 +79,7 @@ def merge(files: Iterable[Iterable[Decision]]) -> dict[str, Decision]:
     for decisions in files:
         for one in decisions:
             before = merged.get(one.sample_id, one)
-            strictest = max(before.do, one.do, key=DEEDS.index)
+            strictest = max(before.do, one.do, key=_STRICTNESS.index)
             notes = dict.fromkeys(note for note in (before.note, one.note) if note)
-            merged[one.sample_id] = Decision(one.sample_id, strictest, "; ".join(notes))
+            merged[one.sample_id] = Decision(one.sample_id, strictest, note="; ".join(notes))
     return merged
