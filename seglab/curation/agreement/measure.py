@@ -148,8 +148,7 @@ class _Units:
         cohen = np.zeros((len(used), len(pairs), sums.shape[1]))
         cohen[rows, [pairs[one.pair] for one in entries]] = sums
         groups = [counts.groups[row] for row in used]
-        units = independent_groups(groups) if len(set(groups)) < len(groups) else None
-        few = len(set(groups)) if units is None and len(set(groups)) < len(groups) else 0
+        units, few = groups_to_leave_out(groups)
         alike = kappa.fleiss_sums_of_two(sums) if len(pairs) == 1 else counts.fleiss[used]
         return cls(
             entries,
@@ -222,6 +221,18 @@ class _Units:
             (0.0, math.inf),
             groups,
         )
+
+
+def groups_to_leave_out(groups: Sequence[str]) -> tuple[Groups, int]:
+    """Return the groups where whole ones are to be left out, and how many they are if too few for that.
+
+    None and 0 where every image is a group of its own.
+    """
+    number = len(set(groups))
+    if number == len(groups):
+        return None, 0
+    units = independent_groups(groups)
+    return units, 0 if units is not None else number
 
 
 def _dice(iou: Estimate) -> Estimate:
