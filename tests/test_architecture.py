@@ -75,6 +75,7 @@ PARTS = {
         "curation.alike": set(),
         "curation.cleaning": {"curation"},
         "curation.labels": set(),
+        "curation.page": {"curation"},
         "curation.checks": {"curation", "curation.alike", "curation.labels"},
     },
     "engine": {
