@@ -77,6 +77,7 @@ PARTS = {
         "curation.labels": set(),
         "curation.agreement": set(),
         "curation.review": {"curation.cleaning"},
+        "curation.page": {"curation"},
         "curation.checks": {"curation", "curation.alike", "curation.labels"},
     },
     "engine": {
