@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from seglab.core.options import Options, Positive
 from seglab.core.parts.components import component
 
@@ -16,3 +18,15 @@ class LabelMeOptions(FormatOptions):
 
     line_width: Positive = 10
     """Width in pixels of lines, as LabelMe draws them."""
+
+
+@component("annotation_format", "seglab.annotations.formats.coco.Coco", "coco")
+class CocoOptions(FormatOptions):
+    """COCO: JSON files of images, categories and annotations; panoptic PNG on import."""
+
+    annotations: str = "*.json"
+    """Pattern of the annotation files that are read, such as `instances_*.json`."""
+    crowd: Literal["void", "draw", "skip"] = "void"
+    """What regions marked `iscrowd` are: pixels that do not count, of their category, or not drawn."""
+    overlaps: Literal["order", "smaller"] = "order"
+    """What is on top: what comes later in the file, or what is smaller."""

@@ -10,7 +10,7 @@ neighbours become small parts of the class they are of.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -168,6 +168,24 @@ def _at_least_three(points: np.ndarray) -> np.ndarray:
     """Return a ring of three vertices or more, as tools ask of a polygon."""
     missing = 3 - len(points)
     return np.vstack([points, *[points[-1:]] * missing]).astype(float)
+
+
+def drawn_area(shape: Shape, drawing: Drawing, height: int, width: int) -> int:
+    """Return how many pixels of an image a polygon or mask covers, drawn alone."""
+    if shape.bitmap is not None:
+        return int(shape.bitmap.sum())
+    if not shape.rings:
+        return 0
+    points = np.concatenate(shape.rings)
+    # Drawn within its box: an image may hold thousands of shapes.
+    low = np.clip(np.floor(points.min(0)), 0, None)
+    columns, rows = np.minimum(np.ceil(points.max(0)) + 2, (width, height)) - low
+    if rows < 1 or columns < 1:
+        return 0
+    canvas = drawing.canvas(int(rows), int(columns), 0)
+    rings, holes = ([one - low for one in some] for some in (shape.rings, shape.holes))
+    canvas.draw(replace(shape, rings=tuple(rings), holes=tuple(holes)), 1)
+    return int(np.count_nonzero(canvas.pixels))
 
 
 def draw_again(shapes: list[Shape], shape: tuple[int, int], drawing: Drawing) -> np.ndarray:

@@ -50,6 +50,7 @@ def _importer(name: str) -> Callable[..., ImportedFiles]:
 
 
 import_labelme = _importer("labelme")
+import_coco = _importer("coco")
 
 
 def import_annotated(

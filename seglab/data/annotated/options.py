@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from seglab.annotations.options import LabelMeOptions
+from seglab.annotations.options import CocoOptions, LabelMeOptions
 from seglab.core.options import Name, NotNegative, ProperFraction
 from seglab.core.parts.components import component
 from seglab.data.importers.options import Colour, ImporterOptions
@@ -46,3 +46,10 @@ class LabelMeImport(AnnotatedOptions, LabelMeOptions):
     """Images annotated with LabelMe."""
 
     holds: ClassVar[str] = "images and LabelMe's JSON files"
+
+
+@component("importer", "seglab.data.annotated.importer.import_coco", "coco")
+class CocoImport(AnnotatedOptions, CocoOptions):
+    """Images annotated in COCO's JSON."""
+
+    holds: ClassVar[str] = "images and COCO's JSON files"
