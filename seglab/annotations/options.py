@@ -30,3 +30,11 @@ class CocoOptions(FormatOptions):
     """What regions marked `iscrowd` are: pixels that do not count, of their category, or not drawn."""
     overlaps: Literal["order", "smaller"] = "order"
     """What is on top: what comes later in the file, or what is smaller."""
+
+
+@component("annotation_format", "seglab.annotations.formats.yolo.Yolo", "yolo")
+class YoloOptions(FormatOptions):
+    """YOLO: a text file of outlines an image, and data.yaml."""
+
+    data: str | None = None
+    """The YAML file with the names, below the root; null: the only one that has `names`."""

@@ -51,6 +51,7 @@ def _importer(name: str) -> Callable[..., ImportedFiles]:
 
 import_labelme = _importer("labelme")
 import_coco = _importer("coco")
+import_yolo = _importer("yolo")
 
 
 def import_annotated(

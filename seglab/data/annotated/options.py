@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from seglab.annotations.options import CocoOptions, LabelMeOptions
+from seglab.annotations.options import CocoOptions, LabelMeOptions, YoloOptions
 from seglab.core.options import Name, NotNegative, ProperFraction
 from seglab.core.parts.components import component
 from seglab.data.importers.options import Colour, ImporterOptions
@@ -53,3 +53,10 @@ class CocoImport(AnnotatedOptions, CocoOptions):
     """Images annotated in COCO's JSON."""
 
     holds: ClassVar[str] = "images and COCO's JSON files"
+
+
+@component("importer", "seglab.data.annotated.importer.import_yolo", "yolo")
+class YoloImport(AnnotatedOptions, YoloOptions):
+    """Images annotated in YOLO's text files."""
+
+    holds: ClassVar[str] = "images, YOLO's text files and data.yaml"
