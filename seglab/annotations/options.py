@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from seglab.core.options import Options, Positive
+from typing import Literal
+
+from seglab.core.options import NotNegative, Options, Positive
 from seglab.core.parts.components import component
 
 
@@ -16,3 +18,43 @@ class LabelMeOptions(FormatOptions):
 
     line_width: Positive = 10
     """Width in pixels of lines, as LabelMe draws them."""
+
+
+@component("annotation_format", "seglab.annotations.formats.coco.Coco", "coco")
+class CocoOptions(FormatOptions):
+    """COCO: JSON files of images, categories and annotations; panoptic PNG on import."""
+
+    annotations: str = "*.json"
+    """Pattern of the annotation files that are read, such as `instances_*.json`."""
+    crowd: Literal["void", "draw", "skip"] = "void"
+    """What regions marked `iscrowd` are: pixels that do not count, of their category, or not drawn."""
+    overlaps: Literal["order", "smaller"] = "order"
+    """What is on top: what comes later in the file, or what is smaller."""
+
+
+@component("annotation_format", "seglab.annotations.formats.yolo.Yolo", "yolo")
+class YoloOptions(FormatOptions):
+    """YOLO: a text file of outlines an image, and data.yaml."""
+
+    data: str | None = None
+    """The YAML file with the names, below the root; null: the only one that has `names`."""
+
+
+@component("annotation_format", "seglab.annotations.formats.cvat.Cvat", "cvat")
+class CvatOptions(FormatOptions):
+    """CVAT: one XML file, for images 1.1 or for video 1.1."""
+
+    line_width: NotNegative = 0
+    """Width in pixels of polylines, points are discs then; 0: both are left out and counted."""
+
+
+@component(
+    "annotation_format", "seglab.annotations.formats.label_studio.LabelStudio", "label_studio"
+)
+class LabelStudioOptions(FormatOptions):
+    """Label Studio: one JSON file of tasks, and the labelling configuration."""
+
+    part: Literal["annotations", "predictions"] = "annotations"
+    """Which part of a task is read or written: what people drew, or what a model proposed."""
+    several: Literal["refuse", "first", "last"] = "refuse"
+    """Which one counts where a task has several."""

@@ -95,7 +95,8 @@ class Tree:
         self.limits = limits
 
     @cached_property
-    def _known(self) -> frozenset[str]:
+    def images_known(self) -> frozenset[str]:
+        """The paths of its images, to look one up."""
         return frozenset(self.images)
 
     @cached_property
@@ -140,7 +141,7 @@ class Tree:
         folder = [part for part in beside.split("/")[:-1] if part]
         for start in (folder, []):
             joined = _joined([*start, *parts])
-            if joined in self._known:
+            if joined in self.images_known:
                 return joined
         alike = self._by_name.get(parts[-1], [])
         return alike[0] if len(alike) == 1 else None

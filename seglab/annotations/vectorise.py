@@ -9,8 +9,9 @@ neighbours become small parts of the class they are of.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -40,6 +41,7 @@ class Drawing:
         has_polygons: Whether a shape may be a polygon.
         has_holes: Whether a polygon may have holes.
         is_ordered: Whether later shapes cover earlier ones; else no pixel is in two.
+        by_area: Whether smaller shapes cover larger ones, however they are listed.
     """
 
     canvas: type[Canvas]
@@ -47,6 +49,7 @@ class Drawing:
     has_polygons: bool = True
     has_holes: bool = False
     is_ordered: bool = True
+    by_area: bool = False
 
 
 def to_shapes(
@@ -60,14 +63,18 @@ def to_shapes(
 
     Args:
         mask: uint8 `(H, W)`.
-        names: Label by value; all values but `unlabelled` must be in it.
+        names: Label by value; all values must be in it, but for `unlabelled`, which is `void` there
+            unless it says otherwise.
         drawing: What the format is like.
         unlabelled: Value of pixels that no shape covers.
         tolerance: How far outlines may move, in pixels; 0 keeps them.
 
     Returns:
-        In drawing order.
+        In drawing order. A format without holes and masks gets shapes of what is not labelled, too, where
+        labelled pixels enclose it.
     """
+    if not (drawing.has_masks or drawing.has_holes):
+        mask, names = _holes_named(mask, names, unlabelled)
     regions = find_regions(mask, unlabelled)
     order = sorted(range(1, len(regions.values)), key=lambda n: (-int(regions.areas[n]), n))
     if not drawing.has_polygons:
@@ -76,6 +83,21 @@ def to_shapes(
     if tolerance <= 0:
         return _exact(shapes, regions, order, names, drawing)
     return shapes + _gaps(shapes, mask, names, drawing, unlabelled)
+
+
+def _holes_named(
+    mask: np.ndarray, names: Mapping[int, str], unlabelled: int
+) -> tuple[np.ndarray, Mapping[int, str]]:
+    """Give unlabelled pixels that do not reach the border of the image a value of their own."""
+    _, parts = cv2.connectedComponents((mask == unlabelled).astype(np.uint8), connectivity=4)
+    border = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
+    inside = (parts > 0) & ~np.isin(parts, border)
+    spare = sorted(set(range(256)) - names.keys() - {unlabelled})
+    if not spare or not inside.any():
+        return mask, names
+    value = spare[-1]
+    named = np.where(inside, value, mask).astype(np.uint8)
+    return named, {**names, value: names.get(unlabelled, "void")}
 
 
 def _mask_shape(regions: Regions, number: int, names: Mapping[int, str]) -> Shape:
@@ -88,7 +110,8 @@ def _mask_shape(regions: Regions, number: int, names: Mapping[int, str]) -> Shap
 def _polygons(
     regions: Regions, order: list[int], names: Mapping[int, str], drawing: Drawing, tolerance: float
 ) -> list[Shape]:
-    rank = {number: place for place, number in enumerate(order, 1)} | {_OUTSIDE: 0}
+    rank: dict[int, int] = {number: place for place, number in enumerate(order, 1)}
+    rank[_OUTSIDE] = 0
     by_corner = drawing.canvas is CornerCanvas
     exact: set[tuple[int, ...]] = set()
     rings = trace(regions.index)
@@ -98,6 +121,13 @@ def _polygons(
         points = arc.corners if by_corner else _pixels(arc, rank)
         return simplify(points, allowed, arc.closed and len(points) > 2)
 
+    if drawing.by_area and tolerance <= 0:
+        # Pixels of others would add to the area, by which the order is decided.
+        own: dict[int, list[np.ndarray]] = {}
+        for number in order:
+            rank = defaultdict(int, {number: 1})
+            own[number] = [assemble(arcs, outline, {}) for arcs in rings[number]]
+        return [_polygon(regions, number, own[number], names, drawing) for number in order]
     while True:
         known: dict[tuple[int, ...], np.ndarray] = {}
         joined = {
@@ -168,6 +198,24 @@ def _at_least_three(points: np.ndarray) -> np.ndarray:
     """Return a ring of three vertices or more, as tools ask of a polygon."""
     missing = 3 - len(points)
     return np.vstack([points, *[points[-1:]] * missing]).astype(float)
+
+
+def drawn_area(shape: Shape, drawing: Drawing, height: int, width: int) -> int:
+    """Return how many pixels of an image a polygon or mask covers, drawn alone."""
+    if shape.bitmap is not None:
+        return int(shape.bitmap.sum())
+    if not shape.rings:
+        return 0
+    points = np.concatenate(shape.rings)
+    # Drawn within its box: an image may hold thousands of shapes.
+    low = np.clip(np.floor(points.min(0)), 0, None)
+    columns, rows = np.minimum(np.ceil(points.max(0)) + 2, (width, height)) - low
+    if rows < 1 or columns < 1:
+        return 0
+    canvas = drawing.canvas(int(rows), int(columns), 0)
+    rings, holes = ([one - low for one in some] for some in (shape.rings, shape.holes))
+    canvas.draw(replace(shape, rings=tuple(rings), holes=tuple(holes)), 1)
+    return int(np.count_nonzero(canvas.pixels))
 
 
 def draw_again(shapes: list[Shape], shape: tuple[int, int], drawing: Drawing) -> np.ndarray:

@@ -11,7 +11,7 @@ from seglab.annotations.format import annotation_format, format_names
 from seglab.testing import AnnotationContract
 
 # What formats cannot hold, by name.
-CANNOT: dict[str, dict[str, Any]] = {}
+CANNOT: dict[str, dict[str, Any]] = {"yolo": {"states_size": False}}
 
 
 class TestFormats(AnnotationContract):

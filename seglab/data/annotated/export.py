@@ -118,7 +118,7 @@ def own_mask(manifest: Manifest, row: Any) -> np.ndarray | None:
 
 
 def _names(labels: LabelSpace, settings: ExportSettings) -> tuple[dict[int, str], int]:
-    """Return the label of every value that is drawn, and the value that is not."""
+    """Return the label of every value, and the value that is not drawn."""
     if not 0 <= settings.tolerance < float("inf"):
         raise ConfigError(f"--tolerance: expected 0 or more pixels, got {settings.tolerance}")
     names = dict(enumerate(labels.class_names)) | {labels.ignore_index: VOID}
@@ -129,9 +129,7 @@ def _names(labels: LabelSpace, settings: ExportSettings) -> tuple[dict[int, str]
             f"--unlabelled: {unlabelled!r} is no class{nearest(unlabelled, by_name)}; classes are "
             f"{', '.join(labels.class_names)}"
         )
-    value = labels.ignore_index if unlabelled == VOID else by_name[unlabelled]
-    names.pop(value)
-    return names, value
+    return names, labels.ignore_index if unlabelled == VOID else by_name[unlabelled]
 
 
 def _place(

@@ -50,6 +50,10 @@ def _importer(name: str) -> Callable[..., ImportedFiles]:
 
 
 import_labelme = _importer("labelme")
+import_coco = _importer("coco")
+import_yolo = _importer("yolo")
+import_cvat = _importer("cvat")
+import_label_studio = _importer("label_studio")
 
 
 def import_annotated(

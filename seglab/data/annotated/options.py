@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from seglab.annotations.options import LabelMeOptions
+from seglab.annotations.options import (
+    CocoOptions,
+    CvatOptions,
+    LabelMeOptions,
+    LabelStudioOptions,
+    YoloOptions,
+)
 from seglab.core.options import Name, NotNegative, ProperFraction
 from seglab.core.parts.components import component
 from seglab.data.importers.options import Colour, ImporterOptions
@@ -46,3 +52,31 @@ class LabelMeImport(AnnotatedOptions, LabelMeOptions):
     """Images annotated with LabelMe."""
 
     holds: ClassVar[str] = "images and LabelMe's JSON files"
+
+
+@component("importer", "seglab.data.annotated.importer.import_coco", "coco")
+class CocoImport(AnnotatedOptions, CocoOptions):
+    """Images annotated in COCO's JSON."""
+
+    holds: ClassVar[str] = "images and COCO's JSON files"
+
+
+@component("importer", "seglab.data.annotated.importer.import_yolo", "yolo")
+class YoloImport(AnnotatedOptions, YoloOptions):
+    """Images annotated in YOLO's text files."""
+
+    holds: ClassVar[str] = "images, YOLO's text files and data.yaml"
+
+
+@component("importer", "seglab.data.annotated.importer.import_cvat", "cvat")
+class CvatImport(AnnotatedOptions, CvatOptions):
+    """Images or frames of a video annotated with CVAT."""
+
+    holds: ClassVar[str] = "images and CVAT's XML file"
+
+
+@component("importer", "seglab.data.annotated.importer.import_label_studio", "label_studio")
+class LabelStudioImport(AnnotatedOptions, LabelStudioOptions):
+    """Images annotated with Label Studio."""
+
+    holds: ClassVar[str] = "images and Label Studio's JSON file"
