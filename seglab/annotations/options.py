@@ -38,3 +38,25 @@ class YoloOptions(FormatOptions):
 
     data: str | None = None
     """The YAML file with the names, below the root; null: the only one that has `names`."""
+
+
+@component("annotation_format", "seglab.annotations.formats.supervisely.Supervisely", "supervisely")
+class SuperviselyOptions(FormatOptions):
+    """Supervisely: meta.json and a JSON file an image, with bitmaps and polygons."""
+
+
+@component(
+    "annotation_format", "seglab.annotations.formats.cityscapes.Cityscapes", "cityscapes_json"
+)
+class CityscapesJsonOptions(FormatOptions):
+    """Cityscapes: a JSON file of polygons an image; on export with its masks of ids."""
+
+
+@component("annotation_format", "seglab.annotations.formats.masks.Masks", "masks")
+class MasksOptions(FormatOptions):
+    """Plain indexed PNG, for export; the importer `folder` reads them."""
+
+
+@component("annotation_format", "seglab.annotations.formats.masks.VocMasks", "voc")
+class VocMasksOptions(FormatOptions):
+    """Masks in the layout of PASCAL VOC, for export; the importer `voc` reads them."""

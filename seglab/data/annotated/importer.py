@@ -52,6 +52,8 @@ def _importer(name: str) -> Callable[..., ImportedFiles]:
 import_labelme = _importer("labelme")
 import_coco = _importer("coco")
 import_yolo = _importer("yolo")
+import_supervisely = _importer("supervisely")
+import_cityscapes_json = _importer("cityscapes_json")
 
 
 def import_annotated(

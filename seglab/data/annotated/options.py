@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from seglab.annotations.options import CocoOptions, LabelMeOptions, YoloOptions
+from seglab.annotations.options import (
+    CityscapesJsonOptions,
+    CocoOptions,
+    LabelMeOptions,
+    SuperviselyOptions,
+    YoloOptions,
+)
 from seglab.core.options import Name, NotNegative, ProperFraction
 from seglab.core.parts.components import component
 from seglab.data.importers.options import Colour, ImporterOptions
@@ -60,3 +66,17 @@ class YoloImport(AnnotatedOptions, YoloOptions):
     """Images annotated in YOLO's text files."""
 
     holds: ClassVar[str] = "images, YOLO's text files and data.yaml"
+
+
+@component("importer", "seglab.data.annotated.importer.import_supervisely", "supervisely")
+class SuperviselyImport(AnnotatedOptions, SuperviselyOptions):
+    """A Supervisely project."""
+
+    holds: ClassVar[str] = "a Supervisely project: meta.json, and img and ann a data set"
+
+
+@component("importer", "seglab.data.annotated.importer.import_cityscapes_json", "cityscapes_json")
+class CityscapesJsonImport(AnnotatedOptions, CityscapesJsonOptions):
+    """Images annotated in Cityscapes' polygons, of its labels or of your own."""
+
+    holds: ClassVar[str] = "images and *_polygons.json files of Cityscapes"
