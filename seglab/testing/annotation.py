@@ -124,7 +124,9 @@ class AnnotationContract(Contract):
         self.write({"waves": mask, "hole": hole}, tolerance=1.0)
         drawn = self.drawn(self.read()["hole"], *mask.shape)
         lost = float((drawn[15:21, 27:33] != _VOID).mean())
-        assert not lost, f"expected a hole with nothing in it to stay one, {lost:.0%} of it is filled"
+        assert not lost, (
+            f"expected a hole with nothing in it to stay one, {lost:.0%} of it is filled"
+        )
         drawn = self.drawn(self.read()["waves"], *mask.shape)
         bare = int((drawn == _VOID).sum())
         assert not bare, f"expected neighbours to meet, {bare} pixels between them are bare"
