@@ -18,6 +18,7 @@ DATA_COMMANDS = {
     "describe": Command("seglab.cli.data.describe", "print splits, classes, sizes and warnings"),
     "export": Command("seglab.cli.data.export", "write annotations for a labelling tool"),
     "import": Command("seglab.cli.data.importing", "write the manifest of a data set"),
+    "instructions": Command("seglab.cli.data.instructions", "a page for annotators, from the data"),
     "preview": Command("seglab.cli.data.preview", "draw what an augmentation does to samples"),
     "review": Command(
         "seglab.cli.data.review", "a random sample of masks as a sheet for reviewers"
