@@ -54,12 +54,14 @@ class AnnotationFormat(ABC):
         declared: Its options.
         image_folder: Where images go in what is written, below its folder; may have `{split}`.
         unannotated: How an image is told apart that nobody has annotated, in words.
+        reads: Whether it is read by `read`; masks have importers of their own.
     """
 
     drawing: ClassVar[Drawing]
     declared: ClassVar[type[FormatOptions]] = FormatOptions
     image_folder: ClassVar[str] = "images"
     unannotated: ClassVar[str] = ""
+    reads: ClassVar[bool] = True
 
     def __init__(self, options: FormatOptions | None = None) -> None:
         self.options: Any = options or self.declared()
@@ -68,6 +70,10 @@ class AnnotationFormat(ABC):
         """Return a canvas that draws as the tool does."""
         line_width = getattr(self.options, "line_width", 0)
         return self.drawing.canvas(height, width, fill, line_width)
+
+    def image_path(self, sample_id: str, suffix: str, split: str) -> str:
+        """Return where the image of a sample goes, below the folder that is written to."""
+        return (Path(self.image_folder.format(split=split)) / f"{sample_id}{suffix}").as_posix()
 
     @abstractmethod
     def read(self, tree: Tree) -> Annotations:

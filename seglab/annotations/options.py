@@ -58,3 +58,25 @@ class LabelStudioOptions(FormatOptions):
     """Which part of a task is read or written: what people drew, or what a model proposed."""
     several: Literal["refuse", "first", "last"] = "refuse"
     """Which one counts where a task has several."""
+
+
+@component("annotation_format", "seglab.annotations.formats.supervisely.Supervisely", "supervisely")
+class SuperviselyOptions(FormatOptions):
+    """Supervisely: meta.json and a JSON file an image, with bitmaps and polygons."""
+
+
+@component(
+    "annotation_format", "seglab.annotations.formats.cityscapes.Cityscapes", "cityscapes_json"
+)
+class CityscapesJsonOptions(FormatOptions):
+    """Cityscapes: a JSON file of polygons an image; on export with its masks of ids."""
+
+
+@component("annotation_format", "seglab.annotations.formats.masks.Masks", "masks")
+class MasksOptions(FormatOptions):
+    """Plain indexed PNG, for export; the importer `folder` reads them."""
+
+
+@component("annotation_format", "seglab.annotations.formats.masks.VocMasks", "voc")
+class VocMasksOptions(FormatOptions):
+    """Masks in the layout of PASCAL VOC, for export; the importer `voc` reads them."""

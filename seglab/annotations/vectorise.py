@@ -143,13 +143,21 @@ def _polygons(
         if not lost or tolerance <= 0:
             break
         exact |= lost
-    holds_holes = drawing.has_holes or drawing.is_ordered or not drawing.has_masks
     return [
-        _polygon(regions, number, joined[number], names, drawing)
-        if holds_holes or len(joined[number]) == 1
-        else _mask_shape(regions, number, names)
+        _mask_shape(regions, number, names)
+        if _needs_mask(rings[number], drawing)
+        else _polygon(regions, number, joined[number], names, drawing)
         for number in order
     ]
+
+
+def _needs_mask(rings: list[list[Arc]], drawing: Drawing) -> bool:
+    """Whether a region has holes that the format can neither cut out nor draw over."""
+    if drawing.has_holes or not drawing.has_masks or len(rings) == 1:
+        return False
+    holes = [arcs for arcs in rings if ring_area(np.vstack([arc.corners for arc in arcs])) > 0]
+    empty = any(arc.right == _OUTSIDE for arcs in holes for arc in arcs)
+    return empty or not drawing.is_ordered
 
 
 def _collapsed(arcs: list[Arc], points: np.ndarray) -> bool:

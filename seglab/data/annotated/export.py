@@ -137,8 +137,7 @@ def _place(
 ) -> str:
     """Put the image of a row where the format has it; return its path below the folder."""
     source = manifest.root / row.image
-    name = f"{row.sample_id}{source.suffix}"
-    relative = Path(annotation.image_folder.format(split=row.split)) / name
+    relative = Path(annotation.image_path(row.sample_id, source.suffix, row.split))
     if relative.is_absolute() or ".." in relative.parts:
         raise DataError(f"{row.sample_id}: a sample_id that leaves the folder")
     if not source.is_file():

@@ -55,6 +55,9 @@ import_yolo = _importer("yolo")
 import_cvat = _importer("cvat")
 import_label_studio = _importer("label_studio")
 
+import_supervisely = _importer("supervisely")
+import_cityscapes_json = _importer("cityscapes_json")
+
 
 def import_annotated(
     name: str, annotation: AnnotationFormat, root: Path, chosen: AnnotatedOptions

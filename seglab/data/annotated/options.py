@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from seglab.annotations.options import (
+    CityscapesJsonOptions,
     CocoOptions,
     CvatOptions,
     LabelMeOptions,
     LabelStudioOptions,
+    SuperviselyOptions,
     YoloOptions,
 )
 from seglab.core.options import Name, NotNegative, ProperFraction
@@ -80,3 +82,17 @@ class LabelStudioImport(AnnotatedOptions, LabelStudioOptions):
     """Images annotated with Label Studio."""
 
     holds: ClassVar[str] = "images and Label Studio's JSON file"
+
+
+@component("importer", "seglab.data.annotated.importer.import_supervisely", "supervisely")
+class SuperviselyImport(AnnotatedOptions, SuperviselyOptions):
+    """A Supervisely project."""
+
+    holds: ClassVar[str] = "a Supervisely project: meta.json, and img and ann a data set"
+
+
+@component("importer", "seglab.data.annotated.importer.import_cityscapes_json", "cityscapes_json")
+class CityscapesJsonImport(AnnotatedOptions, CityscapesJsonOptions):
+    """Images annotated in Cityscapes' polygons, of its labels or of your own."""
+
+    holds: ClassVar[str] = "images and *_polygons.json files of Cityscapes"
