@@ -10,15 +10,18 @@ from typing import Any
 
 import pytest
 
+from seglab.cli.commands import COMMANDS
+from seglab.cli.data import DATA_COMMANDS
+
 Run = Callable[..., Any]
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("seglab ", "train evaluate compare report cv metrics wandb data new doctor"),
+        ("seglab ", " ".join(COMMANDS)),
         ("seglab ev", "evaluate"),
-        ("seglab data ", "describe import preview synth"),
+        ("seglab data ", " ".join(DATA_COMMANDS)),
         ("seglab data i", "import"),
         ("seglab train optimizer=ad", "optimizer=adam optimizer=adamw"),
         ("seglab train monitor.m", "monitor.metric= monitor.mode="),
