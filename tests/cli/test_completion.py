@@ -22,7 +22,7 @@ Run = Callable[..., Any]
         ("seglab ", " ".join(COMMANDS)),
         ("seglab ev", "evaluate"),
         ("seglab data ", " ".join(DATA_COMMANDS)),
-        ("seglab data i", "import"),
+        ("seglab data im", "import"),
         ("seglab train optimizer=ad", "optimizer=adam optimizer=adamw"),
         ("seglab train monitor.m", "monitor.metric= monitor.mode="),
         ("seglab train seed=1 data=synth data.b", "data.bands= data.batch_size="),
