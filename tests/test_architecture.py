@@ -21,9 +21,10 @@ ALLOWED = {
     "engine": FLOOR_2 | {"core", "config"},
     "testing": FLOOR_2 | {"engine", "core", "config"},
     "analysis": {"runs", "metrics", "core"},
+    "curation": {"data", "annotations", "metrics", "runs", "core"},
     "experiment": FLOOR_2 | {"engine", "analysis", "core", "config"},
     "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
-    "cli": FLOOR_2 | {"experiment", "engine", "analysis", "core", "config"},
+    "cli": FLOOR_2 | {"experiment", "engine", "analysis", "curation", "core", "config"},
 }
 # Inside a package: part (a folder, or one file) -> parts it may import. Files that lie in no part that
 # is named here belong to the nearest one above; a package's __init__.py may hand on what lies below it.
@@ -69,6 +70,16 @@ PARTS = {
         "config.rules": {"config.declared", "config.language"},
     },
     "core": {"core": set(), "core.disk": {"core"}, "core.parts": {"core"}, "core.text": set()},
+    "curation": {
+        "curation": set(),
+        "curation.alike": set(),
+        "curation.cleaning": {"curation"},
+        "curation.labels": set(),
+        "curation.agreement": set(),
+        "curation.review": {"curation.cleaning"},
+        "curation.page": {"curation"},
+        "curation.checks": {"curation", "curation.alike", "curation.labels"},
+    },
     "engine": {
         "engine": set(),
         "engine.device": set(),

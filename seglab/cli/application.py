@@ -20,6 +20,7 @@ import hydra
 from hydra._internal import utils as hydra_internals
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import get_overrides_dirname
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser  # the only way to know Hydra's own flags
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
@@ -117,11 +118,15 @@ def run_application(app: Application, args: argparse.Namespace, argv: Sequence[s
         raise ConfigError(checked.problems)
     config = None
     # A folder given on the command line takes part in Hydra's search before ours.
-    if not (shows_only or args.multirun or args.hydra_help or args.config_dir):
+    as_composed = args.cfg == "job" or not shows_only
+    if as_composed and not (args.info or args.multirun or args.hydra_help or args.config_dir):
         config = job_config(checked)
     if config is not None:
         with open_composer(args.config_name or app.name, folder) as composer:
-            _run_once(app, config, composer.loader())
+            if args.cfg:
+                _show(app, config, composer.loader(), args)
+            else:
+                _run_once(app, config, composer.loader())
         return 0
     flags = [word for word in argv if word not in args.overrides]
     run_hydra(app, folder, [*flags, *checked.overrides])
@@ -153,6 +158,15 @@ def job_config(checked: CheckedOverrides) -> DictConfig | None:
     OmegaConf.set_struct(job, True)
     OmegaConf.set_readonly(job.hydra, True)
     return job
+
+
+def _show(
+    app: Application, config: DictConfig, loader: ConfigLoader, args: argparse.Namespace
+) -> None:
+    """Print the configuration of the job as Hydra does, but for composing it anew."""
+    shown = Hydra(app.name, loader)
+    shown.compose_config = lambda **_: config  # type: ignore[method-assign]
+    shown.show_cfg(args.config_name, [], args.cfg, args.package, args.resolve)
 
 
 def _run_once(app: Application, config: DictConfig, loader: ConfigLoader) -> None:

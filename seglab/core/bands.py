@@ -2,16 +2,18 @@
 
 Made from the training part of a data set, recorded with the run, and used by everything that has to
 know what a value means: normalisation, augmentation, pictures. Plain RGB and grey images of 8 bits
-have none of this; wherever a `Bands` is optional, None stands for them.
+have none of this; wherever a `Bands` is optional, None stands for them. The configuration reads this
+module, so numpy comes in only where pixels do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 # Type of the stored values -> the value that counts as 1 in the mean and deviation of a model.
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
@@ -63,6 +65,8 @@ class Bands:
             uint8 `(H, W, 3)`: the bands of `display`, percentile 2 of the training part black and 98
             at full brightness.
         """
+        import numpy as np
+
         places = [self.numbers.index(number) for number in self.display]
         low, high = (np.array(ends, np.float32)[places] for ends in (self.low, self.high))
         return stretch(image[..., places], low, high)
@@ -105,12 +109,16 @@ def default_display(numbers: Sequence[int]) -> tuple[int, ...]:
 
 def stretch(image: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Return an image `(H, W, C)` as uint8, `low` of each channel at 0 and `high` at 255."""
+    import numpy as np
+
     level = (image.astype(np.float32) - low) / np.maximum(high - low, np.float32(1e-12))
     return np.asarray(np.rint(255.0 * np.clip(level, 0.0, 1.0)), dtype=np.uint8)
 
 
 def picture_of(image: np.ndarray, bands: Bands | None) -> np.ndarray:
     """Return what to show of an image `(H, W, C)` as uint8 `(H, W, 3)`; grey is repeated."""
+    import numpy as np
+
     if bands is not None:
         return bands.picture(image)
     return np.repeat(image, _RGB, axis=2) if image.shape[2] == 1 else image

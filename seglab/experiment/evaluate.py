@@ -198,8 +198,9 @@ class _Scoring:
         cfg, record, split = self.cfg, self.record, self.cfg.data.split
         dataset = self._open_dataset()
         scorer = self._build_scorer(dataset)
-        keep = [PredictionFiles(record.run_dir, dataset.labels)] if cfg.save_predictions else []
-        found = run_suite(cfg, scorer, split, keep)
+        saved = cfg.save_predictions or cfg.save_probabilities
+        files = PredictionFiles(record.run_dir, dataset.labels, cfg.save_probabilities)
+        found = run_suite(cfg, scorer, split, [files] if saved else [])
         metrics = dict(found.result.scores)
         if list(cfg.suite.corruptions):
             table = run_corruptions(cfg, scorer, found.result, self.console)
@@ -215,7 +216,7 @@ class _Scoring:
         show(self.console, rich_table(rows, f"{names}, {dataset.manifest.name}"))
         self._tell(found, metrics)
         tell_objective(targets_of(cfg) or targets_of(self.run_cfg), record, metrics, self.console)
-        if cfg.save_predictions:
+        if saved:
             say(self.console, f"predictions {record.run_dir / PREDICTIONS}")
         say(self.console, f"record  {record.run_dir}")
         return metrics

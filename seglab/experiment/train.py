@@ -221,7 +221,7 @@ def _run(
         apply_threads(plan)
         dataset = _with_bands(open_dataset_of(cfg), cfg, record)
         model = build_model(cfg, dataset.labels.num_classes, dataset.bands)
-        plan, _ = _plan(cfg, record, model)
+        plan, _ = _plan(cfg, record, model, dataset.manifest.splits()["train"])
         if checkpoint is None:
             plan = begin_with_what_fits(cfg, dataset.manifest, plan)
         _announce(record, dataset, plan, device, console)
@@ -284,10 +284,13 @@ def recorded(cfg: DictConfig, record: RunRecord, resume_step: int | None) -> Ite
 
 
 def _plan(
-    cfg: DictConfig, record: RunRecord, model: Segmenter | None = None
+    cfg: DictConfig,
+    record: RunRecord,
+    model: Segmenter | None = None,
+    train_images: int | None = None,
 ) -> tuple[ExecutionPlan, Device]:
     """Choose a plan; a resumed run keeps its own, or its numbers would change on the way."""
-    plan, device = make_plan(cfg, model)
+    plan, device = make_plan(cfg, model, train_images)
     recorded = record.read()["execution_plan"]
     if recorded and recorded["accelerator"] == plan.accelerator:
         plan = ExecutionPlan.from_dict(recorded)

@@ -14,7 +14,6 @@ import segmentation_models_pytorch
 import timm
 import torch
 import torchmetrics
-import wandb
 
 import seglab.config.overrides
 import seglab.experiment.cross_validate
@@ -28,12 +27,12 @@ __all__ = [
     "timm",
     "torch",
     "torchmetrics",
-    "wandb",
 ]
 
 # What libraries import only when they are first used. Where a version has no such module, trials
-# import what it has instead.
+# import what it has instead; with logger=none they do without W&B.
 _USED_LATER = (
+    "wandb",
     "hydra._internal.core_plugins.bash_completion",
     "hydra._internal.core_plugins.basic_launcher",
     "hydra._internal.core_plugins.basic_sweeper",

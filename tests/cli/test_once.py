@@ -101,6 +101,10 @@ def counts(lines: list[tuple[str, str]]) -> tuple[int, int]:
     return done["composed"], done["validated"]
 
 
+def test_shown_configuration(tmp_path: Path) -> None:
+    assert counts(noted(tmp_path, "--cfg", "job")) == (1, 1)
+
+
 @pytest.mark.slow
 def test_training(tmp_path: Path) -> None:
     assert counts(noted(tmp_path)) == (1, 1)

@@ -532,6 +532,7 @@ def test_files_of_sweeper_and_launcher() -> None:
         "_target_": "hydra_plugins.seglab_sweep.LocalLauncher",
         "workers": "auto",
         "devices_per_trial": "auto",
+        "trials_per_gpu": 1,
         "memory_gb": None,
         "preload": None,
     }

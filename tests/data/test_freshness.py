@@ -15,7 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from seglab.cli.data import parse_options
+from seglab.cli.data.importer_options import parse_options
 from seglab.core.errors import DataError, DataNotFoundError
 from seglab.data.cache import PackedCache
 from seglab.data.freshness import FileHashes, describe_changes, hashes

@@ -115,6 +115,8 @@ class EvaluateConfig(Options):
     """`best`, `last`, or the path of a checkpoint."""
     save_predictions: bool
     """Keep the class mask (palette PNG) and the confidence of every image."""
+    save_probabilities: bool
+    """Keep the probabilities of all classes too, which `seglab data audit --run` ranks label errors by."""
     data: Annotated[
         dict[str, Any],
         ChosenBy("importer", {"run": RunDataOptions}, inside=True, other=EvaluationDataOptions),
@@ -144,8 +146,10 @@ _MAY_LACK = (
     "train_fraction",
     "bands",
     "display_bands",
+    "sampling",
     "extra",
     "predictor",
+    "save_probabilities",
 )
 
 

@@ -13,7 +13,7 @@ from seglab.core.disk.files import atomic_path
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
 from seglab.engine.step.batches import Batch
-from seglab.runs.predictions import confidence_path, prediction_path
+from seglab.runs.predictions import confidence_path, prediction_path, write_probabilities
 
 
 class PredictionFiles:
@@ -25,19 +25,23 @@ class PredictionFiles:
     Args:
         run_dir: Folder of the run.
         labels: Its colours become the palette of the masks.
+        probabilities: Write those of every class too; see `probabilities_path`.
     """
 
-    def __init__(self, run_dir: Path, labels: LabelSpace) -> None:
+    def __init__(self, run_dir: Path, labels: LabelSpace, probabilities: bool = False) -> None:
         self.run_dir = run_dir
+        self.probabilities = probabilities
         self._palette = np.array(labels.palette, dtype=np.uint8).tobytes()
 
     def update(self, batch: Batch, logits: Tensor, pred_mask: Tensor) -> None:
         """Write the files of one batch; see `Observer`."""
         masks = pred_mask.cpu().numpy()
         for sample_id, mask, image_logits in zip(batch["sample_id"], masks, logits, strict=True):
-            confidence = image_logits.float().softmax(0).amax(0).mul(255).round().byte()
+            shares = image_logits.float().softmax(0).mul(255).round().byte().cpu().numpy()
             self._write_mask(prediction_path(self.run_dir, sample_id), mask)
-            write_png(confidence_path(self.run_dir, sample_id), confidence.cpu().numpy())
+            write_png(confidence_path(self.run_dir, sample_id), shares.max(axis=0))
+            if self.probabilities:
+                write_probabilities(self.run_dir, sample_id, shares)
 
     def _write_mask(self, path: Path, mask: np.ndarray) -> None:
         picture = Image.fromarray(mask)

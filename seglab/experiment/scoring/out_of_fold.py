@@ -30,12 +30,14 @@ class OutOfFold:
     Args:
         run_dir: Folder of the fold.
         labels: Classes and ignored index.
+        probabilities: Keep those of every class too.
     """
 
-    def __init__(self, run_dir: Path, labels: LabelSpace) -> None:
+    def __init__(self, run_dir: Path, labels: LabelSpace, probabilities: bool = False) -> None:
         self.run_dir = run_dir
         self._confidence = ConfidenceObserver(labels)
-        self.observers: Sequence[Observer] = (PredictionFiles(run_dir, labels), self._confidence)
+        files = PredictionFiles(run_dir, labels, probabilities)
+        self.observers: Sequence[Observer] = (files, self._confidence)
 
     def close(self, split: str) -> dict[str, float]:
         """Write the sample of pixels, if any is labelled; return calibration scores of the fold."""

@@ -75,7 +75,7 @@ def conclude(
     """
     scorer = fit.scorer(cfg, record.run_dir)
     kind = record.read()["kind"]
-    results, metrics = _score_splits(record, scorer, kind)
+    results, metrics = _score_splits(cfg, record, scorer, kind)
     history = record.history()
     best_row = history[history["epoch"] == fit.writer.best_epoch]
     metrics |= {
@@ -103,12 +103,16 @@ def conclude(
 
 
 def _score_splits(
-    record: RunRecord, scorer: Scorer, kind: str
+    cfg: DictConfig, record: RunRecord, scorer: Scorer, kind: str
 ) -> tuple[dict[str, EvalResult], dict[str, float]]:
     """Score the splits a run of this kind may see; a fold keeps what it held out."""
     wanted = _TRIAL_SPLITS if kind == "trial" else _FINAL_SPLITS
     splits = [split for split in wanted if scorer.datamodule.has_split(split)]
-    kept = OutOfFold(record.run_dir, scorer.labels) if kind == "fold" else None
+    kept = (
+        OutOfFold(record.run_dir, scorer.labels, cfg.cv.get("save_probabilities", False))
+        if kind == "fold"
+        else None
+    )
     held_out = splits[-1]
     results = {
         split: scorer.score(split, kept.observers if kept and split == held_out else ())

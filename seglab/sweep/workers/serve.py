@@ -28,7 +28,8 @@ class LocalWorkers:
 
     Args:
         config: Of the application; `trainer` may say which devices there are to use.
-        options: The node `hydra.launcher`: workers, devices_per_trial, memory_gb, preload.
+        options: The node `hydra.launcher`: workers, devices_per_trial, trials_per_gpu, memory_gb,
+            preload.
     """
 
     def __init__(self, config: DictConfig, options: Mapping[str, Any]) -> None:
@@ -108,7 +109,8 @@ def slots_of(config: DictConfig, options: Mapping[str, Any]) -> tuple[list[Slot]
     each = options.get("devices_per_trial", "auto")
     if each == "auto":
         each = devices if isinstance(devices, int) and devices > 0 else 1
-    slots = make_slots(accelerator, options.get("workers", "auto"), int(each), only)
+    workers, per_gpu = options.get("workers", "auto"), int(options.get("trials_per_gpu") or 1)
+    slots = make_slots(accelerator, workers, int(each), only, per_gpu)
     # A list says which devices the sweep may use; a trial sees its own alone, counted from 0.
     return slots, ([f"trainer.devices={each}"] if only is not None else [])
 

@@ -1,0 +1,63 @@
+"""`seglab data import`: the manifest of a data set that is there."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from seglab.cli.data.importer_options import add_importer_options, parse_options
+
+
+def _importers() -> list[str]:
+    """Return the importers of folders that are there already."""
+    import seglab.data.importers.options  # noqa: F401 - declares them
+    from seglab.core.parts.components import components
+
+    return list(components("importer"))
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the sub-command."""
+    parser.add_argument("importer", help=", ".join(_importers()))
+    parser.add_argument("root", type=Path, help="folder of the raw data")
+    parser.add_argument(
+        "--out", type=Path, help="folder for the manifest; manifests/NAME by default"
+    )
+    parser.add_argument("--name", help="name of the data set; the importer's by default")
+    add_importer_options(parser)
+
+
+def work(args: argparse.Namespace) -> int:
+    """Import the data set and print what there is of it."""
+    from seglab.core.parts.plugins import name_packages
+
+    if "." in args.importer:  # typed, so its code may be imported
+        name_packages([args.importer])
+    options = parse_options(args.options, args.importer)
+    name = args.name or args.importer
+    out = args.out or Path(os.environ.get("SEGLAB_DATA", "data")) / "manifests" / name
+    return import_into(args, args.importer, args.root, out, name, options)
+
+
+def import_into(
+    args: argparse.Namespace,
+    importer: str,
+    root: Path,
+    out: Path,
+    name: str,
+    options: dict[str, Any],
+) -> int:
+    """Import into the folder `out`, print splits and fingerprint, and return the exit code."""
+    from seglab.data.describe import repeated_images
+    from seglab.data.importers import import_dataset
+
+    manifest = import_dataset(importer, root, out, name, options, on_error=args.on_error)
+    splits = ", ".join(f"{split} {count}" for split, count in manifest.splits().items() if count)
+    sys.stdout.write(f"{out}: {splits}; fingerprint {manifest.fingerprint}\n")
+    repeated = repeated_images(manifest)
+    if repeated is not None:
+        sys.stdout.write(f"Warning: {repeated}\n")
+    return 0

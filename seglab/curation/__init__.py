@@ -1,0 +1,1 @@
+"""Data curation: audit, cleaning, annotation quality and review."""

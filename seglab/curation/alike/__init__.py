@@ -1,0 +1,1 @@
+"""Images that look alike: hashes, an index over them, and a second look at the pixels."""

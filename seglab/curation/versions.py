@@ -1,0 +1,75 @@
+"""Versions of a manifest: each says which one it was made from, by what, and can be gone back from."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from seglab.core.errors import DataError
+from seglab.core.labels import LabelSpace
+from seglab.data.manifest import Manifest
+
+_VERSIONS = "versions"
+
+
+def new_version(
+    manifest: Manifest,
+    table: pd.DataFrame,
+    by: str,
+    note: Mapping[str, Any],
+    labels: LabelSpace | None = None,
+) -> Manifest:
+    """Return a changed manifest that says what it was made from.
+
+    Args:
+        manifest: The former version.
+        table: Of the new one.
+        by: The command.
+        note: What was done, plain content.
+        labels: Other labels, if they changed.
+    """
+    entry = {
+        "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "by": by,
+        "of": manifest.fingerprint,
+        **note,
+    }
+    versions = [*manifest.provenance.get(_VERSIONS, []), entry]
+    provenance = {**manifest.provenance, _VERSIONS: versions}
+    return replace(manifest, table=table, provenance=provenance, labels=labels or manifest.labels)
+
+
+def folder_of(path: Path) -> Path:
+    """Return the folder a manifest is in, from it or its file."""
+    return path if path.is_dir() else path.parent
+
+
+def undo(folder: Path, root: Path | None = None) -> tuple[Manifest, dict[str, Any]]:
+    """Put back the version that the present one was made from; the present one stays beside it.
+
+    Args:
+        folder: Of the manifest.
+        root: Where the data is now, if it moved.
+
+    Returns:
+        The manifest as it is now, and the entry of what was undone.
+
+    Raises:
+        DataError: It was made from no other one, or that is no longer there.
+    """
+    now = Manifest.read(folder, root)
+    versions = now.provenance.get(_VERSIONS, [])
+    if not versions:
+        raise DataError(f"{folder}: nothing to undo; it is as it was imported")
+    last = versions[-1]
+    path = folder / f"manifest.{last['of']}.parquet"
+    if not path.is_file():
+        raise DataError(f"{folder}: the former version {path.name} is not there any more")
+    former = Manifest.read(path, now.root)
+    former.write(folder)
+    return former, dict(last)

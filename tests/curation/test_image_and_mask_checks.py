@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from seglab.curation.audit import audit
+from seglab.curation.checks.masks import better_place
+from seglab.curation.registry import AuditInputs
+from tests.curation.conftest import Make, picture
+
+QUALITY = ["blank", "dark", "over_exposed", "blurred"]
+MASKS = ["empty_mask", "specks", "holes", "shifted_mask", "unused_class", "odd_shares"]
+
+
+def test_images_that_show_nothing_are_named(make: Make) -> None:
+    images = {f"good{place}": picture(place) for place in range(5)}
+    images["blank"] = np.full((48, 64, 3), 128, np.uint8)
+    images["dark"] = images["good0"] // 6
+    images["over_exposed"] = 255 - images["good1"] // 6
+    images["blurred"] = cv2.GaussianBlur(images["good2"], (0, 0), 4)
+    found = audit(AuditInputs(make(images)), QUALITY).table
+    assert sorted(zip(found["kind"], found["sample_id"], strict=True)) == sorted(
+        (name, name) for name in QUALITY
+    )
+
+
+def _scene(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    mask = np.zeros((64, 80), np.uint8)
+    rng = np.random.default_rng(seed)
+    for index in (1, 2):
+        y, x = rng.integers(10, 34), rng.integers(10, 50)
+        mask[y : y + 18, x : x + 18] = index
+    image = np.array([[60, 80, 60], [150, 140, 90], [220, 60, 70]], np.int16)[mask]
+    return np.clip(image + rng.normal(0, 5, image.shape), 0, 255).astype(np.uint8), mask
+
+
+def test_masks_that_are_wrong_in_themselves_or_beside_the_image_are_named(make: Make) -> None:
+    scenes = {f"good{place}": _scene(place) for place in range(8)}
+    image, mask = _scene(20)
+    scenes["moved"] = (image, np.roll(mask, (3, -3), (0, 1)))
+    image, mask = _scene(21)
+    dotted = mask.copy()
+    dotted[2:8:2, 3:70:6] = 2
+    scenes["specked"] = (image, dotted)
+    scenes["empty"] = (_scene(22)[0], np.zeros_like(mask))
+    scenes["odd"] = (_scene(23)[0], np.where(np.arange(80) < 76, 2, 1).repeat(64).reshape(80, 64).T)
+    scenes["odd"] = (scenes["odd"][0], scenes["odd"][1].astype(np.uint8))
+    images = {name: one[0] for name, one in scenes.items()}
+    masks = {name: one[1] for name, one in scenes.items()}
+    found = audit(AuditInputs(make(images, masks)), MASKS).table
+    named = {kind: sorted(rows["sample_id"]) for kind, rows in found.groupby("kind")}
+    assert named["shifted_mask"] == ["moved"]
+    assert named["empty_mask"] == ["empty"]
+    assert named["odd_shares"] == ["empty", "odd"]
+    assert named["holes"] == ["specked"]
+    assert "unused_class" not in named
+
+
+def test_the_move_back_is_found(make: Make) -> None:
+    image, mask = _scene(3)
+    assert better_place(image, mask, 3)[0] == pytest.approx(1, abs=0.1)
+    gain, move = better_place(image, np.roll(mask, (3, -4), (0, 1)), 3)
+    assert gain > 1.5
+    assert np.abs(np.array(move) - (-3, 4)).max() <= 1
+
+
+def test_a_class_no_mask_holds_is_named(make: Make) -> None:
+    half = np.zeros((48, 64), np.uint8)
+    half[:20] = 1
+    found = audit(AuditInputs(make({"a": picture(0)}, {"a": half})), ["unused_class"]).table
+    assert found["detail"].tolist() == ["no mask holds car"]

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seglab.core.errors import DataError, ShapeError
+from seglab.curation.audit import audit
+from seglab.curation.labels.confident import ClassThresholds, score_labels
+from seglab.curation.predictions import kept_predictions
+from seglab.curation.registry import AuditInputs
+from seglab.runs.predictions import write_probabilities
+from tests.curation.conftest import Make, picture
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def noisy(seed: int, size: tuple[int, int] = (12, 10), num_classes: int = 4) -> Pair:
+    """Random labels and probabilities that mostly agree with them."""
+    rng = np.random.default_rng(seed)
+    mask = rng.integers(0, num_classes, size).astype(np.uint8)
+    logits = rng.normal(0, 1.5, (num_classes, *size))
+    np.put_along_axis(logits, mask[None].astype(int), 1.5, axis=0)
+    shares = np.exp(logits)
+    return mask, (shares / shares.sum(axis=0)).astype(np.float32)
+
+
+def thresholds_of(pairs: list[Pair], num_classes: int) -> np.ndarray:
+    counted = ClassThresholds(num_classes)
+    for mask, shares in pairs:
+        counted.add(mask, shares)
+    return counted.values()
+
+
+def test_issues_are_those_of_a_loop_over_pixels_with_void_and_mixed_sizes() -> None:
+    pairs = [noisy(0), noisy(1, (7, 15)), noisy(2, (3, 3))]
+    pairs[1][0][2:4] = 255
+    found = thresholds_of(pairs, 4)
+    own: list[list[float]] = [[] for _ in range(4)]
+    for mask, shares in pairs:
+        for y, x in np.argwhere(mask != 255):
+            own[mask[y, x]].append(float(shares[mask[y, x], y, x]))
+    np.testing.assert_allclose(found, [np.mean(one) for one in own], rtol=1e-6)
+    for mask, shares in pairs:
+        scored = score_labels(mask, shares, found)
+        for y, x in np.ndindex(mask.shape):
+            sure = [k for k in range(4) if shares[k, y, x] >= found[k]]
+            best = max(sure, key=lambda k: shares[k, y, x]) if sure else int(mask[y, x])
+            is_issue = bool(mask[y, x] != 255 and best != mask[y, x])
+            assert scored.issues[y, x] == is_issue
+            assert scored.suggested[y, x] == (best if is_issue else mask[y, x])
+
+
+def test_a_wrong_region_is_named_with_its_box_and_void_is_not() -> None:
+    truth = np.zeros((20, 24), np.uint8)
+    truth[8:14, 6:12] = 1
+    shares = np.where(np.arange(3)[:, None, None] == truth, 0.9, 0.05).astype(np.float32)
+    right = [(truth, shares)] * 5
+    wrong = truth.copy()
+    wrong[8:14, 6:12] = 2
+    found = thresholds_of([*right, (wrong, shares)], 3)
+    scored = score_labels(wrong, shares, found)
+    (region,) = scored.regions
+    assert (region.box, region.pixels, region.given, region.suggested) == ((6, 8, 12, 14), 36, 2, 1)
+    # Probabilities 0.05 against 0.9: surprise log 18 less the model's own doubt.
+    assert region.score == pytest.approx(np.log(18) + 0.05 * 2 * np.log(0.05 / 0.9), rel=0.02)
+    assert score_labels(truth, shares, found).score == 0 < scored.score
+    wrong[8:14, 6:12] = 255
+    assert score_labels(wrong, shares, found).regions == ()
+    blank = np.full_like(truth, 255)
+    assert score_labels(blank, shares, found).score == 0
+    with pytest.raises(ShapeError, match=r"expected probabilities of 3 classes"):
+        score_labels(wrong[:5], shares, found)
+
+
+def test_a_model_in_doubt_is_no_evidence() -> None:
+    mask = np.zeros((16, 16), np.uint8)
+    unsure = np.full((3, 16, 16), 1 / 3, np.float32)
+    assert score_labels(mask, unsure, np.full(3, 0.3)).score == pytest.approx(0, abs=1e-4)
+
+
+def test_memory_does_not_grow_with_the_number_of_images() -> None:
+    import tracemalloc
+
+    peaks = []
+    for count in (5, 40):
+        tracemalloc.start()
+        found = ClassThresholds(4)
+        for seed in range(count):
+            found.add(*noisy(seed, (64, 64)))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_audit_ranks_the_planted_image_first_and_names_what_was_not_predicted(
+    make: Make, tmp_path: Path
+) -> None:
+    masks = {name: np.zeros((48, 64), np.uint8) for name in "abcd"}
+    truth = masks["a"].copy()
+    for mask in (*masks.values(), truth):
+        mask[10:30, 10:40] = 1
+    masks["c"][12:22, 12:30] = 2
+    manifest = make({name: picture(place) for place, name in enumerate("abcd")}, dict(masks))
+    shares = np.where(np.arange(3)[:, None, None] == truth, 230, 12).astype(np.uint8)
+    for name in "abc":
+        write_probabilities(tmp_path / "run", name, shares)
+    inputs = AuditInputs(manifest, predictions=kept_predictions(tmp_path / "run", manifest))
+    found = audit(inputs, ["label_error", "not_predicted"]).table
+    assert found[["kind", "sample_id"]].to_numpy().tolist() == [
+        ["label_error", "c"],
+        ["not_predicted", "d"],
+    ]
+    assert found["region"].iloc[0] == [12, 12, 30, 22]
+    assert found["detail"].iloc[0] == "180 pixels of car look like tree"
+    with pytest.raises(DataError, match="kept no predictions"):
+        kept_predictions(tmp_path, manifest)
+
+
+def _flat() -> tuple[np.ndarray, np.ndarray]:
+    """Thresholds, and which of the pixels of four noisy images are issues."""
+    pairs = [noisy(seed, (40, 50), 5) for seed in range(4)]
+    found = thresholds_of(pairs, 5)
+    issues = [score_labels(*pair, found).issues.ravel() for pair in pairs]
+    return found, np.flatnonzero(np.concatenate(issues))
+
+
+def test_thresholds_and_issues_are_those_cleanlab_2_9_gave() -> None:
+    found, issues = _flat()
+    theirs = [0.379853, 0.380536, 0.380952, 0.386504, 0.375906]
+    np.testing.assert_allclose(found, theirs, atol=1e-6)
+    assert (len(issues), int(issues.sum())) == (3419, 13566097)
+
+
+_CLEANLAB = """
+import json, sys
+import numpy as np
+from cleanlab.count import compute_confident_joint, get_confident_thresholds
+data = np.load(sys.argv[1])
+labels, shares = data["labels"], data["shares"]
+joint, off = compute_confident_joint(
+    labels, shares, calibrate=False, return_indices_of_off_diagonals=True)
+print(json.dumps({"thresholds": get_confident_thresholds(labels, shares).tolist(),
+                  "off": sorted(int(i) for i in off)}))
+"""
+
+
+@pytest.mark.slow
+def test_issues_are_those_that_cleanlab_finds(tmp_path: Path) -> None:
+    """Set SEGLAB_CLEANLAB to a Python that has cleanlab; it needs an environment of its own."""
+    python = os.environ.get("SEGLAB_CLEANLAB")
+    if not python:
+        pytest.skip("SEGLAB_CLEANLAB names no Python that has cleanlab")
+    pairs = [noisy(seed, (40, 50), 5) for seed in range(4)]
+    labels = np.concatenate([mask.ravel() for mask, _ in pairs])
+    shares = np.concatenate([one.reshape(5, -1).T for _, one in pairs])
+    np.savez(tmp_path / "data.npz", labels=labels, shares=shares)
+    done = subprocess.run(
+        [python, "-c", _CLEANLAB, str(tmp_path / "data.npz")],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={key: text for key, text in os.environ.items() if key != "PYTHONPATH"},
+    )
+    theirs = json.loads(done.stdout.splitlines()[-1])
+    found, issues = _flat()
+    np.testing.assert_allclose(found, theirs["thresholds"], rtol=1e-5)
+    assert issues.tolist() == theirs["off"]
