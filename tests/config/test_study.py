@@ -473,6 +473,15 @@ def test_function_and_sampler_of_the_current_folder(
     ]
 
 
+@pytest.mark.parametrize("folds", [[], ["cv=kfold"]], ids=["one training", "folds"])
+def test_score_of_ones_own_is_an_objective(problems: Problems, folds: list[str]) -> None:
+    words = ["study=random", "+metrics.extra.accuracy._target_=numpy.trace", *folds]
+    objective = "study.objectives=[{{metric: val/{}, direction: maximize}}]"
+    assert problems(*words, objective.format("accuracy"), multirun=True) == []
+    (problem,) = problems(*words, objective.format("acuracy"), multirun=True)
+    assert problem.startswith("study.objectives[0].metric: ")
+
+
 def test_space_only_of_a_function_is_enough(problems: Problems) -> None:
     words = ["study=default", "study.conditional={_target_: numpy.polyval}"]
     assert problems(*words, multirun=True) == []
