@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seglab.cli.data.opening import add_data, is_path, open_data
@@ -21,6 +22,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="SPLIT",
         help="sizes of the objects of each class in a split, such as train; reads its masks",
     )
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page with pictures of each class too"
+    )
     budget = parser.add_argument_group(
         "budget", "what trainings would cost here, measured in seconds"
     )
@@ -35,6 +39,10 @@ def work(args: argparse.Namespace) -> int:
     """Print the description, and the budget where models are named."""
     _check_budget_flags(args)
     manifest = open_data(args.data, args.root)
+    if args.html is not None:
+        from seglab.curation.review.description import write_description
+
+        sys.stdout.write(f"{write_description(manifest, args.html)}\n\n")
     if args.models is None:
         sys.stdout.write(_description(manifest, args.objects))
         return 0
@@ -50,15 +58,18 @@ def work(args: argparse.Namespace) -> int:
 
 
 def _description(manifest: Manifest, objects: str | None) -> str:
-    from seglab.data.class_support import format_objects, object_sizes
     from seglab.data.describe import describe, format_description
 
     text = format_description(describe(manifest))
-    return (
-        text
-        if objects is None
-        else f"{text}\n{format_objects(object_sizes(manifest, objects), objects)}"
-    )
+    if objects is None:
+        return text
+    from seglab.data.class_support import format_objects, object_sizes
+    from seglab.data.mask_parts import find_parts
+
+    rows = manifest.split(objects)
+    labelled = rows[rows["mask"].notna()].to_dict(orient="records")
+    sizes = object_sizes(find_parts(manifest, labelled), manifest.labels)
+    return f"{text}\n{format_objects(sizes, objects)}"
 
 
 def _check_budget_flags(args: argparse.Namespace) -> None:
