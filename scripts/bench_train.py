@@ -2,15 +2,19 @@
 
 In one run, with the same model, batch, crop, loss and threads, in turn and several rounds:
 
-- `bare fp32`: forward, backward, optimizer on a batch that is in memory; fp32, NCHW;
+- `bare fp32`: forward, backward, optimizer on a batch that is on the device; fp32, NCHW;
 - `bare plan`: the same under the execution plan that seglab picks for this device;
+- `compiled`, `graphs` (with --compile): the same through torch.compile, and with CUDA graphs;
 - `seglab`: the whole loop of `seglab train`: loader, augmentation (`standard`), step, callbacks,
   run record;
 - `stock`: segmentation-models-pytorch + Lightning + albumentations at their defaults, decoding PNG
-  files in the loader.
+  files in loader workers, of which the best number is used.
 
-Prints the median images per second over the rounds and the two ratios that matter. Run it on an
-otherwise idle machine.
+Prints and writes, for each model, the median images per second over the rounds, the ratios that
+matter with their bars, GPU utilisation, peak memory, time to the first step, and where the time of
+the whole loop goes (torch.profiler). Run it on an otherwise idle machine.
+
+Example: python scripts/bench_train.py --device cuda --compile --json bench.json
 """
 
 from __future__ import annotations
@@ -21,253 +25,219 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytorch_lightning as pl
-import segmentation_models_pytorch as smp
-import torch
 from omegaconf import DictConfig
-from PIL import Image
-from rich.console import Console
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from train_bench.arms import bare_step, seglab_loop
+from train_bench.gauges import GpuGauge, StepTimes
+from train_bench.rows import ON_CPU, ON_CUDA, QUICK, ROWS, Row, Sizes, compose_row, repeated_images
+from train_bench.spans import time_by_part
+from train_bench.stock import stock_loop, tuned_workers
 
-from seglab.config.compose import compose
 from seglab.engine.device.plan import ExecutionPlan
-from seglab.engine.loop.trainer import apply_threads, build_trainer
-from seglab.engine.options import TrainerOptions
-from seglab.experiment.parts import (
-    build_datamodule,
-    build_model,
-    build_module,
-    make_plan,
-    open_dataset_of,
-)
+from seglab.engine.loop.trainer import apply_threads
+from seglab.experiment.parts import Dataset, build_model, make_plan
 
-WARM_UP_STEPS = 4
+Arm = Callable[[StepTimes], None]
+# The whole loop over the bare step, the plan over the stock recipe, and what lies around a step.
+BARS = {"loop over bare step": 0.97, "loop over stock recipe": 2.0}
+MOST_OVERHEAD = 0.01
+_PROFILED_STEPS = 12
 
 
-class Clock(pl.Callback):
-    """Times steps after a warm-up, from the end of one to the end of the last."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-
-    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
-        """Note the time at which a step ended."""
-        self.times.append(time.perf_counter())
-
-    def images_per_second(self, batch_size: int) -> float:
-        """Return throughput from the end of the warm-up to the last step."""
-        counted = self.times[WARM_UP_STEPS:]
-        return batch_size * (len(counted) - 1) / (counted[-1] - counted[0])
-
-
-def bare_step(cfg: DictConfig, num_classes: int, plan: ExecutionPlan, steps: int) -> float:
-    """Return images per second of forward, backward and optimizer on a fixed batch."""
-    model = build_model(cfg, num_classes).to(memory_format=plan.torch_memory_format).train()
-    loss_fn = _plain_loss()
-    # The plan's choice steps all parameters at once, as seglab does; torch's default one by one.
-    fused = True if plan.precision != "fp32" else None
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=fused)
-    height, width = cfg.data.crop_size
-    image = torch.randn(cfg.data.batch_size, 3, height, width).to(
-        memory_format=plan.torch_memory_format
-    )
-    mask = torch.randint(0, num_classes, (cfg.data.batch_size, height, width))
-    times = []
-    for _ in range(steps):
-        with torch.autocast("cpu", torch.bfloat16, enabled=plan.precision == "bf16"):
-            loss = loss_fn(model(image), mask)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        times.append(time.perf_counter())
-    counted = times[WARM_UP_STEPS:]
-    return cfg.data.batch_size * (len(counted) - 1) / (counted[-1] - counted[0])
-
-
-def _plain_loss() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    cross_entropy = nn.CrossEntropyLoss(ignore_index=255)
-
-    def loss_fn(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return cross_entropy(logits.float(), mask)
-
-    return loss_fn
-
-
-def seglab_loop(cfg: DictConfig, plan: ExecutionPlan, steps: int) -> float:
-    """Return images per second of the whole training loop, augmentation and loader included."""
-    from seglab.engine.loop.callbacks import FiniteLossGuard, HistoryWriter, InterruptGuard
-    from seglab.engine.loop.checkpoint import CheckpointWriter
-    from seglab.engine.loop.progress import RunProgress
-
-    dataset = open_dataset_of(cfg)
-    datamodule = build_datamodule(cfg, dataset, plan)
-    model = build_model(cfg, dataset.labels.num_classes)
-    module = build_module(cfg, dataset, model, plan, datamodule.steps_per_epoch)
-    epochs = -(-steps // datamodule.steps_per_epoch)
-    clock = Clock()
-    with tempfile.TemporaryDirectory() as folder:
-        writer = CheckpointWriter(Path(folder), cfg.monitor.metric, cfg.monitor.mode, 0)
-        callbacks = [
-            FiniteLossGuard(None),
-            HistoryWriter(None, []),
-            RunProgress(Console(quiet=True), "val/miou"),
-            InterruptGuard(writer),
-            writer,
-            clock,
-        ]
-        loop = TrainerOptions(max_epochs=epochs, val_every=epochs + 1, limit_train_batches=steps)
-        build_trainer(plan, loop, callbacks, Path(folder)).fit(module, datamodule=datamodule)
-    return clock.images_per_second(cfg.data.batch_size)
-
-
-class StockDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Image and mask files read and augmented as the libraries' examples do."""
-
-    def __init__(self, files: list[tuple[Path, Path]], crop: tuple[int, int]) -> None:
-        import albumentations as album
-
-        self.files = files
-        self.transform = album.Compose(
-            [
-                album.HorizontalFlip(p=0.5),
-                album.Affine(scale=(0.75, 1.5), rotate=(-10, 10), p=1.0),
-                album.RandomCrop(*crop, pad_if_needed=True),
-                album.ColorJitter(p=0.8),
-                album.Normalize(),
-                album.ToTensorV2(),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        image_path, mask_path = self.files[index]
-        image = np.array(Image.open(image_path).convert("RGB"))
-        done = self.transform(image=image, mask=np.array(Image.open(mask_path)))
-        return done["image"], done["mask"].long()
-
-
-class StockModule(pl.LightningModule):
-    """The LightningModule of the libraries' own examples, without metrics."""
-
-    def __init__(self, encoder_name: str, num_classes: int) -> None:
-        super().__init__()
-        self.model = smp.Unet(encoder_name, encoder_weights=None, classes=num_classes)
-        self.loss = _plain_loss()
-
-    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
-        """Return the loss of one batch."""
-        image, mask = batch
-        return self.loss(self.model(image), mask)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return the optimizer of the examples."""
-        return torch.optim.AdamW(self.parameters(), lr=1e-3)
-
-
-def stock_loop(cfg: DictConfig, steps: int) -> float:
-    """Return images per second of the stock recipe at its defaults."""
-    manifest = open_dataset_of(cfg).manifest
-    rows = manifest.split("train")
-    files = [
-        (manifest.root / image, manifest.root / mask)
-        for image, mask in zip(rows["image"], rows["mask"], strict=True)
-    ]
-    files = (files * (steps * cfg.data.batch_size // len(files) + 1))[: steps * cfg.data.batch_size]
-    crop = (int(cfg.data.crop_size[0]), int(cfg.data.crop_size[1]))
-    loader = DataLoader(StockDataset(files, crop), batch_size=cfg.data.batch_size, shuffle=True)
-    clock = Clock()
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = pl.Trainer(
-            accelerator="cpu",
-            max_epochs=1,
-            callbacks=[clock],
-            default_root_dir=folder,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            logger=False,
-            enable_checkpointing=False,
-        )
-        trainer.fit(StockModule(cfg.model.encoder_name, manifest.labels.num_classes), loader)
-    return clock.images_per_second(cfg.data.batch_size)
-
-
-def main() -> None:
-    """Run the rounds and print medians and ratios."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=5, help="rounds, all four in turn (default 5)"
-    )
-    parser.add_argument("--steps", type=int, default=24, help="steps a round (default 24)")
-    parser.add_argument("--encoder", default="resnet18", help="encoder of the U-Net")
-    parser.add_argument("--crop", type=int, nargs=2, default=(192, 256), metavar=("H", "W"))
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    arguments = parser.parse_args()
-
-    cfg = compose(
-        [
-            "data=synth",
-            "model=unet",
-            f"model.encoder_name={arguments.encoder}",
-            "augment=standard",
-            "loss=ce",
-            f"data.crop_size={list(arguments.crop)}",
-            f"data.batch_size={arguments.batch_size}",
-            "data.options.image_size=[360,480]",
-        ]
-    )
-    num_classes = open_dataset_of(cfg).labels.num_classes
-    plan, device = make_plan(cfg, build_model(cfg, num_classes))
+def arms_of(
+    row: Row, cfg: DictConfig, dataset: Dataset, sizes: Sizes, compiled: bool
+) -> tuple[dict[str, Arm], ExecutionPlan]:
+    """Return what is run in turn, and the plan that seglab chose."""
+    classes = dataset.labels.num_classes
+    plan, device = make_plan(cfg, build_model(cfg, classes))
     stock_cfg = cfg.copy()
     stock_cfg.trainer.plan = "stock"
     plain_plan, _ = make_plan(stock_cfg)
     apply_threads(plan)
-    arms: dict[str, Callable[[], float]] = {
-        "bare fp32": lambda: bare_step(cfg, num_classes, plain_plan, arguments.steps),
-        "bare plan": lambda: bare_step(cfg, num_classes, plan, arguments.steps),
-        "seglab": lambda: seglab_loop(cfg, plan, arguments.steps),
-        "stock": lambda: stock_loop(cfg, arguments.steps),
+    workers = tuned_workers(row, sizes, dataset.manifest, device.accelerator)
+    arms: dict[str, Arm] = {
+        "bare fp32": lambda times: bare_step(cfg, classes, plain_plan, times),
+        "bare plan": lambda times: bare_step(cfg, classes, plan, times),
+        "seglab": lambda times: seglab_loop(cfg, dataset, plan, times),
+        "stock": lambda times: stock_loop(
+            row, sizes, dataset.manifest, device.accelerator, times, workers
+        ),
     }
-    results: dict[str, list[float]] = {name: [] for name in arms}
-    for round_number in range(arguments.rounds):
+    if compiled:
+        arms["compiled"] = lambda times: bare_step(cfg, classes, plan, times, "default")
+        if device.accelerator == "cuda":
+            arms["graphs"] = lambda times: bare_step(cfg, classes, plan, times, "reduce-overhead")
+    return arms, replace(plan, reasons=(*plan.reasons, f"stock recipe: {workers} workers"))
+
+
+def measure(
+    arms: dict[str, Arm], sizes: Sizes, device: str, deadline: float
+) -> dict[str, list[dict[str, Any]]]:
+    """Run the arms in turn, round after round, until all are done or the time is up."""
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in arms}
+    for number in range(sizes.rounds):
         for name, arm in arms.items():
-            results[name].append(arm())
-        shown = "  ".join(f"{name} {values[-1]:.2f}" for name, values in results.items())
-        print(f"round {round_number + 1}: {shown} img/s", flush=True)
-    report(results, plan, device.name, arguments.json)
-
-
-def report(
-    results: dict[str, list[float]], plan: ExecutionPlan, device: str, target: Path | None
-) -> None:
-    """Print medians, and ratios: of the medians, and round by round so that drift cancels."""
-    medians = {name: statistics.median(values) for name, values in results.items()}
-    print(f"\n{device}; {plan.sentence()}")
-    for name, value in medians.items():
-        print(f"{name:>10}  {value:7.2f} img/s")
-    figures = {}
-    for name, above, below in (
-        ("loop over bare step, same plan", "seglab", "bare plan"),
-        ("loop over stock recipe", "seglab", "stock"),
-        ("plan over fp32 NCHW, bare", "bare plan", "bare fp32"),
-    ):
-        rounds = [a / b for a, b in zip(results[above], results[below], strict=True)]
-        figures[name] = {"of_medians": medians[above] / medians[below], "rounds": rounds}
-        print(
-            f"{name}: {figures[name]['of_medians']:.3f} of the medians; by rounds "
-            f"{statistics.median(rounds):.3f} ({min(rounds):.3f} to {max(rounds):.3f})"
+            # Compiling takes a minute; once is enough.
+            if time.monotonic() > deadline or (number and name in ("compiled", "graphs")):
+                continue
+            times = StepTimes(device, sizes.steps)
+            with GpuGauge(device) as gauge:
+                arm(times)
+            results[name].append(
+                {
+                    "images_per_second": times.images_per_second(sizes.batch_size),
+                    "first_step_s": times.first,
+                    "gpu_utilisation": gauge.utilisation,
+                    "peak_mib": gauge.peak_mib,
+                }
+            )
+        latest = "  ".join(
+            f"{name} {values[-1]['images_per_second']:.2f}"
+            for name, values in results.items()
+            if values
         )
-    if target:
-        target.write_text(json.dumps({"medians": medians, "ratios": figures, "rounds": results}))
+        print(f"round {number + 1}: {latest} img/s", flush=True)
+    return results
+
+
+def medians(results: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, float | None]]:
+    """Return the median of each figure over the rounds; None where nothing was measured."""
+    table: dict[str, dict[str, float | None]] = {}
+    for name, rounds in results.items():
+        keys = rounds[0] if rounds else {}
+        columns = {key: [one[key] for one in rounds if one[key] is not None] for key in keys}
+        table[name] = {
+            key: statistics.median(values) if values else None for key, values in columns.items()
+        }
+    return table
+
+
+def ratio(results: dict[str, list[dict[str, Any]]], above: str, below: str) -> float | None:
+    """Return the median of the ratios round by round, so that drift cancels."""
+    pairs = zip(results[above], results[below], strict=False)
+    ratios = [one["images_per_second"] / other["images_per_second"] for one, other in pairs]
+    return statistics.median(ratios) if ratios else None
+
+
+def bars_of(
+    results: dict[str, list[dict[str, Any]]], parts: dict[str, dict[str, float]] | None
+) -> list[dict[str, Any]]:
+    """Return each bar with what was measured; a figure that is missing misses it."""
+    values = {
+        "loop over bare step": ratio(results, "seglab", "bare plan"),
+        "loop over stock recipe": ratio(results, "seglab", "stock"),
+    }
+    bars = [
+        {
+            "bar": name,
+            "value": value,
+            "least": BARS[name],
+            "met": bool(value and value >= BARS[name]),
+        }
+        for name, value in values.items()
+    ]
+    share = None
+    if parts is not None:
+        # The longer of the two is what a step takes; what is hidden behind the GPU costs nothing,
+        # yet counts here in full.
+        step = max(parts["step"]["host_ms"], parts["step"]["gpu_ms"])
+        share = parts["metrics"]["host_ms"] / step if step else None
+    met = share is not None and share <= MOST_OVERHEAD
+    name = "metrics, logging and callbacks over the step"
+    return [*bars, {"bar": name, "value": share, "most": MOST_OVERHEAD, "met": met}]
+
+
+def measure_row(
+    row: Row, sizes: Sizes, arguments: argparse.Namespace, deadline: float
+) -> dict[str, Any]:
+    """Return all figures of one network."""
+    device = arguments.device
+    # Tiny steps on several threads mostly wait for each other.
+    cfg = compose_row(row, sizes, device, ["trainer.num_threads=1"] if arguments.quick else [])
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = repeated_images(cfg, sizes.steps, Path(folder))
+        arms, plan = arms_of(row, cfg, dataset, sizes, arguments.compile)
+        print(f"\n{row.name}; {plan.sentence()}", flush=True)
+        results = measure(arms, sizes, device, deadline)
+        parts = None
+        if time.monotonic() < deadline:
+            parts = time_by_part(
+                lambda times, mark: seglab_loop(cfg, dataset, plan, times, mark),
+                device,
+                min(_PROFILED_STEPS, sizes.steps),
+            )
+    return {
+        "model": row.name,
+        "plan": plan.to_dict(),
+        "crop": list(sizes.crop),
+        "batch_size": sizes.batch_size,
+        "medians": medians(results),
+        "parts": parts,
+        "bars": bars_of(results, parts),
+        "rounds": results,
+    }
+
+
+def show(row: dict[str, Any]) -> None:
+    """Print the table of one network."""
+    print(f"{'recipe':>10}{'img/s':>10}{'first step s':>14}{'GPU %':>8}{'peak MiB':>10}")
+    for name, figures in row["medians"].items():
+        cells = [figures.get(key) for key in ("images_per_second", "first_step_s")]
+        cells += [figures.get(key) for key in ("gpu_utilisation", "peak_mib")]
+        shown = ["-" if value is None else f"{value:.2f}" for value in cells]
+        print(f"{name:>10}{shown[0]:>10}{shown[1]:>14}{shown[2]:>8}{shown[3]:>10}")
+    for part, figures in (row["parts"] or {}).items():
+        print(
+            f"{part:>10}  host {figures['host_ms']:.2f} ms  GPU {figures['gpu_ms']:.2f} ms a step"
+        )
+    for bar in row["bars"]:
+        value = "not measured" if bar["value"] is None else f"{bar['value']:.3f}"
+        wanted = f">= {bar['least']}" if "least" in bar else f"<= {bar['most']}"
+        print(f"{bar['bar']}: {value} ({wanted}: {'met' if bar['met'] else 'missed'})", flush=True)
+
+
+def main() -> None:
+    """Measure each network, and write what there is after each."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--models", nargs="+", choices=sorted(ROWS), help="cpu: unet; cuda: all")
+    parser.add_argument("--encoder", help="another encoder (cpu: resnet18)")
+    parser.add_argument("--rounds", type=int, help="rounds, all in turn (cpu 5, cuda 3)")
+    parser.add_argument("--steps", type=int, help="steps of a measurement (cpu 24, cuda 64)")
+    parser.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), help="(192 256; 512 512)")
+    parser.add_argument("--batch-size", type=int, help="(cpu 8, cuda 16)")
+    parser.add_argument("--compile", action="store_true", help="measure torch.compile, too")
+    parser.add_argument("--quick", action="store_true", help="tiny: every path, no figure to trust")
+    parser.add_argument(
+        "--budget", type=float, default=1e9, help="seconds; then the rest is left out"
+    )
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    arguments = parser.parse_args()
+    on_cpu = arguments.device == "cpu"
+    sizes = QUICK if arguments.quick else ON_CPU if on_cpu else ON_CUDA
+    given = {"steps": arguments.steps, "rounds": arguments.rounds}
+    given |= {"batch_size": arguments.batch_size, "crop": arguments.crop and (*arguments.crop,)}
+    sizes = replace(sizes, **{name: value for name, value in given.items() if value})
+    models = arguments.models or (["unet"] if on_cpu else list(ROWS))
+    small = on_cpu and (arguments.quick or not arguments.models)
+    encoder = arguments.encoder or ("resnet18" if small else None)
+    began, rows = time.monotonic(), []
+    for number, name in enumerate(models):
+        # SegFormer's is the smallest there is.
+        other = encoder if name != "segformer" else arguments.encoder
+        row = replace(ROWS[name], encoder=other) if other else ROWS[name]
+        # Each network gets an even share of what is left.
+        left = arguments.budget - (time.monotonic() - began)
+        deadline = time.monotonic() + left / (len(models) - number)
+        rows.append(measure_row(row, sizes, arguments, deadline))
+        show(rows[-1])
+        if arguments.json:
+            arguments.json.write_text(json.dumps({"device": arguments.device, "rows": rows}))
 
 
 if __name__ == "__main__":

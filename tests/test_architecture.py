@@ -75,6 +75,8 @@ PARTS = {
         "curation.alike": set(),
         "curation.cleaning": {"curation"},
         "curation.labels": set(),
+        "curation.agreement": set(),
+        "curation.review": {"curation.cleaning"},
         "curation.page": {"curation"},
         "curation.checks": {"curation", "curation.alike", "curation.labels"},
     },
@@ -82,6 +84,7 @@ PARTS = {
         "engine": set(),
         "engine.device": set(),
         "engine.loop": {"engine.device", "engine.step", "engine.tracking"},
+        "engine.process": {"engine.device", "engine.step"},
         "engine.step": set(),
         "engine.tracking": set(),
     },
@@ -115,9 +118,8 @@ PARTS = {
         "sweep.ask": set(),
         "sweep.conclude": {"sweep.ask", "sweep.workers"},
         "sweep.ledger": {"sweep.ask"},
-        "sweep.process": set(),
         "sweep.watch": {"sweep.ask"},
-        "sweep.workers": {"sweep.ask", "sweep.ledger", "sweep.process", "sweep.watch"},
+        "sweep.workers": {"sweep.ask", "sweep.ledger", "sweep.watch"},
     },
 }
 MOST_FILES = 12

@@ -35,7 +35,7 @@ OF_A_CONTROLLER = {
     "seglab.sweep.ledger.ledger:Ledger.tell": "tell",
     "seglab.sweep.ledger.ledger:Ledger.claim": "ask",
     "seglab.sweep.workers.sweep:Sweep.work": "compose",
-    "seglab.sweep.process.pool:Pool.start": "fork",
+    "seglab.engine.process.pool:Pool.start": "fork",
 }
 
 

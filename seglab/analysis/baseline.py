@@ -16,6 +16,7 @@ from seglab.core.labels import LabelSpace
 from seglab.metrics.scores import miou
 
 Pairs = Iterable[tuple[np.ndarray, np.ndarray]]
+Arrays = Iterable[np.ndarray]
 
 
 class _Baseline(Protocol):
@@ -51,13 +52,7 @@ class ConstantBaseline:
             raise DataError("ConstantBaseline is not fitted; call fit first")
         return int(self._counts.argmax())
 
-    def fit(
-        self,
-        images: Iterable[np.ndarray],
-        masks: Iterable[np.ndarray],
-        num_classes: int,
-        ignore_index: int = 255,
-    ) -> Self:
+    def fit(self, images: Arrays, masks: Arrays, num_classes: int, ignore_index: int = 255) -> Self:
         """Count training pixels.
 
         Args:
@@ -110,13 +105,7 @@ class ColourBaseline:
         self.strength = strength
         self._table: np.ndarray | None = None
 
-    def fit(
-        self,
-        images: Iterable[np.ndarray],
-        masks: Iterable[np.ndarray],
-        num_classes: int,
-        ignore_index: int = 255,
-    ) -> Self:
+    def fit(self, images: Arrays, masks: Arrays, num_classes: int, ignore_index: int = 255) -> Self:
         """Count classes by colour over the training pixels.
 
         Args:

@@ -60,7 +60,8 @@ def class_shares(manifest: str | Path) -> pd.DataFrame:
         are not ignored, 0..1), images (that show it), image_share (of the labelled images).
     """
     frame, labels = read_manifest(manifest)
-    rows = []
+    columns = ["split", "class", "pixels", "share", "images", "image_share"]
+    rows: list[tuple[object, ...]] = []
     for split, part in frame.groupby("split", sort=False):
         counted = part[part["class_pixels"].notna()]
         if counted.empty:
@@ -70,18 +71,8 @@ def class_shares(manifest: str | Path) -> pd.DataFrame:
         counts = counts[:, : labels.num_classes]
         total = max(1, int(counts.sum()))
         for index, name in enumerate(labels.class_names):
-            shown = int((counts[:, index] > 0).sum())
-            rows.append(
-                {
-                    "split": str(split),
-                    "class": name,
-                    "pixels": int(counts[:, index].sum()),
-                    "share": float(counts[:, index].sum() / total),
-                    "images": shown,
-                    "image_share": shown / len(counts),
-                }
-            )
-    columns = ["split", "class", "pixels", "share", "images", "image_share"]
+            pixels, shown = int(counts[:, index].sum()), int((counts[:, index] > 0).sum())
+            rows.append((str(split), name, pixels, pixels / total, shown, shown / len(counts)))
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -148,13 +139,8 @@ def _draw_classes(axes: Axes, shares: pd.DataFrame, column: str, title: str) -> 
     places = np.arange(len(names), dtype=float)[::-1]
     for number, split in enumerate(splits):
         values = shares[shares["split"] == split].set_index("class")[column].reindex(names)
-        axes.barh(
-            places + 0.4 - (number + 0.5) * height,
-            values,
-            height=height * 0.9,
-            color=_COLOURS[split],
-            label=split,
-        )
+        at = places + 0.4 - (number + 0.5) * height
+        axes.barh(at, values, height=height * 0.9, color=_COLOURS[split], label=split)
     axes.set_yticks(places, names)
     axes.grid(visible=False, axis="y")
     axes.set_title(title, fontweight="bold")

@@ -12,6 +12,7 @@ import yaml
 from seglab.core.errors import DataError, RunNotFoundError
 from seglab.core.labels import LabelSpace
 from seglab.runs import RunRecord, find_runs, load_runs
+from seglab.runs import load_histories as load_histories  # handed on to notebooks
 
 # A run as a folder, a record, or a row of the table of `load_runs`.
 RunLike = RunRecord | str | Path | Mapping[str, Any] | pd.Series

@@ -10,27 +10,24 @@ import pandas as pd
 
 from seglab.core.errors import DataError, nearest
 
-# What changes no number, or is the repeat itself.
-_REPEATS = ("config.seed", "config.cv.fold")
-_FREE = (
-    "config.run_name",
-    "config.notes",
-    "config.tags",
-    "config.resume",
-    "config.experiment_name",
-    "config.paths.",
-    "config.logger.",
-    "config.callbacks.",
-    "config.hydra.",
-    "config.cv.workers",
-    "config.trainer.num_workers",
+# What makes one run a repeat of another.
+_REPEATS = ("seed", "cv.fold")
+# What changes no number.
+_NO_SETTINGS = (
+    *("run_name", "experiment_name", "notes", "tags", "resume", "paths.", "logger.", "hydra."),
+    *("callbacks.checkpoint.", "callbacks.overlays.", "callbacks.progress"),
+    *("cv.workers", "trainer.num_workers"),
 )
 _MAX_NAMED = 3
 
 
 def varied_settings(runs: pd.DataFrame) -> list[str]:
     """Return the columns `config.*` in which runs differ, but for seed, fold and mere names."""
-    columns = [name for name in map(str, runs.columns) if _is_setting(name)]
+    columns = [
+        name
+        for name in map(str, runs.columns)
+        if name.startswith("config.") and is_setting(name[7:])
+    ]
     return [name for name in columns if len({_comparable(value) for value in runs[name]}) > 1]
 
 
@@ -67,8 +64,9 @@ def setting_groups(
     return dict(zip(names, tables, strict=True))
 
 
-def _is_setting(name: str) -> bool:
-    return name.startswith("config.") and name not in _REPEATS and not name.startswith(_FREE)
+def is_setting(key: str) -> bool:
+    """Tell whether a key of the configuration, such as `optimizer.lr`, can change what a run learns."""
+    return key not in _REPEATS and not key.startswith(_NO_SETTINGS)
 
 
 def _column(runs: pd.DataFrame, name: str) -> str:

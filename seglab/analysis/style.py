@@ -38,6 +38,8 @@ INK, MUTED, PALE = "#222222", "#6b6b6b", "#dddddd"
 _KINDS = ("png", "pdf", "svg", "jpg")
 
 Layout = Literal["constrained", "compressed"] | None
+# Keyword arguments of a drawing function of matplotlib.
+Look = dict[str, Any]
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",

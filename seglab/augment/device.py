@@ -267,7 +267,8 @@ def _repeat_edges(images: Tensor, sizes: Sequence[Size]) -> Tensor:
     """Return the batch with the edge of every source continued over its padding."""
     device = images.device
     height, width = _size(images)
-    size = torch.tensor(sizes, device=device)[:, :, None]
+    # Not made on the device: that would wait for the copy.
+    size = torch.tensor(sizes).to(device, non_blocking=True)[:, :, None]
     rows = torch.minimum(torch.arange(height, device=device)[None], size[:, 0] - 1)
     columns = torch.minimum(torch.arange(width, device=device)[None], size[:, 1] - 1)
     batch = torch.arange(images.shape[0], device=device)[:, None, None]

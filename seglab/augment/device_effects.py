@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from kornia.enhance import jpeg_codec_differentiable
@@ -69,10 +70,10 @@ def apply_colour(images: Tensor, changes: Sequence[ColourParams], means: Tensor)
     Returns:
         float32 `(B, C, h, w)`, values 0..255.
     """
-    tones = images.new_tensor([(*colours.tone_line(c, 1.0), c.gamma) for c in changes])
+    tones = _sent([(*colours.tone_line(c, 1.0), c.gamma) for c in changes], images)
     slope, offset, gamma = tones.T[:, :, None, None, None]
     # The mean is only known on the device, so the offset is that of a luma of 1, times the luma.
-    weights = images.new_tensor(colours.LUMA if images.shape[1] == 3 else [1.0])
+    weights = _sent(colours.LUMA if images.shape[1] == 3 else [1.0], images)
     luma = (means * weights[:, None, None]).sum(dim=1, keepdim=True)
     level = images * (slope / 255.0) + offset * luma
     images = 255.0 * level.clamp_(0.0, 1.0).pow_(gamma)
@@ -101,19 +102,24 @@ def apply_band_tones(
     Returns:
         float32 `(B, C, h, w)`.
     """
-    low = images.new_tensor(bands.low)[:, None, None]
-    reach = images.new_tensor(bands.high)[:, None, None] - low
+    low = _sent(bands.low, images)[:, None, None]
+    reach = _sent(bands.high, images)[:, None, None] - low
     tones = [(*colours.tone_line(c, GREY_LEVELS), c.gamma) for c in changes]
-    slope, offset, gamma = images.new_tensor(tones).T[:, :, None, None, None]
+    slope, offset, gamma = _sent(tones, images).T[:, :, None, None, None]
     level = (images - low) / reach * slope + offset * ((means - low) / reach)
     return low + level.sign() * level.abs().pow(gamma) * reach
+
+
+def _sent(values: Any, images: Tensor) -> Tensor:
+    """Return numbers beside the images; `new_tensor` there would wait for the device."""
+    return torch.tensor(values, dtype=images.dtype).to(images.device, non_blocking=True)
 
 
 def _grey_level(images: Tensor, bands: Bands | None) -> Tensor | float:
     """Return what one grey level of 0..255 is in each band, `(C, 1, 1)`."""
     if bands is None:
         return 1.0
-    reach = images.new_tensor(bands.high) - images.new_tensor(bands.low)
+    reach = _sent(bands.high, images) - _sent(bands.low, images)
     return (reach / GREY_LEVELS)[:, None, None]
 
 
@@ -121,7 +127,8 @@ def _blur(images: Tensor, params: Sequence[AugmentParams]) -> Tensor:
     # One kernel width for all: three deviations of the widest are more than that for the others.
     sigmas = [item.blur_sigma for item in params]
     size = colours.blur_kernel_size(max(sigmas), params[0].crop_hw)
-    sigma = images.new_tensor(sigmas)[:, None].expand(-1, 2)
+    # On the CPU, where kornia can look whether they are positive without waiting for the device.
+    sigma = torch.tensor(sigmas, dtype=images.dtype)[:, None].expand(-1, 2)
     blurred: Tensor = gaussian_blur2d(images, (size, size), sigma, border_type="reflect")
     return blurred
 

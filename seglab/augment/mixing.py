@@ -115,7 +115,9 @@ class BatchMixer:
         count = torch.stack(
             [(masks == index).flatten(1).sum(dim=1) for index in range(self.num_classes)], dim=1
         )
-        present = count[torch.tensor([row[0] for row in plan.partners], device=device)] > 0
+        # None is made on the device itself: that would wait for the copy.
+        partners = torch.tensor([row[0] for row in plan.partners]).to(device, non_blocking=True)
+        present = count[partners] > 0
         scores = torch.from_numpy(plan.scores).to(device, non_blocking=True)
         # ClassMix: the lower half of the scores among the classes present, rounded down.
         ranks = scores.masked_fill(~present, torch.inf).argsort(dim=1).argsort(dim=1)
@@ -124,11 +126,12 @@ class BatchMixer:
         if self.class_frequency is None:
             frequency = count.sum(dim=0).float()
         else:
-            frequency = torch.tensor(self.class_frequency, device=device)
+            frequency = torch.tensor(self.class_frequency).to(device, non_blocking=True)
         gumbel = -torch.log(-torch.log(scores.clamp(1e-6, 1 - 1e-6)))
         rarity = (gumbel - torch.log(frequency.clamp(min=1e-9))).masked_fill(~present, -torch.inf)
         one = torch.zeros_like(present).scatter(1, rarity.argmax(dim=1, keepdim=True), True)
-        single = torch.tensor([m == "copy_paste" for m in plan.methods], device=device)[:, None]
+        single = torch.tensor([m == "copy_paste" for m in plan.methods])
+        single = single.to(device, non_blocking=True)[:, None]
         chosen = torch.where(single, one, half) & present
         return torch.cat([chosen, torch.zeros_like(chosen[:, :1])], dim=1)
 

@@ -7,8 +7,8 @@ augmentation for the same seed, whichever back end applies it.
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,52 +27,18 @@ _STRIDE = 4
 Box = tuple[int, int, int, int]
 
 
-class _GeometryDraws(NamedTuple):
-    """Uniform values in 0..1, one for each thing the geometry decides."""
-
-    hflip: float
-    vflip: float
-    scale: float
-    aspect: float
-    rotate: float
-    shear: float
-    perspective_p: float
-    perspective_x: float
-    perspective_y: float
-    position_x: float
-    position_y: float
-    rare_p: float
-    rare_class: float
-    rare_pixel: float
-    rare_phase: float
-    focus_x: float
-    focus_y: float
-
-
-class _ColourDraws(NamedTuple):
-    p: float
-    brightness: float
-    contrast: float
-    gamma: float
-    saturation: float
-    hue: float
-    grayscale: float
-
-
-class _EffectDraws(NamedTuple):
-    erase_p: float
-    erase_area: float
-    erase_ratio: float
-    erase_x: float
-    erase_y: float
-    blur_p: float
-    blur_sigma: float
-    noise_p: float
-    noise_std: float
-    noise_x: float
-    noise_y: float
-    jpeg_p: float
-    jpeg_quality: float
+# Uniform values in 0..1, one for each thing that is decided.
+_GeometryDraws = namedtuple(
+    "_GeometryDraws",
+    "hflip vflip scale aspect rotate shear perspective_p perspective_x perspective_y "
+    "position_x position_y rare_p rare_class rare_pixel rare_phase focus_x focus_y",
+)
+_ColourDraws = namedtuple("_ColourDraws", "p brightness contrast gamma saturation hue grayscale")
+_EffectDraws = namedtuple(
+    "_EffectDraws",
+    "erase_p erase_area erase_ratio erase_x erase_y blur_p blur_sigma noise_p noise_std "
+    "noise_x noise_y jpeg_p jpeg_quality",
+)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,8 @@ class PreviewOptions:
         seed: First part of the seed of every version.
         device_type: Where training would run; decides what `backend: auto` means.
         bands: What the images hold, and which of it to show; None for RGB and grey of 8 bits.
+        class_frequency: Pixels of each class in the training part, for copy-paste of rare ones; None
+            counts those of the samples shown.
     """
 
     crop_hw: tuple[int, int]
@@ -60,6 +62,7 @@ class PreviewOptions:
     seed: int = 0
     device_type: str = "cpu"
     bands: Bands | None = None
+    class_frequency: Sequence[float] | None = None
 
 
 def preview_grid(
@@ -116,7 +119,8 @@ def augment_batch(
         images.append(image if options.bands else _to_rgb(image))
         masks.append(mask)
     batch = _to_tensor(np.stack(images)), torch.from_numpy(np.stack(masks))
-    mixer = BatchMixer(spec.mixing, labels.ignore_index, labels.num_classes)
+    frequency = options.class_frequency
+    mixer = BatchMixer(spec.mixing, labels.ignore_index, labels.num_classes, frequency)
     mixed = mixer(*batch, generator(options.seed, "mix", version))
     pictures, answers = mixed[0].permute(0, 2, 3, 1).numpy(), mixed[1].numpy()
     if options.bands is not None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from seglab.cli.diagnosis import Finding, Status
 from seglab.cli.diagnosis.devices import check_devices
+from seglab.cli.diagnosis.gpu import check_gpu
 from seglab.cli.diagnosis.packages import (
     check_fit,
     check_hydra_plugins,
@@ -24,7 +25,7 @@ _STYLES: dict[Status, str] = {"ok": "green", "note": "yellow", "bad": "red"}
 def run(argv: Sequence[str]) -> int:
     """Print all findings; return 0, or 1 where something will fail."""
     args = build_parser().parse_args(argv)
-    findings = diagnose()
+    findings = diagnose(measure_gpu=args.gpu)
     if args.json:
         content = [dataclasses.asdict(finding) for finding in findings]
         sys.stdout.write(json.dumps(content, indent=2) + "\n")
@@ -37,10 +38,13 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the flags."""
     parser = argparse.ArgumentParser(prog="seglab doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument(
+        "--gpu", action="store_true", help="measure the GPU too: products, copies, loader workers"
+    )
     return parser
 
 
-def diagnose() -> list[Finding]:
+def diagnose(measure_gpu: bool = False) -> list[Finding]:
     """Return all findings; a check that fails itself is a finding, not the end."""
     checks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         ("packages", lambda: check_versions(installed_versions())),
@@ -49,6 +53,7 @@ def diagnose() -> list[Finding]:
         ("devices", check_devices),
         ("places", check_places),
         ("tracking", check_tracking),
+        *([("gpu", check_gpu)] if measure_gpu else []),
     ]
     findings = []
     for area, check in checks:

@@ -41,6 +41,6 @@ def run(argv: Sequence[str]) -> int:
 def _evaluate(cfg: DictConfig) -> Any:
     from hydra.core.hydra_config import HydraConfig
 
-    from seglab.experiment.evaluate import start_evaluation
+    from seglab.experiment.evaluate import evaluate
 
-    return start_evaluation(cfg, run_dir=Path(HydraConfig.get().runtime.output_dir))
+    return evaluate(cfg, Path(HydraConfig.get().runtime.output_dir), is_valid=True)

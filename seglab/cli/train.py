@@ -121,7 +121,7 @@ def _train(cfg: DictConfig) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
-    from seglab.experiment.launch import launch_valid
+    from seglab.experiment.launch import launch
 
     hydra = HydraConfig.get()
     run_dir = Path(hydra.runtime.output_dir)
@@ -134,4 +134,4 @@ def _train(cfg: DictConfig) -> Any:
             return resume_job(run_dir)
     # What a search asks for is no setting of the trainings in it.
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "study"])
-    return launch_valid(cfg, run_dir=run_dir)
+    return launch(cfg, run_dir=run_dir, is_valid=True)

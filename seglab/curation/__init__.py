@@ -1,1 +1,1 @@
-"""What is wrong with a data set, and what to do about it: audit, cleaning, versions."""
+"""Data curation: audit, cleaning, annotation quality and review."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import cv2
@@ -31,7 +31,9 @@ from seglab.data.dataset import (
     Transform,
 )
 from seglab.data.manifest import Manifest
+from seglab.data.options import SamplingOptions
 from seglab.data.sampler import EvalBatchSampler, TrainBatchSampler
+from seglab.data.sampling import sample_weights
 from seglab.data.subset import whole_fingerprint
 
 Batch = dict[str, Any]
@@ -53,6 +55,7 @@ class LoaderConfig:
         prefetch_factor: Batches each worker prepares in advance.
         start_method: How workers start: `fork`, `spawn` or `forkserver`; None is `fork` on Linux,
             where it is fastest, and elsewhere what Python does.
+        sampling: Which training samples are drawn more often.
     """
 
     batch_size: int = 8
@@ -64,6 +67,7 @@ class LoaderConfig:
     persistent_workers: bool = True
     prefetch_factor: int = 2
     start_method: str | None = None
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
 
 
 class TrainLoader(DataLoader[Batch]):
@@ -267,9 +271,11 @@ class SegDataModule(pl.LightningDataModule):
         return self._rows[split]
 
     def _sampler(self, rank: int, world_size: int) -> TrainBatchSampler:
-        config, count = self.config, len(self._split_rows("train"))
+        config, ids = self.config, self.sample_ids("train")
+        rows = self.manifest.table.set_index("sample_id").loc[ids]
+        weights = sample_weights(rows, self.manifest.labels.num_classes, config.sampling)
         return TrainBatchSampler(
-            count, config.batch_size, config.seed, config.drop_last, rank, world_size
+            len(ids), config.batch_size, config.seed, config.drop_last, rank, world_size, weights
         )
 
     def _rank(self) -> tuple[int, int]:

@@ -11,10 +11,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seglab.core.text.wording import joined
 from seglab.data.bands.statistics import layout_of
+from seglab.data.class_support import class_support, support_warnings, tag_counts
 from seglab.data.manifest import SPLITS, Manifest
 
 _LISTED = 10
+# How each table is told as plain values.
+_ORIENTS: dict[str, Any] = {
+    "splits": "index",
+    "sizes": "records",
+    "pixel_share": "dict",
+    "image_share": "dict",
+    "straddling": "records",
+    "tags": "index",
+}
 _SPLIT_COLUMNS = ("samples", "groups", "labelled", "pixels", "ignored_share")
 
 
@@ -39,6 +50,8 @@ class Description:
         flags: Flag -> number of rows, kept or not.
         left_out: `sample_id` of rows with `keep=False`.
         warnings: What should worry the user, one sentence each.
+        support: Index: classes; columns (split, `images` | `groups`): what each class rests on.
+        tags: Index: tags; one column a split: samples with the tag.
         bands: What the images hold where that is not RGB or grey, such as `5 bands of uint16`.
     """
 
@@ -53,26 +66,28 @@ class Description:
     duplicates: list[list[str]]
     flags: dict[str, int]
     left_out: list[str]
+    support: pd.DataFrame
+    tags: pd.DataFrame
     warnings: list[str] = field(default_factory=list)
     bands: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts and lists, for JSON."""
-        return {
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            "splits": self.splits.to_dict(orient="index"),
-            "sizes": self.sizes.to_dict(orient="records"),
-            "pixel_share": self.pixel_share.to_dict(orient="dict"),
-            "image_share": self.image_share.to_dict(orient="dict"),
-            "absent": self.absent,
-            "straddling": self.straddling.to_dict(orient="records"),
-            "duplicates": self.duplicates,
-            "flags": self.flags,
-            "left_out": self.left_out,
-            "warnings": self.warnings,
-            "bands": self.bands,
+        content: dict[str, Any] = {
+            name: value.to_dict(orient=_ORIENTS[name]) if name in _ORIENTS else value
+            for name, value in vars(self).items()
         }
+        splits = (
+            self.support.columns.get_level_values(0).unique() if len(self.support.columns) else ()
+        )
+        content["support"] = {
+            split: {
+                name: {"images": int(images), "groups": int(groups)}
+                for name, images, groups in self.support[split].itertuples()
+            }
+            for split in splits
+        }
+        return content
 
 
 def describe(manifest: Manifest) -> Description:
@@ -95,6 +110,7 @@ def describe(manifest: Manifest) -> Description:
         for split, matrix in labelled.items()
     }
     straddling = _straddling(kept, present)
+    support = class_support(manifest)
     left_out = sorted(table.loc[~table["keep"], "sample_id"])
     flags = table["flags"].explode().dropna().value_counts().sort_index()
     return Description(
@@ -109,7 +125,9 @@ def describe(manifest: Manifest) -> Description:
         duplicates=_duplicates(kept),
         flags={str(flag): int(count) for flag, count in flags.items()},
         left_out=left_out,
-        warnings=_warnings(manifest, absent, straddling, left_out),
+        support=support,
+        tags=tag_counts(manifest),
+        warnings=[*_warnings(manifest, absent, straddling, left_out), *support_warnings(support)],
         bands=None if layout is None else str(layout),
     )
 
@@ -159,10 +177,10 @@ def repeated_images(manifest: Manifest) -> str | None:
     duplicates = _duplicates(manifest.table[manifest.table["keep"]])
     if not duplicates:
         return None
-    listed = [" = ".join(names) for names in duplicates[:_LISTED]]
+    listed = joined((" = ".join(names) for names in duplicates), _LISTED)
     return (
         "image files that are byte for byte in several splits, so scores look better than on new "
-        f"data: {_enumerate(listed, len(duplicates))}"
+        f"data: {listed}"
     )
 
 
@@ -181,10 +199,10 @@ def _warnings(
     counts = manifest.splits()
     warnings += [f"the {split} split is empty" for split in ("train", "val") if not counts[split]]
     if len(straddling):
-        listed = [_spread(row) for row in straddling.head(_LISTED).to_dict(orient="records")]
+        listed = joined(map(_spread, straddling.to_dict(orient="records")), _LISTED)
         warnings.append(
             "groups in several splits, so scores look better than on new data: "
-            f"{_enumerate(listed, len(straddling))}; use folds by group"
+            f"{listed}; use folds by group"
         )
     repeated = repeated_images(manifest)
     warnings += [] if repeated is None else [repeated]
@@ -194,19 +212,13 @@ def _warnings(
         if names
     ]
     if left_out:
-        listed = left_out[:_LISTED]
-        warnings.append(f"left out (keep is false): {_enumerate(listed, len(left_out))}")
+        warnings.append(f"left out (keep is false): {joined(left_out, _LISTED)}")
     return warnings
 
 
 def _spread(row: dict[Any, Any]) -> str:
     places = ", ".join(f"{split} {row[split]}" for split in SPLITS if row.get(split, 0))
     return f"{row['group']} ({places})"
-
-
-def _enumerate(listed: list[str], total: int) -> str:
-    more = f" and {total - len(listed)} more" if total > len(listed) else ""
-    return ", ".join(listed) + more
 
 
 def format_description(description: Description) -> str:
@@ -221,6 +233,8 @@ def format_description(description: Description) -> str:
     parts.append(f"Image sizes\n{text}{more}")
     if len(description.pixel_share.columns):
         parts.append(f"Classes\n{_class_table(description)}")
+    if len(description.tags):
+        parts.append(f"Tags\n{description.tags.to_string()}")
     if description.flags:
         flags = ", ".join(f"{flag} {count}" for flag, count in description.flags.items())
         parts.append(f"Flags: {flags}")
@@ -234,6 +248,7 @@ def _class_table(description: Description) -> str:
     for split in description.pixel_share.columns:
         columns[f"{split} pixels"] = description.pixel_share[split].map(_percent)
         columns[f"{split} images"] = description.image_share[split].map(_percent)
+        columns[f"{split} groups"] = description.support[split, "groups"].map(str)
     return pd.DataFrame(columns).to_string()
 
 

@@ -15,31 +15,9 @@ from PIL import Image, UnidentifiedImageError
 
 from seglab.core.errors import DataError, DataNotFoundError, SeglabError
 
-IMAGE_SUFFIXES = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".webp",
-    ".gif",
-    ".ppm",
-    ".pgm",
-    ".npy",
-)
-_UNREADABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    struct.error,
-    zlib.error,
-    cv2.error,
-)
+IMAGE_SUFFIXES = tuple(".png .jpg .jpeg .tif .tiff .bmp .webp .gif .ppm .pgm .npy".split())
+_UNREADABLE: tuple[type[Exception], ...] = (OSError, SyntaxError, ValueError, EOFError, LookupError)
+_UNREADABLE += (TypeError, struct.error, zlib.error, cv2.error)
 _ORIENTATION_TAG = 274
 
 

@@ -9,13 +9,33 @@ from pydantic import Field
 
 import seglab.data.importers.options
 import seglab.data.synth.options  # noqa: F401 - declare importers
-from seglab.core.options import ChosenBy, FromList, OnDisk, OneOf, Options, Positive, Size
+from seglab.core.options import (
+    ChosenBy,
+    FromList,
+    Name,
+    OnDisk,
+    OneOf,
+    Options,
+    Positive,
+    PositiveFloat,
+    Size,
+)
 from seglab.core.parts.components import components
 
 Split = Literal["train", "val", "test"]
 _IMPORTERS = dict(components("importer"))
 _ImporterOptions = Annotated[dict[str, Any], ChosenBy("importer", _IMPORTERS, own="importer")]
 _ManifestPath = Annotated[str, OnDisk("file or folder")] | None
+
+
+class SamplingOptions(Options):
+    """Which training images are drawn more often than others; an epoch stays as long as it is."""
+
+    rarity: Annotated[float, Interval(gt=0, le=1)] | None = None
+    """Images with classes that fewer than this share of the images hold are drawn more often: by the
+    root of the share over that of their rarest class; null: all alike."""
+    tags: dict[Name, PositiveFloat] = Field(default_factory=dict)
+    """How many times as often images with a tag are drawn, such as `{night: 3}`."""
 
 
 class DataOptions(Options):
@@ -47,6 +67,8 @@ class DataOptions(Options):
     """Numbers of bands, from 1 as in GDAL; null reads RGB, or all bands where there are others."""
     display_bands: Annotated[tuple[Positive, Positive, Positive], FromList] | None = None
     """The three bands that pictures show as red, green and blue."""
+    sampling: SamplingOptions = Field(default_factory=SamplingOptions)
+    """Which training images are drawn more often."""
 
 
 class EvaluationDataOptions(DataOptions):

@@ -15,6 +15,7 @@ from torch.utils.data import Sampler
 
 from seglab.core.errors import DataError, list_problems
 from seglab.core.seeding import generator
+from seglab.data.sampling import weighted_order
 
 
 class SampleKey(NamedTuple):
@@ -58,6 +59,7 @@ class TrainBatchSampler(Sampler[list[SampleKey]]):
         drop_last: Leave out the short batch at the end of an epoch.
         rank: This process, `0..world_size-1`.
         world_size: Number of processes that share each batch.
+        weights: How often each sample is drawn, relative to the others; None: each once an epoch.
 
     Raises:
         DataError: The sizes do not fit together; the message lists every reason and what to change.
@@ -71,6 +73,7 @@ class TrainBatchSampler(Sampler[list[SampleKey]]):
         drop_last: bool,
         rank: int = 0,
         world_size: int = 1,
+        weights: np.ndarray | None = None,
     ) -> None:
         problems = _size_problems(num_samples, batch_size, drop_last, rank, world_size)
         if problems:
@@ -81,6 +84,7 @@ class TrainBatchSampler(Sampler[list[SampleKey]]):
         self.drop_last = drop_last
         self.rank = rank
         self.world_size = world_size
+        self.weights = weights
         self._position = (0, 0)
 
     @property
@@ -124,7 +128,10 @@ class TrainBatchSampler(Sampler[list[SampleKey]]):
         return self._batches(epoch, first)
 
     def _batches(self, epoch: int, first: int) -> Iterator[list[SampleKey]]:
-        order = epoch_order(self.num_samples, self.seed, epoch)
+        if self.weights is None:
+            order = epoch_order(self.num_samples, self.seed, epoch)
+        else:
+            order = weighted_order(self.weights, self.seed, epoch)
         for batch in range(first, len(self)):
             start = batch * self.batch_size
             share = min(self.batch_size, self.num_samples - start) // self.world_size

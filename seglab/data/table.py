@@ -21,13 +21,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+
+from seglab.core.text.wording import joined
 
 SPLITS = ("train", "val", "test", "unlabeled")
 SCHEMA = pa.schema(
@@ -95,8 +97,7 @@ def _convert_column(values: Sequence[Any], field: pa.Field) -> tuple[list[Any], 
         converted.append(result)
     if not wrong:
         return converted, []
-    more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-    return converted, [f"{field.name} must be {expected}; {', '.join(wrong[:3])}{more}"]
+    return converted, [f"{field.name} must be {expected}; {joined(wrong, 3)}"]
 
 
 _WRONG = object()
@@ -147,7 +148,7 @@ def table_problems(table: pd.DataFrame, num_classes: int) -> list[str]:
 
     def report(rows: pd.Series, text: str) -> None:
         if rows.any():
-            problems.append(f"{text}: {_shorten(table.loc[rows, 'sample_id'])}")
+            problems.append(f"{text}: {joined(table.loc[rows, 'sample_id'], 5)}")
 
     keep, labelled = table["keep"], table["mask"].notna()
     report(table["sample_id"].duplicated(), "sample_id must be unique, repeated")
@@ -189,9 +190,3 @@ def _is_inside(path: str | None) -> bool:
         and not PurePosixPath(path).is_absolute()
         and ".." not in PurePosixPath(path).parts
     )
-
-
-def _shorten(names: Iterable[str], limit: int = 5) -> str:
-    listed = [str(name) for name in names]
-    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
-    return ", ".join(listed[:limit]) + more

@@ -53,7 +53,7 @@ class PlanOptions(DeviceOptions):
     plan: Literal["auto", "stock"] = "auto"
     """`auto` takes what is fast on this device, `stock` torch's own defaults."""
     compile: bool | Auto = "auto"
-    """Whether the model goes through `torch.compile`, which pays only in long runs."""
+    """Whether the model goes through `torch.compile`; `auto`: where a run on a GPU is long enough."""
 
 
 class TrainerOptions(PlanOptions):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from seglab.experiment.train import (
     only_writer,
     require_own_process,
     resume,
-    start_training,
+    train,
 )
 from seglab.runs import RunRecord
 from seglab.runs.folds import FOLDS
@@ -74,15 +75,18 @@ def cross_validate(
     console: Console | None = None,
     parent: str | None = None,
     trial: TrialChannel | None = None,
+    *,
+    is_valid: bool = False,
 ) -> TrainResult:
     """Train one model per fold and leave a record of what they score together.
 
     Args:
-        cfg: Composed configuration with `cv`; validated here.
+        cfg: Composed configuration with `cv`; validated here, unless it is known to be valid.
         run_dir: Folder for the record; the folds' own records lie in its `folds/`.
         console: Where progress and tables go.
         parent: Run id of the cross-validation whose leak report this one is for.
         trial: The study this cross-validation is a trial of; hears of each finished fold.
+        is_valid: Whether it is.
 
     Raises:
         ConfigError: The configuration has mistakes; all are listed.
@@ -90,18 +94,8 @@ def cross_validate(
         TrialPrunedError: The study gives the trial up.
         SeglabError: A fold failed or was interrupted; `resume` goes on where it stopped.
     """
-    require_valid(cfg)
-    return start_cross_validation(cfg, run_dir, console, parent, trial)
-
-
-def start_cross_validation(
-    cfg: DictConfig,
-    run_dir: Path | None = None,
-    console: Console | None = None,
-    parent: str | None = None,
-    trial: TrialChannel | None = None,
-) -> TrainResult:
-    """As `cross_validate`, with a configuration that is known to be valid."""
+    if not is_valid:
+        require_valid(cfg)
     require_own_process()
     cfg = with_absolute_paths(cfg)
     parent = trial.study if trial is not None else parent
@@ -191,13 +185,20 @@ def train_fold(
     """Train a fold, go on with it, or leave it alone if it is finished."""
     if not (fold.run_dir / RECORD_FILE).is_file():
         own = fold_config(cfg, record, fold.name)
-        start_training(own, fold.run_dir, console, record.run_id, trial)
+        train(own, fold.run_dir, console, record.run_id, trial, is_valid=True)
         return
     # The process of a fold ends a little after its cross-validation was killed.
     with only_writer(RunRecord(fold.run_dir), LOCK_WAIT_S):
         finished = fold.is_finished()
     if not finished:
         resume(fold.run_dir, console, trial)
+
+
+def _train_by_itself(cfg: DictConfig, record: RunRecord, fold: FoldRun) -> None:
+    """Train a fold in a process that sees its own devices alone, and prints into a file."""
+    cfg.callbacks.progress = "plain"
+    cfg.trainer.devices = "auto"
+    train_fold(cfg, record, fold, open_console())
 
 
 def _train_folds(
@@ -217,8 +218,9 @@ def _train_folds(
             if fold not in waiting:
                 reports.report(fold)
     if len(slots) > 1 and waiting:
+        by_itself = functools.partial(_train_by_itself, saved_config(record), record)
         finished = reports.report if reports is not None else None
-        train_side_by_side(record.run_dir, waiting, slots, console, finished)
+        train_side_by_side(by_itself, record.run_dir, waiting, slots, console, finished)
         return
     for fold in waiting:
         say_heading(console, f"fold {fold.name}")

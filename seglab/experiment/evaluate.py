@@ -86,30 +86,29 @@ class EvaluateResult:
 
 
 def evaluate(
-    cfg: DictConfig, run_dir: Path | None = None, console: Console | None = None
+    cfg: DictConfig,
+    run_dir: Path | None = None,
+    console: Console | None = None,
+    *,
+    is_valid: bool = False,
 ) -> EvaluateResult:
     """Score the weights of a run on a split of its own data, or of other data of the same classes.
 
     A cross-validation is scored as the ensemble of its folds, on images none of them was trained on.
 
     Args:
-        cfg: Composed from `evaluate.yaml`.
+        cfg: Composed from `evaluate.yaml`; validated here, unless it is known to be valid.
         run_dir: Folder for the record of this evaluation; a new one beside the run when None.
         console: Where the table goes.
+        is_valid: Whether it is.
 
     Raises:
         ConfigError: The configuration is wrong, or the data has other classes than the run.
         DataError: The split has no samples, or the run's own data changed since the training.
         RunNotFoundError: There is no run, or no such checkpoint.
     """
-    require_valid(cfg, "evaluate")
-    return start_evaluation(cfg, run_dir, console)
-
-
-def start_evaluation(
-    cfg: DictConfig, run_dir: Path | None = None, console: Console | None = None
-) -> EvaluateResult:
-    """As `evaluate`, with a configuration that is known to be valid."""
+    if not is_valid:
+        require_valid(cfg, "evaluate")
     console = console or open_console()
     source = RunRecord.open(cfg.run)
     members = members_of(cfg, source)

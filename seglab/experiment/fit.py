@@ -24,6 +24,7 @@ from seglab.engine.loop.callbacks import (
     ResumableEarlyStopping,
 )
 from seglab.engine.loop.checkpoint import CheckpointWriter, read_checkpoint
+from seglab.engine.loop.compiled import CompileOnce
 from seglab.engine.loop.ema import WarmEma
 from seglab.engine.loop.progress import RunProgress
 from seglab.engine.loop.samples import OverlayLogger
@@ -148,6 +149,8 @@ def prepare_fit(
     )
     keeper = build_keeper(cfg, dataset.manifest, plan)
     callbacks = [keeper, guard, *_callbacks(cfg, record, view, writer, console, trial)]
+    if plan.compile:
+        callbacks.insert(0, CompileOnce())
     loop = TrainerOptions.read(cfg.trainer, "trainer")
     trainer = build_trainer(plan, loop, callbacks, record.run_dir, _chosen_devices(cfg))
     return Fit(trainer, module, datamodule, writer, plan, steps_per_epoch)

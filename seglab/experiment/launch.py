@@ -16,9 +16,9 @@ from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError
 from seglab.core.trial import TrialChannel, TrialPrunedError, current_trial
 from seglab.engine.loop.checkpoint import BEST, LAST
-from seglab.experiment.cross_validate import resume_run, start_cross_validation
+from seglab.experiment.cross_validate import cross_validate, resume_run
 from seglab.experiment.prepare.folds import is_cross_validation
-from seglab.experiment.train import LOCK_WAIT_S, TrainResult, only_writer, start_training
+from seglab.experiment.train import LOCK_WAIT_S, TrainResult, only_writer, train
 from seglab.experiment.trial import trial_config, trial_problems
 from seglab.runs import RunRecord
 from seglab.runs.folds import FOLDS
@@ -26,21 +26,19 @@ from seglab.runs.locate import RECORD_FILE
 
 
 def launch(
-    cfg: DictConfig, run_dir: Path | None = None, console: Console | None = None
+    cfg: DictConfig,
+    run_dir: Path | None = None,
+    console: Console | None = None,
+    *,
+    is_valid: bool = False,
 ) -> TrainResult:
     """Do what `seglab train` says: one training, one fold, or a whole cross-validation.
 
     Takes and raises what `train` and `cross_validate` do; in the process of a trial, what
     `launch_trial` does.
     """
-    require_valid(cfg)
-    return launch_valid(cfg, run_dir, console)
-
-
-def launch_valid(
-    cfg: DictConfig, run_dir: Path | None = None, console: Console | None = None
-) -> TrainResult:
-    """As `launch`, with a configuration that is known to be valid."""
+    if not is_valid:
+        require_valid(cfg)
     trial = current_trial()
     if trial is not None and run_dir is not None:
         return launch_trial(cfg, run_dir, trial, console)
@@ -53,8 +51,8 @@ def _start(
     console: Console | None,
     trial: TrialChannel | None = None,
 ) -> TrainResult:
-    start = start_cross_validation if is_cross_validation(cfg) else start_training
-    return start(cfg, run_dir, console, trial=trial)
+    start = cross_validate if is_cross_validation(cfg) else train
+    return start(cfg, run_dir, console, trial=trial, is_valid=True)
 
 
 def launch_trial(

@@ -28,6 +28,7 @@ from seglab.data.cache import PackedCache
 from seglab.data.datamodule import LoaderConfig, SegDataModule
 from seglab.data.importers import open_dataset
 from seglab.data.manifest import Manifest
+from seglab.data.options import SamplingOptions
 from seglab.data.subset import subset_train
 from seglab.engine.device.plan import Device, ExecutionPlan, choose_plan, inspect_device
 from seglab.engine.options import PlanOptions
@@ -106,15 +107,28 @@ def open_manifest_of(cfg: DictConfig) -> Manifest:
     )
 
 
-def make_plan(cfg: DictConfig, model: Segmenter | None = None) -> tuple[ExecutionPlan, Device]:
-    """Choose the execution plan for the device `cfg.trainer` asks for, and for the model, if known."""
+def make_plan(
+    cfg: DictConfig, model: Segmenter | None = None, train_images: int | None = None
+) -> tuple[ExecutionPlan, Device]:
+    """Choose the execution plan for the device `cfg.trainer` asks for, and for what is known of the run.
+
+    Args:
+        cfg: What is trained, and for how long.
+        model: The network; None: not built yet.
+        train_images: Images of an epoch; None: not known yet.
+    """
     trainer = cfg.trainer
     settings = PlanOptions.read(
         {name: trainer[name] for name in PlanOptions.model_fields}, "trainer"
     )
     device = inspect_device(settings.accelerator, settings.devices)
     micro = trainer.micro_batch_size
-    plan = choose_plan(settings, device, micro if isinstance(micro, int) else None, model)
+    steps = None
+    if train_images is not None:
+        per_epoch = max(1, train_images // cfg.data.batch_size)
+        limit = trainer.get("limit_train_batches")
+        steps = trainer.max_epochs * min(per_epoch, limit or per_epoch)
+    plan = choose_plan(settings, device, micro if isinstance(micro, int) else None, model, steps)
     return plan, device
 
 
@@ -130,6 +144,8 @@ def build_datamodule(cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan) -> 
         num_workers=plan.num_workers,
         seed=cfg.seed,
         pin_memory=plan.accelerator == "cuda",
+        # Configurations of former versions have no key for it.
+        sampling=SamplingOptions.read(resolved(cfg.data).get("sampling", {}), "data.sampling"),
     )
     return SegDataModule(
         dataset.manifest,
@@ -203,7 +219,7 @@ def build_module(
 ) -> SegmentationModule:
     """Build the LightningModule with everything a step needs around a model."""
     if plan.compile:
-        model.compile()
+        model.compile(mode=plan.compile_mode)
     loss = build_loss(cfg, dataset)
     total_steps = steps_per_epoch * cfg.trainer.max_epochs
     build_schedule = schedule_factory(resolved(cfg.scheduler), total_steps, steps_per_epoch)

@@ -76,33 +76,26 @@ def train(
     console: Console | None = None,
     parent: str | None = None,
     trial: TrialChannel | None = None,
+    *,
+    is_valid: bool = False,
 ) -> TrainResult:
     """Train, validate and test one model, and leave its record.
 
     Args:
-        cfg: Composed configuration; validated here.
+        cfg: Composed configuration; validated here, unless it is known to be valid.
         run_dir: Folder for the record; a new one under `paths.runs_dir` when None.
         console: Where progress and tables go.
         parent: Run id of the cross-validation this training is a fold of.
         trial: The study this training is a trial of, or a fold of one; a trial is not tested.
+        is_valid: Whether it is.
 
     Raises:
         ConfigError: The configuration has mistakes; all are listed.
         TrialPrunedError: The study gives the trial up.
         SeglabError: The training failed or was interrupted; the record says so too.
     """
-    require_valid(cfg)
-    return start_training(cfg, run_dir, console, parent, trial)
-
-
-def start_training(
-    cfg: DictConfig,
-    run_dir: Path | None = None,
-    console: Console | None = None,
-    parent: str | None = None,
-    trial: TrialChannel | None = None,
-) -> TrainResult:
-    """As `train`, with a configuration that is known to be valid."""
+    if not is_valid:
+        require_valid(cfg)
     require_own_process()
     cfg = with_absolute_paths(cfg)
     kind = "fold" if is_fold(cfg) else "train"
@@ -228,7 +221,7 @@ def _run(
         apply_threads(plan)
         dataset = _with_bands(open_dataset_of(cfg), cfg, record)
         model = build_model(cfg, dataset.labels.num_classes, dataset.bands)
-        plan, _ = _plan(cfg, record, model)
+        plan, _ = _plan(cfg, record, model, dataset.manifest.splits()["train"])
         if checkpoint is None:
             plan = begin_with_what_fits(cfg, dataset.manifest, plan)
         _announce(record, dataset, plan, device, console)
@@ -293,10 +286,13 @@ def recorded(cfg: DictConfig, record: RunRecord, resume_step: int | None) -> Ite
 
 
 def _plan(
-    cfg: DictConfig, record: RunRecord, model: Segmenter | None = None
+    cfg: DictConfig,
+    record: RunRecord,
+    model: Segmenter | None = None,
+    train_images: int | None = None,
 ) -> tuple[ExecutionPlan, Device]:
     """Choose a plan; a resumed run keeps its own, or its numbers would change on the way."""
-    plan, device = make_plan(cfg, model)
+    plan, device = make_plan(cfg, model, train_images)
     recorded = record.read()["execution_plan"]
     if recorded and recorded["accelerator"] == plan.accelerator:
         plan = ExecutionPlan.from_dict(recorded)

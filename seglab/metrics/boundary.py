@@ -30,8 +30,10 @@ import numpy as np
 import numpy.typing as npt
 
 from seglab.core.errors import LabelError, ShapeError
-from seglab.metrics.scores import Counts, Floats
+from seglab.metrics.scores import Counts, Floats, divide
 
+Labels = npt.NDArray[np.integer]
+Flags = npt.NDArray[np.bool_]
 TOLERANCE = 0.0075
 _VOID = 0
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=np.uint8)
@@ -73,10 +75,10 @@ class Contours:
             has none at all: missed or hallucinated in this image.
     """
 
-    pred: npt.NDArray[np.integer]
-    target: npt.NDArray[np.integer]
-    counted: npt.NDArray[np.bool_]
-    one_sided: npt.NDArray[np.bool_]
+    pred: Labels
+    target: Labels
+    counted: Flags
+    one_sided: Flags
 
 
 def boundary_tolerance(height: int, width: int, fraction: float = TOLERANCE) -> float:
@@ -139,7 +141,7 @@ def boundary_iou(counts: BoundaryCounts) -> Floats:
 
     A class that only one map has is 0, also where it fills that map and so has no boundary.
     """
-    return _unless_one_sided(counts, _ratio(counts.band_intersection, counts.band_union))
+    return _unless_one_sided(counts, divide(counts.band_intersection, counts.band_union))
 
 
 def boundary_f1(counts: BoundaryCounts) -> Floats:
@@ -148,8 +150,8 @@ def boundary_f1(counts: BoundaryCounts) -> Floats:
     NaN for a class with no boundary in either map; 0 for one that has it in one map only, or that
     only one map has.
     """
-    precision = _ratio(counts.pred_matched, counts.pred_pixels)
-    recall = _ratio(counts.target_matched, counts.target_pixels)
+    precision = divide(counts.pred_matched, counts.pred_pixels)
+    recall = divide(counts.target_matched, counts.target_pixels)
     total = np.nan_to_num(precision) + np.nan_to_num(recall)
     product = 2 * np.nan_to_num(precision) * np.nan_to_num(recall)
     f1 = np.divide(product, total, out=np.zeros_like(total), where=total > 0)
@@ -174,12 +176,7 @@ def find_contours(
     return _contours(pred, target, _far_from_void(target, tolerance), num_classes)
 
 
-def _contours(
-    pred: npt.NDArray[np.integer],
-    target: npt.NDArray[np.integer],
-    counted: npt.NDArray[np.bool_],
-    num_classes: int,
-) -> Contours:
+def _contours(pred: Labels, target: Labels, counted: Flags, num_classes: int) -> Contours:
     there = [_pixels(labels, num_classes) > 0 for labels in (pred, target)]
     sure = [_pixels(labels[counted], num_classes) > 0 for labels in (pred, target)]
     one_sided = (sure[0] & ~there[1]) | (sure[1] & ~there[0])
@@ -188,7 +185,7 @@ def _contours(
 
 def _label_maps(
     pred_mask: npt.ArrayLike, mask: npt.ArrayLike, num_classes: int, ignore_index: int
-) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+) -> tuple[Labels, Labels]:
     """Return prediction and target with classes as 1..C and void, the same in both, as 0."""
     pred, target = np.asarray(pred_mask), np.asarray(mask)
     if pred.shape != target.shape or target.ndim != 2:
@@ -207,7 +204,7 @@ def _label_maps(
     dtype = np.uint8 if num_classes < np.iinfo(np.uint8).max else np.uint16
     valid = target != ignore_index
     wrong = 0
-    maps: list[npt.NDArray[np.integer]] = []
+    maps: list[Labels] = []
     for labels in (pred, target):
         wrong += int(np.count_nonzero(valid & ((labels < 0) | (labels >= num_classes))))
         # A void value may overflow here; it is replaced at once.
@@ -229,7 +226,7 @@ def _tolerance(shape: tuple[int, ...], tolerance_px: float | None) -> float:
     return float(tolerance_px)
 
 
-def _far_from_void(labels: npt.NDArray[np.integer], tolerance: float) -> npt.NDArray[np.bool_]:
+def _far_from_void(labels: Labels, tolerance: float) -> Flags:
     void = (labels == _VOID).astype(np.uint8)
     if not void.any():
         return void == 0
@@ -237,9 +234,7 @@ def _far_from_void(labels: npt.NDArray[np.integer], tolerance: float) -> npt.NDA
     return np.asarray(cv2.dilate(void, np.ones((width, width), dtype=np.uint8))) == 0
 
 
-def _beside_other_class(
-    labels: npt.NDArray[np.integer], kernel: npt.NDArray[np.uint8]
-) -> npt.NDArray[np.bool_]:
+def _beside_other_class(labels: Labels, kernel: npt.NDArray[np.uint8]) -> Flags:
     """Return where another class lies under the kernel; void and outside are none."""
     highest = np.asarray(cv2.dilate(labels, kernel))
     # Void must not be the lowest label. OpenCV leaves out what is outside the image by itself.
@@ -248,7 +243,7 @@ def _beside_other_class(
     return np.asarray((labels != _VOID) & ((highest != labels) | (lowest != labels)))
 
 
-def _contours_of(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+def _contours_of(labels: Labels) -> Labels:
     return np.where(_beside_other_class(labels, _CROSS), labels, _VOID).astype(labels.dtype)
 
 
@@ -277,11 +272,5 @@ def _match(
     return counts[0], counts[1], counts[2], counts[3]
 
 
-def _pixels(labels: npt.NDArray[np.integer], num_classes: int) -> Counts:
+def _pixels(labels: Labels, num_classes: int) -> Counts:
     return np.bincount(labels.ravel(), minlength=num_classes + 1)[1:].astype(np.int64)
-
-
-def _ratio(part: Counts, whole: Counts) -> Floats:
-    # A part of nothing is 0 / 0, which is NaN.
-    with np.errstate(invalid="ignore"):
-        return np.asarray(part / whole, dtype=np.float64)

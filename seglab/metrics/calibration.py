@@ -19,19 +19,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
-from torchmetrics import Metric
+from torch import Tensor
 
 from seglab.core.errors import DataError, ShapeError
 from seglab.core.seeding import generator
-from seglab.metrics.probabilities import (
-    UNIT,
-    as_probabilities,
-    check_classes,
-    count_bins,
-    count_impossible,
-    raise_if_unsound,
-    split_target,
-)
+from seglab.metrics.probabilities import UNIT, ProbabilityMetric, count_bins
 from seglab.metrics.scores import Counts, Floats, mean_defined
 
 ALL_CLASSES = "all"
@@ -54,7 +46,7 @@ class CalibrationTotals(NamedTuple):
     brier: float
 
 
-class CalibrationCounts(Metric):
+class CalibrationCounts(ProbabilityMetric):
     """Histograms of probabilities: of the predicted class, and of every class against the rest.
 
     Bins are of equal width, `[low, high)`, the last one with 1. torchmetrics puts probabilities of
@@ -65,47 +57,26 @@ class CalibrationCounts(Metric):
         num_classes: Number of classes C.
         ignore_index: Target value whose pixels are left out; not a class index.
         num_bins: Number of bins; 15 as in Guo et al. (2017).
-        from_logits: Whether `update` gets logits and takes their softmax itself.
-        **kwargs: Passed to `torchmetrics.Metric`.
+        **kwargs: `from_logits`, whether `update` gets logits and takes their softmax itself; the rest
+            is passed to `torchmetrics.Metric`.
 
     Raises:
         LabelError: `ignore_index` is a class index or `num_classes` is less than 1.
     """
 
-    is_differentiable = False
-    higher_is_better = False
-    full_state_update = False
-
-    pixels: torch.Tensor
-    hits: torch.Tensor
-    confidence: torch.Tensor
-    brier_sum: torch.Tensor
-    invalid: torch.Tensor
+    pixels: Tensor
+    hits: Tensor
+    confidence: Tensor
+    brier_sum: Tensor
 
     def __init__(
-        self,
-        num_classes: int,
-        ignore_index: int = 255,
-        num_bins: int = 15,
-        from_logits: bool = False,
-        **kwargs: Any,
+        self, num_classes: int, ignore_index: int = 255, num_bins: int = 15, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
-        check_classes(num_classes, ignore_index)
-        self.num_classes, self.ignore_index, self.num_bins = num_classes, ignore_index, num_bins
-        self.from_logits = from_logits
-        size = ((num_classes + 1) * num_bins,)
-        for name, shape in (
-            ("pixels", size),
-            ("hits", size),
-            ("confidence", size),
-            ("brier_sum", ()),
-            ("invalid", ()),
-        ):
-            zeros = torch.zeros(shape, dtype=torch.int64)
-            self.add_state(name, zeros, dist_reduce_fx="sum")
+        super().__init__(num_classes, ignore_index, num_bins, **kwargs)
+        self.add_counts("pixels", "hits", "confidence", shape=((num_classes + 1) * num_bins,))
+        self.add_counts("brier_sum")
 
-    def update(self, probs: torch.Tensor, mask: torch.Tensor) -> None:
+    def update(self, probs: Tensor, mask: Tensor) -> None:
         """Count one batch.
 
         Args:
@@ -116,10 +87,7 @@ class CalibrationCounts(Metric):
         Raises:
             ShapeError: Shapes or dtypes are wrong. `compute` raises on wrong values.
         """
-        probs = as_probabilities(probs, mask, self.num_classes, self.from_logits)
-        target, valid, invalid = split_target(mask, self.num_classes, self.ignore_index)
-        top, pred = probs.max(dim=1)
-        self.invalid += invalid + count_impossible(top, valid, self.num_classes)
+        probs, top, pred, target, valid = self.read_batch(probs, mask)
         true_probs = probs.gather(1, target[:, None])[:, 0]
         levels = torch.cat((top[:, None], probs), dim=1)
         bins = self._bins(levels)
@@ -133,15 +101,11 @@ class CalibrationCounts(Metric):
         squares = probs.square().sum(dim=1) - 2 * true_probs + 1
         self.brier_sum += torch.where(valid, squares * UNIT, 0).long().sum()
 
-    def _bins(self, probs: torch.Tensor) -> torch.Tensor:
+    def _bins(self, probs: Tensor) -> Tensor:
         return (probs * self.num_bins).long().clamp_(0, self.num_bins - 1)
 
     def _add(
-        self,
-        state: torch.Tensor,
-        bins: torch.Tensor,
-        valid: torch.Tensor,
-        weights: torch.Tensor | None = None,
+        self, state: Tensor, bins: Tensor, valid: Tensor, weights: Tensor | None = None
     ) -> None:
         state += count_bins(bins, valid, len(state), weights)
 
@@ -152,7 +116,7 @@ class CalibrationCounts(Metric):
             LabelError: Targets were met that are neither a class nor ignored, or "probabilities"
                 that cannot be any.
         """
-        raise_if_unsound(int(self.invalid), self.num_classes, self.ignore_index)
+        self.require_sound()
         shape = (self.num_classes + 1, self.num_bins)
         pixels, hits, confidence = (
             state.cpu().numpy().reshape(shape)
@@ -244,9 +208,9 @@ class PixelSample:
         self.pixels_per_image = pixels_per_image
         self.max_pixels = max_pixels
         self.seed = seed
-        self._parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def add(self, logits: torch.Tensor, mask: torch.Tensor, sample_ids: Sequence[str]) -> None:
+    def add(self, logits: Tensor, mask: Tensor, sample_ids: Sequence[str]) -> None:
         """Take pixels of one batch.
 
         Args:
@@ -274,12 +238,12 @@ class PixelSample:
         if sum(len(part[0]) for part in self._parts) > 2 * self.max_pixels:
             self._parts = [self._smallest()]
 
-    def _smallest(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _smallest(self) -> tuple[Tensor, Tensor, Tensor]:
         keys, logits, targets = (torch.cat(column) for column in zip(*self._parts, strict=True))
         kept = torch.argsort(keys)[: self.max_pixels]
         return keys[kept], logits[kept], targets[kept]
 
-    def pixels(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def pixels(self) -> tuple[Tensor, Tensor]:
         """Return float32 logits `(N, C)` and int64 targets `(N,)`, on the CPU.
 
         Raises:
@@ -293,7 +257,7 @@ class PixelSample:
         return logits, targets
 
 
-def fit_temperature(logits: torch.Tensor, targets: torch.Tensor) -> float:
+def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     """Return the temperature T that makes softmax(logits / T) most likely (Guo et al., 2017).
 
     The likelihood has one optimum in log T, so SciPy's bounded scalar search finds it, within

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from seglab.core.errors import LabelError, ShapeError
 
@@ -16,8 +17,8 @@ _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def confusion_matrices(
-    pred_mask: torch.Tensor, mask: torch.Tensor, num_classes: int, ignore_index: int = 255
-) -> torch.Tensor:
+    pred_mask: Tensor, mask: Tensor, num_classes: int, ignore_index: int = 255
+) -> Tensor:
     """Count one confusion matrix an image.
 
     Args:
@@ -45,8 +46,8 @@ def confusion_matrices(
 
 
 def count_pairs(
-    pred_mask: torch.Tensor, mask: torch.Tensor, num_classes: int, ignore_index: int = 255
-) -> tuple[torch.Tensor, torch.Tensor]:
+    pred_mask: Tensor, mask: Tensor, num_classes: int, ignore_index: int = 255
+) -> tuple[Tensor, Tensor]:
     """Count like `confusion_matrices`, without ever waiting for an accelerator.
 
     Returns:
@@ -69,6 +70,15 @@ def count_pairs(
     return matrices, invalid
 
 
+def check_classes(num_classes: int, ignore_index: int) -> None:
+    """Raise LabelError for no classes, or an ignored index that is one of them."""
+    if num_classes < 1 or 0 <= ignore_index < num_classes:
+        raise LabelError(
+            f"expected num_classes >= 1 and ignore_index outside 0..{num_classes - 1}, got "
+            f"{num_classes=} and {ignore_index=}"
+        )
+
+
 def raise_if_invalid(invalid: int, num_classes: int, ignore_index: int) -> None:
     """Raise LabelError when pixels were met that are neither a class nor ignored."""
     if invalid:
@@ -79,9 +89,7 @@ def raise_if_invalid(invalid: int, num_classes: int, ignore_index: int) -> None:
         )
 
 
-def _check_arguments(
-    pred_mask: torch.Tensor, mask: torch.Tensor, num_classes: int, ignore_index: int
-) -> None:
+def _check_arguments(pred_mask: Tensor, mask: Tensor, num_classes: int, ignore_index: int) -> None:
     if pred_mask.shape != mask.shape or mask.ndim != 3:
         raise ShapeError(
             "expected pred_mask and mask of one shape (B, H, W), got "
@@ -91,16 +99,10 @@ def _check_arguments(
     for name, tensor in (("pred_mask", pred_mask), ("mask", mask)):
         if tensor.dtype not in _INTEGERS:
             raise ShapeError(f"expected {name} of an integer dtype, got {tensor.dtype}")
-    if num_classes < 1 or 0 <= ignore_index < num_classes:
-        raise LabelError(
-            f"expected num_classes >= 1 and ignore_index outside 0..{num_classes - 1}, got "
-            f"{num_classes=} and {ignore_index=}"
-        )
+    check_classes(num_classes, ignore_index)
 
 
-def _count_bytes(
-    pred_mask: torch.Tensor, mask: torch.Tensor, num_classes: int, ignore_index: int
-) -> torch.Tensor:
+def _count_bytes(pred_mask: Tensor, mask: Tensor, num_classes: int, ignore_index: int) -> Tensor:
     """Count on the CPU: the pair becomes one 16-bit bin, so ignored targets get rows of their own.
 
     NumPy rather than torch: `torch.bincount` wants int64 bins, whose arithmetic costs four times
@@ -122,7 +124,7 @@ def _count_bytes(
     return torch.from_numpy(matrices)
 
 
-def _to_bytes(tensor: torch.Tensor, name: str) -> np.ndarray:
+def _to_bytes(tensor: Tensor, name: str) -> np.ndarray:
     if tensor.dtype != torch.uint8:
         if tensor.numel():
             low, high = (int(bound) for bound in torch.aminmax(tensor))
@@ -133,8 +135,8 @@ def _to_bytes(tensor: torch.Tensor, name: str) -> np.ndarray:
 
 
 def _count_scattered(
-    pred_mask: torch.Tensor, mask: torch.Tensor, num_classes: int, ignore_index: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+    pred_mask: Tensor, mask: Tensor, num_classes: int, ignore_index: int
+) -> tuple[Tensor, Tensor]:
     """Count on any device with fixed shapes: no bincount, whose output size needs a sync."""
     cells = num_classes * num_classes
     target, prediction = mask.flatten(1).long(), pred_mask.flatten(1).long()

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from seglab.metrics.boundary import Flags, Labels
 from seglab.metrics.slices import boundary_band
 
 KINDS = ("boundary", "missed", "hallucination", "confusion")
@@ -41,10 +41,7 @@ class ErrorBreakdown:
 
 
 def classify_errors(
-    pred_mask: npt.NDArray[np.integer],
-    mask: npt.NDArray[np.integer],
-    ignore_index: int,
-    only_class: int | None = None,
+    pred_mask: Labels, mask: Labels, ignore_index: int, only_class: int | None = None
 ) -> ErrorBreakdown:
     """Give every wrong pixel its kind, the first of these that fits.
 
@@ -84,11 +81,7 @@ def classify_errors(
     )
 
 
-def _unsupported(
-    regions_of: npt.NDArray[np.integer],
-    other: npt.NDArray[np.integer],
-    valid: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.bool_]:
+def _unsupported(regions_of: Labels, other: Labels, valid: Flags) -> Flags:
     """Return the pixels of regions of one map whose class the other map hardly has there."""
     flags = np.zeros(valid.shape, dtype=np.bool_)
     for index in np.unique(regions_of[valid]):
@@ -102,9 +95,7 @@ def _unsupported(
     return flags
 
 
-def _commonest(
-    mask: npt.NDArray[np.integer], pred_mask: npt.NDArray[np.integer], flags: npt.NDArray[np.bool_]
-) -> tuple[int, int]:
+def _commonest(mask: Labels, pred_mask: Labels, flags: Flags) -> tuple[int, int]:
     pairs, counts = np.unique(
         np.stack([mask[flags], pred_mask[flags]]).astype(np.int64), axis=1, return_counts=True
     )

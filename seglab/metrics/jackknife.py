@@ -29,9 +29,11 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special, stats
 
 from seglab.core.errors import ShapeError
@@ -138,12 +140,41 @@ def difference_interval(
     value = float(whole - other_whole)
     if _labelled_units(candidate, statistic, groups) < MIN_UNITS:
         return Estimate.untold(value, len(units))
-    error, df = _spread(left_out - other_left_out)
-    half = _t_quantile(level, df) * error
-    low, high = np.clip([value - half, value + half], -1.0, 1.0)
-    return Estimate(
-        value, float(low), float(high), error, t_test_p(value, error, df), df, len(units)
-    )
+    return _t_estimate(value, left_out - other_left_out, level, (-1.0, 1.0))
+
+
+def statistic_interval(
+    units: npt.ArrayLike,
+    statistic: Callable[[Floats], Floats],
+    level: float = 0.95,
+    limits: tuple[float, float] = (-1.0, 1.0),
+    groups: Groups = None,
+) -> Estimate:
+    """Return any statistic of summed counts with its jackknife t interval, clipped to limits.
+
+    Args:
+        units: Numbers that are summed over images, `(N, K)`, one row per image.
+        statistic: Turns sums `(..., K)` into values `(...)`.
+        level: Confidence, between 0 and 1.
+        limits: What the statistic can be; the interval does not go beyond.
+        groups: N labels of what is left out as a whole.
+
+    Returns:
+        The estimate; all but the value is NaN with fewer than `MIN_UNITS` images or groups, or where
+        the statistic is not defined without one of them.
+    """
+    _check_level(level)
+    rows = np.asarray(units, dtype=np.float64)
+    if groups is not None:
+        names, index = np.unique(np.asarray(groups), return_inverse=True)
+        pooled = np.zeros((len(names), rows.shape[1]))
+        np.add.at(pooled, index, rows)
+        rows = pooled
+    whole = rows.sum(0)
+    value, left_out = float(statistic(whole)), np.asarray(statistic(whole - rows))
+    if len(rows) < MIN_UNITS or not np.isfinite(left_out).all():
+        return Estimate.untold(value, len(rows))
+    return _t_estimate(value, left_out, level, limits)
 
 
 def independent_difference(first: Estimate, second: Estimate) -> Estimate:
@@ -221,6 +252,16 @@ def _spread(left_out: Floats) -> tuple[float, float]:
     excess = count * float((squares**2).sum()) / float(squares.sum()) ** 2 - 3.0
     excess = ((count + 1) * excess + 6.0) * (count - 1) / ((count - 2) * (count - 3))
     return error, max(1.0, 2.0 / (max(0.0, excess) / count + 2.0 / (count - 1)))
+
+
+def _t_estimate(
+    value: float, left_out: Floats, level: float, limits: tuple[float, float]
+) -> Estimate:
+    error, df = _spread(left_out)
+    half = _t_quantile(level, df) * error
+    low, high = np.clip([value - half, value + half], *limits)
+    p = t_test_p(value, error, df)
+    return Estimate(value, float(low), float(high), error, p, df, len(left_out))
 
 
 def _bounds(value: float, error: float, df: float, level: float, units: int) -> tuple[float, float]:

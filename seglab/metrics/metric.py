@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 from torchmetrics import Metric
 
-from seglab.core.errors import LabelError, ShapeError
+from seglab.core.errors import ShapeError
 from seglab.metrics import names
-from seglab.metrics.confusion import count_pairs, raise_if_invalid
+from seglab.metrics.confusion import check_classes, count_pairs, raise_if_invalid
 from seglab.metrics.per_image import PerImageCounts
 from seglab.metrics.scores import score_dict
 
@@ -28,12 +29,12 @@ class SplitTotals(NamedTuple):
         loss_weights: Sum of the weights of each term `(num_terms,)`, float.
     """
 
-    confusion: torch.Tensor
-    loss: torch.Tensor
-    loss_weights: torch.Tensor
+    confusion: Tensor
+    loss: Tensor
+    loss_weights: Tensor
 
 
-def mean_of_terms(weighted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def mean_of_terms(weighted: Tensor, weights: Tensor) -> Tensor:
     """Return the sum over terms of `weighted / weights`, a scalar; NaN where nothing counted.
 
     Args:
@@ -64,10 +65,10 @@ class SegmentationMetrics(Metric):
     higher_is_better = True
     full_state_update = False
 
-    confusion: torch.Tensor
-    invalid: torch.Tensor
-    loss_sums: torch.Tensor
-    loss_weights: torch.Tensor
+    confusion: Tensor
+    invalid: Tensor
+    loss_sums: Tensor
+    loss_weights: Tensor
 
     def __init__(
         self,
@@ -78,11 +79,7 @@ class SegmentationMetrics(Metric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if num_classes < 1 or 0 <= ignore_index < num_classes:
-            raise LabelError(
-                f"expected num_classes >= 1 and ignore_index outside 0..{num_classes - 1}, got "
-                f"{num_classes=} and {ignore_index=}"
-            )
+        check_classes(num_classes, ignore_index)
         self.num_classes = num_classes
         self.ignore_index = ignore_index
         self.per_image = PerImageCounts(num_classes) if per_image else None
@@ -94,11 +91,11 @@ class SegmentationMetrics(Metric):
 
     def update(
         self,
-        pred_mask: torch.Tensor,
-        mask: torch.Tensor,
+        pred_mask: Tensor,
+        mask: Tensor,
         sample_ids: Sequence[str] | None = None,
-        loss: torch.Tensor | None = None,
-        loss_weights: torch.Tensor | None = None,
+        loss: Tensor | None = None,
+        loss_weights: Tensor | None = None,
     ) -> None:
         """Count one batch.
 

@@ -18,6 +18,7 @@ References:
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 from collections.abc import Iterator, Sequence
@@ -170,8 +171,15 @@ def safe_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
     return tuple(safe)
 
 
+# What is measured together has its ends in common.
+_record = functools.partial(Score, shown=False)
+_count = functools.partial(_record, better="", highest=math.inf)
+_boundary = functools.partial(Score, measured="boundary")
+_confidence = functools.partial(Score, better="low", measured="confidence")
+_cost = functools.partial(Score, better="low", highest=math.inf, measured=COST)
+
 for _score in (
-    Score(LOSS, "loss", "the loss of the split", better="low", highest=math.inf, shown=False),
+    _record(LOSS, "loss", "the loss of the split", better="low", highest=math.inf),
     Score(
         MIOU,
         "mIoU",
@@ -179,12 +187,11 @@ for _score in (
         function=f"{_SCORES}.miou",
         pooled=f"{_POOLED}.pooled_miou",
     ),
-    Score(
+    _record(
         MIOU_PRESENT,
         "mIoU (present)",
         "mean IoU over the classes in the target, the same ones in every epoch",
         function=f"{_SCORES}.miou_present",
-        shown=False,
         reported_as=MIOU,
     ),
     Score(
@@ -202,78 +209,53 @@ for _score in (
         per_class=f"{_SCORES}.dice_per_class",
         pooled=f"{_POOLED}.pooled_dice",
     ),
-    Score(
+    _record(
         "pixel_acc",
         "pixel accuracy",
         "share of the labelled pixels that are right",
         function=f"{_SCORES}.pixel_accuracy",
-        shown=False,
     ),
-    Score(
+    _record(
         "class_acc",
         "class accuracy",
         "mean recall over the classes in the target",
         function=f"{_SCORES}.class_accuracy",
-        shown=False,
     ),
-    Score(
+    _record(
         "fwiou",
         "frequency-weighted IoU",
         "IoU averaged with each class's share of the target (Long et al., 2015)",
         function=f"{_SCORES}.frequency_weighted_iou",
-        shown=False,
     ),
-    Score(
+    _count(
         NUM_CLASSES_AVERAGED,
         "classes averaged",
         "over how many classes miou and dice are",
-        better="",
-        highest=math.inf,
         function=f"{_SCORES}.num_classes_averaged",
-        shown=False,
     ),
-    Score(
+    _count(
         NUM_CLASSES_PRESENT,
         "classes present",
         "over how many classes miou_present is",
-        better="",
-        highest=math.inf,
         function=f"{_SCORES}.num_classes_present",
-        shown=False,
     ),
-    Score(MIOU_PER_IMAGE, "mIoU an image", "mean over the images of their mean IoU", shown=False),
-    Score(DICE_PER_IMAGE, "Dice per image", "mean over the images of their mean Dice", shown=False),
-    Score(
-        NUM_IMAGES_AVERAGED,
-        "images averaged",
-        "over how many images the scores of images are",
-        better="",
-        highest=math.inf,
-        shown=False,
+    _record(MIOU_PER_IMAGE, "mIoU an image", "mean over the images of their mean IoU"),
+    _record(DICE_PER_IMAGE, "Dice per image", "mean over the images of their mean Dice"),
+    _count(NUM_IMAGES_AVERAGED, "images averaged", "over how many images the scores of images are"),
+    _boundary(
+        "boundary_iou", "boundary IoU", "IoU of the pixels near a boundary (Cheng et al., 2021)"
     ),
-    Score(
-        "boundary_iou",
-        "boundary IoU",
-        "IoU of the pixels near a boundary (Cheng et al., 2021)",
-        measured="boundary",
+    _boundary("boundary_f1", "boundary F1", "F1 of the boundaries within a tolerance"),
+    _boundary(
+        "surface_dice", "surface Dice", "share of the boundaries within a tolerance of each other"
     ),
-    Score(
-        "boundary_f1", "boundary F1", "F1 of the boundaries within a tolerance", measured="boundary"
-    ),
-    Score(
-        "surface_dice",
-        "surface Dice",
-        "share of the boundaries within a tolerance of each other",
-        measured="boundary",
-    ),
-    Score(
+    _boundary(
         HD95,
         "HD95 (px)",
         "95th percentile of the distance between the boundaries. Where only target or prediction has a "
         "class of an image it counts the image's diagonal; below, how often that was",
         better="low",
         highest=math.inf,
-        measured="boundary",
         digits=1,
     ),
     Score(
@@ -282,68 +264,45 @@ for _score in (
         "mean mIoU under corruptions, as a share of the clean mIoU",
         measured="corruptions",
     ),
-    Score(
+    _confidence(
         "ece",
         "ECE",
         "expected calibration error: distance between confidence and accuracy",
-        better="low",
-        measured="confidence",
         digits=4,
     ),
-    Score(
+    _confidence(
         "ece_classwise",
         "class-wise ECE",
         "calibration error of each class's probability, averaged",
-        better="low",
-        measured="confidence",
         shown=False,
     ),
-    Score(
+    _confidence(
         "brier",
         "Brier score",
         "mean squared distance of the probabilities to the target",
-        better="low",
         highest=2.0,
-        measured="confidence",
         shown=False,
     ),
-    Score(
+    _confidence(
         "ece_calibrated",
         "ECE (calibrated)",
         "calibration error after scaling by a temperature",
-        better="low",
-        measured="confidence",
         shown=False,
     ),
-    Score(
+    _count(
         "temperature",
         "temperature",
         "what logits are divided by to be calibrated",
-        better="",
-        highest=math.inf,
         measured="confidence",
-        shown=False,
     ),
-    Score(
-        "aurc",
-        "AURC",
-        "area under the risk-coverage curve",
-        better="low",
-        measured="confidence",
-        digits=4,
-    ),
-    Score("params_m", "params (M)", "parameters in millions", "low", math.inf, COST, digits=2),
-    Score("gflops", "GFLOPs", "operations of one image", "low", math.inf, COST, digits=2),
-    Score(
-        "latency_ms", "latency (ms)", "forward pass of one image", "low", math.inf, COST, digits=1
-    ),
-    Score(
+    _confidence("aurc", "AURC", "area under the risk-coverage curve", digits=4),
+    _cost("params_m", "params (M)", "parameters in millions", digits=2),
+    _cost("gflops", "GFLOPs", "operations of one image", digits=2),
+    _cost("latency_ms", "latency (ms)", "forward pass of one image", digits=1),
+    _cost(
         "peak_memory_mb",
         "peak memory (MB)",
         "most memory that the device held, weights included",
-        "low",
-        math.inf,
-        COST,
         shown=False,
     ),
 ):

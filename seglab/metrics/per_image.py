@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 
 from seglab.core.errors import DataError, ShapeError
+from seglab.core.text.wording import joined
 
-_MAX_NAMED = 5
 Counts = npt.NDArray[np.int64]
 
 
@@ -53,7 +53,7 @@ class PerImageCounts:
     def __init__(self, num_classes: int) -> None:
         self.num_classes = num_classes
         self._sample_ids: list[str] = []
-        self._counts: list[torch.Tensor] = []
+        self._counts: list[Tensor] = []
 
     def __len__(self) -> int:
         return len(self._sample_ids)
@@ -63,7 +63,7 @@ class PerImageCounts:
         self._sample_ids = []
         self._counts = []
 
-    def append(self, matrices: torch.Tensor, sample_ids: Sequence[str]) -> None:
+    def append(self, matrices: Tensor, sample_ids: Sequence[str]) -> None:
         """Add the images of one batch.
 
         Args:
@@ -112,10 +112,8 @@ class PerImageCounts:
 def _check_unique(sample_ids: Sequence[str]) -> None:
     repeated = sorted(name for name, count in Counter(sample_ids).items() if count > 1)
     if repeated:
-        more = len(repeated) - _MAX_NAMED
-        shown = ", ".join(repeated[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
         raise DataError(
-            f"{len(repeated)} samples were scored more than once: {shown}. Expected each image "
+            f"{len(repeated)} samples were scored more than once: {joined(repeated, 5)}. Expected each image "
             "once over all processes; evaluate with a sampler that does not pad (seglab's "
             "EvalSampler, or Trainer(use_distributed_sampler=False)) and unique sample ids"
         )

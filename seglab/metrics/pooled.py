@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seglab.core.errors import ShapeError
-from seglab.metrics.scores import ClassCounts
+from seglab.metrics.scores import ClassCounts, divide
 
 Floats = npt.NDArray[np.float64]
 # Scores pooled counts: tp and union = tp + fp + fn, each (..., C), become (...) or (..., C).
@@ -33,7 +33,7 @@ class ImageCounts(NamedTuple):
 
 def pooled_iou(tp: Floats, union: Floats) -> Floats:
     """Return IoU of each class, `(..., C)`; NaN for a class absent from target and prediction."""
-    return _divide(tp, union)
+    return divide(tp, union)
 
 
 def pooled_miou(tp: Floats, union: Floats) -> Floats:
@@ -54,7 +54,7 @@ class PooledClassIou:
 
     def __call__(self, tp: Floats, union: Floats) -> Floats:
         """Return the IoU of the class, `(...)`; NaN where it is absent from target and prediction."""
-        return _divide(tp[..., self.index], union[..., self.index])
+        return divide(tp[..., self.index], union[..., self.index])
 
 
 def pool_units(counts: ClassCounts, groups: Groups = None) -> Floats:
@@ -103,10 +103,4 @@ def _as_arrays(*counts: npt.ArrayLike) -> list[npt.NDArray[np.int64]]:
 def _mean(numerator: Floats, denominator: Floats, union: Floats) -> Floats:
     defined = union > 0
     ratio = np.divide(numerator, denominator, out=np.zeros(union.shape), where=defined)
-    return _divide(ratio.sum(-1), defined.sum(-1))
-
-
-def _divide(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Floats:
-    top = np.asarray(numerator, dtype=np.float64)
-    bottom = np.asarray(denominator, dtype=np.float64)
-    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
+    return divide(ratio.sum(-1), defined.sum(-1))

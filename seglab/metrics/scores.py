@@ -15,14 +15,14 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
+from torch import Tensor
 
 from seglab.core.errors import ShapeError
 from seglab.metrics import names
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
-CountsLike = torch.Tensor | npt.ArrayLike
+CountsLike = Tensor | npt.ArrayLike
 
 
 class ClassCounts(Protocol):
@@ -61,13 +61,13 @@ def class_counts(confusion: CountsLike) -> tuple[Counts, Counts, Counts]:
 def iou_from_counts(tp: CountsLike, fp: CountsLike, fn: CountsLike) -> Floats:
     """Return intersection over union, tp / (tp + fp + fn), of any shape; NaN where 0/0."""
     tp, fp, fn = (_as_integers(counts) for counts in (tp, fp, fn))
-    return _divide(tp, tp + fp + fn)
+    return divide(tp, tp + fp + fn)
 
 
 def dice_from_counts(tp: CountsLike, fp: CountsLike, fn: CountsLike) -> Floats:
     """Return Dice (F1), 2 tp / (2 tp + fp + fn), of any shape; NaN where 0/0."""
     tp, fp, fn = (_as_integers(counts) for counts in (tp, fp, fn))
-    return _divide(2 * tp, 2 * tp + fp + fn)
+    return divide(2 * tp, 2 * tp + fp + fn)
 
 
 def iou_per_class(confusion: CountsLike) -> Floats:
@@ -83,13 +83,13 @@ def dice_per_class(confusion: CountsLike) -> Floats:
 def recall_per_class(confusion: CountsLike) -> Floats:
     """Return the share of each class's pixels that were found, `(..., C)`; NaN if it has none."""
     tp, _, fn = class_counts(confusion)
-    return _divide(tp, tp + fn)
+    return divide(tp, tp + fn)
 
 
 def precision_per_class(confusion: CountsLike) -> Floats:
     """Return the share of each class's predictions that are right, `(..., C)`; NaN if none."""
     tp, fp, _ = class_counts(confusion)
-    return _divide(tp, tp + fp)
+    return divide(tp, tp + fp)
 
 
 def miou(confusion: CountsLike) -> float:
@@ -126,7 +126,7 @@ def class_accuracy(confusion: CountsLike) -> float:
 def pixel_accuracy(confusion: CountsLike) -> float:
     """Return the share of valid pixels that are right; true negatives do not count."""
     matrix = _as_counts(confusion)
-    return float(_divide(np.trace(matrix), matrix.sum()))
+    return float(divide(np.trace(matrix), matrix.sum()))
 
 
 def frequency_weighted_iou(confusion: CountsLike) -> float:
@@ -221,10 +221,11 @@ def per_image_score_dict(counts: ClassCounts, split: str) -> dict[str, float]:
 
 def _mean_rows(values: Floats) -> Floats:
     defined = np.isfinite(values)
-    return _divide(np.where(defined, values, 0.0).sum(-1), defined.sum(-1))
+    return divide(np.where(defined, values, 0.0).sum(-1), defined.sum(-1))
 
 
-def _divide(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Floats:
+def divide(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Floats:
+    """Return the quotient in float64; NaN where the denominator is 0."""
     top = np.asarray(numerator, dtype=np.float64)
     bottom = np.asarray(denominator, dtype=np.float64)
     ratio = np.full(np.broadcast_shapes(top.shape, bottom.shape), np.nan)
@@ -233,7 +234,7 @@ def _divide(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Floats:
 
 
 def _as_integers(values: CountsLike) -> Counts:
-    array = np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values)
+    array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
     if array.dtype.kind not in "iu":
         raise ShapeError(f"expected integer counts, got dtype {array.dtype}")
     return array.astype(np.int64, copy=False)

@@ -16,17 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from scipy.special import digamma
-from torchmetrics import Metric
+from torch import Tensor
 
-from seglab.core.errors import ShapeError
-from seglab.metrics.probabilities import (
-    as_probabilities,
-    check_classes,
-    count_bins,
-    count_impossible,
-    raise_if_unsound,
-    split_target,
-)
+from seglab.metrics.probabilities import ProbabilityMetric, count_bins
 from seglab.metrics.scores import Counts, Floats
 
 # The smallest distance to 1 that a float32 can hold is 2^-24.
@@ -45,7 +37,7 @@ class RiskCoverageCurve(NamedTuple):
     risk: Floats
 
 
-class RiskCoverage(Metric):
+class RiskCoverage(ProbabilityMetric):
     """Histograms of the confidence of all pixels and of the wrong ones.
 
     Confidence is the largest probability (Geifman and El-Yaniv, 2017). Nothing in `update` waits
@@ -55,41 +47,24 @@ class RiskCoverage(Metric):
         num_classes: Number of classes C.
         ignore_index: Target value whose pixels are left out; not a class index.
         num_bins: Number of bins; pixels in one bin count as equally confident.
-        from_logits: Whether `update` gets logits and takes their softmax itself.
-        **kwargs: Passed to `torchmetrics.Metric`.
+        **kwargs: `from_logits`, whether `update` gets logits and takes their softmax itself; the rest
+            is passed to `torchmetrics.Metric`.
 
     Raises:
         LabelError: `ignore_index` is a class index or `num_classes` is less than 1.
         ShapeError: There is no bin.
     """
 
-    is_differentiable = False
-    higher_is_better = False
-    full_state_update = False
-
-    pixels: torch.Tensor
-    errors: torch.Tensor
-    invalid: torch.Tensor
+    pixels: Tensor
+    errors: Tensor
 
     def __init__(
-        self,
-        num_classes: int,
-        ignore_index: int = 255,
-        num_bins: int = 1000,
-        from_logits: bool = False,
-        **kwargs: Any,
+        self, num_classes: int, ignore_index: int = 255, num_bins: int = 1000, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
-        check_classes(num_classes, ignore_index)
-        if num_bins < 1:
-            raise ShapeError(f"expected at least one bin, got {num_bins=}")
-        self.num_classes, self.ignore_index, self.num_bins = num_classes, ignore_index, num_bins
-        self.from_logits = from_logits
-        for name, shape in (("pixels", (num_bins,)), ("errors", (num_bins,)), ("invalid", ())):
-            zeros = torch.zeros(shape, dtype=torch.int64)
-            self.add_state(name, zeros, dist_reduce_fx="sum")
+        super().__init__(num_classes, ignore_index, num_bins, **kwargs)
+        self.add_counts("pixels", "errors", shape=(num_bins,))
 
-    def update(self, probs: torch.Tensor, mask: torch.Tensor) -> None:
+    def update(self, probs: Tensor, mask: Tensor) -> None:
         """Count one batch.
 
         Args:
@@ -100,10 +75,7 @@ class RiskCoverage(Metric):
         Raises:
             ShapeError: Shapes or dtypes are wrong. `compute` raises on wrong values.
         """
-        probs = as_probabilities(probs, mask, self.num_classes, self.from_logits)
-        target, valid, invalid = split_target(mask, self.num_classes, self.ignore_index)
-        confidence, pred = probs.max(dim=1)
-        self.invalid += invalid + count_impossible(confidence, valid, self.num_classes)
+        _, confidence, pred, target, valid = self.read_batch(probs, mask)
         halvings = -torch.log2((1 - confidence).clamp(2.0**-_HALVINGS, 1))
         bins = (halvings * (self.num_bins / _HALVINGS)).long().clamp_(0, self.num_bins - 1)
         self.pixels += count_bins(bins, valid, self.num_bins)
@@ -142,7 +114,7 @@ class RiskCoverage(Metric):
         ]
 
     def _from_the_most_confident(self) -> tuple[Counts, Counts]:
-        raise_if_unsound(int(self.invalid), self.num_classes, self.ignore_index)
+        self.require_sound()
         pixels, errors = (
             np.asarray(state.cpu().numpy()[::-1], dtype=np.int64)
             for state in (self.pixels, self.errors)

@@ -15,16 +15,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from seglab.metrics.boundary import boundary_tolerance
+from seglab.metrics.boundary import Flags, Labels, boundary_tolerance
 
 # Areas of objects in pixels, as in COCO (Lin et al., 2014).
 SMALL, LARGE = 32**2, 96**2
 BOUNDARY = ("boundary band", "interior")
 SIZES = ("small objects", "medium objects", "large objects")
-Flags = npt.NDArray[np.bool_]
 
 
-def boundary_band(mask: npt.NDArray[np.integer], tolerance_px: float | None = None) -> Flags:
+def boundary_band(mask: Labels, tolerance_px: float | None = None) -> Flags:
     """Return the pixels near a boundary between classes, the trimap of Kohli et al. (2009).
 
     Args:
@@ -43,7 +42,7 @@ def boundary_band(mask: npt.NDArray[np.integer], tolerance_px: float | None = No
     return band
 
 
-def object_areas(mask: npt.NDArray[np.integer], ignore_index: int) -> npt.NDArray[np.int64]:
+def object_areas(mask: Labels, ignore_index: int) -> npt.NDArray[np.int64]:
     """Return for each pixel the area of its object in pixels, 0 where the target is ignored.
 
     An object is a connected region (8 neighbours) of one class; two that touch are one.
@@ -59,7 +58,7 @@ def object_areas(mask: npt.NDArray[np.integer], ignore_index: int) -> npt.NDArra
     return areas
 
 
-def pixel_slices(mask: npt.NDArray[np.integer], ignore_index: int) -> dict[str, Flags]:
+def pixel_slices(mask: Labels, ignore_index: int) -> dict[str, Flags]:
     """Return the pixels of each slice of an image: bool `(H, W)` by name.
 
     Args:

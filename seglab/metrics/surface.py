@@ -28,7 +28,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from seglab.core.errors import DataError
-from seglab.metrics.boundary import boundary_tolerance, find_contours
+from seglab.metrics.boundary import Flags, Labels, boundary_tolerance, find_contours
 from seglab.metrics.scores import Counts, Floats, mean_defined, mean_of_images
 
 _PERCENTILE = 95
@@ -49,7 +49,7 @@ class SurfaceScores:
 
     hd95: Floats
     surface_dice: Floats
-    missed: npt.NDArray[np.bool_]
+    missed: Flags
     penalty: float
 
 
@@ -140,7 +140,7 @@ def summarise_surfaces(images: Sequence[SurfaceScores]) -> SurfaceSummary:
     )
 
 
-def _points_of_classes(contours: npt.NDArray[np.integer], num_classes: int) -> list[Points]:
+def _points_of_classes(contours: Labels, num_classes: int) -> list[Points]:
     """Return the contour pixels `(N, 2)` of each class."""
     points = np.argwhere(contours)
     labels = contours[points[:, 0], points[:, 1]]
@@ -150,7 +150,7 @@ def _points_of_classes(contours: npt.NDArray[np.integer], num_classes: int) -> l
 
 
 def _class_scores(
-    pred: Points, target: Points, counted: npt.NDArray[np.bool_], tolerance: float
+    pred: Points, target: Points, counted: Flags, tolerance: float
 ) -> tuple[float, float, bool]:
     measured = [side[counted[side[:, 0], side[:, 1]]] for side in (pred, target)]
     if not any(map(len, measured)):

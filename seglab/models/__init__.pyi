@@ -5,7 +5,6 @@ from .encoders import EncoderChoice as EncoderChoice
 from .encoders import resolve_encoder as resolve_encoder
 from .freezing import find_unused as find_unused
 from .freezing import freeze as freeze
-from .freezing import unfreeze as unfreeze
 from .normalization import Normalization as Normalization
 from .segmenter import Segmenter as Segmenter
 from .segnet import SegNet as SegNet

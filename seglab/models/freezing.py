@@ -7,10 +7,12 @@ gets a gradient at all, which stops distributed training; such ones are found an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
 
 import torch
 from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
 
 
 def freeze(module: nn.Module) -> None:
@@ -22,20 +24,6 @@ def freeze(module: nn.Module) -> None:
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     module.eval()
-
-
-def unfreeze(module: nn.Module, training: bool, keep: Iterable[nn.Parameter] = ()) -> None:
-    """Let all parameters get gradients again, in place.
-
-    Args:
-        module: The module to unfreeze.
-        training: Mode the module is put in.
-        keep: Parameters that stay without gradient, such as `find_unused` returned.
-    """
-    kept = {id(parameter) for parameter in keep}
-    for parameter in module.parameters():
-        parameter.requires_grad_(id(parameter) not in kept)
-    module.train(training)
 
 
 def find_unused(module: nn.Module, output: Tensor) -> dict[str, nn.Parameter]:
@@ -64,3 +52,13 @@ def find_unused(module: nn.Module, output: Tensor) -> dict[str, nn.Parameter]:
         for name, parameter in module.named_parameters()
         if parameter.requires_grad and id(parameter) not in reached
     }
+
+
+def freeze_unused(module: nn.Module, output: Tensor) -> tuple[str, ...]:
+    """Freeze the parameters that `find_unused` finds, in place, and return their names."""
+    unused = find_unused(module, output)
+    for parameter in unused.values():
+        parameter.requires_grad_(False)
+    if unused:
+        logger.debug("%d parameters without use are frozen: %s", len(unused), ", ".join(unused))
+    return tuple(unused)

@@ -5,7 +5,6 @@ Engine, inference and export rely on the attributes here and on nothing else of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Self
 
 import torch
@@ -15,7 +14,7 @@ from seglab.core.architectures import min_size, min_train_batch, size_divisor
 from seglab.core.bands import Bands
 from seglab.core.errors import ConfigError, ShapeError
 from seglab.models.encoder_weights import LoadReport
-from seglab.models.freezing import freeze, unfreeze
+from seglab.models.freezing import freeze
 from seglab.models.normalization import Normalization
 from seglab.models.options import ModelFacts
 
@@ -104,27 +103,12 @@ class Segmenter(nn.Module):
         self._encoder_frozen = True
         freeze(self.encoder)
 
-    def unfreeze_encoder(self) -> None:
-        """Train the encoder again, in the mode the model is in."""
-        self._encoder_frozen = False
-        keep = [self.get_parameter(name) for name in self.unused_parameters]
-        unfreeze(self.encoder, self.training, keep)
-
     def train(self, mode: bool = True) -> Self:
         """Set training mode; a frozen encoder stays in eval mode."""
         super().train(mode)
         if self._encoder_frozen:
             self.encoder.eval()
         return self
-
-    def encoder_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the parameters of the encoder, also those without gradient."""
-        yield from self.encoder.parameters()
-
-    def other_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield all parameters outside the encoder."""
-        inside = {id(parameter) for parameter in self.encoder.parameters()}
-        yield from (item for item in self.parameters() if id(item) not in inside)
 
     def check_image(self, image: Tensor) -> None:
         """Raise unless the image has a shape this model takes; silent while being exported.

@@ -6,17 +6,14 @@ tells whether sizes come out right, and which parameters have no part in the log
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from seglab.core.errors import ConfigError
-from seglab.models.freezing import find_unused
+from seglab.models.freezing import freeze_unused
 from seglab.models.segmenter import Segmenter
-
-logger = logging.getLogger(__name__)
 
 
 def try_out(model: Segmenter, depth: int, img_size: int | Sequence[int] | None = None) -> None:
@@ -43,7 +40,7 @@ def try_out(model: Segmenter, depth: int, img_size: int | Sequence[int] | None =
             problem = f"{type(error).__name__}: {error}"
             continue
         if logits.shape[-2:] == size:
-            _freeze_unused(model, logits)
+            model.unused_parameters = freeze_unused(model, logits)
             return
         problem = f"logits of {tuple(logits.shape[-2:])} for an image of {size}"
     raise ConfigError(
@@ -67,12 +64,3 @@ def _run(model: Segmenter, size: tuple[int, int]) -> Tensor:
         logits: Tensor = model(torch.zeros(1, model.in_channels, *size))
     model.train()
     return logits
-
-
-def _freeze_unused(model: Segmenter, logits: Tensor) -> None:
-    unused = find_unused(model, logits)
-    for parameter in unused.values():
-        parameter.requires_grad_(False)
-    model.unused_parameters = tuple(unused)
-    if unused:
-        logger.debug("%s: %d parameters without use are frozen", model.arch, len(unused))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seglab.core.errors import ConfigError
 from seglab.core.parts.own_parts import OwnPart
-from seglab.models.freezing import find_unused
+from seglab.models.freezing import freeze_unused
 from seglab.models.normalization import Normalization
 from seglab.models.options import ModelFacts
 from seglab.models.segmenter import Segmenter
@@ -115,7 +115,4 @@ def _try_out(model: WrappedModel, target: str, size: tuple[int, int]) -> None:
         raise ConfigError(
             f"model: expected {target} to give logits {wanted} for an image {shape}, got {came}"
         )
-    unused = find_unused(model, logits)
-    for parameter in unused.values():
-        parameter.requires_grad_(False)
-    model.unused_parameters = tuple(unused)
+    model.unused_parameters = freeze_unused(model, logits)

@@ -4,6 +4,7 @@ from .optimizers import parameter_groups as parameter_groups
 from .optimizers import wrap_optimizer as wrap_optimizer
 from .options import LrScaling as LrScaling
 from .schedulers import SCHEDULES as SCHEDULES
-from .schedulers import ScheduledLR as ScheduledLR
 from .schedulers import build_scheduler as build_scheduler
+from .schedulers import step_after_batch as step_after_batch
+from .schedulers import step_after_validation as step_after_validation
 from .schedulers import wrap_scheduler as wrap_scheduler

@@ -3,6 +3,10 @@
 Every schedule is a function of the optimizer step (the plateau: of the monitored score), bounded by
 `total_steps`, so a run that is taken up again has the same learning rates as one never stopped.
 Each parameter group keeps its own peak, and with it the ratio of encoder to decoder.
+
+One cycle and plateau are torch's. Its `PolynomialLR` and `CosineAnnealingLR` are not used: they derive
+each rate from the one before, so rounding adds up, a run that is given more epochs could not follow the
+longer schedule, and `PolynomialLR` knows no least rate; here both are functions for its `LambdaLR`.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
@@ -37,39 +41,28 @@ class Run:
     steps_per_epoch: int
 
 
-@dataclass(frozen=True)
-class ScheduledLR:
-    """A scheduler and how to step it.
+def step_after_batch(scheduler: LRScheduler) -> None:
+    """Step a schedule after an optimizer step; a plateau waits for the next validation."""
+    if not isinstance(scheduler, ReduceLROnPlateau):
+        scheduler.step()
 
-    Args:
-        scheduler: The scheduler.
-        interval: `step`: after each optimizer step; `epoch`: after each validation.
-        needs_monitor: Whether `scheduler.step` takes the monitored score.
+
+def step_after_validation(scheduler: LRScheduler, score: float) -> None:
+    """Step a plateau with the monitored score; other schedules follow the optimizer steps.
+
+    It passes over a validation whose score is NaN: that is no improvement, and counts no patience
+    either.
     """
-
-    scheduler: LRScheduler
-    interval: Literal["step", "epoch"]
-    needs_monitor: bool = False
-
-    def step_epoch(self, score: float) -> None:
-        """Step a schedule of epochs; `score` is the monitored one, which only some look at.
-
-        A plateau passes over a validation whose score is NaN: it is no improvement, and counts no
-        patience either.
-        """
-        if isinstance(self.scheduler, ReduceLROnPlateau):
-            if not math.isnan(score):
-                self.scheduler.step(score)
-        else:
-            self.scheduler.step()
+    if isinstance(scheduler, ReduceLROnPlateau) and not math.isnan(score):
+        scheduler.step(score)
 
 
-def _onecycle(options: OneCycleOptions, optimizer: Optimizer, run: Run) -> ScheduledLR:
+def _onecycle(options: OneCycleOptions, optimizer: Optimizer, run: Run) -> LRScheduler:
     if options.cycle_momentum and not {"momentum", "betas"} & set(optimizer.defaults):
         raise ConfigError("scheduler.cycle_momentum: this optimizer has no momentum to cycle")
     # Torch divides by (pct_start * total_steps - 1), which a run this short makes zero or less.
     shortest_rise = (1 + 1e-6) / run.total_steps
-    scheduler = _BoundedOneCycle(
+    return _BoundedOneCycle(
         optimizer,
         max_lr=[float(group["lr"]) for group in optimizer.param_groups],
         total_steps=run.total_steps,
@@ -79,7 +72,6 @@ def _onecycle(options: OneCycleOptions, optimizer: Optimizer, run: Run) -> Sched
         anneal_strategy=options.anneal,
         cycle_momentum=options.cycle_momentum,
     )
-    return ScheduledLR(scheduler, "step")
 
 
 class _FunctionOfStep(LRScheduler):
@@ -115,15 +107,15 @@ class _BoundedOneCycle(_FunctionOfStep, OneCycleLR):
         return [float(rate) for rate in super().get_lr()]
 
 
-def _poly(options: PolyOptions, optimizer: Optimizer, run: Run) -> ScheduledLR:
+def _poly(options: PolyOptions, optimizer: Optimizer, run: Run) -> LRScheduler:
     def factor(step: int) -> float:
         left = 1 - min(step, run.total_steps) / run.total_steps
         return float(max(left**options.power, options.min_lr_factor))
 
-    return _by_step(optimizer, factor)
+    return _LambdaOfStep(optimizer, factor)
 
 
-def _cosine(options: CosineOptions, optimizer: Optimizer, run: Run) -> ScheduledLR:
+def _cosine(options: CosineOptions, optimizer: Optimizer, run: Run) -> LRScheduler:
     warmup = round(options.warmup_epochs * run.steps_per_epoch)
     if warmup >= run.total_steps:
         raise ConfigError(
@@ -138,11 +130,11 @@ def _cosine(options: CosineOptions, optimizer: Optimizer, run: Run) -> Scheduled
         done = (min(step, run.total_steps) - warmup) / (run.total_steps - warmup)
         return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * done))
 
-    return _by_step(optimizer, factor)
+    return _LambdaOfStep(optimizer, factor)
 
 
-def _plateau(options: PlateauOptions, optimizer: Optimizer, run: Run) -> ScheduledLR:
-    scheduler = ReduceLROnPlateau(
+def _plateau(options: PlateauOptions, optimizer: Optimizer, run: Run) -> LRScheduler:
+    return ReduceLROnPlateau(
         optimizer,
         mode=options.mode,
         factor=options.factor,
@@ -151,14 +143,13 @@ def _plateau(options: PlateauOptions, optimizer: Optimizer, run: Run) -> Schedul
         threshold_mode="abs",
         min_lr=options.min_lr,
     )
-    return ScheduledLR(scheduler, "epoch", needs_monitor=True)
 
 
-def _constant(options: ConstantOptions, optimizer: Optimizer, run: Run) -> ScheduledLR:
-    return _by_step(optimizer, lambda _step: 1.0)
+def _constant(options: ConstantOptions, optimizer: Optimizer, run: Run) -> LRScheduler:
+    return _LambdaOfStep(optimizer, lambda _step: 1.0)
 
 
-_BUILDERS: dict[type[Options], Callable[[Any, Optimizer, Run], ScheduledLR]] = {
+_BUILDERS: dict[type[Options], Callable[[Any, Optimizer, Run], LRScheduler]] = {
     OneCycleOptions: _onecycle,
     PolyOptions: _poly,
     CosineOptions: _cosine,
@@ -170,7 +161,7 @@ SCHEDULES = components("schedule")
 
 def build_scheduler(
     optimizer: Optimizer, name: str, total_steps: int, steps_per_epoch: int, **options: float | str
-) -> ScheduledLR:
+) -> LRScheduler:
     """Build a schedule over all parameter groups of an optimizer.
 
     Args:
@@ -201,7 +192,7 @@ def build_scheduler(
     return _BUILDERS[declared](declared(**options), optimizer, Run(total_steps, steps_per_epoch))
 
 
-def wrap_scheduler(part: OwnPart, optimizer: Optimizer, run: Mapping[str, int]) -> ScheduledLR:
+def wrap_scheduler(part: OwnPart, optimizer: Optimizer, run: Mapping[str, int]) -> LRScheduler:
     """Build a schedule of torch's or of one's own: stepped after each optimizer step.
 
     `ReduceLROnPlateau` steps after each validation instead, with the monitored score.
@@ -217,10 +208,4 @@ def wrap_scheduler(part: OwnPart, optimizer: Optimizer, run: Mapping[str, int]) 
     scheduler = part.make(optimizer, **run)
     if not isinstance(scheduler, LRScheduler):
         raise part.wrong("give an LRScheduler of torch", type(scheduler).__name__)
-    if isinstance(scheduler, ReduceLROnPlateau):
-        return ScheduledLR(scheduler, "epoch", needs_monitor=True)
-    return ScheduledLR(scheduler, "step")
-
-
-def _by_step(optimizer: Optimizer, factor: Callable[[int], float]) -> ScheduledLR:
-    return ScheduledLR(_LambdaOfStep(optimizer, factor), "step")
+    return scheduler

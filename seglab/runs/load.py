@@ -28,24 +28,11 @@ CV = "cv"
 Runs = str | Path | Iterable[str | Path]
 
 # Field of the record -> column; nested fields follow as config.*, metrics.* and so on.
-_COLUMNS = {
-    "run_id": "run_id",
-    "experiment": "experiment",
-    "name": "name",
-    "kind": "kind",
-    "parent": "parent",
-    "status": "status",
-    "seed": "seed",
-    "fold": "fold",
-    "dataset_fingerprint": "fingerprint",
-    "config_hash": "config_hash",
-    "started": "started",
-    "ended": "ended",
-    "wall_time_s": "wall_time_s",
-    "resumed": "resumed",
-    "device": "device",
-    "tags": "tags",
-}
+_FIELDS = (
+    "run_id experiment name kind parent status seed fold dataset_fingerprint config_hash started ended "
+    "wall_time_s resumed device tags"
+)
+_COLUMNS = {name: name.removeprefix("dataset_") for name in _FIELDS.split()}
 _MORE_COLUMNS = ("git_commit", "git_dirty", "error", "run_dir")
 # On a network file system a read waits for the server; threads wait together.
 _READERS = 8

@@ -16,41 +16,24 @@ ENDED = ("finished", "failed", "pruned", "interrupted")
 STATUSES = ("running", *ENDED)
 
 # What is not known stays None: every record has every field, so a table of runs has every column.
-DEFAULTS: dict[str, Any] = {
+_FIELDS = (
+    "schema_version run_id experiment name kind parent status started ended wall_time_s "
+    "wall_time_before_s segment_started resumed config_hash dataset_fingerprint fold seed tags "
+    "notes main_split device execution_plan bands initial_weights extended git packages plugins "
+    "pid host pid_started error wandb metrics config"
+)
+DEFAULTS: dict[str, Any] = dict.fromkeys(_FIELDS.split()) | {
     "schema_version": SCHEMA_VERSION,
-    "run_id": None,
-    "experiment": None,
-    "name": None,
-    "kind": None,
-    "parent": None,
     "status": "running",
-    "started": None,
-    "ended": None,
     "wall_time_s": 0.0,
     "wall_time_before_s": 0.0,
-    "segment_started": None,
     "resumed": 0,
-    "config_hash": None,
-    "dataset_fingerprint": None,
-    "fold": None,
-    "seed": None,
     "tags": [],
     "notes": "",
     "main_split": "val",
-    "device": None,
-    "execution_plan": None,
-    "bands": None,
-    "initial_weights": None,
     "extended": [],
-    "git": None,
-    "packages": None,
     # Where parts of one's own came from, by target.
     "plugins": {},
-    "pid": None,
-    "host": None,
-    "pid_started": None,
-    "error": None,
-    "wandb": None,
     "metrics": {},
     "config": {},
 }

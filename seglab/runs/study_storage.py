@@ -17,10 +17,18 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import OperationalError
 
 from seglab.core.errors import RunNotFoundError
+from seglab.core.trial import TrialEnd
 from seglab.runs.journal import EmbeddedStorage, open_journal
 from seglab.runs.storage_place import Place, parse_storage
 from seglab.runs.study import ORIGIN, StudyFolder
 from seglab.runs.study_lock import study_lock
+
+# The states in which a trial is over, as records and storages call them.
+END_OF = {
+    TrialState.COMPLETE: TrialEnd.FINISHED,
+    TrialState.PRUNED: TrialEnd.PRUNED,
+    TrialState.FAIL: TrialEnd.FAILED,
+}
 
 
 class BudgetStudy(optuna.Study):

@@ -34,7 +34,8 @@ class Jobs:
     resumed: list[Path] = field(default_factory=list)
     failure: Callable[[Any], None] = lambda _cfg: None
 
-    def train(self, cfg: Any, run_dir: Path) -> str:
+    def train(self, cfg: Any, run_dir: Path, is_valid: bool) -> str:
+        assert is_valid
         self.configs.append(cfg)
         self.run_dirs.append(run_dir)
         self.words.append(sys.argv[1:])
@@ -75,7 +76,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """Replace the training, which needs torch, by one that only remembers."""
     jobs = Jobs()
     launch = types.ModuleType("seglab.experiment.launch")
-    launch.launch_valid = jobs.train  # type: ignore[attr-defined]
+    launch.launch = jobs.train  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "seglab.experiment.launch", launch)
     folds = types.ModuleType("seglab.experiment.cross_validate")
     folds.resume_run = jobs.resumed.append  # type: ignore[attr-defined]

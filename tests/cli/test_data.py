@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from seglab.cli.data import DATA_COMMANDS
 from seglab.cli.data.importer_options import parse_options
 from seglab.core.errors import ConfigError
+from seglab.data.manifest import Manifest
 
 Run = Callable[..., Any]
 SMALL = ("--num-images", "12", "--image-size", "48", "64", "--option", "frames_per_group=3")
@@ -132,7 +134,7 @@ def test_budget_of_models_is_measured(seglab: Run) -> None:
         ),
         (
             ["descrbe", "x"],
-            "no such command 'descrbe' (did you mean 'describe'?); commands are audit, clean, describe, ",
+            f"no such command 'descrbe' (did you mean 'describe'?); commands are {', '.join(DATA_COMMANDS)}",
         ),
         (["describe", "camvid"], "--root: missing; give the folder of the raw data of 'camvid'"),
         (
@@ -189,3 +191,41 @@ def test_options_are_read_as_yaml_and_names_as_typed() -> None:
     with pytest.raises(ConfigError) as caught:
         parse_options(["a", "=1", "b=[1"], "folder")
     assert len(caught.value.problems) == 3
+
+
+@pytest.mark.slow
+def test_camvid_validation_shares_a_drive_with_training(seglab: Run, shared: Path) -> None:
+    root = str(shared / "data" / "camvid")
+    assert seglab("data", "import", "camvid", root, "--out", "camvid").code == 0
+    said = seglab("data", "split", "camvid", "--block", "20", "--gap", "5", "--out", "new")
+    assert said.code == 0, said.err
+    row = next(line.split() for line in said.out.splitlines() if line.split()[:1] == ["column"])
+    assert row[1:3] == ["3", "101"]  # every official validation frame is of a drive in training
+    manifest = Manifest.read(Path("new"))
+    assert "lie in a gap and are left out" in said.out
+    assert manifest.splits()["val"] == pytest.approx(0.2 * 468, rel=0.2)
+    wrong = seglab("data", "split", "camvid", "--by", "colum")
+    assert wrong.code == 2
+    assert "--by[0]: expected one of column" in wrong.err
+
+
+def test_shares_show_what_sampling_and_crops_do(seglab: Run) -> None:
+    assert seglab("data", "synth", "roads", *SMALL).code == 0
+    words = ("data", "shares", "roads/manifest", "--crop", "24", "32", "--draws", "40")
+
+    def table(*more: str) -> dict[str, list[float]]:
+        said = seglab(*words, *more)
+        assert said.code == 0, said.err
+        lines = [line.replace("%", "").split() for line in said.out.splitlines()[2:]]
+        return {line[0]: [float(cell) for cell in line[1:]] for line in lines}
+
+    even = table("--augment", "light")
+    assert all(data == drawn for data, drawn, *_ in even.values())
+    rarest = min(even, key=lambda name: even[name][3])
+    often = table("--augment", "light", "--rarity", "1")
+    assert often[rarest][0] == even[rarest][0]
+    assert often[rarest][1] > even[rarest][1]
+    assert often[rarest][3] > even[rarest][3]
+    wrong = seglab(*words, "--rarity", "1.5")
+    assert wrong.code == 2
+    assert "--rarity: expected" in wrong.err

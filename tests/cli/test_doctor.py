@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from seglab.cli import doctor
 from seglab.cli.diagnosis import Finding
 from seglab.cli.diagnosis.devices import memory_limit
+from seglab.cli.diagnosis.gpu import check_gpu
 from seglab.cli.diagnosis.packages import FLOORS, MALICIOUS, check_versions, installed_versions
 from seglab.cli.diagnosis.places import check_folder
 
@@ -100,7 +101,7 @@ def test_exit_code_and_advice_follow_the_findings(
         Finding("packages", "torch", "ok", "2.9"),
         Finding("places", "x", "note", "little", "mend"),
     ]
-    monkeypatch.setattr(doctor, "diagnose", lambda: findings)
+    monkeypatch.setattr(doctor, "diagnose", lambda **_: findings)
     fine = seglab("doctor")
     assert fine.code == 0
     assert "note x: mend" in fine.out
@@ -135,3 +136,14 @@ def test_this_machine_is_looked_at(seglab: Run, monkeypatch: pytest.MonkeyPatch)
     assert names["torch with numpy"]["status"] == "ok"
     assert names["W&B"]["text"].startswith("offline")
     assert "BasicSweeper" in names["hydra sweepers"]["text"]
+
+
+def test_gpu_is_measured_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    card, loader = check_gpu()
+    assert (card.status, card.name) == ("note", "card")
+    assert card.text.startswith("no GPU")
+    assert "nothing was measured" in card.advice
+    assert loader.text.split()[0].isdigit()
+    assert doctor.build_parser().parse_args(["--gpu"]).gpu
+    assert not doctor.build_parser().parse_args([]).gpu

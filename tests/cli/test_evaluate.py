@@ -15,7 +15,7 @@ Run = Callable[..., Any]
 def evaluations(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Path]]:
     calls: list[tuple[Any, Path]] = []
     module = types.ModuleType("seglab.experiment.evaluate")
-    module.start_evaluation = lambda cfg, run_dir: calls.append((cfg, run_dir))  # type: ignore
+    module.evaluate = lambda cfg, run_dir, is_valid: calls.append((cfg, run_dir))  # type: ignore
     monkeypatch.setitem(sys.modules, "seglab.experiment.evaluate", module)
     return calls
 

@@ -16,7 +16,7 @@ Problems = Callable[..., list[str]]
 
 DATA_KEYS = (
     "bands, batch_size, crop_size, display_bands, drop_last, eval_batch_size, image_size, importer, "
-    "manifest, name, options, root, train_fraction"
+    "manifest, name, options, root, sampling, train_fraction"
 )
 MATRIX = [
     (

@@ -7,10 +7,13 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from seglab.core.labels import LabelSpace
+from seglab.data.class_support import format_objects, object_sizes
 from seglab.data.describe import describe, format_description
 from seglab.data.manifest import Manifest
 
@@ -95,6 +98,10 @@ def test_warnings_say_what_to_worry_about(manifest: Manifest) -> None:
         "train: no pixel of car; their scores there are undefined",
         "val: no pixel of sky; their scores there are undefined",
         "left out (keep is false): x",
+        "train: too rare to learn (below 16 images): sky (2 images of 2 groups), road (1 image of 1 "
+        "group)",
+        "val: too rare to measure (below 5 images, no interval): road (2 images of 2 groups), car "
+        "(1 image of 1 group)",
     ]
     assert describe(manifest).flags == {"blurred": 1}
 
@@ -104,6 +111,7 @@ def test_everything_is_plain_and_printable(manifest: Manifest) -> None:
     content = json.loads(json.dumps(found.to_dict()))
     assert content["splits"]["train"]["samples"] == 2
     assert content["pixel_share"]["val"]["road"] == 0.75
+    assert content["support"]["train"]["sky"] == {"images": 2, "groups": 2}
     text = format_description(found)
     for part in (manifest.fingerprint, "40.00 %", "66.67 %", "Warning: val: no pixel of sky"):
         assert part in text
@@ -126,6 +134,39 @@ def test_manifest_with_nothing_kept(manifest: Manifest) -> None:
     assert found.straddling.empty
     assert "the train split is empty" in found.warnings
     assert format_description(found).startswith("tiny")
+
+
+def test_groups_that_hold_a_class_and_tags_are_counted(manifest: Manifest) -> None:
+    table = manifest.table.assign(
+        group="scene", tags=[["night"], ["night", "rain"], [], ["rain"], ["night"], ["night"]]
+    )
+    found = describe(manifest.with_table(table))
+    assert found.support["train", "images"].tolist() == [2, 1, 0]
+    assert found.support["train", "groups"].tolist() == [1, 1, 0]
+    assert found.tags.to_dict(orient="index") == {
+        "night": {"train": 2, "val": 0, "unlabeled": 1},
+        "rain": {"train": 1, "val": 1, "unlabeled": 0},
+    }
+    assert "night      2    0          1" in format_description(found)
+
+
+def test_objects_are_regions_and_small_as_coco_has_it(tmp_path: Path) -> None:
+    mask = np.zeros((64, 64), dtype=np.uint8)
+    mask[0:2, 0:2] = 1
+    mask[2:4, 2:4] = 1  # touches at a corner: one object of 8 pixels
+    mask[30:62, 30:62] = 1  # 32 x 32 is not small
+    mask[63, 63] = 255
+    Image.fromarray(mask).save(tmp_path / "a_m.png")
+    row = make_row("a", "train", [3071, 1032, 0, 0], height=64, width=64)
+    row["class_pixels"] = [64 * 64 - 1032 - 1, 1032, 0, 1]
+    labels = LabelSpace(("sky", "road", "car"))
+    manifest = Manifest(pd.DataFrame([row]), labels, tmp_path, "tiny", "index", {})
+    sizes = object_sizes(manifest, "train")
+    assert sizes["objects"].tolist() == [1, 2, 0]
+    assert sizes.loc["road", "median"] == (8 + 1024) / 2
+    assert sizes.loc["road", "small"] == 0.5
+    assert math.isnan(sizes.loc["car", "median"])
+    assert "road         2     516            59  50.0 %" in format_objects(sizes, "train")
 
 
 def test_real_camvid_shares_a_drive_between_splits(shared: Path) -> None:

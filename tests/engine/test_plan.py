@@ -9,9 +9,19 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.testing import CompileCounter
 
 from seglab.core.errors import ConfigError
-from seglab.engine.device.plan import Device, available_cores, choose_plan, cpu_bf16, inspect_device
+from seglab.engine.device.compiling import COMPILE_PAYS_FROM
+from seglab.engine.device.plan import (
+    Device,
+    ExecutionPlan,
+    available_cores,
+    choose_plan,
+    cpu_bf16,
+    inspect_device,
+)
+from seglab.engine.loop.compiled import CompileOnce
 from seglab.engine.options import PlanOptions
 
 CPU = Device("cpu", "a CPU", 1, 8, has_fast_bf16=True, shared_memory_bytes=2**33)
@@ -137,3 +147,48 @@ def test_plan_is_one_line_and_plain() -> None:
     assert "micro-batch 2" in plan.sentence()
     assert plan.to_dict()["micro_batch_size"] == 2
     assert available_cores() >= 1
+
+
+def test_a_long_run_on_a_gpu_is_compiled_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    card = Device("cuda", "a GPU", 1, 8, True, 2**33)
+    small, large = nn.Conv2d(3, 4, 3), nn.Linear(3000, 3000)
+    long = choose_plan(PlanOptions(), card, model=large, steps=COMPILE_PAYS_FROM)
+    assert (long.compile, long.compile_mode) == (True, "default")
+    assert f"{COMPILE_PAYS_FROM} steps earn back compiling (about 90 s" in long.sentence()
+    short = choose_plan(PlanOptions(), card, model=large, steps=COMPILE_PAYS_FROM - 1)
+    assert not short.compile
+    assert "steps do not earn back compiling" in short.sentence()
+    # Launches are what a small network waits for; several parts do not go with graphs.
+    graphs = choose_plan(PlanOptions(), card, model=small, steps=10**6)
+    assert graphs.compile_mode == "reduce-overhead"
+    assert "compile on (reduce-overhead)" in graphs.sentence()
+    assert choose_plan(PlanOptions(), card, 2, small, 10**6).compile_mode == "default"
+    assert not choose_plan(PlanOptions(compile=False), card, model=small, steps=10**6).compile
+    assert not choose_plan(PlanOptions(), CPU, model=small, steps=10**9).compile
+    old = Device("cuda", "an old GPU", 1, 8, False, 2**33, compiles=False)
+    assert "older than" in choose_plan(PlanOptions(), old, steps=10**9).sentence()
+
+
+def test_plans_of_former_records_have_no_mode_of_compiling() -> None:
+    content = choose_plan(PlanOptions(), CPU).to_dict()
+    del content["compile_mode"]
+    assert ExecutionPlan.from_dict(content).compile_mode == "default"
+
+
+def test_only_the_first_step_compiles() -> None:
+    """A shorter last batch, and images of another size, run as they are written."""
+    counter = CompileCounter()
+    layer = nn.Conv2d(3, 2, 3)
+    layer.compile(backend=counter)
+    once = CompileOnce()
+    try:
+        layer(torch.zeros(4, 3, 8, 8))
+        once.on_train_batch_end()
+        for shape in ((3, 3, 8, 8), (4, 3, 9, 7), (4, 3, 8, 8)):
+            assert layer(torch.ones(shape)).shape[0] == shape[0]
+        assert counter.frame_count == 1
+    finally:
+        once.teardown()
+    layer(torch.zeros(3, 3, 8, 8))
+    assert counter.frame_count == 2

@@ -9,7 +9,15 @@ import sys
 import pytest
 
 from seglab.core.errors import ConfigError
-from seglab.engine.device.slots import CPUS, VISIBLE, make_slots, take_slot, visible_gpus
+from seglab.engine.device.slots import (
+    CPUS,
+    GPU_SHARE,
+    VISIBLE,
+    gpu_share,
+    make_slots,
+    take_slot,
+    visible_gpus,
+)
 
 
 def test_one_slot_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,3 +78,22 @@ def test_only_the_devices_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [slot.variables[VISIBLE] for slot in make_slots("auto", "auto", 2, [0, 3])] == ["4,7"]
     with pytest.raises(ConfigError, match=r"trainer.devices: expected 0..3, got \[9\]"):
         make_slots("auto", "auto", 1, [9])
+
+
+def test_slots_share_a_gpu_by_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VISIBLE, "4,6")
+    slots = make_slots("auto", per_gpu=2)
+    assert [slot.variables[VISIBLE] for slot in slots] == ["4", "4", "6", "6"]
+    assert [slot.name for slot in slots][:3] == ["gpu 4 part 1", "gpu 4 part 2", "gpu 6 part 1"]
+    assert {slot.variables[GPU_SHARE] for slot in slots} == {"0.5"}
+    assert GPU_SHARE not in make_slots("auto")[0].variables
+    assert gpu_share() == 1.0
+    monkeypatch.setenv(GPU_SHARE, "0.25")
+    assert gpu_share() == 0.25
+    with pytest.raises(ConfigError, match="one of them a process, got 2 devices a process"):
+        make_slots("auto", devices_each=2, per_gpu=2)
+    with pytest.raises(ConfigError, match=r"at most 2 processes .* got 3; .*trials_per_gpu"):
+        make_slots("auto", workers=3)
+    monkeypatch.setenv(VISIBLE, "")
+    with pytest.raises(ConfigError, match=r"trials_per_gpu=2: .* got no GPU to share"):
+        make_slots("auto", per_gpu=2)

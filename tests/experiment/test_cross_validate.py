@@ -175,15 +175,15 @@ def test_other_settings_do_not_join(tiny: list[str], finished: RunRecord, tmp_pa
 def test_interrupted_cross_validation_trains_only_what_is_left(
     tiny: list[str], finished: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = module.start_training, []
+    real, calls = module.train, []
 
-    def stops_at_the_second(*args: object) -> object:
+    def stops_at_the_second(*args: object, **more: object) -> object:
         calls.append(args)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(*args)
+        return real(*args, **more)
 
-    monkeypatch.setattr(module, "start_training", stops_at_the_second)
+    monkeypatch.setattr(module, "train", stops_at_the_second)
     with pytest.raises(Exception, match="stopped by a signal"):
         launch(compose([*tiny, *FOLDS, "logger=none"]), tmp_path / "cv", QUIET)
     record = RunRecord(tmp_path / "cv")

@@ -96,15 +96,15 @@ class TestCrossValidation:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        real, calls = cv_module.start_training, []
+        real, calls = cv_module.train, []
 
-        def stops_at_the_third(*args: object) -> object:
+        def stops_at_the_third(*args: object, **more: object) -> object:
             calls.append(args)
             if len(calls) == 3:
                 raise KeyboardInterrupt
-            return real(*args)  # type: ignore[arg-type]
+            return real(*args, **more)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(cv_module, "start_training", stops_at_the_third)
+        monkeypatch.setattr(cv_module, "train", stops_at_the_third)
         first, second = Channel(), Channel()
         with pytest.raises(Exception, match="stopped by a signal"):
             _launch([*tiny, *FOLDS], tmp_path / "t", first)

@@ -174,6 +174,7 @@ def test_folds_end_with_a_killed_trial_and_are_taken_up(
     command = [sys.executable, "-c", script, str(run_dir), str(said), "-1", *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     _wait_until(lambda: len(list(run_dir.glob("folds/*/checkpoints/last.ckpt"))) == 2, process, 300)
+    # The server, and the folds that it forked.
     folds = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate()
@@ -182,6 +183,6 @@ def test_folds_end_with_a_killed_trial_and_are_taken_up(
     result = _launch(words, run_dir, channel)
     assert result.status == "finished"
     assert sorted(step for step, _ in channel.reports) == [0, 1]
-    assert len(folds) == 2
+    assert len(folds) == 3
     assert not [fold for fold in folds if fold.is_running()]
     assert [RunRecord(path).read()["resumed"] for path in find_runs(run_dir / "folds")] == [1, 1]

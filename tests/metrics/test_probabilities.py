@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from seglab.metrics import probabilities
-from seglab.metrics.probabilities import UNIT, count_bins, split_target
+from seglab.metrics.probabilities import UNIT, count_bins
+from seglab.metrics.selective import RiskCoverage
 
 
 def test_counts_and_sums_by_hand() -> None:
@@ -36,13 +37,18 @@ def test_accelerators_count_the_same() -> None:
 
 
 def test_target_is_split_into_classes_void_and_the_impossible() -> None:
-    target, valid, invalid = split_target(torch.tensor([[[0, 2, 255, 7, -1]]]), 3, 255)
+    metric = RiskCoverage(3)
+    mask = torch.tensor([[[0, 2, 255, 7, -1]]])
+    *_, target, valid = metric.read_batch(torch.full((1, 3, 1, 5), 1 / 3), mask)
     assert target.tolist() == [[[0, 2, 0, 0, 0]]]
     assert valid.tolist() == [[[True, True, False, False, False]]]
-    assert int(invalid) == 2
+    assert int(metric.invalid) == 2
 
 
 @pytest.mark.parametrize("top", [1.02, 0.2, float("nan")])
 def test_impossible_probabilities_are_counted(top: float) -> None:
-    confidence, valid = torch.tensor([top, 0.9, top]), torch.tensor([True, True, False])
-    assert int(probabilities.count_impossible(confidence, valid, 3)) == 1
+    metric = RiskCoverage(3)
+    probs = torch.zeros(1, 3, 1, 3)
+    probs[0, 1, 0] = torch.tensor([top, 0.9, top])
+    metric.read_batch(probs, torch.tensor([[[0, 0, 255]]]))
+    assert int(metric.invalid) == 1

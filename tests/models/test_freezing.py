@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from seglab.models import find_unused, freeze, unfreeze
+from seglab.models import find_unused, freeze
 
 
 def small_net():
@@ -29,12 +29,8 @@ def test_frozen_parameters_are_not_called_unused():
     assert find_unused(net, net["used"](torch.ones(3, 2))) == {}
 
 
-def test_freeze_and_unfreeze():
+def test_frozen_is_without_gradient_and_in_eval_mode():
     net = small_net()
     freeze(net)
     assert not any(parameter.requires_grad for parameter in net.parameters())
     assert not net["used"][1].training
-    unfreeze(net, training=True, keep=net["unused"].parameters())
-    assert net["used"][1].training
-    assert all(parameter.requires_grad for parameter in net["used"].parameters())
-    assert not any(parameter.requires_grad for parameter in net["unused"].parameters())

@@ -129,8 +129,8 @@ def test_other_numbers_of_channels(in_channels):
 
 def test_freeze_encoder_argument():
     model = build_smp(3, "unet", LIGHT, freeze_encoder=True)
-    assert not any(p.requires_grad for p in model.encoder_parameters())
-    assert all(p.requires_grad for p in model.other_parameters())
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    assert frozen == {name for name, _ in model.named_parameters() if name.startswith("encoder.")}
     assert not model.train().encoder.training
 
 

@@ -45,7 +45,7 @@ class TestSchedules(ScheduleContract):
         self.name = request.param
 
     def build(self, optimizer: Any, total_steps: int, steps_per_epoch: int) -> Any:
-        return build_scheduler(optimizer, self.name, total_steps, steps_per_epoch).scheduler
+        return build_scheduler(optimizer, self.name, total_steps, steps_per_epoch)
 
 
 def forgetful(params: Any, lr: float) -> torch.optim.Optimizer:

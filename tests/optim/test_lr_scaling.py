@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from seglab.core.errors import ConfigError
-from seglab.optim import SCHEDULES, LearningRates, LrScaling, build_optimizer, build_scheduler
+from seglab.optim import (
+    SCHEDULES,
+    LearningRates,
+    LrScaling,
+    build_optimizer,
+    build_scheduler,
+    step_after_batch,
+)
 
 RULES = get_args(LrScaling.model_fields["rule"].annotation)
 
@@ -91,13 +98,12 @@ def test_every_schedule_is_multiplied_as_a_whole(name: str) -> None:
     for batch_size in (8, 32):
         rates = LearningRates.of({"lr": 1e-2}, LrScaling(rule="sqrt", batch_size=8), batch_size)
         optimizer = build_optimizer(nn.Conv2d(3, 2, 1), "sgd", rates.lr)
-        scheduled = build_scheduler(optimizer, name, total_steps=12, steps_per_epoch=4)
+        schedule = build_scheduler(optimizer, name, total_steps=12, steps_per_epoch=4)
         trace = []
         for _ in range(12):
             trace.append(optimizer.param_groups[0]["lr"])
             optimizer.step()
-            if scheduled.interval == "step":
-                scheduled.scheduler.step()
+            step_after_batch(schedule)
         found.append(torch.tensor(trace, dtype=torch.float64))
 
     torch.testing.assert_close(found[1], 2 * found[0])

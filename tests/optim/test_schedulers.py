@@ -6,9 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.optim import SGD
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, PolynomialLR, SequentialLR
 
 from seglab.core.errors import ConfigError
-from seglab.optim import SCHEDULES, build_scheduler
+from seglab.optim import SCHEDULES, build_scheduler, step_after_batch, step_after_validation
 
 STEPWISE = [name for name in SCHEDULES if name != "plateau"]
 
@@ -21,12 +22,12 @@ def make_optimizer(*rates, momentum=0.9):
 def rates_over(name, total_steps, steps=None, steps_per_epoch=1, peaks=(1.0,), **options):
     """Learning rates of the first group at each optimizer step, as a training loop meets them."""
     optimizer = make_optimizer(*peaks)
-    scheduled = build_scheduler(optimizer, name, total_steps, steps_per_epoch, **options)
+    schedule = build_scheduler(optimizer, name, total_steps, steps_per_epoch, **options)
     rates = []
     for _ in range(steps or total_steps):
         rates.append([group["lr"] for group in optimizer.param_groups])
         optimizer.step()
-        scheduled.scheduler.step()
+        schedule.step()
     return rates if len(peaks) > 1 else [rate for (rate,) in rates]
 
 
@@ -35,6 +36,33 @@ def test_poly_by_hand():
     expected = [0.1, 0.1 * 0.75**0.9, 0.1 * 0.5**0.9, 0.1 * 0.25**0.9]
     assert rates == pytest.approx(expected)
     assert rates[2] == pytest.approx(0.0535887)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "theirs"),
+    [
+        ("poly", {"power": 0.9}, lambda o: PolynomialLR(o, 200, power=0.9)),
+        ("cosine", {"warmup_epochs": 0}, lambda o: CosineAnnealingLR(o, 200)),
+        (
+            "cosine",
+            {"warmup_epochs": 20, "warmup_start_factor": 0.1},
+            lambda o: SequentialLR(
+                o, [LinearLR(o, 0.1, total_iters=20), CosineAnnealingLR(o, 180)], milestones=[20]
+            ),
+        ),
+    ],
+)
+def test_rates_are_those_of_torch_but_for_its_rounding(name, options, theirs):
+    optimizer = make_optimizer(0.1)
+    reference, expected = theirs(optimizer), []
+    for _ in range(200):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        reference.step()
+    rates = rates_over(name, 200, peaks=(0.1,), **options)
+    assert rates == pytest.approx(expected, rel=1e-9)
+    # Why torch's are not used: they derive each rate from the one before.
+    assert rates != expected
 
 
 def test_poly_stops_at_its_least_rate():
@@ -138,45 +166,45 @@ def test_onecycle_of_very_short_runs_starts_low(total_steps):
 def test_a_run_taken_up_again_has_the_same_rates(name, stop):
     options = {"cosine": {"warmup_epochs": 0.5}, "onecycle": {"cycle_momentum": True}}.get(name, {})
 
-    def steps(optimizer, scheduled, count):
+    def steps(optimizer, schedule, count):
         seen = []
         for _ in range(count):
             seen.append([(g["lr"], g["momentum"]) for g in optimizer.param_groups])
             optimizer.step()
-            scheduled.scheduler.step()
+            schedule.step()
         return seen
 
     optimizer = make_optimizer(0.1, 1.0)
-    scheduled = build_scheduler(optimizer, name, 12, 4, **options)
-    steps(optimizer, scheduled, stop)
-    saved = (optimizer.state_dict(), scheduled.scheduler.state_dict())
+    schedule = build_scheduler(optimizer, name, 12, 4, **options)
+    steps(optimizer, schedule, stop)
+    saved = (optimizer.state_dict(), schedule.state_dict())
     saved = copy.deepcopy(saved)
-    straight = steps(optimizer, scheduled, 12 - stop)
+    straight = steps(optimizer, schedule, 12 - stop)
 
     other = make_optimizer(0.1, 1.0)
     again = build_scheduler(other, name, 12, 4, **options)
     other.load_state_dict(saved[0])
-    again.scheduler.load_state_dict(saved[1])
+    again.load_state_dict(saved[1])
     assert steps(other, again, 12 - stop) == straight
 
 
 def test_plateau_waits_for_its_patience():
     optimizer = make_optimizer(1.0)
-    scheduled = build_scheduler(optimizer, "plateau", 100, 10, mode="max", factor=0.1, patience=1)
-    assert (scheduled.interval, scheduled.needs_monitor) == ("epoch", True)
+    schedule = build_scheduler(optimizer, "plateau", 100, 10, mode="max", factor=0.1, patience=1)
     rates = []
     for score in (0.5, 0.6, 0.6, 0.6, 0.7, 0.7):
-        scheduled.scheduler.step(score)
+        schedule.step(score)
         rates.append(optimizer.param_groups[0]["lr"])
     assert rates == pytest.approx([1.0, 1.0, 1.0, 0.1, 0.1, 0.1])
 
 
 def test_plateau_passes_over_validations_without_a_score():
     optimizer = make_optimizer(1.0)
-    scheduled = build_scheduler(optimizer, "plateau", 100, 10, mode="max", factor=0.1, patience=1)
+    schedule = build_scheduler(optimizer, "plateau", 100, 10, mode="max", factor=0.1, patience=1)
     rates = []
     for score in (math.nan, 0.5, math.nan, math.nan, math.nan, 0.4, math.nan, 0.4):
-        scheduled.step_epoch(score)
+        step_after_batch(schedule)
+        step_after_validation(schedule, score)
         rates.append(optimizer.param_groups[0]["lr"])
     # Two validations without gain exceed a patience of one; those without a score are none.
     assert rates == pytest.approx([1.0] * 7 + [0.1])
@@ -185,23 +213,28 @@ def test_plateau_passes_over_validations_without_a_score():
 def test_plateau_in_min_mode_with_a_least_rate_and_resume():
     optimizer = make_optimizer(1.0)
     options = {"mode": "min", "factor": 0.1, "patience": 0, "min_lr": 0.05}
-    scheduled = build_scheduler(optimizer, "plateau", 100, 10, **options)
-    scheduled.scheduler.step(1.0)
-    scheduled.scheduler.step(2.0)
+    schedule = build_scheduler(optimizer, "plateau", 100, 10, **options)
+    schedule.step(1.0)
+    schedule.step(2.0)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
     other = make_optimizer(1.0)
     again = build_scheduler(other, "plateau", 100, 10, **options)
     other.load_state_dict(optimizer.state_dict())
-    again.scheduler.load_state_dict(scheduled.scheduler.state_dict())
-    again.scheduler.step(1.5)
+    again.load_state_dict(schedule.state_dict())
+    again.step(1.5)
     assert other.param_groups[0]["lr"] == 0.05
 
 
 @pytest.mark.parametrize("name", STEPWISE)
 def test_stepwise_schedules_need_no_monitor(name):
     options = {"warmup_epochs": 0} if name == "cosine" else {}
-    scheduled = build_scheduler(make_optimizer(1.0), name, 10, 5, **options)
-    assert (scheduled.interval, scheduled.needs_monitor) == ("step", False)
+    optimizer = make_optimizer(1.0)
+    schedule = build_scheduler(optimizer, name, 10, 5, **options)
+    optimizer.step()
+    step_after_validation(schedule, 0.5)
+    assert schedule.last_epoch == 0
+    step_after_batch(schedule)
+    assert schedule.last_epoch == 1
 
 
 def test_unknown_names_and_options_are_refused():
@@ -248,20 +281,20 @@ def test_values_out_of_range_are_refused_by_name(name, options):
 def test_a_longer_run_goes_on_with_its_own_schedule(name):
     options = {"warmup_epochs": 0.5} if name == "cosine" else {}
     short, optimizer = 10, make_optimizer(1.0, 0.1)
-    scheduled = build_scheduler(optimizer, name, short, 5, **options)
+    schedule = build_scheduler(optimizer, name, short, 5, **options)
     for _ in range(short):
         optimizer.step()
-        scheduled.scheduler.step()
+        schedule.step()
 
     again = make_optimizer(1.0, 0.1)
     longer = build_scheduler(again, name, 40, 5, **options)
     again.load_state_dict(copy.deepcopy(optimizer.state_dict()))
-    longer.scheduler.load_state_dict(scheduled.scheduler.state_dict())
+    longer.load_state_dict(schedule.state_dict())
     rates = []
     for _ in range(30):
         rates.append([group["lr"] for group in again.param_groups])
         again.step()
-        longer.scheduler.step()
+        longer.step()
 
     whole = rates_over(name, 40, steps_per_epoch=5, peaks=(1.0, 0.1), **options)
     assert rates == whole[short:]

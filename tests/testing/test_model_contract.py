@@ -33,7 +33,7 @@ class TestPlain(ModelContract):
 
     def test_encoder_is_the_part_that_was_named(self) -> None:
         model = self.model()
-        assert sum(p.numel() for p in model.encoder_parameters()) == 3 * 8 * 9 + 8 + 16
+        assert sum(p.numel() for p in model.encoder.parameters()) == 3 * 8 * 9 + 8 + 16
 
 
 class TestFourBands(ModelContract):

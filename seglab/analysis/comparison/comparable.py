@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
 from seglab.analysis.comparison.run_scores import RunScores
 from seglab.core.errors import DataError, list_problems
+from seglab.core.text.wording import joined
 from seglab.runs import RunRecord
 from seglab.runs.process import effective_status
 
@@ -79,7 +80,7 @@ def _unequal(title: str, values: Mapping[str, Hashable], prefix: str = "") -> li
     if len(held) < 2:
         return []
     parts = (
-        f"{prefix}{'unknown' if value is None else value} ({_shorten(ids)})"
+        f"{prefix}{'unknown' if value is None else value} ({joined(ids, _MAX_NAMED)})"
         for value, ids in held.items()
     )
     return [f"{title}: {'; '.join(parts)}"]
@@ -110,7 +111,7 @@ def _other_images(runs: Sequence[RunScores]) -> list[str]:
         if not own.equals(others):
             missing, more = others.difference(own), own.difference(others)
             parts = [
-                f"{len(ids)} {word} ({_shorten(ids)})"
+                f"{len(ids)} {word} ({joined(ids, _MAX_NAMED)})"
                 for ids, word in ((missing, "images missing"), (more, "images more"))
                 if len(ids)
             ]
@@ -128,9 +129,3 @@ def _same_truth(run: RunScores, other: RunScores) -> bool:
     sample_ids = run.per_image.index.tolist()
     ours, theirs = run.counts(sample_ids), other.counts(sample_ids)
     return bool(np.array_equal(ours.tp + ours.fn, theirs.tp + theirs.fn))
-
-
-def _shorten(ids: Iterable[str]) -> str:
-    shown = list(ids)
-    more = f" and {len(shown) - _MAX_NAMED} more" if len(shown) > _MAX_NAMED else ""
-    return ", ".join(shown[:_MAX_NAMED]) + more

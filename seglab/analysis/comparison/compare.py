@@ -264,41 +264,29 @@ def _row(
 ) -> dict[str, object]:
     score = setting.design.score(contender)
     images, reference = setting.images, setting.reference
+    # Undefined of the reference itself.
+    told = found or Estimate.untold(0.0, 0)
     row: dict[str, object] = {
         "run": contender.label,
         "model": contender.model,
         setting.metric.name: score.value,
         "low": score.low,
         "high": score.high,
-        "diff": 0.0,
-        "diff_low": NAN,
-        "diff_high": NAN,
-        "p": NAN,
-        "p_holm": NAN,
-        "verdict": REFERENCE,
-        "detectable": NAN,
+        "diff": told.value,
+        "diff_low": told.low,
+        "diff_high": told.high,
+        "p": told.p,
+        "p_holm": p_holm,
+        "verdict": REFERENCE if found is None else _verdict(found, p_holm, setting.level),
+        "detectable": NAN if found is None else _detectable(found, setting),
         "p_images": NAN,
         "p_wilcoxon": NAN,
         "pooled": images.score(contender).value if images else NAN,
         "seeds": len(contender.runs),
     }
-    if found is not None:
-        p_images = NAN
-        if images is not None:
-            p_images = (
-                found.p if images is setting.design else images.difference(contender, reference).p
-            )
-        row |= {
-            "diff": found.value,
-            "diff_low": found.low,
-            "diff_high": found.high,
-            "p": found.p,
-            "p_holm": p_holm,
-            "verdict": _verdict(found, p_holm, setting.level),
-            "detectable": _detectable(found, setting),
-            "p_images": p_images,
-            "p_wilcoxon": images.wilcoxon(contender, reference) if images else NAN,
-        }
+    if found is not None and images is not None:
+        paired = found if images is setting.design else images.difference(contender, reference)
+        row |= {"p_images": paired.p, "p_wilcoxon": images.wilcoxon(contender, reference)}
     costs = [score.name for score in shown_scores("cost")]
     row |= {name: contender.cost(name) for name in (*costs[:2], "hours", *costs[2:])}
     row["run_ids"] = [run.run_id for run in contender.runs]

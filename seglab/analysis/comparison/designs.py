@@ -16,15 +16,13 @@ from seglab.analysis.comparison.run_scores import NAN, Metric
 from seglab.analysis.statistics import (
     Estimate,
     corrected_t_test,
-    difference_interval,
     mean_interval,
     score_bounds,
-    score_interval,
     swap_test,
     welch_test,
     wilcoxon_test,
 )
-from seglab.metrics.jackknife import independent_groups
+from seglab.metrics.jackknife import difference_interval, independent_groups, score_interval
 from seglab.metrics.names import IOU
 
 _SWAPS = 9_999

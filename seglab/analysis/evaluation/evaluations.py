@@ -19,6 +19,7 @@ from seglab.analysis.style import (
     MUTED,
     ORANGE,
     PALE,
+    Look,
     bare,
     legend_label,
     new_figure,
@@ -104,10 +105,8 @@ def slices_figure(eval_run: RunLike, title: str = "") -> Figure:
         if len(whole):
             axes.axvline(float(whole["miou"].iloc[0]), color=INK, linewidth=0.9, linestyle=":")
         axes.set_yticks(places, [_slice_name(row) for _, row in rows.iterrows()])
-        axes.set_xlabel(
-            "mIoU of the slice's pooled counts; line: 95 % interval (none: too few images)"
-        )
-        axes.set_xlim(left=0.0)
+        words = "mIoU of the slice's pooled counts; line: 95 % interval (none: too few images)"
+        axes.set(xlabel=words, xlim=(0.0, None))
         axes.grid(visible=False, axis="y")
         axes.set_title(title or f"{run_title(eval_run)}: slices", fontweight="bold")
     return figure
@@ -136,18 +135,10 @@ def corruptions_figure(eval_run: RunLike, title: str = "") -> Figure:
         axes = figure.subplots()
         for number, name in enumerate(worst_first):
             rows = pd.concat([clean, frame[frame["corruption"] == name]]).sort_values("severity")
-            axes.plot(
-                rows["severity"],
-                rows["miou"],
-                marker="o",
-                markersize=3.5,
-                label=legend_label(str(name)),
-                color=COLOURS[number % 6],
-                linestyle="-" if number < 6 else "--",
-            )
-        axes.set_xlabel("severity")
-        axes.set_ylabel("mIoU")
-        axes.set_ylim(bottom=0.0)
+            look: Look = {"color": COLOURS[number % 6], "linestyle": "-" if number < 6 else "--"}
+            points = rows["severity"], rows["miou"]
+            axes.plot(*points, marker="o", markersize=3.5, label=legend_label(str(name)), **look)
+        axes.set(xlabel="severity", ylabel="mIoU", ylim=(0.0, None))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(title or f"{run_title(eval_run)}: corruptions", fontweight="bold")
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), title="worst first")
@@ -205,41 +196,21 @@ def calibration_error(bins: pd.DataFrame) -> float:
 
 def _draw_bins(above: Axes, below: Axes, bins: pd.DataFrame, class_name: str) -> None:
     above.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=":", label="calibrated")
-    above.vlines(
-        bins["confidence"],
-        bins["accuracy"],
-        bins["confidence"],
-        color=ORANGE,
-        alpha=0.5,
-        linewidth=3,
-    )
-    above.plot(
-        bins["confidence"], bins["accuracy"], color=BLUE, marker="o", markersize=4, label="measured"
-    )
-    above.set_ylabel("accuracy")
-    above.set_ylim(0, 1)
-    above.set_title(
-        f"Reliability, {class_name}: error {format_cell(calibration_error(bins))}",
-        fontweight="bold",
-    )
+    sure, right = bins["confidence"], bins["accuracy"]
+    above.vlines(sure, right, sure, color=ORANGE, alpha=0.5, linewidth=3)
+    above.plot(sure, right, color=BLUE, marker="o", markersize=4, label="measured")
+    above.set(ylabel="accuracy", ylim=(0, 1))
+    error = format_cell(calibration_error(bins))
+    above.set_title(f"Reliability, {class_name}: error {error}", fontweight="bold")
     above.legend(loc="upper left")
     if bins.empty:
         bare(above, "no pixels")
         return
     share = bins["count"] / bins["count"].sum()
-    below.bar(
-        bins["low"],
-        share,
-        width=bins["high"] - bins["low"],
-        align="edge",
-        color=PALE,
-        edgecolor=MUTED,
-        linewidth=0.5,
-    )
-    below.set_xlim(0, 1)
-    below.set_ylabel("pixels")
+    look: Look = {"align": "edge", "color": PALE, "edgecolor": MUTED, "linewidth": 0.5}
+    below.bar(bins["low"], share, width=bins["high"] - bins["low"], **look)
+    below.set(xlim=(0, 1), xlabel="confidence", ylabel="pixels")
     below.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    below.set_xlabel("confidence")
 
 
 def _draw_risk(axes: Axes, risk: pd.DataFrame) -> None:
@@ -252,10 +223,8 @@ def _draw_risk(axes: Axes, risk: pd.DataFrame) -> None:
     axes.fill_between(ordered["coverage"], 0.0, ordered["risk"], color=BLUE, alpha=0.12)
     whole = float(ordered["risk"].iloc[-1])
     axes.axhline(whole, color=INK, linewidth=0.9, linestyle=":", label=f"keeping all: {whole:.3f}")
-    axes.set_xlim(0, 1)
-    axes.set_ylim(bottom=0.0)
-    axes.set_xlabel("share of pixels kept, most confident first")
-    axes.set_ylabel("wrong among those kept")
+    axes.set(xlim=(0, 1), xlabel="share of pixels kept, most confident first")
+    axes.set(ylim=(0.0, None), ylabel="wrong among those kept")
     axes.legend(loc="lower right")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from seglab.analysis.overlays import blend, colour_mask, error_map, fit_image
-from seglab.analysis.style import INK, MUTED, ORANGE, bare, legend_label, new_figure, styled
+from seglab.analysis.style import INK, MUTED, ORANGE, Look, bare, legend_label, new_figure, styled
 from seglab.core.errors import ShapeError
 from seglab.core.labels import LabelSpace
 from seglab.core.text.escape import one_line
@@ -22,6 +23,7 @@ _COLUMNS = ("image", "target", "prediction", "errors")
 # Inches.
 _PANEL_WIDTH, _TITLE_HEIGHT, _LABEL_HEIGHT = 2.6, 0.26, 0.24
 _LEGEND_COLUMNS = 7
+_LEGEND = {"handlelength": 1.3, "handleheight": 1.0, "columnspacing": 1.4, "borderaxespad": 0.2}
 _ANNOTATE_UP_TO = 30
 
 
@@ -65,15 +67,8 @@ def samples_figure(
         columns = (samples[0].shows or _COLUMNS[0], *_COLUMNS[1:])
         for axes, name in zip(panels[0], columns, strict=True):
             axes.set_title(name, fontweight="bold", loc="center")
-        figure.legend(
-            handles=entries,
-            loc="lower center",
-            ncols=min(_LEGEND_COLUMNS, len(entries)),
-            handlelength=1.3,
-            handleheight=1.0,
-            columnspacing=1.4,
-            borderaxespad=0.2,
-        )
+        columns_used = min(_LEGEND_COLUMNS, len(entries))
+        figure.legend(handles=entries, loc="lower center", ncols=columns_used, **_LEGEND)
     return figure
 
 
@@ -97,32 +92,21 @@ def _draw_sample(
 
 
 def _legend(samples: Sequence[SamplePrediction], labels: LabelSpace) -> list[Artist]:
-    present = np.unique(
-        np.concatenate(
-            [np.unique(s.mask) for s in samples] + [np.unique(s.prediction) for s in samples]
-        )
-    )
+    maps = [np.unique(part) for sample in samples for part in (sample.mask, sample.prediction)]
+    present = np.unique(np.concatenate(maps))
     entries: list[Artist] = [
-        Patch(
-            facecolor=_unit(labels.palette[index]),
-            edgecolor=MUTED,
-            linewidth=0.4,
-            label=legend_label(_shorten(one_line(labels.class_names[index]), 22)),
-        )
+        _patch(_unit(labels.palette[index]), _shorten(one_line(labels.class_names[index]), 22))
         for index in present
         if index < labels.num_classes
     ]
     if labels.ignore_index in present:
-        entries.append(
-            Patch(
-                facecolor="black",
-                edgecolor="#777777",
-                hatch="/////",
-                linewidth=0.4,
-                label="ignored",
-            )
-        )
-    return [*entries, Patch(facecolor=ORANGE, edgecolor=MUTED, linewidth=0.4, label="wrong")]
+        entries.append(_patch("black", "ignored", edgecolor="#777777", hatch="/////"))
+    return [*entries, _patch(ORANGE, "wrong")]
+
+
+def _patch(colour: Any, label: str, edgecolor: str = MUTED, hatch: str | None = None) -> Patch:
+    look: Look = {"facecolor": colour, "edgecolor": edgecolor, "hatch": hatch, "linewidth": 0.4}
+    return Patch(label=legend_label(label), **look)
 
 
 def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], title: str = "") -> Figure:
@@ -171,40 +155,25 @@ def _label_classes(axes: Axes, names: Sequence[str]) -> None:
     axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
     axes.set_yticks(places, names, fontsize=size)
     axes.tick_params(length=0, labelcolor=INK)
-    axes.set_xlabel("prediction")
-    axes.set_ylabel("target")
+    axes.set(xlabel="prediction", ylabel="target")
     axes.grid(visible=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
 
 
 def _write_shares(axes: Axes, shares: np.ndarray, size: float) -> None:
+    middle: Look = {"ha": "center", "va": "center", "fontsize": size}
     for (row, column), share in np.ndenumerate(shares):
         if np.isfinite(share) and share >= 0.5:
-            axes.text(
-                column,
-                row,
-                f"{share:.0f}",
-                ha="center",
-                va="center",
-                fontsize=size,
-                color="white" if share > 55 else INK,
-            )
+            colour = "white" if share > 55 else INK
+            axes.text(column, row, f"{share:.0f}", color=colour, **middle)
     for row, known in enumerate(np.isfinite(shares).any(axis=1)):
         if not known:
-            axes.text(
-                len(shares) / 2 - 0.5,
-                row,
-                "does not occur in the target",
-                ha="center",
-                va="center",
-                fontsize=size,
-                color=MUTED,
-            )
+            nothing = "does not occur in the target"
+            axes.text(len(shares) / 2 - 0.5, row, nothing, color=MUTED, **middle)
             continue
-        axes.add_patch(
-            Rectangle((row - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=MUTED, linewidth=0.6)
-        )
+        edge: Look = {"fill": False, "edgecolor": MUTED, "linewidth": 0.6}
+        axes.add_patch(Rectangle((row - 0.5, row - 0.5), 1, 1, **edge))
 
 
 def _unit(colour: tuple[int, int, int]) -> tuple[float, float, float]:

@@ -8,9 +8,16 @@ from matplotlib.figure import Figure
 
 from seglab.analysis.run_sources import RunLike, run_file, run_title
 from seglab.analysis.statistics import corrected_t_test, score_bounds
-from seglab.analysis.style import BLUE, ORANGE, new_figure, styled
+from seglab.analysis.style import BLUE, ORANGE, Look, new_figure, styled
+from seglab.analysis.tables import Row
 from seglab.metrics.names import IOU, MIOU, declared_scores, metric_key, shown_scores
 
+_BOX: Look = {
+    "orientation": "horizontal",
+    "widths": 0.55,
+    "showfliers": False,
+    "patch_artist": True,
+}
 _BY_TRAINING = "train with `seglab train cv=kfold` to get one"
 
 
@@ -57,10 +64,10 @@ def class_columns(scores: pd.DataFrame) -> list[str]:
     return [column for column in map(str, scores) if column.startswith(f"{IOU}/")]
 
 
-def fold_table(scores: pd.DataFrame) -> list[dict[str, str | int | float]]:
+def fold_table(scores: pd.DataFrame) -> list[Row]:
     """Return one row per fold and a last one with mean and standard deviation of the scores."""
     shown = {one.name: one.title for one in shown_scores("always") if one.name in scores}
-    rows: list[dict[str, str | int | float]] = [
+    rows: list[Row] = [
         {
             "fold": str(row["fold"]),
             "train": int(row["train_images"]),
@@ -69,8 +76,8 @@ def fold_table(scores: pd.DataFrame) -> list[dict[str, str | int | float]]:
         }
         for _, row in scores.iterrows()
     ]
-    mean: dict[str, str | int | float] = {"fold": "mean", "train": "", "held out": ""}
-    std: dict[str, str | int | float] = {"fold": "std", "train": "", "held out": ""}
+    mean: Row = {"fold": "mean", "train": "", "held out": ""}
+    std: Row = {"fold": "std", "train": "", "held out": ""}
     for name, label in shown.items():
         mean[label], std[label] = float(scores[name].mean()), _spread(scores[name])
     return [*rows, mean, std]
@@ -111,22 +118,11 @@ def fold_boxplot(folds: RunLike | pd.DataFrame, title: str = "") -> Figure:
         for place, points, colour in zip(
             places, values, [BLUE, *[ORANGE] * len(columns)], strict=False
         ):
-            line = {"color": colour}
-            axes.boxplot(
-                points,
-                positions=[place],
-                orientation="horizontal",
-                widths=0.55,
-                showfliers=False,
-                patch_artist=True,
-                boxprops={"facecolor": f"{colour}33", "edgecolor": colour},
-                medianprops={"color": colour, "linewidth": 2},
-                whiskerprops=line,
-                capprops=line,
-            )
+            look: Look = {name: {"color": colour} for name in ("whiskerprops", "capprops")}
+            look["boxprops"] = {"facecolor": f"{colour}33", "edgecolor": colour}
+            look["medianprops"] = {"color": colour, "linewidth": 2}
+            axes.boxplot(points, positions=[place], **_BOX, **look)
             axes.plot(points, 0 * points + place, "o", color=colour, markersize=4, alpha=0.8)
         axes.set_yticks(places, ["mean of classes", *(c.partition("/")[2] for c in columns[1:])])
-        axes.set_xlim(0, 1)
-        axes.set_xlabel("IoU on held-out images; a point is a fold")
-        axes.set_title(title)
+        axes.set(xlim=(0, 1), xlabel="IoU on held-out images; a point is a fold", title=title)
     return figure

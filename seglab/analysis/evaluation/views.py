@@ -47,8 +47,7 @@ def confusion(
         return confusion_figure(matrix, names, title)
     figure = confusion_figure(matrix.T, names, title)
     axes, bar = figure.axes[0], figure.axes[1]
-    axes.set_ylabel("prediction")
-    axes.set_xlabel("target")
+    axes.set(ylabel="prediction", xlabel="target")
     bar.set_ylabel("% of the pixels predicted so")
     for text in axes.texts:
         text.set_text(text.get_text().replace("does not occur in the target", "is never predicted"))
@@ -105,10 +104,8 @@ def image_by_image(run: RunLike, other: RunLike, split: str | None = None) -> Fi
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=":")
         axes.scatter(pair["miou_other"], pair["miou"], s=16, color=BLUE, alpha=0.65, linewidth=0)
-        axes.set_xlim(0, 1)
-        axes.set_ylim(0, 1)
-        axes.set_xlabel(f"mIoU of an image: {run_title(open_run(other))}")
-        axes.set_ylabel(run_title(open_run(run)))
+        axes.set(xlim=(0, 1), xlabel=f"mIoU of an image: {run_title(open_run(other))}")
+        axes.set(ylim=(0, 1), ylabel=run_title(open_run(run)))
         title = f"{len(pair)} images, {better:.0%} of them better than with the other"
         axes.set_title(title, fontweight="bold", fontsize=9)
     return figure

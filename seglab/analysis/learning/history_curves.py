@@ -29,6 +29,7 @@ from seglab.analysis.style import (
     ORANGE,
     PINK,
     SKY,
+    Look,
     bare,
     log_scale,
     new_figure,
@@ -97,17 +98,9 @@ def _draw_scores(axes: Axes, history: pd.DataFrame) -> None:
     epoch = best_epoch(history)
     if epoch is not None and epoch in miou[0]:
         score = miou[1][miou[0] == epoch][0]
-        axes.plot(
-            [epoch],
-            [score],
-            marker="*",
-            markersize=13,
-            color=INK,
-            linestyle="none",
-            markeredgecolor="white",
-            zorder=5,
-            label=f"best epoch {epoch}: mIoU {score:.3f}",
-        )
+        label = f"best epoch {epoch}: mIoU {score:.3f}"
+        look: Look = {"color": INK, "markeredgecolor": "white", "zorder": 5}
+        axes.plot([epoch], [score], "*", markersize=13, label=label, **look)
         axes.set_ylim(bottom=0.0)
     _finish(axes, "no validation scores recorded", "lower right")
 
@@ -134,22 +127,15 @@ def _draw_rates(axes: Axes, history: pd.DataFrame) -> None:
 
 def _line(axes: Axes, points: Points, colour: str, marker: str, label: str, style: str) -> None:
     if len(points[0]):
-        few = len(points[0]) <= _MARK_UP_TO
-        axes.plot(
-            *points,
-            color=colour,
-            linestyle=style,
-            label=label,
-            markersize=3.5,
-            marker=marker if few else "",
-        )
+        marker = marker if len(points[0]) <= _MARK_UP_TO else ""
+        look: Look = {"color": colour, "linestyle": style, "marker": marker, "markersize": 3.5}
+        axes.plot(*points, label=label, **look)
 
 
 def _mark_epoch(axes: Axes, epoch: int | None) -> None:
     if epoch is not None:
-        axes.axvline(
-            epoch, color=INK, linewidth=0.9, linestyle=":", label=f"overfit since epoch {epoch}"
-        )
+        label = f"overfit since epoch {epoch}"
+        axes.axvline(epoch, color=INK, linewidth=0.9, linestyle=":", label=label)
         axes.legend()
 
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from seglab.analysis.learning.power_law import MIN_SIZES, PowerLaw, fit_power_law
 from seglab.analysis.settings import varied_settings
-from seglab.analysis.style import BLUE, INK, MUTED, ORANGE, new_figure, styled
+from seglab.analysis.style import BLUE, INK, MUTED, ORANGE, Look, new_figure, styled
 from seglab.core.errors import DataError, list_problems
 from seglab.runs import load_runs
 from seglab.runs.load import Runs
@@ -258,15 +258,8 @@ def learning_curve_figure(curve: pd.DataFrame, title: str = "", score: str = "mI
             ("train_score", BLUE, "o", "training"),
         ):
             if curve[column].notna().any():
-                axes.plot(
-                    sizes,
-                    curve[column],
-                    marker,
-                    color=colour,
-                    markersize=4.5,
-                    label=label,
-                    zorder=4,
-                )
+                look: Look = {"color": colour, "markersize": 4.5, "zorder": 4}
+                axes.plot(sizes, curve[column], marker, label=label, **look)
         _label(axes, curve, sizes, score)
         axes.set_title(f"Learning curve: {verdict.kind}", fontweight="bold")
         if title:

@@ -116,14 +116,8 @@ def _draw_group(axes: Axes, members: Sequence[Points], number: int, band: Band) 
     if len(members) > 1:
         for epochs, values in members:
             axes.plot(epochs, values, color=look["color"], linewidth=0.6, alpha=0.4)
-        axes.fill_between(
-            table.index.to_numpy(float),
-            table["low"],
-            table["high"],
-            color=look["color"],
-            alpha=0.18,
-            linewidth=0,
-        )
+        bounds = table.index.to_numpy(float), table["low"], table["high"]
+        axes.fill_between(*bounds, color=look["color"], alpha=0.18, linewidth=0)
     few = "o" if len(table) < 3 else ""
     axes.plot(table.index, table["mean"], **look, marker=few, markersize=4)
 

@@ -1,15 +1,5 @@
 """Run records as one HTML page that can be read, printed and sent round; it needs no network."""
 
-from seglab.analysis.report.model import Report, RunView
-from seglab.analysis.report.page import is_report, render_page, write_page
-from seglab.analysis.report.reading.collect import ReportOptions, collect_report
+import lazy_loader
 
-__all__ = [
-    "Report",
-    "ReportOptions",
-    "RunView",
-    "collect_report",
-    "is_report",
-    "render_page",
-    "write_page",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from seglab.analysis.tables import UNDEFINED, format_cell
 from seglab.core.sample_size import TOO_FEW_IMAGES
 
 Better = Literal["high", "low", ""]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,33 @@ class Table:
     def groups(self) -> tuple[str, ...]:
         """Names of the groups of columns it has."""
         return tuple(dict.fromkeys(column.group for column in self.columns if column.group))
+
+
+# A column and what makes its cell of a thing.
+Field = tuple[Column, Callable[[T], Cell]]
+
+
+def make_table(
+    key: str, caption: str, fields: Sequence[Field[T]], things: Iterable[T], keep: int | None = None
+) -> Table:
+    """Return one row a thing.
+
+    Args:
+        key: Of the table in the page.
+        caption: What it shows.
+        fields: Its columns.
+        things: Its rows.
+        keep: Of the fields after so many those are left out that no thing has a value for; None:
+            all stay.
+    """
+    rows = [tuple(cell(thing) for _, cell in fields) for thing in things]
+    kept = [
+        place
+        for place in range(len(fields))
+        if keep is None or place < keep or any(row[place].value is not None for row in rows)
+    ]
+    columns = tuple(fields[place][0] for place in kept)
+    return Table(key, caption, columns, tuple(tuple(row[place] for place in kept) for row in rows))
 
 
 def text_cell(value: object, **more: object) -> Cell:

@@ -8,7 +8,6 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from seglab.analysis.report.sections.runs_table import runs_table, splits_of
 from seglab.analysis.report.svg import NUM_SLOTS, series_class
 from seglab.analysis.times import format_moment, format_runtime
 from seglab.core.disk.files import write_text
+from seglab.core.text.wording import joined
 from seglab.metrics.names import MIOU, metric_key
 
 GENERATOR = "seglab report"
@@ -35,14 +35,6 @@ _WRITTEN_BY_EVALUATE = {
     "reliability": "reliability",
     "risk_coverage": "risk and coverage",
 }
-
-
-@dataclass(frozen=True)
-class RunMatrices:
-    """The confusion matrices of one run."""
-
-    run: RunView
-    views: tuple[confusion.ConfusionView, ...]
 
 
 def write_page(report: Report, path: Path) -> int:
@@ -150,10 +142,8 @@ def header_facts(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def _distinct(values: Iterable[object], limit: int = 3) -> str:
-    found = list(dict.fromkeys(str(value) for value in values if value))
-    more = f" and {len(found) - limit} more" if len(found) > limit else ""
-    return ", ".join(found[:limit]) + more or "not recorded"
+def _distinct(values: Iterable[object]) -> str:
+    return joined(dict.fromkeys(str(value) for value in values if value), 3) or "not recorded"
 
 
 def _commit(run: RunView) -> str:
@@ -188,14 +178,13 @@ def interval_chart(runs: Sequence[RunView], slots: dict[str, int]) -> curves.Cha
     return curves.Chart("mIoU and its 95 % interval", svg, note=note)
 
 
-def _matrices(run: RunView) -> RunMatrices:
-    views = tuple(
+def _matrices(run: RunView) -> list[confusion.ConfusionView]:
+    return [
         confusion.confusion_view(
             f"confusion-{run.key}-{number}", f"{run.label}, {split}", matrix, run.class_names
         )
         for number, (split, matrix) in enumerate(run.confusions.items())
-    )
-    return RunMatrices(run, views)
+    ]
 
 
 def _class_table(run: RunView) -> cells.Table | None:
@@ -250,9 +239,8 @@ def absent_sentences(runs: Sequence[RunView]) -> list[str]:
     }
     for what, without in lacking.items():
         if without:
-            names = ", ".join(run.label for run in without[:5])
-            more = f" and {len(without) - 5} more" if len(without) > 5 else ""
-            sentences.append(f"Without {what}: {names}{more}.")
+            names = joined((run.label for run in without), 5)
+            sentences.append(f"Without {what}: {names}.")
     if not evaluated:
         sentences.append(
             "No evaluation is among the runs; `seglab evaluate run=RUN` adds slices, corruptions, "

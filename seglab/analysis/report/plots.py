@@ -6,22 +6,23 @@ All are drawn at the width of a phone and grow a little from there, so their tex
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 
+from seglab.analysis.report import svg
 from seglab.analysis.report.svg import (
     Axis,
     Box,
-    axes,
+    circle,
     drawing,
-    number,
     path,
+    segment,
     series_class,
     tag,
-    x_ticks,
+    text,
 )
 
 WIDTH, HEIGHT = 360.0, 230.0
@@ -62,6 +63,11 @@ class Spread:
     slot: int = 0
 
 
+def together(values: Iterable[np.ndarray]) -> np.ndarray:
+    """Return the values of all curves, to lay an axis around."""
+    return np.concatenate([np.empty(0), *values])
+
+
 def line_chart(
     lines: Sequence[Line],
     description: str,
@@ -82,10 +88,9 @@ def line_chart(
         y: By default around all points.
     """
     lines = [line for line in lines if len(line.x)]
-    flat = np.concatenate([np.empty(0), *(line.x for line in lines)])
-    x = x or Axis.around(flat, whole=True, count=6)
-    y = y or Axis.around(np.concatenate([np.empty(0), *(line.y for line in lines)]))
-    parts = [axes(_BOX, x, y, x_label, y_label)]
+    x = x or Axis.around(together(line.x for line in lines), whole=True, count=6)
+    y = y or Axis.around(together(line.y for line in lines))
+    parts = [svg.axes(_BOX, x, y, x_label, y_label)]
     for line in lines:
         across = x.place(line.x, _BOX.left, _BOX.right)
         # A loss that explodes leaves the axis; the line follows its edge.
@@ -94,17 +99,8 @@ def line_chart(
         parts.append(path(across, up, class_=f"line {shown}"))
         mark = line.best if line.best is not None else (0 if len(line.x) == 1 else None)
         if mark is not None:
-            tip = f"{line.label}: {number(line.y[mark], 4)} at {x_label} {number(line.x[mark])}"
-            parts.append(
-                tag(
-                    "circle",
-                    tag("title", tip),
-                    class_=f"mark {shown}",
-                    r=3.6,
-                    cx=float(across[mark]),
-                    cy=float(up[mark]),
-                )
-            )
+            tip = f"{line.label}: {svg.number(line.y[mark], 4)} at {x_label} {svg.number(line.x[mark])}"
+            parts.append(circle(across[mark], up[mark], 3.6, f"mark {shown}", tip))
     return drawing(WIDTH, HEIGHT, description, *parts, chart=_pointer_data(lines, x, y, x_label))
 
 
@@ -142,13 +138,10 @@ def spread_chart(
     values = [value for row in rows for value in (row.middle, row.low, row.high, *row.points)]
     axis = axis or Axis.around(values)
     box = Box(left=126.0, top=8.0, right=346.0, bottom=14.0 + _ROW * len(rows))
-    parts = [x_ticks(box, axis, grid=True)]
+    parts = [svg.x_ticks(box, axis, grid=True)]
     for index, row in enumerate(rows):
         parts.append(_spread(row, axis, box, box.top + _ROW * (index + 0.5) + 3))
-    middle = (box.left + box.right) / 2
-    parts.append(
-        tag("text", x_label, class_="name", x=middle, y=box.bottom + 31, text_anchor="middle")
-    )
+    parts.append(svg.axis_name(box, x_label))
     return drawing(WIDTH, box.bottom + 38, description, *parts)
 
 
@@ -158,47 +151,23 @@ def _spread(row: Spread, axis: Axis, box: Box, y: float) -> Markup:
 
     shown = series_class(row.slot)
     name = row.label if len(row.label) <= _NAME_CHARS else f"{row.label[: _NAME_CHARS - 1]}…"
-    parts = [
-        tag(
-            "text",
-            tag("title", row.label),
-            name,
-            class_="row",
-            x=box.left - 8,
-            y=y + 4,
-            text_anchor="end",
-        )
-    ]
+    parts = [text(box.left - 8, y + 4, tag("title", row.label) + name, "row", "end")]
     points = np.array([value for value in row.points if np.isfinite(value)])
     if points.size >= 3:
         low, middle, high = (at(float(q)) for q in np.percentile(points, [25, 50, 75]))
-        parts.append(
-            tag(
-                "rect", class_=f"box {shown}", x=low, width=max(high - low, 0.5), y=y - 7, height=14
-            )
-        )
-        parts.append(
-            tag("line", class_=f"middle {shown}", x1=middle, x2=middle, y1=y - 7, y2=y + 7)
-        )
+        width = max(high - low, 0.5)
+        parts.append(tag("rect", class_=f"box {shown}", x=low, width=width, y=y - 7, height=14))
+        parts.append(segment(f"middle {shown}", (middle, middle), (y - 7, y + 7)))
     if np.isfinite(row.low) and np.isfinite(row.high):
-        parts.append(
-            tag("line", class_=f"whisker {shown}", x1=at(row.low), x2=at(row.high), y1=y, y2=y)
-        )
+        parts.append(segment(f"whisker {shown}", (at(row.low), at(row.high)), (y, y)))
     parts += [
-        tag(
-            "circle",
-            tag("title", f"{row.label}: {value:.3f}"),
-            class_=f"dot {shown}",
-            cx=at(float(value)),
-            cy=y,
-            r=3,
-        )
+        circle(at(float(value)), y, 3, f"dot {shown}", f"{row.label}: {value:.3f}")
         for value in points
     ]
     if np.isfinite(row.middle):
         between = f" [{row.low:.3f}, {row.high:.3f}]" if np.isfinite(row.low) else ""
-        tip = tag("title", f"{row.label}: {row.middle:.3f}{between}")
-        parts.append(tag("circle", tip, class_=f"mark {shown}", cx=at(row.middle), cy=y, r=4.5))
+        tip = f"{row.label}: {row.middle:.3f}{between}"
+        parts.append(circle(at(row.middle), y, 4.5, f"mark {shown}", tip))
     return tag("g", *parts)
 
 
@@ -231,31 +200,17 @@ def reliability_chart(bins: Bins, description: str, slot: int = 0) -> Markup:
     """
     shown = series_class(slot)
     unit = Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0))
-    parts = [axes(_BOX, unit, unit, "confidence", "accuracy")]
+    parts = [svg.axes(_BOX, unit, unit, "confidence", "accuracy")]
     share = bins.count / max(1.0, float(bins.count.sum()))
     across = [unit.place(edge, _BOX.left, _BOX.right) for edge in (bins.low, bins.high)]
     for start, end, part in zip(*across, share, strict=True):
         # Bars take a third of the height, so that they stay below the line they explain.
         size = float(part) * (_BOX.bottom - _BOX.top) / 3
-        parts.append(
-            tag(
-                "rect",
-                tag("title", f"{part:.1%} of pixels"),
-                class_="bar",
-                x=float(start) + 0.5,
-                width=max(0.5, float(end - start) - 1),
-                y=_BOX.bottom - size,
-                height=size,
-            )
-        )
-    ends = np.array([0.0, 1.0])
-    parts.append(
-        path(
-            unit.place(ends, _BOX.left, _BOX.right),
-            unit.place(ends, _BOX.bottom, _BOX.top),
-            class_="diagonal",
-        )
-    )
+        place = {"x": float(start) + 0.5, "width": max(0.5, float(end - start) - 1)}
+        title = tag("title", f"{part:.1%} of pixels")
+        parts.append(tag("rect", title, class_="bar", **place, y=_BOX.bottom - size, height=size))
+    ends = np.array([_BOX.left, _BOX.right]), np.array([_BOX.bottom, _BOX.top])
+    parts.append(path(*ends, class_="diagonal"))
     used = (bins.count > 0) & np.isfinite(bins.confidence) & np.isfinite(bins.accuracy)
     line = Line("accuracy", bins.confidence[used], bins.accuracy[used])
     if used.any():
@@ -263,14 +218,7 @@ def reliability_chart(bins: Bins, description: str, slot: int = 0) -> Markup:
         y = unit.place(line.y, _BOX.bottom, _BOX.top)
         parts.append(path(x, y, class_=f"line {shown}"))
         parts += [
-            tag(
-                "circle",
-                tag("title", f"confidence {a:.3f}, accuracy {b:.3f}"),
-                class_=f"mark {shown}",
-                cx=float(at),
-                cy=float(up),
-                r=3,
-            )
+            circle(at, up, 3, f"mark {shown}", f"confidence {a:.3f}, accuracy {b:.3f}")
             for a, b, at, up in zip(line.x, line.y, x, y, strict=True)
         ]
     return drawing(WIDTH, HEIGHT, description, *parts)

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from seglab import __version__
-from seglab.analysis.report.cells import Cell, Column, Table, mark_best, number_cell, text_cell
+from seglab.analysis.report.cells import (
+    Cell,
+    Column,
+    Field,
+    Table,
+    make_table,
+    mark_best,
+    number_cell,
+    text_cell,
+)
 from seglab.analysis.report.model import Picture
 from seglab.analysis.report.page import render_template
 from seglab.analysis.report.reading.pictures import Album
@@ -20,6 +29,7 @@ from seglab.analysis.study.figures.figure import StudyFigure
 from seglab.analysis.study.figures.write import drawings
 from seglab.analysis.study.load import PARAM, StudyView, read_study
 from seglab.analysis.study.marks import NotDrawableError
+from seglab.analysis.study.parameters import ParamScale
 from seglab.analysis.study.summary import StudySummary, study_summary
 from seglab.analysis.study.text import (
     Protocol,
@@ -33,7 +43,7 @@ from seglab.analysis.times import format_moment, format_runtime
 from seglab.core.disk.files import write_text
 from seglab.core.disk.provenance import utc_now
 from seglab.core.sample_size import MIN_REPEATS, TOO_FEW_REPEATS
-from seglab.runs.study import ERROR, REASON, TRACEBACK
+from seglab.runs.study import ERROR, REASON, TRACEBACK, StudyObjective
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +133,6 @@ def _pictures(view: StudyView) -> tuple[tuple[tuple[StudyFigure, Picture], ...],
 def page_content(page: StudyPage) -> dict[str, Any]:
     """Return the parts of the page by their names in the template."""
     view, asked = page.view, page.view.asked
-    space = asked.get("space") or {}
     base = asked.get("base_config") or {}
     return {
         "facts": header_facts(page),
@@ -135,9 +144,7 @@ def page_content(page: StudyPage) -> dict[str, Any]:
         "trials": trials_table(view),
         "records": f"{view.folder.trials_dir.name}/{asked.get('study_id')}-t0000",
         "confirm": confirm_table(page.protocol),
-        "space": _words_table(
-            "space", "Search space", ("parameter", "values"), list(space.items())
-        ),
+        "space": _space_table(asked.get("space") or {}),
         "workers": workers_table(page.summary),
         "errors": error_texts(view),
         "config": yaml.safe_dump(base, sort_keys=False, allow_unicode=True) if base else "",
@@ -206,32 +213,31 @@ def big_numbers(page: StudyPage) -> list[tuple[str, str, str]]:
 def trials_table(view: StudyView) -> Table:
     """Return one row per trial, the best first, then those that did not finish."""
     goals = view.objectives
-    better: dict[bool, Any] = {True: "high", False: "low"}
-    columns = (
-        Column("trial", numeric=False),
-        Column("state", numeric=False),
-        *(Column(goal.metric, better=better[goal.maximises]) for goal in goals),
-        *(
-            Column(scale.label, numeric=scale.is_numeric, note=name)
-            for name, scale in view.scales.items()
+    fields: list[Field[Mapping[Hashable, Any]]] = [
+        (
+            Column("trial", numeric=False),
+            lambda row: Cell(str(row["number"]), float(row["number"])),
         ),
-        Column("steps", note="Epochs or folds that it reported"),
-        Column("time (s)", note="Of work, all starts together"),
-        Column("starts"),
-        Column("worker", numeric=False),
-        Column("why", numeric=False),
-    )
-    rows = sorted(view.trials.to_dict("records"), key=lambda row: _order(row, view))
-    cells = [_trial_cells(row, view) for row in rows]
-    kept = [
-        place
-        for place, column in enumerate(columns)
-        if place < 2 or any(row[place].value is not None for row in cells)
+        (
+            Column("state", numeric=False),
+            lambda row: text_cell(row["state"], css=f"status {row['state']}"),
+        ),
+        *(_score_field(goal) for goal in goals),
+        *(_param_field(name, scale) for name, scale in view.scales.items()),
+        (Column("steps", note="Epochs or folds that it reported"), _steps_cell),
+        (
+            Column("time (s)", note="Of work, all starts together"),
+            lambda row: number_cell(float(row["duration_s"]), 1),
+        ),
+        (Column("starts"), lambda row: number_cell(int(row["attempts"]))),
+        (Column("worker", numeric=False), lambda row: _word_cell(row["worker"])),
+        (Column("why", numeric=False), _why_cell),
     ]
-    shown = tuple(columns[place] for place in kept)
-    first = 2 if goals[0].maximises and 2 in kept else None
-    marked = mark_best(shown, [tuple(row[place] for place in kept) for row in cells])
-    return Table("trials-table", "All trials of the study", shown, marked, first)
+    rows = sorted(view.trials.to_dict("records"), key=lambda row: _order(row, view))
+    table = make_table("trials-table", "All trials of the study", fields, rows, keep=2)
+    has_score = len(table.columns) > 2 and table.columns[2] is fields[2][0]
+    marked = mark_best(table.columns, table.rows)
+    return replace(table, rows=marked, sorted_by=2 if goals[0].maximises and has_score else None)
 
 
 def _order(row: Mapping[Hashable, Any], view: StudyView) -> tuple[float, ...]:
@@ -244,20 +250,23 @@ def _order(row: Mapping[Hashable, Any], view: StudyView) -> tuple[float, ...]:
     )
 
 
-def _trial_cells(row: Mapping[Hashable, Any], view: StudyView) -> list[Cell]:
-    error = f"{row['reason']}: {row['error']}" if isinstance(row["error"], str) else row["reason"]
-    steps = int(row["last_step"]) + 1 if row["last_step"] == row["last_step"] else None
-    return [
-        Cell(str(row["number"]), float(row["number"])),
-        text_cell(row["state"], css=f"status {row['state']}"),
-        *(number_cell(float(row[goal.metric]), 4) for goal in view.objectives),
-        *(_param_cell(row.get(f"{PARAM}{name}")) for name in view.scales),
-        number_cell(steps),
-        number_cell(float(row["duration_s"]), 1),
-        number_cell(int(row["attempts"])),
-        _word_cell(row["worker"]),
-        _word_cell(error),
-    ]
+def _score_field(goal: StudyObjective) -> Field[Mapping[Hashable, Any]]:
+    column = Column(goal.metric, better="high" if goal.maximises else "low")
+    return column, lambda row: number_cell(float(row[goal.metric]), 4)
+
+
+def _param_field(name: str, scale: ParamScale) -> Field[Mapping[Hashable, Any]]:
+    column = Column(scale.label, numeric=scale.is_numeric, note=name)
+    return column, lambda row: _param_cell(row.get(f"{PARAM}{name}"))
+
+
+def _steps_cell(row: Mapping[Hashable, Any]) -> Cell:
+    return number_cell(int(row["last_step"]) + 1 if row["last_step"] == row["last_step"] else None)
+
+
+def _why_cell(row: Mapping[Hashable, Any]) -> Cell:
+    told = isinstance(row["error"], str)
+    return _word_cell(f"{row['reason']}: {row['error']}" if told else row["reason"])
 
 
 def _word_cell(value: object) -> Cell:
@@ -278,49 +287,30 @@ def confirm_table(protocol: Protocol | None) -> Table | None:
     runs = (protocol or {}).get("confirm") or []
     if not runs or protocol is None:
         return None
-    metric, test = str(protocol.get("metric")), str(protocol.get("test_metric") or "")
-    columns = (
-        Column("seed", numeric=False),
-        Column(metric),
-        Column(test or "test"),
-        Column("run", numeric=False),
-    )
-    rows = tuple(
-        (
-            Cell(str(one["seed"]), float(one["seed"])),
-            number_cell(one.get("value"), 4),
-            number_cell((one.get("test") or {}).get(test), 4),
-            text_cell(one.get("run_dir"), css="setting"),
-        )
-        for one in runs
-    )
-    return Table("confirm-table", "The winner trained anew with other seeds", columns, rows)
+    test = str(protocol.get("test_metric") or "")
+    fields: list[Field[Mapping[str, Any]]] = [
+        (Column("seed", numeric=False), lambda one: Cell(str(one["seed"]), float(one["seed"]))),
+        (Column(str(protocol.get("metric"))), lambda one: number_cell(one.get("value"), 4)),
+        (Column(test or "test"), lambda one: number_cell((one.get("test") or {}).get(test), 4)),
+        (Column("run", numeric=False), lambda one: text_cell(one.get("run_dir"), css="setting")),
+    ]
+    return make_table("confirm-table", "The winner trained anew with other seeds", fields, runs)
 
 
 def workers_table(summary: StudySummary) -> Table | None:
     """Return one row per worker: how long it was there and how long idle; None without any."""
     if not summary.workers:
         return None
-    columns = (
-        Column("worker", numeric=False),
-        Column("there (s)", note="From its first start to the study's last end"),
-        Column("idle (s)"),
-        Column("idle, share"),
-        Column("idle while trials waited (s)"),
-        Column("idle while trials waited, share"),
-    )
-    rows = tuple(
-        (
-            text_cell(row["lane"]),
-            number_cell(row["total_s"], 1),
-            number_cell(row["idle_s"], 1),
-            number_cell(row["idle"]),
-            number_cell(row["idle_waiting_s"], 1),
-            number_cell(row["idle_waiting"]),
-        )
-        for row in summary.idle.table.to_dict("records")
-    )
-    return Table("workers-table", "Workers", columns, rows)
+    there = Column("there (s)", note="From its first start to the study's last end")
+    fields: list[Field[Mapping[Hashable, Any]]] = [
+        (Column("worker", numeric=False), lambda row: text_cell(row["lane"])),
+        (there, lambda row: number_cell(row["total_s"], 1)),
+        (Column("idle (s)"), lambda row: number_cell(row["idle_s"], 1)),
+        (Column("idle, share"), lambda row: number_cell(row["idle"])),
+        (Column("idle while trials waited (s)"), lambda row: number_cell(row["idle_waiting_s"], 1)),
+        (Column("idle while trials waited, share"), lambda row: number_cell(row["idle_waiting"])),
+    ]
+    return make_table("workers-table", "Workers", fields, summary.idle.table.to_dict("records"))
 
 
 def error_texts(view: StudyView) -> list[tuple[str, str]]:
@@ -336,15 +326,9 @@ def error_texts(view: StudyView) -> list[tuple[str, str]]:
     ]
 
 
-def _words_table(
-    key: str, caption: str, heads: Sequence[str], rows: Sequence[Sequence[object]]
-) -> Table | None:
-    if not rows:
-        return None
-    columns = tuple(Column(head, numeric=False) for head in heads)
-    return Table(
-        f"{key}-table",
-        caption,
-        columns,
-        tuple(tuple(text_cell(one) for one in row) for row in rows),
-    )
+def _space_table(space: Mapping[str, object]) -> Table | None:
+    fields: list[Field[tuple[str, object]]] = [
+        (Column("parameter", numeric=False), lambda pair: text_cell(pair[0])),
+        (Column("values", numeric=False), lambda pair: text_cell(pair[1])),
+    ]
+    return make_table("space-table", "Search space", fields, space.items()) if space else None

@@ -35,6 +35,21 @@ def tag(name: str, *children: object, **attributes: object) -> Markup:
     return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), Markup("").join(pairs), inner)  # noqa: S704 - names are ours
 
 
+def circle(x: float, y: float, r: float, css: str, tip: str) -> Markup:
+    """Return a dot that says what it is when the pointer rests on it."""
+    return tag("circle", tag("title", tip), class_=css, cx=float(x), cy=float(y), r=r)
+
+
+def text(x: float, y: float, words: object, css: str, anchor: str | None = None) -> Markup:
+    """Return words; `anchor` is the end of them that lies at x, by default the start."""
+    return tag("text", words, class_=css, x=float(x), y=float(y), text_anchor=anchor)
+
+
+def segment(css: str, x: tuple[float, float], y: tuple[float, float]) -> Markup:
+    """Return a straight line between two points."""
+    return tag("line", class_=css, x1=float(x[0]), x2=float(x[1]), y1=float(y[0]), y2=float(y[1]))
+
+
 def _rounded(value: object) -> object:
     """Return coordinates to a tenth of a unit: finer is not seen and weighs."""
     return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value
@@ -135,37 +150,28 @@ def axes(box: Box, x: Axis, y: Axis, x_label: str = "", y_label: str = "") -> Ma
     """Return grid lines, numbers at the ticks and the names of both axes."""
     parts = []
     for value, at in zip(y.ticks, y.place(y.ticks, box.bottom, box.top), strict=True):
-        parts.append(tag("line", class_="grid", x1=box.left, x2=box.right, y1=at, y2=at))
-        parts.append(
-            tag(
-                "text",
-                number(value),
-                class_="tick",
-                x=box.left - 6,
-                y=float(at) + 3.5,
-                text_anchor="end",
-            )
-        )
+        parts.append(segment("grid", (box.left, box.right), (at, at)))
+        parts.append(text(box.left - 6, at + 3.5, number(value), "tick", "end"))
     parts.append(x_ticks(box, x))
     if x_label:
-        middle = (box.left + box.right) / 2
-        parts.append(
-            tag("text", x_label, class_="name", x=middle, y=box.bottom + 31, text_anchor="middle")
-        )
+        parts.append(axis_name(box, x_label))
     if y_label:
-        parts.append(tag("text", y_label, class_="name", x=2, y=11))
+        parts.append(text(2, 11, y_label, "name"))
     return Markup("").join(parts)
+
+
+def axis_name(box: Box, words: str) -> Markup:
+    """Return the name of the x axis, below its numbers."""
+    return text((box.left + box.right) / 2, box.bottom + 31, words, "name", "middle")
 
 
 def x_ticks(box: Box, x: Axis, grid: bool = False) -> Markup:
     """Return the numbers below a chart, with lines up through it where `grid`."""
-    parts = [tag("line", class_="base", x1=box.left, x2=box.right, y1=box.bottom, y2=box.bottom)]
+    parts = [segment("base", (box.left, box.right), (box.bottom, box.bottom))]
     for value, at in zip(x.ticks, x.place(x.ticks, box.left, box.right), strict=True):
         if grid:
-            parts.append(tag("line", class_="grid", x1=at, x2=at, y1=box.top, y2=box.bottom))
-        parts.append(
-            tag("text", number(value), class_="tick", x=at, y=box.bottom + 15, text_anchor="middle")
-        )
+            parts.append(segment("grid", (at, at), (box.top, box.bottom)))
+        parts.append(text(at, box.bottom + 15, number(value), "tick", "middle"))
     return Markup("").join(parts)
 
 

@@ -10,19 +10,19 @@ from typing import Any, NamedTuple
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
+from seglab.core.trial import TrialEnd
 from seglab.runs.study import ATTEMPTS, ORIGIN
+from seglab.runs.study_storage import END_OF
 
 CONTROLLER = "controller:"
 STATES = {
-    TrialState.COMPLETE: "finished",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
+    **{state: str(end) for state, end in END_OF.items()},
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
 LOST = "lost"
 # How an attempt ends whose trial goes on in another.
-_BROKEN_OFF = ("died", "released", "abandoned", "interrupted")
+_BROKEN_OFF = (TrialEnd.DIED, TrialEnd.RELEASED, TrialEnd.ABANDONED, "interrupted")
 _NOBODY = "-"
 
 Span = tuple[float, float]

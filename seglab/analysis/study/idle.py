@@ -10,17 +10,7 @@ import pandas as pd
 
 from seglab.analysis.study.attempts import Attempt, Span, listed, union
 
-_COLUMNS = (
-    "lane",
-    "first",
-    "last",
-    "waiting_s",
-    "idle_waiting_s",
-    "idle_waiting",
-    "total_s",
-    "idle_s",
-    "idle",
-)
+_COLUMNS = "lane first last waiting_s idle_waiting_s idle_waiting total_s idle_s idle".split()
 
 
 @dataclass(frozen=True)
@@ -64,7 +54,7 @@ def idle_share(
     windows = union(alive) if alive is not None else [(-math.inf, math.inf)]
     lanes = sorted({one.lane for one in found})
     rows = [_row([one for one in found if one.lane == lane], until, end, windows) for lane in lanes]
-    table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    table = pd.DataFrame(rows, columns=_COLUMNS)
     return IdleShare(
         _ratio(table["idle_waiting_s"].sum(), table["waiting_s"].sum()),
         _ratio(table["idle_s"].sum(), table["total_s"].sum()),

@@ -43,24 +43,9 @@ from seglab.runs.study_storage import open_study
 
 PARAM = "params."
 _LISTED = (
-    "number",
-    "state",
-    "last_value",
-    "last_step",
-    "worker",
-    "host",
-    "started",
-    "ended",
-    "duration_s",
-    "attempts",
-    "first_step_s",
-    "reason",
-    "error",
-    "run_dir",
-    "run_id",
-    "warm",
-    "repeat_of",
-)
+    "number state last_value last_step worker host started ended duration_s attempts first_step_s reason "
+    "error run_dir run_id warm repeat_of"
+).split()
 
 
 @dataclass(frozen=True, eq=False)

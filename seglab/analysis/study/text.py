@@ -18,12 +18,13 @@ from seglab.analysis.study.summary import (
     pareto_trials,
     study_summary,
 )
-from seglab.analysis.study.wording import joined, number, plural
+from seglab.analysis.study.wording import number
 from seglab.analysis.tables import Cell, Row, markdown_table
 from seglab.analysis.times import format_runtime
 from seglab.core.sample_size import MIN_REPEATS, TOO_FEW_REPEATS
 from seglab.core.text.escape import markdown, markdown_code
 from seglab.core.text.shell import shell_command
+from seglab.core.text.wording import joined, plural
 from seglab.runs.study import StudyFolder, all_there_are
 
 Protocol = Mapping[str, Any]

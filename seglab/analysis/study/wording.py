@@ -1,8 +1,6 @@
-"""Numbers, counts and names as words, short enough for ticks and sentences."""
+"""Numbers and names as words, short enough for ticks and sentences."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 _LABEL_CHARS = 18
 
@@ -29,14 +27,3 @@ def short(value: object, chars: int = _LABEL_CHARS) -> str:
         return text
     half = (chars - 1) // 2
     return f"{text[:half]}…{text[-half:]}"
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun: 1 trial, 2 trials."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def joined(names: Sequence[str], limit: int = 6) -> str:
-    """Return names with commas, those beyond the limit counted."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

@@ -12,11 +12,19 @@ from seglab.cli.subcommands import parse_subcommand
 
 # Each module holds `add_flags(parser)` and `work(args) -> int`.
 DATA_COMMANDS = {
+    "agreement": Command("seglab.cli.data.agreement", "how far annotators agree, by class"),
     "audit": Command("seglab.cli.data.audit", "find faulty files, duplicates and wrong labels"),
     "clean": Command("seglab.cli.data.clean", "carry out decisions as a new version of a manifest"),
     "describe": Command("seglab.cli.data.describe", "print splits, classes, sizes and warnings"),
     "import": Command("seglab.cli.data.importing", "write the manifest of a data set"),
+    "instructions": Command("seglab.cli.data.instructions", "a page for annotators, from the data"),
     "preview": Command("seglab.cli.data.preview", "draw what an augmentation does to samples"),
+    "review": Command(
+        "seglab.cli.data.review", "a random sample of masks as a sheet for reviewers"
+    ),
+    "review-result": Command("seglab.cli.data.review_result", "what reviewers' decisions show"),
+    "shares": Command("seglab.cli.data.shares", "tell what a training would see of each class"),
+    "split": Command("seglab.cli.data.split", "share samples out so that no split leaks"),
     "synth": Command("seglab.cli.data.synth", "draw the roadside data set and write its manifest"),
     "undo": Command("seglab.cli.data.undo", "go back to the version a manifest was made from"),
 }

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from seglab.cli.data.opening import add_data, is_path, open_data
 from seglab.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from seglab.data.manifest import Manifest
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command."""
     add_data(parser)
+    parser.add_argument(
+        "--objects",
+        metavar="SPLIT",
+        help="sizes of the objects of each class in a split, such as train; reads its masks",
+    )
     budget = parser.add_argument_group(
         "budget", "what trainings would cost here, measured in seconds"
     )
@@ -24,22 +33,32 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def work(args: argparse.Namespace) -> int:
     """Print the description, and the budget where models are named."""
-    from seglab.data.describe import describe, format_description
-
     _check_budget_flags(args)
     manifest = open_data(args.data, args.root)
     if args.models is None:
-        sys.stdout.write(format_description(describe(manifest)))
+        sys.stdout.write(_description(manifest, args.objects))
         return 0
     from seglab.experiment.budget import common_size, compose_models, format_budget, measure_budget
 
     models = [name.strip() for name in args.models.split(",") if name.strip()]
     words = _budget_words(args, common_size(manifest))
     configurations = compose_models(models, words, args.encoder)
-    sys.stdout.write(format_description(describe(manifest)))
+    sys.stdout.write(_description(manifest, args.objects))
     sys.stdout.flush()
     sys.stdout.write("\n" + format_budget(measure_budget(manifest, configurations)))
     return 0
+
+
+def _description(manifest: Manifest, objects: str | None) -> str:
+    from seglab.data.class_support import format_objects, object_sizes
+    from seglab.data.describe import describe, format_description
+
+    text = format_description(describe(manifest))
+    return (
+        text
+        if objects is None
+        else f"{text}\n{format_objects(object_sizes(manifest, objects), objects)}"
+    )
 
 
 def _check_budget_flags(args: argparse.Namespace) -> None:

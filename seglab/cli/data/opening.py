@@ -63,3 +63,18 @@ def compose_choices(words: Sequence[str]) -> dict[str, Any]:
 
     cfg = compose(words, allow_missing=True)
     return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+
+
+def read_augmentation(choice: str, changes: Sequence[str]) -> dict[str, Any]:
+    """Return a choice in `conf/augment` with `augment.KEY=VALUE` words put on it.
+
+    Raises:
+        ConfigError: A word is of something else.
+    """
+    from seglab.config.language.grammar import literal_word
+
+    wrong = [word for word in changes if not word.startswith("augment.")]
+    if wrong:
+        raise ConfigError([f"--set: expected augment.KEY=VALUE, got '{word}'" for word in wrong])
+    content = compose_choices([literal_word("augment", choice), *changes])["augment"]
+    return dict(content)

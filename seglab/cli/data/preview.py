@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seglab.cli.data.opening import add_data, compose_choices, open_data
+from seglab.cli.data.opening import add_data, open_data, read_augmentation
 from seglab.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def work(args: argparse.Namespace) -> int:
     kind = Image.registered_extensions().get(args.output.suffix.lower())
     if kind not in Image.SAVE:
         raise ConfigError(f"--output: expected a picture, such as preview.png, got '{args.output}'")
-    spec = AugmentSpec.read(_augmentation(args.augment, args.changes), "augment")
+    spec = AugmentSpec.read(read_augmentation(args.augment, args.changes), "augment")
     manifest = open_data(args.data, args.root)
     read, bands = _read_samples(manifest, args)
     if bands is not None:
@@ -84,16 +83,6 @@ def work(args: argparse.Namespace) -> int:
     )
     sys.stdout.write(f"{args.output}{shown}\n")
     return 0
-
-
-def _augmentation(choice: str, changes: Sequence[str]) -> dict[str, Any]:
-    from seglab.config.language.grammar import literal_word
-
-    wrong = [word for word in changes if not word.startswith("augment.")]
-    if wrong:
-        raise ConfigError([f"--set: expected augment.KEY=VALUE, got '{word}'" for word in wrong])
-    content = compose_choices([literal_word("augment", choice), *changes])["augment"]
-    return dict(content)
 
 
 def _read_samples(

@@ -13,7 +13,7 @@ class Finding:
     """A fact about the machine or what is installed.
 
     Attributes:
-        area: `packages`, `devices`, `places` or `tracking`.
+        area: `packages`, `devices`, `places`, `tracking` or `gpu`.
         name: What was looked at.
         status: `ok`; `note` where something could be better; `bad` where work will fail.
         text: What was found.

@@ -146,6 +146,7 @@ _MAY_LACK = (
     "train_fraction",
     "bands",
     "display_bands",
+    "sampling",
     "extra",
     "predictor",
     "save_probabilities",

@@ -36,19 +36,22 @@ def group_shares(groups: np.ndarray, class_pixels: np.ndarray) -> np.ndarray:
     return np.divide(sums, totals, out=np.zeros_like(sums), where=totals > 0)
 
 
-def imbalance(shares: np.ndarray, fold_of: np.ndarray, folds: int) -> float:
-    """Return how uneven folds are: root mean square of `folds * share - 1` over folds and columns.
+def imbalance(shares: np.ndarray, fold_of: np.ndarray, sizes: np.ndarray) -> float:
+    """Return how uneven folds are: root mean square of `share / wanted - 1` over folds and columns.
 
-    0 is perfect, 1 means that what a fold holds typically is wrong by as much as it should be.
-    Classes without pixels do not count.
+    `sizes` says what each fold should hold, as a multiple of an equal part. 0 is perfect, 1 means that
+    what a fold holds typically is wrong by as much as it should be. Classes without pixels do not count.
     """
-    held = np.zeros((folds, shares.shape[1]))
+    held = np.zeros((len(sizes), shares.shape[1]))
     np.add.at(held, fold_of, shares)
     present = shares.sum(axis=0) > 0
-    return float(np.sqrt(np.mean((folds * held[:, present] - 1) ** 2)))
+    filled = len(sizes) * held[:, present] / sizes[:, None]
+    return float(np.sqrt(np.mean((filled - 1) ** 2)))
 
 
-def spread_groups(shares: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+def spread_groups(
+    shares: np.ndarray, folds: int, rng: np.random.Generator, sizes: np.ndarray | None = None
+) -> np.ndarray:
     """Return a fold for each group such that classes and samples are shared out evenly.
 
     Again and again the class that the fewest unplaced groups hold is taken, and its groups, in
@@ -60,30 +63,34 @@ def spread_groups(shares: np.ndarray, folds: int, rng: np.random.Generator) -> n
         shares: Float64 `(G, C + 1)` of `group_shares`, at least `folds` groups.
         folds: Number of folds.
         rng: Draws orders and ties.
+        sizes: Float64 `(folds,)`: what each should hold, relative to the others; equal by default.
 
     Returns:
         Int64 `(G,)`, values 0..folds-1.
     """
+    sizes = np.ones(folds) if sizes is None else sizes / sizes.mean()
     draws = max(1, min(_DRAWS, _PLACEMENTS // len(shares)))
-    outcomes = [_spread_once(shares, folds, rng) for _ in range(draws)]
-    return min(outcomes, key=lambda fold_of: round(imbalance(shares, fold_of, folds), 9))
+    outcomes = [_spread_once(shares, sizes, rng) for _ in range(draws)]
+    return min(outcomes, key=lambda fold_of: round(imbalance(shares, fold_of, sizes), 9))
 
 
-def _spread_once(shares: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+def _spread_once(shares: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    folds = len(sizes)
     drawn = rng.permutation(len(shares))
     fold_of = np.full(len(shares), -1, dtype=np.int64)
     held = np.zeros((folds, shares.shape[1]))
     # Which of two equal folds comes first is drawn too.
     names = rng.permutation(folds)
+    sizes = sizes[names]
     left = len(shares)
     while left:
         for group in _rarest(shares, drawn[fold_of[drawn] < 0]):
-            crowding = held @ shares[group]
+            crowding = held @ shares[group] / sizes
             empty = held[:, -1] == 0
             if left <= empty.sum():
                 crowding = np.where(empty, crowding, np.inf)
             # Rounding makes ties of sums that differ only in the order of their terms.
-            fold = int(np.lexsort((held[:, -1], np.round(crowding, 12)))[0])
+            fold = int(np.lexsort((held[:, -1] / sizes, np.round(crowding, 12)))[0])
             fold_of[group] = fold
             held[fold] += shares[group]
             left -= 1

@@ -16,6 +16,8 @@ from seglab.data.folds.options import FoldSettings
 from seglab.data.importers.splitting import group_by_pattern
 from seglab.data.manifest import Manifest
 
+# One name a sample; None: nothing is known of this one, so it is tied to no other.
+Names = list[str | None]
 _DIGITS = re.compile(r"([0-9]+)")
 
 
@@ -96,7 +98,14 @@ def find_groups(rows: pd.DataFrame, settings: FoldSettings) -> list[str] | None:
     if settings.group_by == "pattern":
         return group_by_pattern(rows["sample_id"].tolist(), settings.group_pattern)
     if settings.group_by == "near_duplicates":
-        return _alike(rows, column, settings.max_hash_distance)
+        if rows["phash"].isna().all():
+            raise DataError(
+                "group_by=near_duplicates compares perceptual hashes, and no sample has one (column "
+                "`phash`); import the data again, or group by column or pattern"
+            )
+        ids = rows["sample_id"].tolist()
+        looks = alike(rows, settings.max_hash_distance)
+        return join_names([[*(column or ids)], looks, rows["sha256"].tolist()], ids)
     asked = settings.group_by == "column" and settings.cut_scheme == "block"
     if column is None and (settings.grouped or asked):
         raise DataError(
@@ -114,36 +123,45 @@ def column_groups(rows: pd.DataFrame) -> list[str] | None:
     return None if (rows["group"] == rows["sample_id"]).all() else rows["group"].tolist()
 
 
-def _alike(rows: pd.DataFrame, column: Sequence[str] | None, max_distance: int) -> list[str]:
-    """Return clusters of images that look alike or share a group, named by their first member."""
+def alike(rows: pd.DataFrame, max_distance: int) -> Names:
+    """Return for each row the first one that looks like it by a chain of near hashes; None: no hash."""
+    values, places = unique_hashes(rows["phash"].tolist())
+    clusters = near_clusters(values, max_distance)
+    first: dict[int, str] = {}
+    names: Names = []
+    for name, place in zip(rows["sample_id"], places, strict=True):
+        names.append(first.setdefault(int(clusters[place]), name) if place >= 0 else None)
+    return names
+
+
+def join_names(all_names: Sequence[Names], sample_ids: Sequence[str]) -> list[str]:
+    """Return one group a sample: samples that share a name of any list are in one.
+
+    Args:
+        all_names: Lists of one name a sample.
+        sample_ids: Names a sample that nothing ties to another.
+
+    Returns:
+        The name of the group: that of its first member in the first list that knows it.
+    """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    values, places = unique_hashes(rows["phash"].tolist())
-    if not len(values):
-        raise DataError(
-            "group_by=near_duplicates compares perceptual hashes, and no sample has one (column "
-            "`phash`); import the data again, or group by column or pattern"
-        )
-    names = list(column) if column is not None else rows["sample_id"].tolist()
-    clusters = near_clusters(values, max_distance)
-    looks = [int(clusters[place]) if place >= 0 else None for place in places]
-    ties: list[Sequence[object]] = [names, looks, rows["sha256"].tolist()]
-    count = nodes = len(rows)
-    # Samples are tied to a node for each name, cluster and file they have; what hangs together then
-    # is one group.
+    count = nodes = len(sample_ids)
+    # Samples are tied to a node for each name they have; what hangs together then is one group.
     left: list[int] = []
     right: list[int] = []
-    for tie in ties:
-        node: dict[object, int] = {}
-        for place, value in enumerate(tie):
-            if value is not None:
+    for names in all_names:
+        node: dict[str, int] = {}
+        for place, name in enumerate(names):
+            if name is not None:
                 left.append(place)
-                right.append(node.setdefault(value, nodes + len(node)))
+                right.append(nodes + node.setdefault(name, len(node)))
         nodes += len(node)
     graph = coo_matrix((np.ones(len(left), dtype=bool), (left, right)), shape=(nodes, nodes))
-    _, components = connected_components(graph, directed=False)
+    groups = connected_components(graph, directed=False)[1][:count].tolist()
     first: dict[int, str] = {}
-    for name, component in zip(names, components[:count], strict=True):
-        first.setdefault(int(component), name)
-    return [first[int(component)] for component in components[:count]]
+    for place, group in enumerate(groups):
+        known = (names[place] for names in all_names if names[place] is not None)
+        first.setdefault(group, str(next(known, sample_ids[place])))
+    return [first[group] for group in groups]

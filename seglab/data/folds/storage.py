@@ -23,14 +23,8 @@ FOLDS_NAME = "folds.parquet"
 _SCHEMA_VERSION = 1
 _METADATA_KEY = b"seglab_folds"
 _SCHEMA = pa.schema(
-    [
-        ("repeat", pa.int64()),
-        ("fold", pa.int64()),
-        ("inner", pa.int64()),
-        ("sample_id", pa.string()),
-        ("role", pa.string()),
-        ("group", pa.string()),
-    ]
+    [(name, pa.int64()) for name in ("repeat", "fold", "inner")]
+    + [(name, pa.string()) for name in ("sample_id", "role", "group")]
 )
 
 

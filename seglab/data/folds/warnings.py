@@ -6,10 +6,9 @@ class that is not there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
+from seglab.core.text.wording import joined
 from seglab.data.folds.groups import column_groups, pooled_rows
 from seglab.data.folds.leaks import (
     Sides,
@@ -114,7 +113,7 @@ def _class_warnings(plan: FoldPlan, manifest: Manifest) -> list[str]:
                 untrained.append(f"{fold.name}: the training part has no pixel of {listed}")
     warnings += untrained
     warnings += [
-        f"{name}: no held-out pixel in {_few(folds)}; its scores there are undefined"
+        f"{name}: no held-out pixel in {joined(folds, _LISTED)}; its scores there are undefined"
         for name, folds in unscored.items()
     ]
     return warnings
@@ -147,8 +146,3 @@ def _repeat_warnings(plan: FoldPlan) -> list[str]:
                 "or groups to cut them anew, so a further repeat adds little"
             )
     return warnings
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more

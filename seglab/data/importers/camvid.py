@@ -21,33 +21,21 @@ from seglab.data.importers.listing import Listing
 from seglab.data.importers.options import CamVidOptions
 
 VOID = 11
-CLASS_NAMES = (
-    "sky",
-    "building",
-    "pole",
-    "road",
-    "pavement",
-    "tree",
-    "sign",
-    "fence",
-    "car",
-    "pedestrian",
-    "bicyclist",
-)
-# The colours in which the SegNet tutorial draws these classes; the masks hold indices, not colours.
-PALETTE = (
-    (128, 128, 128),
-    (128, 0, 0),
-    (192, 192, 128),
-    (128, 64, 128),
-    (60, 40, 222),
-    (128, 128, 0),
-    (192, 128, 128),
-    (64, 64, 128),
-    (64, 0, 128),
-    (64, 64, 0),
-    (0, 128, 192),
-)
+# With the colours in which the SegNet tutorial draws them; the masks hold indices, not colours.
+_COLOURS = {
+    "sky": (128, 128, 128),
+    "building": (128, 0, 0),
+    "pole": (192, 192, 128),
+    "road": (128, 64, 128),
+    "pavement": (60, 40, 222),
+    "tree": (128, 128, 0),
+    "sign": (192, 128, 128),
+    "fence": (64, 64, 128),
+    "car": (64, 0, 128),
+    "pedestrian": (64, 64, 0),
+    "bicyclist": (0, 128, 192),
+}
+CLASS_NAMES = tuple(_COLOURS)
 
 
 @takes(CamVidOptions, "data.options")
@@ -78,5 +66,5 @@ def import_camvid(root: Path, *, chosen: CamVidOptions) -> ImportedFiles:
             drive = path.stem.split("_")[0] if chosen.group_by_drive else path.stem
             samples.append(SampleFiles(path.stem, path, base / mask_path, split, drive))
     raw_ids = {index: index for index in range(len(CLASS_NAMES))} | {VOID: 255}
-    labels = LabelSpace(CLASS_NAMES, PALETTE, raw_ids)
+    labels = LabelSpace(CLASS_NAMES, tuple(_COLOURS.values()), raw_ids)
     return ImportedFiles(samples, labels, "index", notes, listing.sources)

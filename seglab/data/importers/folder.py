@@ -46,15 +46,7 @@ def import_folder(root: Path, *, chosen: FolderOptions) -> ImportedFiles:
         LabelError: What the values in the masks mean is not certain.
         DataError: Names or groups are ambiguous; no mask tells the classes.
     """
-    label_options = LabelOptions.parse(
-        chosen.class_names,
-        chosen.palette,
-        chosen.raw_ids,
-        chosen.mask_encoding,
-        chosen.binary,
-        chosen.ignore_index,
-        chosen.ignore_colour,
-    )
+    label_options = LabelOptions.parse(chosen)
     _check_places(root, chosen.images, chosen.masks, chosen.lists)
     root = find_base(root, [] if is_pattern(chosen.images) else [chosen.images])
     listing = Listing(root)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from seglab.core.errors import DataError, LabelError
 from seglab.core.labels import BLACK, LabelSpace
+from seglab.core.text.wording import joined
 from seglab.data.importers.label_options import LabelOptions
 from seglab.data.importers.mask_survey import (
     Storage,
@@ -202,7 +203,7 @@ def _doubts_of_binary(found: ValueSurvey) -> list[str]:
     strange = sorted(set(found.pixels) - set(_BINARY_RAW_IDS))
     reasons = []
     if strange:
-        reasons.append(f"binary=true means 0 and 255, or 0 and 1; {_some(strange)} is neither")
+        reasons.append(f"binary=true means 0 and 255, or 0 and 1; {joined(strange, 10)} is neither")
     if found.pixels[1] and found.pixels[255]:
         reasons.append("binary=true means 0 and 255, or 0 and 1; the masks hold both 1 and 255")
     return reasons
@@ -222,14 +223,14 @@ def _doubts(found: ValueSurvey, options: LabelOptions) -> list[str]:
     outside = [value for value in ids if value >= count]
     absent = sorted(set(range(min(count, _MAX_CLASSES))) - set(ids))
     if outside:
-        reasons.append(f"{_some(outside)} is no index of the {count} classes")
+        reasons.append(f"{joined(outside, 10)} is no index of the {count} classes")
     if absent and known:
         names = options.class_names or [f"class {index}" for index in range(known)]
         reasons.append(
-            f"no pixel has {_some(absent)}, the index of {_some([names[i] for i in absent])}"
+            f"no pixel has {joined(absent, 10)}, the index of {joined((names[i] for i in absent), 10)}"
         )
     elif absent:
-        reasons.append(f"the values have gaps: no pixel has {_some(absent)}")
+        reasons.append(f"the values have gaps: no pixel has {joined(absent, 10)}")
     if known is None and len(ids) == 1:
         reasons.append(
             f"all masks hold {ids[0]} as their only value but {options.void}"
@@ -269,8 +270,3 @@ def _reading(found: ValueSurvey, space: LabelSpace) -> str:
         "masks)"
         for value in values
     )
-
-
-def _some(items: Sequence[object]) -> str:
-    more = f" and {len(items) - 10} more" if len(items) > 10 else ""
-    return ", ".join(str(item) for item in items[:10]) + more

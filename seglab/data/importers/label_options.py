@@ -9,12 +9,13 @@ from typing import Any
 
 from seglab.core.errors import ConfigError, LabelError, nearest
 from seglab.core.labels import DEFAULT_IGNORE_INDEX, normal_name
+from seglab.data.importers.options import FolderOptions
 
 Colour = tuple[int, int, int]
 IDENTITY = "identity"
 IGNORE = "ignore"
 _RANGE = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
-_NUM_CHANNELS = 3
+_AS_GIVEN = ("mask_encoding", "binary", "ignore_index", "ignore_colour")
 
 
 @dataclass(frozen=True)
@@ -57,58 +58,42 @@ class LabelOptions:
         return max(classes) + 1 if classes else None
 
     @classmethod
-    def parse(
-        cls,
-        class_names: Sequence[str] | None,
-        palette: Sequence[Sequence[int]] | None,
-        raw_ids: Mapping[Any, int | str] | str | None,
-        mask_encoding: str,
-        binary: bool,
-        ignore_index: int | None,
-        ignore_colour: Sequence[int] | None = None,
-    ) -> LabelOptions:
+    def parse(cls, given: FolderOptions) -> LabelOptions:
         """Return the options as given in a configuration.
 
         Raises:
             ConfigError: They contradict each other or cannot be read; every mistake is listed.
         """
-        names, problems = _read_names(class_names)
-        colours = _read_colours(palette or (), "a palette colour", problems)
-        ignored = _read_colours([ignore_colour] if ignore_colour else (), "ignore_colour", problems)
-        identity = raw_ids == IDENTITY
+        names, problems = _read_names(given.class_names)
         raw: dict[int, int] | None = None
-        if isinstance(raw_ids, str) and not identity:
-            problems.append(f"raw_ids is a mapping or '{IDENTITY}', got {raw_ids!r}")
-        elif isinstance(raw_ids, Mapping) and raw_ids:
-            void = DEFAULT_IGNORE_INDEX if ignore_index is None else ignore_index
-            raw, names = _read_raw_ids(raw_ids, names, void, problems)
-            if names and ignore_index is not None and not len(names) <= ignore_index <= 255:
+        if isinstance(given.raw_ids, Mapping) and given.raw_ids:
+            index = given.ignore_index
+            void = DEFAULT_IGNORE_INDEX if index is None else index
+            raw, names = _read_raw_ids(given.raw_ids, names, void, problems)
+            if names and index is not None and not len(names) <= index <= 255:
                 problems.append(
                     f"ignore_index is the index of ignored pixels, above the {len(names)} classes and "
-                    f"below 256, got {ignore_index}; leave it out: raw_ids say which value is ignored"
+                    f"below 256, got {index}; leave it out: raw_ids say which value is ignored"
                 )
-        colour = mask_encoding == "colour"
-        if colour and not palette:
+        colour = given.mask_encoding == "colour"
+        if colour and not given.palette:
             problems.append("mask_encoding=colour needs a palette, one [r, g, b] a class")
-        if colour and (binary or raw_ids):
+        if colour and (given.binary or given.raw_ids):
             problems.append("mask_encoding=colour goes with a palette, not with binary or raw_ids")
-        if not colour and ignore_colour:
+        if not colour and given.ignore_colour:
             problems.append("ignore_colour goes with mask_encoding=colour")
-        if binary and raw_ids:
+        if given.binary and given.raw_ids:
             problems.append("binary=true sets raw_ids itself; give one of the two")
-        if binary and names is not None and len(names) != 2:
+        if given.binary and names is not None and len(names) != 2:
             problems.append(f"binary=true goes with two class_names, got {len(names)}")
         if problems:
             raise ConfigError(problems)
         return cls(
-            names,
-            tuple(colours),
-            raw,
-            identity,
-            mask_encoding,
-            binary,
-            ignore_index,
-            ignored[0] if ignored else None,
+            class_names=names,
+            palette=tuple(given.palette or ()),
+            raw_ids=raw,
+            identity=given.raw_ids == IDENTITY,
+            **{name: getattr(given, name) for name in _AS_GIVEN},
         )
 
 
@@ -120,20 +105,6 @@ def _read_names(given: Sequence[str] | None) -> tuple[tuple[str, ...] | None, li
         except LabelError as error:
             problems.append(str(error))
     return (None if given is None else tuple(names)), problems
-
-
-def _read_colours(
-    given: Sequence[Sequence[int]], what: str, problems: list[str]
-) -> list[tuple[int, int, int]]:
-    colours = []
-    for colour in given:
-        values = list(colour) if isinstance(colour, Sequence) else [colour]
-        are_bytes = all(isinstance(v, int) and 0 <= v <= 255 for v in values)
-        if len(values) != _NUM_CHANNELS or not are_bytes:
-            problems.append(f"{what} is three numbers in 0..255, got {colour!r}")
-        else:
-            colours.append((values[0], values[1], values[2]))
-    return colours
 
 
 def _read_raw_ids(

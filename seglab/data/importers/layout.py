@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from seglab.core.errors import DataError, DataNotFoundError, list_problems
+from seglab.core.text.wording import joined
 
 
 def find_base(root: Path, needed: Sequence[str], candidates: Iterable[str] = (".",)) -> Path:
@@ -25,9 +26,8 @@ def find_base(root: Path, needed: Sequence[str], candidates: Iterable[str] = (".
     if not root.is_dir():
         raise DataNotFoundError(f"{root} is no folder; {expected}")
     entries = sorted(entry.name for entry in root.iterdir())
-    more = f" and {len(entries) - 10} more" if len(entries) > 10 else ""
-    there = ", ".join(entries[:10]) or "nothing"
-    raise DataNotFoundError(f"{expected}; {root} holds {there}{more}. Check the root")
+    there = joined(entries, 10) or "nothing"
+    raise DataNotFoundError(f"{expected}; {root} holds {there}. Check the root")
 
 
 def read_lines(path: Path) -> list[str]:

@@ -14,15 +14,10 @@ from seglab.data.importers.layout import find_base
 from seglab.data.importers.listing import Listing
 
 FOLDER_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-    "unlabeled": "unlabeled",
-    "unlabelled": "unlabeled",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("unlabeled", "unlabelled"), "unlabeled"),
 }
 MASK_FIELDS = ("stem", "name", "key", "folder", "split")
 

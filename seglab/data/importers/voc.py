@@ -17,28 +17,12 @@ from seglab.data.importers.layout import find_base
 from seglab.data.importers.listing import Listing
 from seglab.data.importers.options import VocOptions
 
-CLASS_NAMES = (
-    "background",
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
+CLASS_NAMES = tuple(
+    (
+        "background, aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, "
+        "diningtable, dog, horse, motorbike, person, pottedplant, sheep, sofa, train, "
+        "tvmonitor"
+    ).split(", ")
 )
 _BORDER = 255
 

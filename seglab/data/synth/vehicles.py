@@ -14,36 +14,17 @@ from seglab.data.synth.textures import MINERALS, PAINTS, pick, to_u8
 _TYRE = (26, 26, 28)
 _Polygon = list[tuple[float, float]]
 
-_SIDE_OUTLINES: tuple[_Polygon, ...] = (
-    # saloon, hatchback, estate; fractions of width and height, facing right
-    [
-        (0.01, 0.82),
-        (0.01, 0.50),
-        (0.20, 0.44),
-        (0.32, 0.06),
-        (0.66, 0.06),
-        (0.80, 0.42),
-        (0.98, 0.52),
-        (0.99, 0.82),
-    ],
-    [
-        (0.01, 0.82),
-        (0.02, 0.38),
-        (0.12, 0.08),
-        (0.58, 0.05),
-        (0.74, 0.42),
-        (0.98, 0.52),
-        (0.99, 0.82),
-    ],
-    [
-        (0.01, 0.82),
-        (0.02, 0.12),
-        (0.10, 0.05),
-        (0.60, 0.05),
-        (0.76, 0.42),
-        (0.98, 0.50),
-        (0.99, 0.82),
-    ],
+# Saloon, hatchback, estate; across and down as fractions of width and height, facing right.
+_SIDE_OUTLINES: tuple[_Polygon, ...] = tuple(
+    list(zip(across, down, strict=True))
+    for across, down in (
+        (
+            (0.01, 0.01, 0.20, 0.32, 0.66, 0.80, 0.98, 0.99),
+            (0.82, 0.50, 0.44, 0.06, 0.06, 0.42, 0.52, 0.82),
+        ),
+        ((0.01, 0.02, 0.12, 0.58, 0.74, 0.98, 0.99), (0.82, 0.38, 0.08, 0.05, 0.42, 0.52, 0.82)),
+        ((0.01, 0.02, 0.10, 0.60, 0.76, 0.98, 0.99), (0.82, 0.12, 0.05, 0.05, 0.42, 0.50, 0.82)),
+    )
 )
 
 

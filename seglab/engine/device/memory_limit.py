@@ -8,6 +8,8 @@ from pathlib import Path
 import psutil
 import torch
 
+from seglab.engine.device.slots import gpu_share
+
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 
@@ -20,7 +22,8 @@ def memory_limit(accelerator: str, devices: Sequence[int] = (0,)) -> int:
         devices: Indices of the GPUs; the smallest counts.
     """
     if accelerator == "cuda":
-        return min(torch.cuda.get_device_properties(index).total_memory for index in devices)
+        total = min(torch.cuda.get_device_properties(index).total_memory for index in devices)
+        return int(total * gpu_share())
     if accelerator == "mps":
         return int(torch.mps.recommended_max_memory())
     return min([int(psutil.virtual_memory().total), *_process_limits(), *_group_limits()])
@@ -31,7 +34,8 @@ def others_use_it(accelerator: str) -> bool:
 
     A step that runs out of memory then says nothing about the device.
     """
-    if accelerator != "cuda":
+    # Where a GPU is shared out, each process runs against its own part and never into another's.
+    if accelerator != "cuda" or gpu_share() < 1:
         return False
     free, total = torch.cuda.mem_get_info()
     # The driver's own part, some hundred megabytes, is counted among the others.

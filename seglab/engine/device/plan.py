@@ -20,24 +20,13 @@ import torch
 from torch import nn
 
 from seglab.core.errors import ConfigError
+from seglab.engine.device.compiling import CompileMode, Device, compile_mode_for, compiling_pays
 from seglab.engine.options import PlanOptions
 
 Precision = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["channels_last", "contiguous"]
 _MAX_WORKERS_PER_DEVICE = 8
 _LIGHTNING_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
-
-
-@dataclass(frozen=True)
-class Device:
-    """Facts about the hardware a plan is made for."""
-
-    accelerator: Literal["cpu", "cuda", "mps"]
-    name: str
-    num_devices: int
-    num_cores: int
-    has_fast_bf16: bool
-    shared_memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +44,7 @@ class ExecutionPlan:
         micro_batch_size: Images a device holds at once; smaller than its share of the batch when
             gradients are accumulated. None: the whole share.
         reasons: One short reason a choice, in the order of the fields.
+        compile_mode: How `torch.compile` does it; `reduce-overhead` replays CUDA graphs.
     """
 
     accelerator: str
@@ -66,6 +56,7 @@ class ExecutionPlan:
     num_workers: int
     micro_batch_size: int | None = None
     reasons: tuple[str, ...] = field(default=(), compare=False)
+    compile_mode: CompileMode = "default"
 
     @property
     def lightning_precision(self) -> str:
@@ -90,9 +81,11 @@ class ExecutionPlan:
     def sentence(self) -> str:
         """Return the plan and its reasons in one line."""
         micro = f", micro-batch {self.micro_batch_size}" if self.micro_batch_size else ""
+        way = "" if self.compile_mode == "default" else f" ({self.compile_mode})"
+        compiled = f"on{way}" if self.compile else "off"
         return (
             f"plan: {self.num_devices} x {self.accelerator}, {self.precision}, "
-            f"{self.memory_format}, compile {'on' if self.compile else 'off'}, "
+            f"{self.memory_format}, compile {compiled}, "
             f"{self.num_threads} threads, {self.num_workers} workers{micro} "
             f"({'; '.join(self.reasons)})"
         )
@@ -130,6 +123,8 @@ def inspect_device(accelerator: str = "auto", devices: int | str | list[int] = 1
         num_cores=available_cores(),
         has_fast_bf16=fast_bf16,
         shared_memory_bytes=psutil.disk_usage(str(shm)).free if shm.is_dir() else None,
+        # Triton makes code for compute capability 7.0 and newer.
+        compiles=kind != "cuda" or torch.cuda.get_device_capability(0) >= (7, 0),
     )
 
 
@@ -210,6 +205,7 @@ def choose_plan(
     device: Device,
     micro_batch_size: int | None = None,
     model: nn.Module | None = None,
+    steps: int | None = None,
 ) -> ExecutionPlan:
     """Return the plan for a device; what the user set by hand stands, the rest follows the rules.
 
@@ -219,17 +215,23 @@ def choose_plan(
         micro_batch_size: A micro-batch set by hand, or None.
         model: The network, whose kind decides the layout on a CPU that computes in fp32; None where
             it is not known yet.
+        steps: Optimizer steps of the whole run, by which compiling is judged; None: not known.
 
     Raises:
         ConfigError: A choice that this device cannot do.
     """
-    base = _stock_plan(device) if settings.plan == "stock" else _auto_plan(settings, device, model)
+    stock = settings.plan == "stock"
+    base = _stock_plan(device) if stock else _auto_plan(settings, device, model, steps)
     changes: dict[str, Any] = {}
     for name in ("precision", "memory_format", "compile", "num_threads", "num_workers"):
         value = getattr(settings, name)
         if value != "auto":
             changes[name] = value
-    by_hand = (f"{', '.join(changes)} set by hand",) if changes else ()
+    if not changes.get("compile", base.compile) or micro_batch_size is not None:
+        # Gradients of several parts would lie in the memory that a graph writes anew.
+        changes["compile_mode"] = "default"
+    named = ", ".join(name for name in changes if name != "compile_mode")
+    by_hand = (f"{named} set by hand",) if named else ()
     reasons = (*base.reasons, *by_hand)
     plan = replace(base, **changes, micro_batch_size=micro_batch_size, reasons=reasons)
     if plan.precision == "fp16" and plan.accelerator == "cpu":
@@ -251,7 +253,9 @@ def _stock_plan(device: Device) -> ExecutionPlan:
     )
 
 
-def _auto_plan(settings: PlanOptions, device: Device, model: nn.Module | None) -> ExecutionPlan:
+def _auto_plan(
+    settings: PlanOptions, device: Device, model: nn.Module | None, steps: int | None
+) -> ExecutionPlan:
     cores = max(1, device.num_cores // device.num_devices)
     reasons = []
     if device.accelerator == "cuda":
@@ -266,7 +270,8 @@ def _auto_plan(settings: PlanOptions, device: Device, model: nn.Module | None) -
     # The layout follows what is computed in, also where that was set by hand.
     used = precision if settings.precision == "auto" else settings.precision
     memory_format = _memory_format(device, used, model, reasons)
-    reasons.append("compile pays only in long runs, set it by hand")
+    compiled, reason = compiling_pays(device, steps)
+    reasons.append(reason)
     # On a CPU a worker takes more from the step than it hides: 18.7 images a second with one, 20.4
     # without (U-Net/resnet18, 192x256, two cores).
     workers = min(_MAX_WORKERS_PER_DEVICE, cores) if device.accelerator == "cuda" else 0
@@ -281,10 +286,11 @@ def _auto_plan(settings: PlanOptions, device: Device, model: nn.Module | None) -
         num_devices=device.num_devices,
         precision=precision,
         memory_format=memory_format,
-        compile=False,
+        compile=compiled,
         num_threads=cores,
         num_workers=workers,
         reasons=tuple(reasons),
+        compile_mode=compile_mode_for(device, model),
     )
 
 

@@ -14,6 +14,7 @@ from seglab.core.errors import ConfigError
 
 CPUS = "SEGLAB_CPUS"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+GPU_SHARE = "SEGLAB_GPU_SHARE"
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,20 @@ def make_slots(
     workers: int | str = "auto",
     devices_each: int = 1,
     only: Sequence[int] | None = None,
+    per_gpu: int = 1,
 ) -> list[Slot]:
     """Return the slots of this machine.
 
     Args:
         accelerator: auto, cpu, gpu, cuda or mps.
-        workers: How many; auto: one for each `devices_each` GPUs, one on a CPU or an MPS device.
+        workers: How many; auto: as many as fit on the GPUs, one on a CPU or an MPS device.
         devices_each: GPUs a slot gets; on a CPU all slots share the cores evenly.
         only: Which of the visible GPUs may be used, by their place among them; None: all.
+        per_gpu: Slots that share a GPU, each with an even part of its memory.
 
     Raises:
-        ConfigError: More are asked for than there are devices or cores.
+        ConfigError: More are asked for than there are devices or cores, or a GPU is to be shared by
+            processes of several, or where there is none.
     """
     gpus = visible_gpus() if accelerator in ("auto", "gpu", "cuda") else []
     if gpus and only is not None:
@@ -52,20 +56,32 @@ def make_slots(
         if wrong:
             raise ConfigError(f"trainer.devices: expected 0..{len(gpus) - 1}, got {wrong}")
         gpus = [gpus[place] for place in only]
+    if per_gpu > 1 and (devices_each > 1 or not gpus):
+        got = f"{devices_each} devices a process" if gpus else "no GPU to share"
+        raise ConfigError(
+            f"hydra.launcher.trials_per_gpu={per_gpu}: expected GPUs and one of them a process, got {got}"
+        )
     if gpus:
         groups = [
             gpus[start : start + devices_each]
             for start in range(0, len(gpus) - devices_each + 1, devices_each)
+            for _ in range(per_gpu)
         ]
         count = len(groups) if workers == "auto" else int(workers)
         if count > len(groups) or not groups:
             raise ConfigError(
                 f"expected at most {len(groups)} processes with {devices_each} GPUs each (visible: "
-                f"{', '.join(gpus)}), got {max(count, 1)}"
+                f"{', '.join(gpus)}), got {max(count, 1)}; hydra.launcher.trials_per_gpu lets several "
+                "trials share one"
             )
-        # Two slots never share a GPU: what one trial leaves free the other would run out of.
+        # Each has its own part of the memory: what one trial leaves free the other would run out of.
+        share = {GPU_SHARE: str(1 / per_gpu)} if per_gpu > 1 else {}
         return [
-            Slot(f"gpu {','.join(group)}", {VISIBLE: ",".join(group)}) for group in groups[:count]
+            Slot(
+                f"gpu {','.join(group)}" + (f" part {place % per_gpu + 1}" if share else ""),
+                {VISIBLE: ",".join(group), **share},
+            )
+            for place, group in enumerate(groups[:count])
         ]
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     total = len(cores) or os.cpu_count() or 1
@@ -91,6 +107,11 @@ def visible_gpus() -> list[str]:
     import torch  # only here: who takes a slot must do so before torch is imported
 
     return [str(index) for index in range(torch.cuda.device_count())]
+
+
+def gpu_share() -> float:
+    """Return the share of its GPU's memory this process may use, in (0, 1]."""
+    return float(os.environ.get(GPU_SHARE, "1"))
 
 
 def take_slot() -> None:

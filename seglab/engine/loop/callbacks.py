@@ -19,7 +19,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from seglab.core.disk.files import write_json
 from seglab.core.errors import SeglabError, TrainingError
-from seglab.engine.loop.checkpoint import CheckpointWriter
+from seglab.engine.loop.checkpoint import CheckpointWriter, is_validated
 from seglab.engine.step.module import SegmentationModule, as_module
 from seglab.runs import RunRecord
 
@@ -98,12 +98,7 @@ class HistoryWriter(Callback):
         self._epoch_started = time.perf_counter()
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
     ) -> None:
         """Pass loss and learning rates on every N steps."""
         if not self.sinks or trainer.global_step % self.every_n_steps:
@@ -124,17 +119,15 @@ class HistoryWriter(Callback):
         # The epoch a run was resumed in has no start here, so its time is not known.
         started = self._epoch_started
         seconds = None if started is None else time.perf_counter() - started
-        row: dict[str, Any] = {
+        scores = module.result.scores if is_validated(trainer) and module.result else {}
+        return {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
             "train/loss": module.epoch_loss.mean(),
             **learning_rates(trainer),
             "seconds": seconds,
+            **scores,
         }
-        every = trainer.check_val_every_n_epoch or 1
-        if (trainer.current_epoch + 1) % every == 0 and module.result is not None:
-            row |= module.result.scores
-        return row
 
 
 def learning_rates(trainer: pl.Trainer) -> dict[str, float]:
@@ -158,12 +151,7 @@ class FiniteLossGuard(Callback):
         self._recent: deque[tuple[int, torch.Tensor, list[str]]] = deque(maxlen=_CHECK_EVERY_ON_GPU)
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """Remember the step's loss; look at the remembered ones when it is cheap or due."""
         loss = outputs["loss"]
@@ -266,14 +254,7 @@ class InterruptGuard(Callback):
             if signal.getsignal(number) == self._remember:
                 signal.signal(number, handler)
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Save and stop between two steps; after an epoch's last step the epoch is finished first."""
         if not trainer.is_last_batch and self._must_stop(trainer):
             self.writer.save_last(trainer)

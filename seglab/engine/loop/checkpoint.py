@@ -144,14 +144,7 @@ class CheckpointWriter(Checkpoint):
         self.best_score = state_dict["best_score"]
         self.best_epoch = state_dict["best_epoch"]
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Save within an epoch; its last batch is saved together with the epoch's scores."""
         due = self.every_n_steps and trainer.global_step % self.every_n_steps == 0
         if due and not trainer.is_last_batch:
@@ -175,8 +168,7 @@ class CheckpointWriter(Checkpoint):
             _share_content(self.best_path, self.last_path)
 
     def _improves(self, trainer: pl.Trainer) -> bool:
-        validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
-        if not validated or self.monitor not in trainer.callback_metrics:
+        if not is_validated(trainer) or self.monitor not in trainer.callback_metrics:
             return False
         score = float(trainer.callback_metrics[self.monitor])
         if not math.isfinite(score):
@@ -197,6 +189,11 @@ class CheckpointWriter(Checkpoint):
             score,
             trainer.current_epoch,
         )
+
+
+def is_validated(trainer: pl.Trainer) -> bool:
+    """Tell whether the present epoch is one of those with a validation."""
+    return (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
 
 
 def _share_content(source: Path, target: Path) -> None:

@@ -108,10 +108,7 @@ class RunProgress(Callback):
         if self.mode != "plain" or not trainer.is_global_zero or now - self._spoke < _SILENCE_S:
             return
         self._spoke = now
-        epoch = (
-            f"epoch {trainer.current_epoch:>3} ({trainer.current_epoch + 1}/{trainer.max_epochs})"
-        )
-        say(self.console, f"{epoch}  {what} {done} of {total:.0f}")
+        say(self.console, f"{_epoch(trainer)}  {what} {done} of {total:.0f}")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the epoch's line with the time left."""
@@ -125,12 +122,8 @@ class RunProgress(Callback):
             for key in ("val/loss", self.monitor)
             if key in metrics
         )
-        say(
-            self.console,
-            f"epoch {trainer.current_epoch:>3} ({trainer.current_epoch + 1}/{trainer.max_epochs})"
-            f"  train/loss {loss:.4f}{scores}"
-            f"  left {self._time_left(trainer)}",
-        )
+        left = self._time_left(trainer)
+        say(self.console, f"{_epoch(trainer)}  train/loss {loss:.4f}{scores}  left {left}")
 
     def _time_left(self, trainer: pl.Trainer) -> str:
         (step, moment), self._mark = self._mark, (trainer.global_step, time.perf_counter())
@@ -155,3 +148,7 @@ class RunProgress(Callback):
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+
+
+def _epoch(trainer: pl.Trainer) -> str:
+    return f"epoch {trainer.current_epoch:>3} ({trainer.current_epoch + 1}/{trainer.max_epochs})"

@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DDPStrategy
 
 from seglab.engine.device.plan import ExecutionPlan
+from seglab.engine.device.slots import gpu_share
 from seglab.engine.loop.checkpoint import AtomicCheckpointIO
 from seglab.engine.options import TrainerOptions
 
@@ -90,8 +91,10 @@ def build_trainer(
 
 
 def apply_threads(plan: ExecutionPlan) -> None:
-    """Set the number of threads torch computes with."""
+    """Set the number of threads torch computes with, and keep to this process's share of a GPU."""
     torch.set_num_threads(plan.num_threads)
+    if plan.accelerator == "cuda" and gpu_share() < 1:
+        torch.cuda.set_per_process_memory_fraction(gpu_share())
 
 
 def _quiet_lightning() -> None:

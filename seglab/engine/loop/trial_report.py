@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from seglab.core.trial import TrialChannel, TrialPrunedError
+from seglab.engine.loop.checkpoint import is_validated
 from seglab.engine.step.module import as_module
 
 
@@ -32,14 +33,7 @@ class TrialReport(Callback):
         self.prunes = prunes
         self._stepped = False
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Tell that the first optimizer step is done: from here on the device is at work."""
         if self.trial is not None and not self._stepped:
             self._stepped = True
@@ -73,7 +67,4 @@ class TrialReport(Callback):
 
     def _score(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> float | None:
         result = as_module(pl_module).result
-        every = trainer.check_val_every_n_epoch or 1
-        if (trainer.current_epoch + 1) % every or result is None:
-            return None
-        return float(result.scores[self.metric])
+        return float(result.scores[self.metric]) if is_validated(trainer) and result else None

@@ -107,12 +107,7 @@ class MicroBatchKeeper(Callback):
         return self.memory is not None and self.memory.known().fit(pair)
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """Note the size once steps with the optimizer's whole state have gone through."""
         self._steps += 1

@@ -18,6 +18,7 @@ import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import LRScheduler
 
 from seglab.core.errors import ConfigError
 from seglab.core.labels import LabelSpace
@@ -32,12 +33,12 @@ from seglab.losses.loss_inputs import safe_divide
 from seglab.metrics.names import MIOU_PRESENT, metric_key
 from seglab.metrics.wrapped import WrappedMetric
 from seglab.models import Segmenter
-from seglab.optim import ScheduledLR
+from seglab.optim import step_after_batch, step_after_validation
 
 log = logging.getLogger(__name__)
 
 OptimizerFactory = Callable[[nn.Module], torch.optim.Optimizer]
-SchedulerFactory = Callable[[torch.optim.Optimizer], ScheduledLR]
+SchedulerFactory = Callable[[torch.optim.Optimizer], LRScheduler]
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class SegmentationModule(pl.LightningModule):
         self.micro_batcher = micro_batcher
         self.evaluator = Evaluator(labels, loss.num_terms, extra=extra_metrics)
         self.result: EvalResult | None = None
-        self.scheduled: ScheduledLR
+        self.scheduler: LRScheduler
         self._factories = factories
         self._device_augment = device_augment
         self.epoch_loss = EpochLoss()
@@ -100,8 +101,8 @@ class SegmentationModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return optimizer and schedule; Lightning keeps their state, this module steps them."""
         optimizer = self.new_optimizer()
-        self.scheduled = self._factories[1](optimizer)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduled.scheduler}}
+        self.scheduler = self._factories[1](optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler}}
 
     def new_optimizer(self) -> torch.optim.Optimizer:
         """Return an optimizer of the model as training uses it, without any state yet."""
@@ -166,8 +167,7 @@ class SegmentationModule(pl.LightningModule):
         )
         losses = self._mean_over_ranks(losses) if exact is None else exact.terms
         optimizer.step()
-        if self.scheduled.interval == "step":
-            self.scheduled.scheduler.step()
+        step_after_batch(self.scheduler)
         self.epoch_loss.add(losses, totals)
         return losses.sum()
 
@@ -264,8 +264,7 @@ class SegmentationModule(pl.LightningModule):
         """Gather the counts of all ranks, log the scores, and let a schedule hear the monitored one."""
         self.result = self.evaluator.compute()
         self.log_dict(self.result.scores)
-        if self.scheduled.interval == "epoch":
-            self.scheduled.step_epoch(self.result.scores[self.settings.monitor])
+        step_after_validation(self.scheduler, self.result.scores[self.settings.monitor])
 
 
 def as_module(pl_module: pl.LightningModule) -> SegmentationModule:

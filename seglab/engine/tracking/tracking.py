@@ -17,7 +17,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -260,12 +259,7 @@ class WandbView:
         """Return the view; `start` is called inside."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Close the run as finished, interrupted or failed."""
         stopped = kind is not None and issubclass(kind, KeyboardInterrupt)
         self.finish("finished" if kind is None else "interrupted" if stopped else "failed")

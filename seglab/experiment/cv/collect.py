@@ -193,9 +193,7 @@ def _show(
     pooled: np.ndarray,
     labels: LabelSpace,
 ) -> None:
-    view = make_view(cfg, record)
-    status = "failed"
-    try:
+    with make_view(cfg, record) as view:
         start_view(view, cfg, record, None)
         words = {f"{metric_key(split, MIOU)}_interval": _interval(record.metrics, split)}
         view.log_summary(record.metrics, words)
@@ -205,9 +203,6 @@ def _show(
         view.log_images(pictures)
         plan_files = [record.run_dir / "folds.parquet", record.run_dir / "folds.yaml"]
         view.log_artifact_files("dataset", f"{record.run_id}-folds", plan_files)
-        status = "finished"
-    finally:
-        view.finish(status)
     record.update(wandb=view.facts())
 
 
@@ -234,10 +229,8 @@ def shown_if_cut_short(cfg: DictConfig, record: RunRecord) -> Iterator[None]:
 
 
 def _show_ending(cfg: DictConfig, record: RunRecord, status: str) -> None:
-    view = make_view(cfg, record)
-    try:
+    with make_view(cfg, record) as view:
         start_view(view, cfg, record, None)
-    finally:
         view.finish(status)
     record.update(wandb=view.facts())
 

@@ -107,7 +107,8 @@ def begin_with_what_fits(cfg: DictConfig, manifest: Manifest, plan: ExecutionPla
     if size is None:
         return plan
     reason = f"micro-batch {size} remembered from an earlier run on this device"
-    return replace(plan, micro_batch_size=size, reasons=(*plan.reasons, reason))
+    reasons = (*plan.reasons, reason)
+    return replace(plan, micro_batch_size=size, compile_mode="default", reasons=reasons)
 
 
 def build_micro_batcher(

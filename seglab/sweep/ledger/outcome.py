@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from seglab.core.trial import FailureReason, TrialEnd
 from seglab.runs.study import (
@@ -19,15 +19,11 @@ from seglab.runs.study import (
     VALUES,
     StudyObjective,
 )
+from seglab.runs.study_storage import END_OF
 
 _MOST_ERROR, _MOST_TRACEBACK = 500, 20_000
 # Attributes that tell of an end.
 OF_OUTCOME = (VALUES, REASON, ERROR, TRACEBACK, FAILED_VALUES, FIRST_STEP_S)
-END_OF = {
-    TrialState.COMPLETE: TrialEnd.FINISHED,
-    TrialState.PRUNED: TrialEnd.PRUNED,
-    TrialState.FAIL: TrialEnd.FAILED,
-}
 STATE_OF = {end: state for state, end in END_OF.items()}
 
 

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Literal
 
 from rich.console import Console, Group, RenderableType
@@ -100,12 +99,7 @@ class StudyWatch:
                 handler.setStream(sys.stderr)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Take the table away; the lines stay."""
         live, self._live = self._live, None
         if live is not None:

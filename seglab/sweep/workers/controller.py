@@ -17,10 +17,10 @@ from typing import Any
 from seglab.core.errors import SeglabError, TrainingError
 from seglab.core.trial import FailureReason, TrialEnd
 from seglab.engine.device.slots import Slot
+from seglab.engine.process.events import Ended, Ending, Progress, Report
+from seglab.engine.process.pool import Pool
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ledger.ledger import Claim, Ledger, Outcome
-from seglab.sweep.process.events import Ended, Ending, Progress, Report
-from seglab.sweep.process.pool import Pool
 from seglab.sweep.watch.study_watch import StudyWatch
 from seglab.sweep.workers.records import mark_failed
 

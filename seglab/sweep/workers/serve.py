@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 from omegaconf import DictConfig, OmegaConf
@@ -15,9 +15,9 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from seglab.engine.device.slots import Slot, make_slots
+from seglab.engine.process.pool import PRELOAD, Pool
 from seglab.runs.study import WORDS, StudyFolder
 from seglab.runs.study_storage import open_study, own_trials
-from seglab.sweep.process.pool import PRELOAD, Pool
 from seglab.sweep.watch.study_watch import StudyWatch
 from seglab.sweep.workers.controller import Controller, log_of
 from seglab.sweep.workers.sweep import Sweep
@@ -28,7 +28,8 @@ class LocalWorkers:
 
     Args:
         config: Of the application; `trainer` may say which devices there are to use.
-        options: The node `hydra.launcher`: workers, devices_per_trial, memory_gb, preload.
+        options: The node `hydra.launcher`: workers, devices_per_trial, trials_per_gpu, memory_gb,
+            preload.
     """
 
     def __init__(self, config: DictConfig, options: Mapping[str, Any]) -> None:
@@ -40,13 +41,8 @@ class LocalWorkers:
         self.pool.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.pool.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        self.pool.__exit__(*error)
 
     def serve(self, sweep: Sweep, console: Console, stays: bool = True) -> None:
         """Run trials of a sweep until nothing is left to do.
@@ -113,7 +109,8 @@ def slots_of(config: DictConfig, options: Mapping[str, Any]) -> tuple[list[Slot]
     each = options.get("devices_per_trial", "auto")
     if each == "auto":
         each = devices if isinstance(devices, int) and devices > 0 else 1
-    slots = make_slots(accelerator, options.get("workers", "auto"), int(each), only)
+    workers, per_gpu = options.get("workers", "auto"), int(options.get("trials_per_gpu") or 1)
+    slots = make_slots(accelerator, workers, int(each), only, per_gpu)
     # A list says which devices the sweep may use; a trial sees its own alone, counted from 0.
     return slots, ([f"trainer.devices={each}"] if only is not None else [])
 

@@ -12,12 +12,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from seglab.analysis.statistics import (
-    corrected_t_test,
-    difference_interval,
-    minimum_detectable,
-    swap_test,
-)
+from seglab.analysis.statistics import corrected_t_test, minimum_detectable, swap_test
+from seglab.metrics.jackknife import difference_interval
 from seglab.metrics.pooled import ImageCounts, pool_units, pooled_miou, score_pooled
 
 CLASSES, SIMULATIONS, ALPHA, SLACK = 11, 2000, 0.05, 0.015

@@ -10,7 +10,6 @@ from scipy import stats
 
 from seglab.analysis.statistics import (
     corrected_t_test,
-    difference_interval,
     holm,
     mean_interval,
     minimum_detectable,
@@ -20,6 +19,7 @@ from seglab.analysis.statistics import (
     wilcoxon_test,
 )
 from seglab.core.errors import ShapeError
+from seglab.metrics.jackknife import difference_interval
 from seglab.metrics.pooled import ImageCounts, PooledClassIou
 
 

@@ -20,8 +20,9 @@ from optuna.trial import FrozenTrial, create_trial
 
 from seglab.analysis.study.figures.chart import Axis
 from seglab.analysis.study.parameters import ParamScale, param_scales, short_names
-from seglab.analysis.study.wording import joined, number, plural, short
+from seglab.analysis.study.wording import number, short
 from seglab.analysis.style import new_figure
+from seglab.core.text.wording import joined, plural
 
 
 def trial(params: Mapping[str, Any], space: Mapping[str, BaseDistribution]) -> FrozenTrial:

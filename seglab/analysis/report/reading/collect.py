@@ -23,6 +23,7 @@ from seglab.analysis.report.reading.gallery import read_gallery
 from seglab.analysis.report.reading.pictures import Album
 from seglab.core.disk.provenance import utc_now
 from seglab.core.errors import DataError, RunNotFoundError, list_problems
+from seglab.core.text.wording import joined, plural
 from seglab.metrics.names import IOU
 from seglab.runs import RunRecord, find_runs
 from seglab.runs.locate import RECORD_FILE, describe_missing
@@ -222,9 +223,8 @@ def _with_palettes(views: list[RunView]) -> list[RunView]:
 
 
 def _title(views: list[RunView]) -> str:
-    names = list(dict.fromkeys(str(view.facts["experiment"]) for view in views))
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"{shown}: {len(views)} run{'s' if len(views) != 1 else ''}"
+    names = dict.fromkeys(str(view.facts["experiment"]) for view in views)
+    return f"{joined(names, 3)}: {plural(len(views), 'run')}"
 
 
 def _warnings(views: list[RunView]) -> Iterator[str]:
@@ -246,12 +246,7 @@ def _warnings(views: list[RunView]) -> Iterator[str]:
         yield f"The runs have {len(classes)} different lists of classes; their means differ in kind."
     dirty = [view.label for view in views if (view.facts["git"] or {}).get("dirty")]
     if dirty:
-        yield f"Made from code with uncommitted changes: {_listed(dirty)}."
+        yield f"Made from code with uncommitted changes: {joined(dirty)}."
     open_runs = [f"{view.label} ({view.status})" for view in views if view.status != "finished"]
     if open_runs:
-        yield f"Not finished: {_listed(open_runs)}."
-
-
-def _listed(names: list[str], limit: int = 6) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+        yield f"Not finished: {joined(open_runs)}."

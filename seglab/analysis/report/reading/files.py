@@ -62,17 +62,8 @@ GALLERY = TableShape(("case_id", "sample_id"))
 FOLD_SCORES = TableShape(("fold",), ("miou",))
 
 # What a file someone else wrote can make its reader raise; ArrowInvalid is a ValueError.
-READ_ERRORS = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    IndexError,
-    AttributeError,
-    EOFError,
-    SeglabError,
-    yaml.YAMLError,
-)
+READ_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError, LookupError, TypeError)
+READ_ERRORS += (AttributeError, EOFError, SeglabError, yaml.YAMLError)
 
 
 class RunFiles:

@@ -19,9 +19,17 @@ from seglab.analysis.learning.verdict import (
     curve,
     smooth,
 )
-from seglab.analysis.report.cells import Cell, Column, Table, number_cell, text_cell
+from seglab.analysis.report.cells import (
+    Cell,
+    Column,
+    Field,
+    Table,
+    make_table,
+    number_cell,
+    text_cell,
+)
 from seglab.analysis.report.model import RunView
-from seglab.analysis.report.plots import Line, line_chart
+from seglab.analysis.report.plots import Line, line_chart, together
 from seglab.analysis.report.svg import Axis, series_class
 from seglab.metrics.names import MIOU, metric_key
 
@@ -79,14 +87,8 @@ def score_chart(histories: Mapping[str, pd.DataFrame], slots: Mapping[str, int])
         for label, history in histories.items()
     ]
     message = "; ".join(f"{line.label} reaches {line.y.max():.3f}" for line in lines if len(line.x))
-    values = np.concatenate([np.empty(0), *(line.y for line in lines)])
-    svg = line_chart(
-        lines,
-        f"Validation mIoU by epoch: {message or 'not recorded'}",
-        "epoch",
-        "mIoU",
-        y=Axis.around(values, floor=0.0),
-    )
+    words = f"Validation mIoU by epoch: {message or 'not recorded'}"
+    svg = line_chart(lines, words, "epoch", "mIoU", y=_from_zero(lines))
     return Chart("Validation mIoU", svg, legend_of(lines), f"The dot is the best epoch: {_BEST}.")
 
 
@@ -94,10 +96,11 @@ def _losses(
     histories: Mapping[str, pd.DataFrame], slots: Mapping[str, int], column: str, title: str
 ) -> Chart:
     lines = [_line(label, history, column, slots[label]) for label, history in histories.items()]
-    message = "; ".join(f"{line.label} ends at {line.y[-1]:.3g}" for line in lines if len(line.x))
-    svg = line_chart(
-        lines, f"{title} by epoch: {message or 'not recorded'}", "epoch", "loss", y=_typical(lines)
-    )
+    return _loss_chart(title, lines)
+
+
+def _loss_chart(title: str, lines: Sequence[Line]) -> Chart:
+    svg = line_chart(lines, _ends(title, lines), "epoch", "loss", y=_typical(lines))
     return Chart(title, svg, legend_of(lines))
 
 
@@ -113,36 +116,18 @@ def _charts_of_one(history: pd.DataFrame) -> list[Chart]:
             name for name in history if str(name) == "lr" or str(name).startswith("lr/")
         )
     ]
-    values = np.concatenate([np.empty(0), *(line.y for line in scores)])
+    svg = line_chart(
+        scores, _ends("Validation scores", scores), "epoch", "score", y=_from_zero(scores)
+    )
     charts = [
-        Chart(
-            "Validation scores",
-            line_chart(
-                scores,
-                _ends("Validation scores", scores),
-                "epoch",
-                "score",
-                y=Axis.around(values, floor=0.0),
-            ),
-            legend_of(scores),
-            f"The dot is the best epoch: {_BEST}.",
-        ),
-        Chart(
-            "Losses",
-            line_chart(losses, _ends("Losses", losses), "epoch", "loss", y=_typical(losses)),
-            legend_of(losses),
-        ),
+        Chart("Validation scores", svg, legend_of(scores), f"The dot is the best epoch: {_BEST}."),
+        _loss_chart("Losses", losses),
     ]
-    positive = np.concatenate([np.empty(0), *(line.y[line.y > 0] for line in rates)])
+    rates = [Line(r.label, r.x[r.y > 0], r.y[r.y > 0], r.slot) for r in rates]
+    positive = together(line.y for line in rates)
     if positive.size:
-        rates = [Line(r.label, r.x[r.y > 0], r.y[r.y > 0], r.slot) for r in rates]
-        svg = line_chart(
-            rates,
-            _ends("Learning rates", rates),
-            "epoch",
-            "learning rate",
-            y=Axis.logarithmic(positive),
-        )
+        words, y = _ends("Learning rates", rates), Axis.logarithmic(positive)
+        svg = line_chart(rates, words, "epoch", "learning rate", y=y)
         charts.append(Chart("Learning rate", svg, legend_of(rates)))
     return charts
 
@@ -158,9 +143,13 @@ def _ends(title: str, lines: Sequence[Line]) -> str:
     return f"{title} by epoch: {message or 'not recorded'}"
 
 
+def _from_zero(lines: Sequence[Line]) -> Axis:
+    return Axis.around(together(line.y for line in lines), floor=0.0)
+
+
 def _typical(lines: Sequence[Line]) -> Axis:
     """Return an axis that a single exploding epoch does not flatten the rest of."""
-    values = np.concatenate([np.empty(0), *(line.y for line in lines)])
+    values = together(line.y for line in lines)
     if values.size > 10:
         usual = float(np.percentile(values, 95))
         values = values[values <= max(usual * 2.0, usual + 1e-6)]
@@ -169,37 +158,31 @@ def _typical(lines: Sequence[Line]) -> Axis:
 
 def verdict_table(runs: Sequence[RunView]) -> Table:
     """Return in words and numbers what the curves show, one row per run."""
-    columns = (
-        Column("run", numeric=False),
-        Column("epochs"),
-        Column("best epoch", note=_BEST),
-        Column("val mIoU there"),
-        Column("train loss"),
-        Column("val loss"),
-        Column("verdict", numeric=False),
-        Column("in words", numeric=False),
-    )
-    return Table(
-        "verdicts", "What the curves say", columns, tuple(_verdict_row(run) for run in runs)
-    )
+    fields: list[Field[RunView]] = [
+        (Column("run", numeric=False), lambda run: text_cell(run.label, link=run.key)),
+        (Column("epochs"), lambda run: number_cell(len(run.history))),
+        (Column("best epoch", note=_BEST), lambda run: number_cell(best_epoch(run.history))),
+        (Column("val mIoU there"), _score_at_best),
+        (Column("train loss"), lambda run: _last(run, TRAIN_LOSS)),
+        (Column("val loss"), lambda run: _last(run, VAL_LOSS)),
+        (
+            Column("verdict", numeric=False),
+            lambda run: text_cell(run.verdict and run.verdict.kind, css="word"),
+        ),
+        (
+            Column("in words", numeric=False),
+            lambda run: text_cell(run.verdict and run.verdict.sentence, css="prose"),
+        ),
+    ]
+    return make_table("verdicts", "What the curves say", fields, runs)
 
 
-def _verdict_row(run: RunView) -> tuple[Cell, ...]:
+def _score_at_best(run: RunView) -> Cell:
     epochs, scores = curve(run.history, VAL_MIOU)
-    best = best_epoch(run.history)
-    at_best = scores[epochs == best]
-    last = [_last(curve(run.history, column)[1]) for column in (TRAIN_LOSS, VAL_LOSS)]
-    verdict = run.verdict
-    return (
-        text_cell(run.label, link=run.key),
-        number_cell(len(run.history)),
-        number_cell(best),
-        number_cell(float(at_best[0]) if len(at_best) else None),
-        *(number_cell(value) for value in last),
-        text_cell(verdict.kind if verdict else None, css="word"),
-        text_cell(verdict.sentence if verdict else None, css="prose"),
-    )
+    at_best = scores[epochs == best_epoch(run.history)]
+    return number_cell(float(at_best[0]) if len(at_best) else None)
 
 
-def _last(values: np.ndarray) -> float:
-    return float(smooth(values)[-1]) if len(values) else math.nan
+def _last(run: RunView, column: str) -> Cell:
+    values = curve(run.history, column)[1]
+    return number_cell(float(smooth(values)[-1]) if len(values) else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,12 @@ from seglab.analysis.report.cells import (
     Better,
     Cell,
     Column,
+    Field,
     Table,
     as_number,
     band,
     interval_text,
+    make_table,
     mark_best,
     number_cell,
     scale_bands,
@@ -24,19 +26,20 @@ from seglab.analysis.report.cells import (
     whole_cell,
 )
 from seglab.analysis.report.model import RunView
-from seglab.analysis.report.plots import Bins, Line, line_chart, reliability_chart
+from seglab.analysis.report.plots import Bins, Line, line_chart, reliability_chart, together
 from seglab.analysis.report.sections.curves import Chart, legend_of
 from seglab.analysis.report.svg import Axis
 from seglab.core.sample_size import MIN_UNITS, TOO_FEW_IMAGES
 from seglab.metrics.names import metric_key
 
 _CLEAN = "none"
+# Score, digits, heading and what it says; less is better but for the temperature.
 _CALIBRATION = (
-    ("ece", 4),
-    ("ece_classwise", 4),
-    ("ece_calibrated", 4),
-    ("temperature", 2),
-    ("aurc", 4),
+    ("ece", 4, "ECE", "Expected calibration error"),
+    ("ece_classwise", 4, "ECE by class", "Mean of the calibration errors of single classes"),
+    ("ece_calibrated", 4, "ECE calibrated", "After the logits are divided by the temperature"),
+    ("temperature", 2, "temperature", "What the logits are divided by to calibrate them; 1: as is"),
+    ("aurc", 4, "AURC", "Area under the risk-coverage curve"),
 )
 # One grid for all runs, so that the reader's pointer meets them at the same coverage.
 _COVERAGES = np.linspace(0.0, 1.0, 101)
@@ -95,30 +98,29 @@ def _by_slice(frame: pd.DataFrame) -> dict[tuple[str, str], dict[str, object]]:
 
 def slices_of_one(run: RunView) -> Table:
     """Return one row a slice with all its scores, those of single classes among them."""
-    columns = (
-        Column("slice", numeric=False),
-        Column("images"),
-        Column("mIoU"),
-        Column("Dice"),
-        Column("classes", note="Over how many classes the mean runs"),
-        *(Column(f"IoU {name}", "iou") for name in run.class_names),
-    )
-    rows = []
-    for (kind, name), row in _by_slice(run.tables["slices"]).items():
-        iou = row.get("iou")
-        per_class = list(iou) if isinstance(iou, list | tuple | np.ndarray) else []
-        per_class += [math.nan] * (len(run.class_names) - len(per_class))
-        rows.append(
-            (
-                text_cell(name, sub=kind),
-                whole_cell(row.get("images")),
-                _score(row),
-                number_cell(as_number(row.get("dice"))),
-                whole_cell(row.get("num_classes_averaged")),
-                *(number_cell(as_number(value)) for value in per_class[: len(run.class_names)]),
-            )
-        )
-    return Table(f"slices-{run.key}", f"Scores by slice, {run.label}", columns, scale_bands(rows))
+    fields: list[Field[tuple[tuple[str, str], dict[str, object]]]] = [
+        (Column("slice", numeric=False), lambda pair: text_cell(pair[0][1], sub=pair[0][0])),
+        (Column("images"), lambda pair: whole_cell(pair[1].get("images"))),
+        (Column("mIoU"), lambda pair: _score(pair[1])),
+        (Column("Dice"), lambda pair: number_cell(as_number(pair[1].get("dice")))),
+        (
+            Column("classes", note="Over how many classes the mean runs"),
+            lambda pair: whole_cell(pair[1].get("num_classes_averaged")),
+        ),
+        *(_class_field(name, place) for place, name in enumerate(run.class_names)),
+    ]
+    slices = _by_slice(run.tables["slices"]).items()
+    table = make_table(f"slices-{run.key}", f"Scores by slice, {run.label}", fields, slices)
+    return replace(table, rows=scale_bands(table.rows))
+
+
+def _class_field(name: str, place: int) -> Field[tuple[tuple[str, str], dict[str, object]]]:
+    def cell(pair: tuple[tuple[str, str], dict[str, object]]) -> Cell:
+        iou = pair[1].get("iou")
+        known = isinstance(iou, list | tuple | np.ndarray) and place < len(iou)
+        return number_cell(as_number(iou[place]) if known else math.nan)  # type: ignore[index]
+
+    return Column(f"IoU {name}", "iou"), cell
 
 
 def _score(row: Mapping[str, object]) -> Cell:
@@ -203,32 +205,19 @@ def calibration_block(runs: Sequence[RunView], slots: Mapping[str, int]) -> Bloc
     rejecting = having(runs, "risk_coverage")
     if rejecting:
         charts.append(_risk_coverage(rejecting, slots))
-    columns = (
-        Column("run", numeric=False),
-        Column("ECE", better="low", note="Expected calibration error"),
-        Column(
-            "ECE by class", better="low", note="Mean of the calibration errors of single classes"
-        ),
-        Column(
-            "ECE calibrated", better="low", note="After the logits are divided by the temperature"
-        ),
-        Column("temperature", note="What the logits are divided by to calibrate them; 1: as is"),
-        Column("AURC", better="low", note="Area under the risk-coverage curve"),
-    )
-    rows = [
-        (
-            text_cell(run.label, link=run.key),
-            *(
-                number_cell(run.metric(metric_key(run.split, name)), digits)
-                for name, digits in _CALIBRATION
-            ),
-        )
-        for run in runs
+    fields: list[Field[RunView]] = [
+        (Column("run", numeric=False), lambda run: text_cell(run.label, link=run.key)),
+        *(_calibration_field(*one) for one in _CALIBRATION),
     ]
-    numbers = any(cell.value is not None for row in rows for cell in row[1:])
-    marked = mark_best(columns, rows)
-    table = Table(f"calibration-{runs[0].key}", "Calibration in numbers", columns, marked)
+    table = make_table(f"calibration-{runs[0].key}", "Calibration in numbers", fields, runs)
+    numbers = any(cell.value is not None for row in table.rows for cell in row[1:])
+    table = replace(table, rows=mark_best(table.columns, table.rows))
     return Block(tuple(charts), table if numbers else None, _gaps_by_class(runs))
+
+
+def _calibration_field(name: str, digits: int, title: str, note: str) -> Field[RunView]:
+    column = Column(title, note=note, better="" if name == "temperature" else "low")
+    return column, lambda run: number_cell(run.metric(metric_key(run.split, name)), digits)
 
 
 def _gaps_by_class(runs: Sequence[RunView]) -> Table | None:
@@ -284,7 +273,6 @@ def _risk_coverage(runs: Sequence[RunView], slots: Mapping[str, int]) -> Chart:
         first, last = np.searchsorted(_COVERAGES, [coverage[0] - 1e-9, coverage[-1] + 1e-9])
         across = _COVERAGES[first:last]
         lines.append(Line(run.label, across, np.interp(across, coverage, risk), slots[run.key]))
-    values = np.concatenate([np.empty(0), *(line.y for line in lines)])
     message = "; ".join(
         f"{line.label} {line.y[-1]:.3f} with all pixels" for line in lines if len(line.x)
     )
@@ -294,7 +282,7 @@ def _risk_coverage(runs: Sequence[RunView], slots: Mapping[str, int]) -> Chart:
         "coverage",
         "share of wrong pixels",
         x=Axis.around([], floor=0.0, ceiling=1.0),
-        y=Axis.around(values, floor=0.0),
+        y=Axis.around(together(line.y for line in lines), floor=0.0),
     )
     note = "How many of the kept pixels are wrong when the least sure ones are set aside."
     return Chart("Risk and coverage", svg, legend_of(lines), note)

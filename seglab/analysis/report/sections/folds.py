@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from seglab.analysis.report.cells import (
+    Cell,
     Column,
+    Field,
     Table,
     as_number,
+    make_table,
     number_cell,
     text_cell,
     whole_cell,
@@ -87,28 +91,26 @@ def _facts(run: RunView, scores: pd.DataFrame | None) -> tuple[tuple[str, str, s
 
 def fold_table(key: str, scores: pd.DataFrame) -> Table:
     """Return one row per fold. None is marked as the best: each is scored on data of its own."""
-    names = _class_columns(scores)
-    shown = [score.name for score in shown_scores("always")]
-    columns = (
-        Column("fold", numeric=False),
-        *(Column(score.title) for score in shown_scores("always")),
-        Column("images"),
-        *(Column(f"IoU {name}", "iou") for name in names.values()),
-        Column("status", numeric=False),
-    )
-    rows = []
-    for row in scores.to_dict(orient="records"):
-        status = str(row.get("status", "-"))
-        rows.append(
-            (
-                text_cell(_fold_name(row)),
-                *(number_cell(as_number(row.get(name))) for name in shown),
-                whole_cell(row.get("images")),
-                *(number_cell(as_number(row.get(name))) for name in names),
-                text_cell(status, css=f"status {status}"),
-            )
-        )
-    return Table(key, "Scores by fold", columns, tuple(rows))
+    fields: list[Field[Mapping[Hashable, Any]]] = [
+        (Column("fold", numeric=False), lambda row: text_cell(_fold_name(row))),
+        *(_number_field(score.name, Column(score.title)) for score in shown_scores("always")),
+        (Column("images"), lambda row: whole_cell(row.get("images"))),
+        *(
+            _number_field(column, Column(f"IoU {name}", "iou"))
+            for column, name in _class_columns(scores).items()
+        ),
+        (Column("status", numeric=False), _status_cell),
+    ]
+    return make_table(key, "Scores by fold", fields, scores.to_dict(orient="records"))
+
+
+def _number_field(name: str, column: Column) -> Field[Mapping[Hashable, Any]]:
+    return column, lambda row: number_cell(as_number(row.get(name)))
+
+
+def _status_cell(row: Mapping[Hashable, Any]) -> Cell:
+    status = str(row.get("status", "-"))
+    return text_cell(status, css=f"status {status}")
 
 
 def _fold_name(row: Mapping[Hashable, object]) -> str:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from seglab.analysis.report.cells import (
     Cell,
     Column,
+    Field,
     Table,
     band,
     interval_text,
+    make_table,
     mark_best,
     number_cell,
     scale_bands,
     text_cell,
 )
 from seglab.analysis.report.model import RunView
+from seglab.analysis.settings import is_setting
 from seglab.core.sample_size import TOO_FEW_IMAGES, TOO_FEW_REPEATS
 from seglab.metrics.names import COST, IOU, MIOU, metric_key, shown_scores
 from seglab.runs.record_text import flatten
@@ -27,29 +30,12 @@ _SPLIT_ORDER = {"val": 0, "test": 1, "train": 2}
 _INTERVAL_NOTE = (
     "95 % interval in brackets: over images for a run, over folds for a cross-validation"
 )
-_SETTINGS_LEFT_OUT = (
-    "paths.",
-    "logger.",
-    "run_name",
-    "experiment_name",
-    "notes",
-    "tags",
-    "seed",
-    "resume",
-    "callbacks.progress",
-    "trainer.num_workers",
-)
 _MAX_SETTINGS = 24
 # Keys of `cv` that say how folds are trained, not how they are cut.
 _NOT_OF_THE_CUT = ("fold", "workers", "leak_report")
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A column and where its cells come from."""
-
-    column: Column
-    cell: Callable[[RunView], Cell]
+_Source = Field[RunView]
 
 
 def runs_table(runs: Sequence[RunView]) -> Table:
@@ -58,10 +44,10 @@ def runs_table(runs: Sequence[RunView]) -> Table:
     The best of a column is marked among runs of the same data, split and kind: a fold is compared
     with the same fold only, a cross-validation with others of its like.
     """
-    sources = [
-        _Source(Column("run", numeric=False), _name_cell),
+    sources: list[_Source] = [
+        (Column("run", numeric=False), _name_cell),
         *_scores(runs),
-        _Source(Column("status", numeric=False), _status),
+        (Column("status", numeric=False), _status),
         *_more(runs),
         *_classes(runs),
         *_settings(runs),
@@ -69,17 +55,11 @@ def runs_table(runs: Sequence[RunView]) -> Table:
         *_facts(),
     ]
     ordered = sorted(runs, key=_order)
-    rows = [tuple(source.cell(run) for source in sources) for run in ordered]
-    kept = [
-        place
-        for place, source in enumerate(sources)
-        if place == 0 or any(row[place].value is not None for row in rows)
-    ]
-    columns = tuple(sources[place].column for place in kept)
-    cells = [tuple(row[place] for place in kept) for row in rows]
-    marked = mark_best(columns, scale_bands(cells), lambda index: comparable(ordered[index]))
+    table = make_table("runs-table", "All runs of this report", sources, ordered, keep=1)
+    columns, bands = table.columns, scale_bands(table.rows)
+    marked = mark_best(columns, bands, lambda index: comparable(ordered[index]))
     first_score = next((place for place, column in enumerate(columns) if column.better), None)
-    return Table("runs-table", "All runs of this report", columns, marked, first_score)
+    return replace(table, rows=marked, sorted_by=first_score)
 
 
 def comparable(run: RunView) -> Hashable:
@@ -128,7 +108,7 @@ def score_cell(run: RunView, split: str, metric: str) -> Cell:
 
 def _scores(runs: Sequence[RunView]) -> list[_Source]:
     return [
-        _Source(
+        (
             Column(f"{split} {one.title}", note=_INTERVAL_NOTE, better=one.better),
             lambda run, split=split, name=one.name: score_cell(run, split, name),  # type: ignore[misc]
         )
@@ -157,7 +137,7 @@ def _classes(runs: Sequence[RunView]) -> list[_Source]:
     # Of the main split only: a second block of classes would bury the first.
     names = list(dict.fromkeys(name for run in runs for name in run.class_names))
     return [
-        _Source(
+        (
             Column(f"IoU {name}", "iou", note="Of the main split of each run", better="high"),
             lambda run, name=name: _class_cell(run, name),  # type: ignore[misc]
         )
@@ -181,7 +161,7 @@ def _cost() -> list[_Source]:
             )
             for one in shown_scores("cost")
         ),
-        _Source(hours, lambda run: _hours(run)),
+        (hours, _hours),
     ]
 
 
@@ -194,7 +174,7 @@ def _hours(run: RunView) -> Cell:
 def _facts() -> list[_Source]:
     return [
         _metric("best_epoch", Column("best epoch", "facts"), 0),
-        _Source(Column("seed", "facts"), lambda run: text_cell(run.facts["seed"])),
+        (Column("seed", "facts"), lambda run: text_cell(run.facts["seed"])),
     ]
 
 
@@ -209,12 +189,12 @@ def _metric(key: str, column: Column, digits: int) -> _Source:
             run.metric(key), digits, sub=f"{missed:.0f} missed" if missed > 0 else ""
         )
 
-    return _Source(column, cell)
+    return column, cell
 
 
 def _settings(runs: Sequence[RunView]) -> list[_Source]:
     return [
-        _Source(
+        (
             Column(key, "settings", numeric=False, note=key),
             lambda run, key=key: _setting(run, key),  # type: ignore[misc]
         )
@@ -240,8 +220,7 @@ def differing_settings(runs: Sequence[RunView]) -> list[str]:
     return [
         key
         for key in keys
-        if not key.startswith(_SETTINGS_LEFT_OUT)
-        and len({repr(config.get(key)) for config in configs}) > 1
+        if is_setting(key) and len({repr(config.get(key)) for config in configs}) > 1
     ]
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 _SYMBOLS = {"o": "circle", "v": "triangle-down", "X": "x", "D": "diamond", "*": "star"}
+_NOTE: dict[str, Any] = {"showarrow": False, "font": {"size": 11, "color": MUTED}}
 _STEPS = {"post": "hv", "pre": "vh", "": "linear"}
 
 
@@ -26,15 +27,13 @@ def blank(title: str, **layout: Any) -> go.Figure:
     """Return an empty figure in the look of the printed ones."""
     import plotly.graph_objects as go
 
-    axis = {
+    axis: dict[str, Any] = {
         "gridcolor": PALE,
         "linecolor": INK,
-        "zeroline": False,
         "ticks": "outside",
         "tickcolor": INK,
-        "title": {"standoff": 10},
-        "automargin": True,
     }
+    axis |= {"zeroline": False, "title": {"standoff": 10}, "automargin": True}
     look = {
         "title": {"text": plotly_text(title), "x": 0.01, "font": {"size": 17}},
         "font": {"family": "DejaVu Sans, Verdana, sans-serif", "size": 13, "color": INK},
@@ -100,15 +99,8 @@ def page_chart(chart: Chart, told: Mapping[int, str]) -> go.Figure:
                 named.add(layer.label)
             figure.add_trace(trace, **where)
         for at, text in panel.beside:
-            figure.add_annotation(
-                text=plotly_text(text),
-                x=1,
-                xref="paper",
-                xanchor="left",
-                y=at,
-                showarrow=False,
-                font={"size": 11, "color": MUTED},
-            )
+            beside = {"x": 1, "xref": "paper", "xanchor": "left", "y": at}
+            figure.add_annotation(text=plotly_text(text), **beside, **_NOTE)
         figure.update_xaxes(**_axis(panel.x), **where)
         figure.update_yaxes(**_axis(panel.y, not (chart.shared and where["col"] > 1)), **where)
         if panel.rows:
@@ -124,16 +116,9 @@ def page_chart(chart: Chart, told: Mapping[int, str]) -> go.Figure:
 
 def _add_gap(figure: go.Figure, gap: Gap) -> None:
     figure.add_vrect(gap.begin, gap.end, fillcolor="#f1eee8", line_width=0, layer="below")
-    figure.add_annotation(
-        text=plotly_text(gap.text.replace("\n", " ")),
-        x=(gap.begin + gap.end) / 2,
-        y=0,
-        yref="paper",
-        yanchor="bottom",
-        showarrow=False,
-        textangle=-90,
-        font={"size": 11, "color": MUTED},
-    )
+    text, at = plotly_text(gap.text.replace("\n", " ")), (gap.begin + gap.end) / 2
+    foot = {"x": at, "y": 0, "yref": "paper", "yanchor": "bottom", "textangle": -90}
+    figure.add_annotation(text=text, **foot, **_NOTE)
 
 
 def _named(chart: Chart) -> list[Any]:
@@ -164,14 +149,12 @@ def _axis(axis: Axis, titled: bool = True) -> dict[str, Any]:
 
 def colour_axis(shades: Shades) -> dict[str, Any]:
     """Return the colours of values as plotly takes them."""
+    title = plotly_text(shades.title)
     return {
         "colorscale": [[share, to_hex(shades.colours(share))] for share in np.linspace(0, 1, 11)],
         "cmin": shades.low,
         "cmax": shades.high,
-        "colorbar": {
-            "title": {"text": plotly_text(shades.title), "side": "right"},
-            "outlinewidth": 0,
-        },
+        "colorbar": {"title": {"text": title, "side": "right"}, "outlinewidth": 0},
     }
 
 
@@ -179,34 +162,20 @@ def _trace(layer: Dots | Curve | Bars | Ground, told: Mapping[int, str]) -> dict
     if isinstance(layer, Dots):
         return _dots(layer, told)
     if isinstance(layer, Curve):
-        hover = "skip" if layer.number is None else "y+text"
-        return {
-            "type": "scatter",
-            "x": layer.x,
-            "y": layer.y,
-            "mode": "lines",
-            "line": {
-                "shape": _STEPS[layer.step],
-                "color": layer.colour,
-                "width": 1.3 * layer.width,
-                "dash": "dot" if layer.dashed else "solid",
-            },
-            "opacity": layer.alpha,
-            "hoverinfo": hover,
-            "hovertext": "" if layer.number is None else told[layer.number],
-        }
+        return _curve(layer, told)
     if isinstance(layer, Bars):
         return _bars(layer, told)
-    return {
-        "type": "contour",
-        "x": layer.x,
-        "y": layer.y,
-        "z": layer.score,
-        "coloraxis": "coloraxis",
-        "opacity": 0.55,
-        "hoverinfo": "skip",
-        "line": {"width": 0},
-    }
+    ground = {"type": "contour", "x": layer.x, "y": layer.y, "z": layer.score}
+    look = {"coloraxis": "coloraxis", "opacity": 0.55, "line": {"width": 0}}
+    return {**ground, **look, "hoverinfo": "skip"}
+
+
+def _curve(curve: Curve, told: Mapping[int, str]) -> dict[str, Any]:
+    line = {"color": curve.colour, "width": 1.3 * curve.width, "shape": _STEPS[curve.step]}
+    line["dash"] = "dot" if curve.dashed else "solid"
+    trace = {"type": "scatter", "x": curve.x, "y": curve.y, "mode": "lines", "line": line}
+    hover = ("skip", "") if curve.number is None else ("y+text", told[curve.number])
+    return {**trace, "opacity": curve.alpha, "hoverinfo": hover[0], "hovertext": hover[1]}
 
 
 def _dots(dots: Dots, told: Mapping[int, str]) -> dict[str, Any]:
@@ -219,16 +188,9 @@ def _dots(dots: Dots, told: Mapping[int, str]) -> dict[str, Any]:
     if not isinstance(dots.colour, str):
         marker |= {"coloraxis": "coloraxis", "line": {"color": MUTED, "width": 0.5}}
     texts = [told[int(trial)] for trial in np.asarray(dots.numbers)]
-    return {
-        "type": "scatter",
-        "x": dots.x,
-        "y": dots.y,
-        "mode": "markers",
-        "marker": marker,
-        "cliponaxis": False,
-        "hoverinfo": "text" if texts else "skip",
-        "hovertext": texts,
-    }
+    trace = {"type": "scatter", "x": dots.x, "y": dots.y, "mode": "markers", "marker": marker}
+    hover = {"hoverinfo": "text" if texts else "skip", "hovertext": texts}
+    return {**trace, "cliponaxis": False, **hover}
 
 
 def _bars(bars: Bars, told: Mapping[int, str]) -> dict[str, Any]:
@@ -236,28 +198,12 @@ def _bars(bars: Bars, told: Mapping[int, str]) -> dict[str, Any]:
     trials = np.asarray(bars.numbers)
     if len(trials):
         texts = [f"{told[int(one)]}<br>{hint}" for one, hint in zip(trials, texts, strict=True)]
-    trace: dict[str, Any] = {
-        "type": "bar",
-        "orientation": "h",
-        "y": bars.rows,
-        "x": bars.length,
-        "base": bars.start,
-        "width": bars.height,
-        "marker": {"color": bars.colour, "line": {"color": "white", "width": 1}},
-        "hoverinfo": "text",
-        "hovertext": texts,
-        "text": list(bars.names),
-        "textposition": "inside",
-        "insidetextanchor": "middle",
-    }
+    trace: dict[str, Any] = {"type": "bar", "orientation": "h", "y": bars.rows, "x": bars.length}
+    trace |= {"base": bars.start, "width": bars.height, "hoverinfo": "text", "hovertext": texts}
+    trace["marker"] = {"color": bars.colour, "line": {"color": "white", "width": 1}}
+    trace |= {"text": list(bars.names), "textposition": "inside", "insidetextanchor": "middle"}
     if bars.ends is not None:
         over, under = bars.ends[:, 1] - bars.length, bars.length - bars.ends[:, 0]
-        line = {
-            "array": over,
-            "arrayminus": under,
-            "symmetric": False,
-            "thickness": 1.2,
-            "width": 0,
-        }
-        trace["error_x"] = {"type": "data", "color": INK, **line}
+        ends = {"type": "data", "array": over, "arrayminus": under, "symmetric": False}
+        trace["error_x"] = {**ends, "color": INK, "thickness": 1.2, "width": 0}
     return trace

@@ -28,9 +28,9 @@ from seglab.analysis.study.marks import (
     jitter,
 )
 from seglab.analysis.study.parameters import ParamScale
-from seglab.analysis.study.wording import plural
-from seglab.analysis.style import INK, MUTED, PALE, new_figure, styled
+from seglab.analysis.style import INK, MUTED, PALE, Look, new_figure, styled
 from seglab.core.text.escape import plotly_text
+from seglab.core.text.wording import plural
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -40,6 +40,14 @@ _MAX_AXES = 9
 ABSENT = -0.14
 _NOT_SET = "not set"
 _SMOOTH = 24
+_FREE: Look = {"textcoords": "offset points", "annotation_clip": False}
+_BOX: Look = {
+    "facecolor": "white",
+    "edgecolor": PALE,
+    "linewidth": 0.4,
+    "alpha": 0.85,
+    "boxstyle": "round,pad=0.15",
+}
 # Categories stay clear of the ends of their axis.
 _MARGIN = 0.07
 
@@ -203,41 +211,12 @@ def line_ticks(scale: ParamScale, absent: bool = False) -> list[tuple[float, str
 
 def _axis(axes: Axes, place: int, name: str, ticks: Sequence[tuple[float, str]]) -> None:
     axes.plot([place, place], [0, 1], color=INK, linewidth=1.0, zorder=3)
-    axes.annotate(
-        name,
-        (place, 1),
-        xytext=(0, 10),
-        textcoords="offset points",
-        ha="center",
-        va="bottom",
-        fontsize=9,
-        fontweight="bold",
-        annotation_clip=False,
-    )
+    look: Look = {"ha": "center", "va": "bottom", "fontsize": 9, "fontweight": "bold"}
+    axes.annotate(name, (place, 1), xytext=(0, 10), **look, **_FREE)
     for height, text in ticks:
         if text != _NOT_SET:
-            axes.plot(
-                [place - 0.02, place + 0.02], [height, height], color=INK, linewidth=1.0, zorder=3
-            )
-        _write(axes, place, height, text)
-
-
-def _write(axes: Axes, place: int, height: float, text: str) -> None:
-    axes.annotate(
-        text,
-        (place, height),
-        xytext=(5, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=7.5,
-        color=INK if text != _NOT_SET else MUTED,
-        zorder=4,
-        annotation_clip=False,
-        bbox={
-            "facecolor": "white",
-            "edgecolor": PALE,
-            "linewidth": 0.4,
-            "alpha": 0.85,
-            "boxstyle": "round,pad=0.15",
-        },
-    )
+            mark = [place - 0.02, place + 0.02]
+            axes.plot(mark, [height, height], color=INK, linewidth=1.0, zorder=3)
+        colour = INK if text != _NOT_SET else MUTED
+        look = {"va": "center", "fontsize": 7.5, "color": colour, "zorder": 4, "bbox": _BOX}
+        axes.annotate(text, (place, height), xytext=(5, 0), **look, **_FREE)

@@ -29,8 +29,8 @@ from seglab.analysis.study.marks import (
     value_limits,
 )
 from seglab.analysis.study.parameters import ParamScale
-from seglab.analysis.study.wording import joined
 from seglab.analysis.style import BLUE, SKY
+from seglab.core.text.wording import joined
 
 # The pale half of the blues is no colour on white.
 _LATE = LinearSegmentedColormap.from_list(

@@ -12,8 +12,10 @@ from matplotlib.figure import Figure
 
 from seglab.analysis.study.figures.chart import Bars, Chart, Curve, Dots, Gap, Ground, Panel, Shades
 from seglab.analysis.study.marks import BEST
-from seglab.analysis.style import MUTED, new_figure, styled
+from seglab.analysis.style import MUTED, Look, new_figure, styled
 
+_NOTE: Look = {"textcoords": "offset points", "color": MUTED}
+_MIDDLE: Look = {"ha": "center", "va": "center", "zorder": 3}
 # So many dots are drawn smaller.
 _MANY = 200
 
@@ -68,17 +70,12 @@ def _panel(axes: Axes, panel: Panel, shades: Shades | None) -> None:
 def _write(axes: Axes, panel: Panel) -> None:
     """Write what stands beside the rows, and tilt ticks that need much room."""
     for place, text in panel.beside:
-        axes.annotate(
-            text,
-            (1, place),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            va="center",
-            textcoords="offset points",
-            fontsize=7,
-            color=MUTED,
-            annotation_clip=False,
-        )
+        beside: Look = {
+            "xycoords": ("axes fraction", "data"),
+            "va": "center",
+            "annotation_clip": False,
+        }
+        axes.annotate(text, (1, place), xytext=(4, 0), fontsize=7, **beside, **_NOTE)
     if sum(len(text) for _, text in panel.x.ticks or ()) > 26:
         for tick in axes.get_xticklabels():
             tick.set(rotation=30, ha="right", rotation_mode="anchor")
@@ -94,120 +91,50 @@ def _dots(axes: Axes, dots: Dots, label: str | None, shades: Shades | None) -> N
         return
     size = dots.size if len(x) < _MANY else 0.67 * dots.size
     if not isinstance(dots.colour, str) and shades is not None:
-        axes.scatter(
-            x,
-            y,
-            c=dots.colour,
-            cmap=shades.colours,
-            norm=shades.norm,
-            s=size**2,
-            edgecolors=MUTED,
-            linewidths=0.4,
-            zorder=dots.above,
-            clip_on=False,
-        )
+        shade: Look = {"c": dots.colour, "cmap": shades.colours, "norm": shades.norm}
+        shade |= {"edgecolors": MUTED, "linewidths": 0.4}
+        axes.scatter(x, y, s=size**2, zorder=dots.above, clip_on=False, **shade)
     else:
-        axes.plot(
-            x,
-            y,
-            dots.shape,
-            color=dots.colour,
-            label=label,
-            markersize=size,
-            markerfacecolor="none" if dots.hollow else dots.colour,
-            markeredgecolor=dots.colour if dots.hollow else "white",
-            markeredgewidth=1.0 if dots.hollow else 0.5,
-            clip_on=False,
-            zorder=dots.above,
-        )
+        hollow, full = ("none", dots.colour, 1.0), (dots.colour, "white", 0.5)
+        face, edge, width = hollow if dots.hollow else full
+        look: Look = {"markerfacecolor": face, "markeredgecolor": edge, "markeredgewidth": width}
+        look |= {"color": dots.colour, "markersize": size, "zorder": dots.above, "clip_on": False}
+        axes.plot(x, y, dots.shape, label=label, **look)
     for name, across, up in zip(dots.names, x, y, strict=False):
-        axes.annotate(
-            name,
-            (across, up),
-            xytext=(4, 4),
-            fontsize=7,
-            color=MUTED,
-            textcoords="offset points",
-            zorder=5,
-        )
+        axes.annotate(name, (across, up), xytext=(4, 4), fontsize=7, zorder=5, **_NOTE)
 
 
 def _curve(axes: Axes, curve: Curve, label: str | None) -> None:
-    axes.plot(
-        curve.x,  # type: ignore[arg-type]
-        curve.y,  # type: ignore[arg-type]
-        drawstyle=f"steps-{curve.step}" if curve.step else "default",
-        color=curve.colour,
-        linewidth=curve.width,
-        alpha=curve.alpha,
-        linestyle=":" if curve.dashed else "-",
-        label=label,
-        zorder=curve.above,
-    )
+    look: Look = {"color": curve.colour, "linewidth": curve.width, "alpha": curve.alpha}
+    look["drawstyle"] = f"steps-{curve.step}" if curve.step else "default"
+    look["linestyle"] = ":" if curve.dashed else "-"
+    axes.plot(curve.x, curve.y, label=label, zorder=curve.above, **look)  # type: ignore[arg-type]
 
 
 def _bars(axes: Axes, bars: Bars, label: str | None) -> None:
-    axes.barh(
-        bars.rows,
-        bars.length,
-        left=bars.start,
-        height=bars.height,
-        label=label,
-        color=bars.colour,
-        edgecolor="white",
-        linewidth=0.5,
-        zorder=2,
-        hatch=bars.hatch,
-    )
+    look: Look = {"color": bars.colour, "edgecolor": "white", "linewidth": 0.5, "hatch": bars.hatch}
+    place: Look = {"left": bars.start, "height": bars.height, "zorder": 2}
+    axes.barh(bars.rows, bars.length, label=label, **place, **look)
     if bars.ends is not None:
-        axes.hlines(
-            bars.rows, bars.ends[:, 0], bars.ends[:, 1], color=BEST, linewidth=1.1, zorder=3
-        )
-    for name, row, start, length in zip(
-        bars.names, bars.rows, bars.start, bars.length, strict=False
-    ):
-        axes.text(
-            start + length / 2,
-            row,
-            name,
-            ha="center",
-            va="center",
-            fontsize=6.5,
-            zorder=3,
-            color=bars.ink,
-        )
+        axes.hlines(bars.rows, *bars.ends.T, color=BEST, linewidth=1.1, zorder=3)
+    middles = bars.start + bars.length / 2
+    for name, row, middle in zip(bars.names, bars.rows, middles, strict=False):
+        axes.text(middle, row, name, fontsize=6.5, color=bars.ink, **_MIDDLE)
 
 
 def _ground(axes: Axes, ground: Ground, shades: Shades | None) -> None:
     if shades is None:
         return
-    axes.contourf(
-        ground.x,
-        ground.y,
-        ground.score,
-        levels=np.linspace(shades.low, shades.high, 13),
-        cmap=shades.colours,
-        norm=shades.norm,
-        alpha=0.55,
-        extend="both",
-        zorder=1,
-    )
+    look: Look = {"cmap": shades.colours, "norm": shades.norm, "alpha": 0.55, "zorder": 1}
+    levels = np.linspace(shades.low, shades.high, 13)
+    axes.contourf(ground.x, ground.y, ground.score, levels=levels, extend="both", **look)
 
 
 def _gap(axes: Axes, gap: Gap) -> None:
     axes.axvspan(gap.begin, gap.end, color="#f1eee8", zorder=0, linewidth=0)
-    axes.annotate(
-        gap.text,
-        ((gap.begin + gap.end) / 2, 0),
-        xytext=(0, 2),
-        xycoords=("data", "axes fraction"),
-        textcoords="offset points",
-        ha="center",
-        va="bottom",
-        fontsize=6.5,
-        color=MUTED,
-        rotation=90,
-    )
+    look: Look = {"ha": "center", "va": "bottom", "fontsize": 6.5, "rotation": 90}
+    place: Look = {"xytext": (0, 2), "xycoords": ("data", "axes fraction")}
+    axes.annotate(gap.text, ((gap.begin + gap.end) / 2, 0), **place, **look, **_NOTE)
 
 
 def _colour_bar(figure: Figure, places: list[Axes], shades: Shades) -> None:

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# SegNet-Basic from scratch, then a study for each pretrained candidate, then the ablation of the best one.
+# Usage: run.sh CAMVID_DIR PART [further overrides for every training]; PART: segnet, studies, ablation, cpu
+# No part touches the test split but through what `seglab train` itself writes beside every training.
+set -euo pipefail
+data=${1:?folder of CamVid}
+part=${2:?segnet, studies, ablation or cpu}
+shift 2
+seglab=${SEGLAB:-seglab}
+weights=${WEIGHTS:-imagenet} # or a file of the encoder's weights, where there is no network
+
+best() { "$seglab" train "$@" experiment=camvid-best "data.root=$data" "model.encoder_weights=$weights"; }
+
+case $part in
+  segnet) "$seglab" train experiment=camvid-best-segnet "data.root=$data" "$@" ;;
+  studies)
+    for candidate in unet/resnet34 deeplabv3plus/resnet50 segformer/mit_b0; do
+      name=${candidate%/*}
+      best -m study=camvid_best "study.name=$name" "model=$name" "model.encoder_name=${candidate#*/}" "$@"
+    done
+    ;;
+  ablation) # of the winner: give its words, such as model=unet model.encoder_name=resnet34 optimizer.lr=...
+    seeds=seed=0,1,2
+    best -m "$seeds" run_name=all "$@"
+    best -m "$seeds" run_name=small-crop 'data.crop_size=[224,288]' "$@"
+    best -m "$seeds" run_name=no-average trainer.ema_decay=null "$@"
+    best -m "$seeds" run_name=plain-loss loss=ce loss.class_weights=none "$@"
+    best -m "$seeds" run_name=constant-rate scheduler=constant "$@"
+    ;;
+  cpu) # the best of two cores in 60 minutes: the lightest encoder, as experiment=camvid_unet but longer
+    best model.encoder_name=tf_efficientnet_lite0 trainer.max_epochs=55 "$@"
+    ;;
+  *) echo "unknown part $part" >&2; exit 2 ;;
+esac

@@ -1,0 +1,104 @@
+"""Our side of the benchmark: the bare step, and the whole loop around it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from torch import nn
+
+from seglab.engine.device.plan import ExecutionPlan
+from seglab.engine.loop.callbacks import FiniteLossGuard, HistoryWriter, InterruptGuard
+from seglab.engine.loop.checkpoint import CheckpointWriter
+from seglab.engine.loop.progress import RunProgress
+from seglab.engine.loop.trainer import build_trainer
+from seglab.engine.options import TrainerOptions
+from seglab.engine.step.module import SegmentationModule
+from seglab.experiment.parts import Dataset, build_datamodule, build_model, build_module
+from train_bench.gauges import Clock, StepTimes
+
+_HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def plain_loss() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Return cross-entropy in fp32, the loss of all recipes."""
+    cross_entropy = nn.CrossEntropyLoss(ignore_index=255)
+    return lambda logits, mask: cross_entropy(logits.float(), mask)
+
+
+def bare_step(
+    cfg: DictConfig,
+    num_classes: int,
+    plan: ExecutionPlan,
+    times: StepTimes,
+    compile_mode: str | None = None,
+) -> None:
+    """Run forward, backward and optimizer on a batch that is already on the device.
+
+    Args:
+        cfg: Names the model.
+        num_classes: Channels of its logits.
+        plan: Device, precision and memory format.
+        times: Told of each step.
+        compile_mode: A mode of `torch.compile`; None: the model runs as it is.
+    """
+    device, layout = plan.accelerator, plan.torch_memory_format
+    model = build_model(cfg, num_classes).to(device).to(memory_format=layout).train()
+    if compile_mode is not None:
+        model.compile(mode=compile_mode)
+    loss_fn = plain_loss()
+    # The plan's choice steps all parameters at once, as seglab does; torch's default one by one.
+    fused = True if plan.precision != "fp32" else None
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=fused)
+    height, width = cfg.data.crop_size
+    size = cfg.data.batch_size
+    image = torch.randn(size, 3, height, width).to(device, memory_format=layout)
+    mask = torch.randint(0, num_classes, (size, height, width), device=device)
+    half = _HALF.get(plan.precision)
+    for _ in range(times.steps):
+        with torch.autocast(device, half or torch.bfloat16, enabled=half is not None):
+            loss = loss_fn(model(image), mask)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        times.tick()
+
+
+def seglab_loop(
+    cfg: DictConfig,
+    dataset: Dataset,
+    plan: ExecutionPlan,
+    times: StepTimes,
+    with_parts: Callable[[pl.Trainer, SegmentationModule], None] = lambda trainer, module: None,
+) -> None:
+    """Run the whole training loop: loader, augmentation, step, callbacks, run record.
+
+    Args:
+        cfg: What to train.
+        dataset: What on; an epoch has all steps.
+        plan: How.
+        times: Told of each step.
+        with_parts: Sees the trainer and the module before they begin.
+    """
+    datamodule = build_datamodule(cfg, dataset, plan)
+    model = build_model(cfg, dataset.labels.num_classes)
+    module = build_module(cfg, dataset, model, plan, datamodule.steps_per_epoch)
+    with tempfile.TemporaryDirectory() as folder:
+        writer = CheckpointWriter(Path(folder), cfg.monitor.metric, cfg.monitor.mode, 0)
+        callbacks: list[pl.Callback] = [
+            FiniteLossGuard(None),
+            HistoryWriter(None, []),
+            RunProgress(Console(quiet=True), "val/miou"),
+            InterruptGuard(writer),
+            writer,
+            Clock(times),
+        ]
+        loop = TrainerOptions(max_epochs=1, val_every=2, limit_train_batches=times.steps)
+        trainer = build_trainer(plan, loop, callbacks, Path(folder))
+        with_parts(trainer, module)
+        trainer.fit(module, datamodule=datamodule)

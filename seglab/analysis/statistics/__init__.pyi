@@ -1,0 +1,9 @@
+from .images import swap_test as swap_test
+from .images import wilcoxon_test as wilcoxon_test
+from .power import holm as holm
+from .power import minimum_detectable as minimum_detectable
+from .repeats import Estimate as Estimate
+from .repeats import corrected_t_test as corrected_t_test
+from .repeats import mean_interval as mean_interval
+from .repeats import score_bounds as score_bounds
+from .repeats import welch_test as welch_test

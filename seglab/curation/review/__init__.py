@@ -1,0 +1,1 @@
+"""Looking at masks: random review samples with a stated confidence, review sheets, instructions."""

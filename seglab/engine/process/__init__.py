@@ -1,0 +1,1 @@
+"""Runs each trial or fold in a process of its own, forked from a warm server; hears what becomes of it."""

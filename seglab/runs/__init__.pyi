@@ -1,0 +1,10 @@
+from .history import EPOCH as EPOCH
+from .history import STEP as STEP
+from .history import HistoryFile as HistoryFile
+from .history import read_history as read_history
+from .load import load_histories as load_histories
+from .load import load_runs as load_runs
+from .locate import find_runs as find_runs
+from .locate import new_run_dir as new_run_dir
+from .predictions import SamplePrediction as SamplePrediction
+from .record import RunRecord as RunRecord
