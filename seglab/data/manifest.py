@@ -257,6 +257,16 @@ def _read_head(file: Path) -> dict[str, Any]:
     return head
 
 
+def find_version(fingerprint: str, folders: Sequence[Path]) -> Path | None:
+    """Return the first file in some folders that holds this version of a manifest, now or formerly."""
+    for folder in folders:
+        former = folder / f"manifest.{fingerprint}.parquet"
+        for file in (folder / MANIFEST_NAME, former):
+            if file.is_file() and _read_head(file)["fingerprint"] == fingerprint:
+                return file
+    return None
+
+
 def _unreadable(file: Path, error: Exception) -> DataError:
     return DataError(f"{file} is not a readable Parquet file: {error}")
 
@@ -311,4 +321,4 @@ def _keep_former(path: Path, fingerprint: str) -> None:
                 shutil.copyfile(file, temporary)
 
 
-__all__ = ["COLUMNS", "MANIFEST_NAME", "MASK_ENCODINGS", "SPLITS", "Manifest"]
+__all__ = ["COLUMNS", "MANIFEST_NAME", "MASK_ENCODINGS", "SPLITS", "Manifest", "find_version"]
