@@ -196,7 +196,11 @@ class Check:
     def tests(self, part: Part) -> None:
         """Run the tests marked `gpu`; on a CPU the same tests with that device."""
         cuda = self.arguments.device == "cuda"
-        which = ["-m", "gpu"] if cuda else ["-k", "cpu", "tests/gpu"]
+        which = ["-m", "gpu" if cuda else "slow", "tests/gpu"]
+        if self.arguments.quick:
+            # Whole studies in processes of their own: minutes on two cores.
+            which.append("--ignore=tests/gpu/test_study.py")
+            part.notes.append("left out by --quick: tests/gpu/test_study.py")
         # Each test's name and end in one line, at once: a run that is cut off shows how far it came.
         words = [
             "-m",

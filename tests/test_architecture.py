@@ -76,7 +76,8 @@ PARTS = {
         "curation.cleaning": {"curation"},
         "curation.labels": set(),
         "curation.agreement": set(),
-        "curation.review": set(),
+        "curation.review": {"curation.cleaning"},
+        "curation.page": {"curation"},
         "curation.checks": {"curation", "curation.alike", "curation.labels"},
     },
     "engine": {

@@ -304,3 +304,16 @@ def test_images_are_paired_by_their_id(tmp_path: Path) -> None:
     assert "2 images, 50% of them better" in _texts(image_by_image(first, second))
     with pytest.raises(DataError, match="no image of the split test in common"):
         paired_images(first, second, "test")
+
+
+def test_what_changes_a_training_is_a_setting_and_how_it_is_kept_is_none(tmp_path: Path) -> None:
+    for number, patience in enumerate((None, 3)):
+        callbacks = {
+            "early_stopping": {"patience": patience},
+            "checkpoint": {"every_n_steps": number},
+            "overlays": {"num_images": number},
+            "progress": f"p{number}",
+        }
+        _run(tmp_path / "e" / f"r{number}", config={"callbacks": callbacks})
+    wanted = ["config.callbacks.early_stopping.patience"]
+    assert varied_settings(load_runs(tmp_path)) == wanted

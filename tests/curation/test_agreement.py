@@ -22,6 +22,7 @@ from seglab.curation.agreement.kappa import (
 )
 from seglab.curation.agreement.measure import measure
 from seglab.curation.agreement.panel import read_panel
+from seglab.metrics.jackknife import statistic_interval
 from tests.annotators import careless, scene, write_annotator
 
 TRUTH = {f"s{number}": scene(number) for number in range(8)}
@@ -136,12 +137,14 @@ def test_frames_of_one_video_are_left_out_together(tmp_path: Path) -> None:
     ]
     few = measure(count_panel(read_panel(manifests), distances=False))
     assert not few.grouped, "four videos are too few to be the units"
+    assert few.few_groups == 4
     video = {name: f"v{number // 1.5:.0f}" for number, name in enumerate(TRUTH)}
     manifests = [
         m.with_table(m.table.assign(group=pd.Series(list(video.values())))) for m in manifests
     ]
     agreed = measure(count_panel(read_panel(manifests), distances=False))
     assert agreed.grouped
+    assert agreed.few_groups == 0
     assert agreed.total.dice.units == len(set(video.values()))
 
 
@@ -188,3 +191,24 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     renamed = {f"t{name}": mask for name, mask in TRUTH.items()}
     with pytest.raises(DataError, match="--match sample_id"):
         read_panel([anna, write_annotator(tmp_path, "dora", renamed)])
+
+
+def test_intervals_of_kappa_miss_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(0)
+
+    def images(number: int) -> np.ndarray:
+        """Confusion matrices of images that differ in classes and in difficulty."""
+        shares = rng.dirichlet([8, 4, 2, 1], size=number)
+        wrong = rng.beta(2, 18, size=(number, 1))
+        mixed = rng.dirichlet([2] * 4, size=(number, 4))
+        cells = (shares * wrong)[:, :, None] * mixed
+        cells += (shares * (1 - wrong))[:, :, None] * np.eye(4)
+        return rng.multinomial(2000, cells.reshape(number, 16)).reshape(number, 4, 4)
+
+    many = cohen_sums(images(50_000)).sum(0)
+    for index in (None, 3):
+        truth, missed = float(cohen_kappa(many, index)), 0
+        for _ in range(300):
+            told = statistic_interval(cohen_sums(images(12)), lambda s, i=index: cohen_kappa(s, i))
+            missed += not told.low <= truth <= told.high
+        assert 5 <= missed <= 27, "15 of 300 are wanted"

@@ -93,7 +93,7 @@ def test_command_writes_flags_and_fails_on_what_it_was_told(
     assert "warning: exact_duplicate, 1 sample" in out
     assert "exact_duplicate" in Manifest.read(place).table["flags"].tolist()[1]
     assert seglab_data(["audit", str(place), "--fail-on", "warning"]) == 1
-    assert "failed on exact_duplicate" in capsys.readouterr().err
+    assert "failed on empty_mask, exact_duplicate" in capsys.readouterr().err
     assert seglab_data(["audit", str(place), "--skip", "warning"]) == 0
     with pytest.raises(ConfigError, match="has no limit"):
         seglab_data(["audit", str(place), "--limit", "exact_duplicate=1"])

@@ -177,7 +177,11 @@ def test_annotators_pass_or_fail_on_a_gold_set(tmp_path: Path) -> None:
         ("bad", 6, "fail"),
         ("good", 6, "pass"),
     ]
+    assert {one.few_groups for one in scores} == {0}
     assert scores[1].dice.low >= 0.9 > scores[0].dice.high
     few = write_annotator(tmp_path, "few", {name: TRUTH[name] for name in list(TRUTH)[:4]})
     _, scores = score_on_gold(manifests, few, bar=0.9)
     assert {one.verdict for one in scores} == {"cannot tell"}, "four images tell nothing"
+    videos = gold.with_table(gold.table.assign(group=["v1", "v1", "v1", "v2", "v2", "v2"]))
+    _, scores = score_on_gold(manifests, videos, bar=0.9)
+    assert {one.few_groups for one in scores} == {2}

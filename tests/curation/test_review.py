@@ -11,8 +11,9 @@ import pytest
 from scipy import stats
 
 from seglab.core.errors import ConfigError, DataError
+from seglab.curation.cleaning.decisions import Decision
 from seglab.curation.review.conclude import conclude, conclusion_text, for_cleaning, read_key
-from seglab.curation.review.decisions import Decision, merge, read_decisions, write_decisions
+from seglab.curation.review.decisions import merge, read_saved, save_decisions
 from seglab.curation.review.planting import KINDS, plant_error
 from seglab.curation.review.sampling import (
     error_rate_of,
@@ -105,25 +106,32 @@ def test_planted_errors_can_be_seen_and_leave_void_alone() -> None:
 
 
 def test_decisions_are_read_strictly_and_merged_to_the_strictest(tmp_path: Path) -> None:
-    path = tmp_path / "d.jsonl"
-    decisions = [Decision("a", "keep"), Decision("b/ü", "relabel", 'no "tree"\n')]
-    write_decisions(path, decisions)
-    assert read_decisions(path) == decisions
-    merged = merge([decisions, [Decision("a", "drop", "blurred"), Decision("b/ü", "keep")]])
-    assert merged["a"] == Decision("a", "drop", "blurred")
-    assert merged["b/ü"].decision == "relabel"
-    path.write_text(
-        '{"sample_id": "a", "decision": "keap"}\n[1]\n{"decision": "keep"}\nx\n'
-        '{"sample_id": "c", "decision": "keep", "note": 3}\n'
-        '{"sample_id": "d", "decision": "keep"}\n\n{"sample_id": "d", "decision": "drop"}\n'
-    )
+    path = tmp_path / "d.json"
+    decisions = [Decision("a", "keep"), Decision("b/ü", "relabel", note='no "tree"\n')]
+    save_decisions(path, decisions)
+    assert read_saved(path) == decisions
+    merged = merge([decisions, [Decision("a", "drop", note="blurred"), Decision("b/ü", "keep")]])
+    assert merged["a"] == Decision("a", "drop", note="blurred")
+    assert merged["b/ü"].do == "relabel"
+    entries = [
+        {"sample": "a", "do": "keap"},
+        [1],
+        {"do": "keep"},
+        {"sample": "c", "do": "keep", "note": 3},
+        {"sample": "d", "do": "keep"},
+        {"sample": "d", "do": "drop"},
+    ]
+    path.write_text(json.dumps({"decisions": entries}))
     with pytest.raises(DataError) as refused:
-        read_decisions(path)
+        read_saved(path)
     message = str(refused.value)
-    assert (
-        "line 1: decision must be one of keep, relabel, drop, got 'keap' (did you mean" in message
-    )
-    assert [f"line {n}:" in message for n in (2, 3, 4, 5, 6, 8)] == [True] * 4 + [False, True]
+    assert "decision 1: do must be one of drop, keep, relabel, got 'keap' (did you mean" in message
+    told = [f"decision {number}:" in message for number in range(1, 7)]
+    assert told == [True, True, True, True, False, True]
+    for text in ("x", "[]", '{"decisions": 3}'):
+        path.write_text(text)
+        with pytest.raises(DataError, match="no file of decisions"):
+            read_saved(path)
 
 
 def test_sheet_is_drawn_alike_and_hides_what_was_planted(tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 from seglab.core.labels import LabelSpace  # noqa: E402
+from seglab.curation.cleaning.decisions import Decision  # noqa: E402
 from seglab.curation.review.conclude import conclude, for_cleaning, read_key  # noqa: E402
-from seglab.curation.review.decisions import Decision, read_decisions  # noqa: E402
+from seglab.curation.review.decisions import read_saved  # noqa: E402
 from seglab.curation.review.sheet import Review, ReviewPlan, write_review  # noqa: E402
 from tests.annotators import scene, write_annotator  # noqa: E402
 
@@ -96,8 +97,8 @@ def wait_for(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def text(browser: Any, name: str) -> str:
-    return str(browser.find_element(By.ID, name).text)
+def expect(browser: Any, name: str, text: str) -> None:
+    wait_for(lambda: browser.find_element(By.ID, name).text == text)
 
 
 def press(browser: Any, *keys: str) -> None:
@@ -108,7 +109,7 @@ def press(browser: Any, *keys: str) -> None:
 def test_keyboard_from_first_to_last_and_the_file_read_back(
     opened: Any, review: Review, downloads: Path
 ) -> None:
-    assert text(opened, "place") == "1 of 8"
+    expect(opened, "place", "1 of 8")
     # The reviewer notices one of two planted errors, and takes one good mask for a wrong one.
     planted = [place for place, one in enumerate(review.items) if one.planted]
     real = [place for place, one in enumerate(review.items) if not one.planted]
@@ -119,19 +120,19 @@ def test_keyboard_from_first_to_last_and_the_file_read_back(
             press(opened, "d")
         else:
             press(opened, "r" if place == planted[0] else "a")
-    assert text(opened, "said") == "All 8 decided: save them."
+    expect(opened, "said", "All 8 decided: save them.")
     press(opened, "k")
-    assert text(opened, "place") == "7 of 8"
+    expect(opened, "place", "7 of 8")
     pressed = opened.find_elements(By.CSS_SELECTOR, '[aria-pressed="true"]')
     assert [one.get_attribute("data-decision") for one in pressed] == [
         "relabel" if planted[0] == 6 else "drop" if real[1] == 6 else "keep"
     ]
     opened.refresh()  # what was decided is still there
-    assert text(opened, "said") == "All 8 decided: save them."
+    expect(opened, "said", "All 8 decided: save them.")
     opened.find_element(By.ID, "save").click()
-    wait_for(lambda: bool(list(downloads.glob("decisions-*.jsonl"))))
-    (saved,) = downloads.glob("decisions-*.jsonl")
-    decisions = read_decisions(saved)
+    wait_for(lambda: bool(list(downloads.glob("decisions-*.json"))))
+    (saved,) = downloads.glob("decisions-*.json")
+    decisions = read_saved(saved)
     assert [one.sample_id for one in decisions] == [one.id for one in review.items]
     assert decisions[real[0]].note == 'the tree, "half" <b> missing'
 
@@ -144,7 +145,7 @@ def test_keyboard_from_first_to_last_and_the_file_read_back(
     cleaned = for_cleaning(key, decisions)
     assert len(cleaned) == 6, "planted errors are none of the data set's"
     first = review.items[real[0]].sample_id
-    assert Decision(first, "relabel", 'the tree, "half" <b> missing') in cleaned
+    assert Decision(first, "relabel", note='the tree, "half" <b> missing') in cleaned
 
 
 def test_opacity_legend_and_names_as_they_are(opened: Any, review: Review) -> None:
@@ -158,7 +159,7 @@ def test_opacity_legend_and_names_as_they_are(opened: Any, review: Review) -> No
     slider.send_keys(Keys.END)
     assert mask.value_of_css_property("opacity") == "1"
     slider.send_keys("j")  # the slider has the focus; keys of the sheet still work
-    assert text(opened, "place") == "2 of 8"
+    expect(opened, "place", "2 of 8")
     legend = [one.text for one in opened.find_elements(By.CSS_SELECTOR, "#legend li")]
     assert set(legend) & {"</script><img src=x onerror=alert(1)>", "car & 'bus'"}
     assert len(opened.find_elements(By.TAG_NAME, "img")) == 2
@@ -170,7 +171,7 @@ def test_opacity_legend_and_names_as_they_are(opened: Any, review: Review) -> No
         assert shape[:3] == [True, 64, 48]
         assert shape[3] / shape[4] == pytest.approx(64 / 48, abs=0.01)
     press(opened, "u")
-    assert text(opened, "place") == "3 of 8"
+    expect(opened, "place", "3 of 8")
     assert not any(
         one.sample_id in opened.page_source for one in review.items if len(one.sample_id) > 2
     )
@@ -192,8 +193,8 @@ def test_phone(opened: Any) -> None:
         assert shown, "in reach without scrolling"
     reject = opened.find_element(By.CSS_SELECTOR, '[data-decision="relabel"]')
     reject.click()
-    assert text(opened, "place") == "2 of 8"
-    assert text(opened, "said") == "1 of 8 decided"
+    expect(opened, "place", "2 of 8")
+    expect(opened, "said", "1 of 8 decided")
 
 
 def test_screenshots_show_image_and_mask(opened: Any, tmp_path: Path) -> None:

@@ -97,28 +97,21 @@ def welch_test(candidate: npt.ArrayLike, baseline: npt.ArrayLike, level: float =
     units = min(len(first), len(second))
     value = float(first.mean() - second.mean()) if units else float("nan")
     if units < 2:
-        return Estimate(value, np.nan, np.nan, np.nan, np.nan, np.nan, units)
+        return Estimate.untold(value, units)
     error = float(np.sqrt(first.var(ddof=1) / len(first) + second.var(ddof=1) / len(second)))
     if error == 0.0:
         return Estimate(value, value, value, 0.0, t_test_p(value, 0.0, 1.0), np.inf, units)
     result = stats.ttest_ind(first, second, equal_var=False)
     interval = result.confidence_interval(level)
-    return Estimate(
-        value,
-        float(interval.low),
-        float(interval.high),
-        error,
-        float(result.pvalue),
-        float(result.df),
-        units,
-    )
+    low, high = float(interval.low), float(interval.high)
+    return Estimate(value, low, high, error, float(result.pvalue), float(result.df), units)
 
 
 def _t_estimate(scores: npt.NDArray[np.float64], factor: float, level: float) -> Estimate:
     count = len(scores)
     value = float(scores.mean()) if count else float("nan")
     if count < 2:
-        return Estimate(value, np.nan, np.nan, np.nan, np.nan, np.nan, count)
+        return Estimate.untold(value, count)
     error = float(np.sqrt(factor * scores.var(ddof=1)))
     half = float(stats.t.ppf((1.0 + level) / 2.0, count - 1)) * error
     p = t_test_p(value, error, count - 1)

@@ -17,6 +17,7 @@ DATA_COMMANDS = {
     "clean": Command("seglab.cli.data.clean", "carry out decisions as a new version of a manifest"),
     "describe": Command("seglab.cli.data.describe", "print splits, classes, sizes and warnings"),
     "import": Command("seglab.cli.data.importing", "write the manifest of a data set"),
+    "instructions": Command("seglab.cli.data.instructions", "a page for annotators, from the data"),
     "preview": Command("seglab.cli.data.preview", "draw what an augmentation does to samples"),
     "review": Command(
         "seglab.cli.data.review", "a random sample of masks as a sheet for reviewers"

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from seglab.curation.agreement.panel import Panel
     from seglab.data.manifest import Manifest
 
+# Numbers with their intervals stay whole in a file or a pipe.
+_PIPE_WIDTH = 160
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command."""
@@ -65,7 +68,7 @@ def work(args: argparse.Namespace) -> int:
     from seglab.data.manifest import Manifest
 
     manifests = [Manifest.read(path.expanduser()) for path in args.manifests]
-    console = open_console()
+    console = open_console(_PIPE_WIDTH)
     left_out: dict[str, str] = {}
     gold: list[GoldScore] = []
     if args.gold is not None:

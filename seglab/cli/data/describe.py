@@ -30,6 +30,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="SPLIT",
         help="sizes of the objects of each class in a split, such as train; reads its masks",
     )
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page with pictures of each class too"
+    )
     budget = parser.add_argument_group(
         "budget", "what trainings would cost here, measured in seconds"
     )
@@ -49,6 +52,10 @@ def work(args: argparse.Namespace) -> int:
         raise ConfigError("name a data set, or a run with --run RUN_DIR")
     _check_budget_flags(args)
     manifest = open_data(args.data, args.root)
+    if args.html is not None:
+        from seglab.curation.review.description import write_description
+
+        sys.stdout.write(f"{write_description(manifest, args.html)}\n\n")
     if args.models is None:
         sys.stdout.write(_description(manifest, args.objects))
         return 0
@@ -73,15 +80,18 @@ def _require_alone(args: argparse.Namespace) -> None:
 
 
 def _description(manifest: Manifest, objects: str | None) -> str:
-    from seglab.data.class_support import format_objects, object_sizes
     from seglab.data.describe import describe, format_description
 
     text = format_description(describe(manifest))
-    return (
-        text
-        if objects is None
-        else f"{text}\n{format_objects(object_sizes(manifest, objects), objects)}"
-    )
+    if objects is None:
+        return text
+    from seglab.data.class_support import format_objects, object_sizes
+    from seglab.data.mask_parts import find_parts
+
+    rows = manifest.split(objects)
+    labelled = rows[rows["mask"].notna()].to_dict(orient="records")
+    sizes = object_sizes(find_parts(manifest, labelled), manifest.labels)
+    return f"{text}\n{format_objects(sizes, objects)}"
 
 
 def _check_budget_flags(args: argparse.Namespace) -> None:

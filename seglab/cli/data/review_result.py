@@ -21,10 +21,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def work(args: argparse.Namespace) -> int:
     """Print what was shown, of several reviewers each alone too."""
     from seglab.curation.review.conclude import conclude, conclusion_text, for_cleaning, read_key
-    from seglab.curation.review.decisions import merge, read_decisions, write_decisions
+    from seglab.curation.review.decisions import merge, read_saved, save_decisions
 
     key = read_key(args.folder.expanduser())
-    reviewers = [read_decisions(path.expanduser()) for path in args.decisions]
+    reviewers = [read_saved(path.expanduser()) for path in args.decisions]
     if len(reviewers) > 1:
         for path, decisions in zip(args.decisions, reviewers, strict=True):
             sys.stdout.write(f"{path}:\n{conclusion_text(conclude(key, [decisions]))}\n")
@@ -32,6 +32,6 @@ def work(args: argparse.Namespace) -> int:
     sys.stdout.write(conclusion_text(conclude(key, reviewers)))
     if args.out is not None:
         found = for_cleaning(key, merge(reviewers).values())
-        write_decisions(args.out, found)
+        save_decisions(args.out, found)
         sys.stdout.write(f"{args.out}: {len(found)} decisions\n")
     return 0

@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from seglab.core.errors import DataError
 from seglab.curation.agreement.counts import count_confusion
+from seglab.curation.agreement.measure import groups_to_leave_out
 from seglab.curation.agreement.panel import Match, Panel, read_panel
 from seglab.curation.agreement.rules import Verdict, verdict
 from seglab.data.manifest import Manifest
-from seglab.metrics.jackknife import Estimate, independent_groups, score_interval
+from seglab.metrics.jackknife import Estimate, score_interval
 from seglab.metrics.pooled import ImageCounts, PooledClassIou, pooled_dice, pooled_miou
 from seglab.metrics.scores import class_counts
 
@@ -34,6 +35,7 @@ class GoldScore:
         verdict: Whether the Dice reaches the bar, with its whole interval.
         confusion: int64 `(C, C)`, rows = known, columns = drawn.
         class_names: What the classes are called.
+        few_groups: As in `seglab.curation.agreement.measure.Agreement`.
     """
 
     annotator: str
@@ -44,6 +46,7 @@ class GoldScore:
     verdict: Verdict
     confusion: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
+    few_groups: int
 
 
 def score_on_gold(
@@ -95,8 +98,7 @@ def _score(
     level: float,
 ) -> GoldScore:
     matrices = np.stack([matrix for _, matrix in images])
-    labels = [group for group, _ in images]
-    groups = independent_groups(labels) if len(set(labels)) < len(labels) else None
+    groups, few = groups_to_leave_out([group for group, _ in images])
     counts = ImageCounts(*class_counts(matrices))
     dice = score_interval(counts, pooled_dice, level, groups)
     return GoldScore(
@@ -111,4 +113,5 @@ def _score(
         verdict(dice, bar),
         matrices.sum(0),
         class_names,
+        few,
     )

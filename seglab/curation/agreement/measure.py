@@ -77,6 +77,8 @@ class Agreement:
         pixels: Pixels that both of a pair labelled, summed over pairs.
         void: Pixels that one of a pair alone left void; they count nowhere else.
         grouped: Whether intervals leave out whole groups.
+        few_groups: How many groups the images are of where those are too few to be left out one by
+            one; intervals are over images then, and may be too narrow. Else 0.
     """
 
     annotators: tuple[str, ...]
@@ -86,6 +88,7 @@ class Agreement:
     pixels: int
     void: int
     grouped: bool
+    few_groups: int
 
 
 def measure(counts: Counts, pair: Pair | None = None, level: float = 0.95) -> Agreement:
@@ -107,6 +110,7 @@ def measure(counts: Counts, pair: Pair | None = None, level: float = 0.95) -> Ag
         int(sum(one.sums[len(names) : 2 * len(names)].sum() for one in entries)),
         sum(one.void for one in entries),
         units.groups is not None,
+        units.few_groups,
     )
 
 
@@ -123,6 +127,7 @@ class _Units:
             every pair.
         fleiss: `fleiss_sums` by image.
         level: Confidence.
+        few_groups: As in `Agreement`.
     """
 
     entries: Sequence[PairImage]
@@ -132,6 +137,7 @@ class _Units:
     cohen: Floats
     fleiss: Floats
     level: float
+    few_groups: int
 
     @classmethod
     def of(cls, counts: Counts, entries: Sequence[PairImage], level: float) -> _Units:
@@ -142,16 +148,17 @@ class _Units:
         cohen = np.zeros((len(used), len(pairs), sums.shape[1]))
         cohen[rows, [pairs[one.pair] for one in entries]] = sums
         groups = [counts.groups[row] for row in used]
-        shared = len(set(groups)) < len(groups)
+        units, few = groups_to_leave_out(groups)
         alike = kappa.fleiss_sums_of_two(sums) if len(pairs) == 1 else counts.fleiss[used]
         return cls(
             entries,
             rows,
-            independent_groups(groups) if shared else None,
+            units,
             symmetric_counts(cohen.sum(1)),
             cohen.reshape(len(used), -1),
             alike,
             level,
+            few,
         )
 
     def agreement(self, name: str, index: int | None) -> ClassAgreement:
@@ -214,6 +221,18 @@ class _Units:
             (0.0, math.inf),
             groups,
         )
+
+
+def groups_to_leave_out(groups: Sequence[str]) -> tuple[Groups, int]:
+    """Return the groups where whole ones are to be left out, and how many they are if too few for that.
+
+    None and 0 where every image is a group of its own.
+    """
+    number = len(set(groups))
+    if number == len(groups):
+        return None, 0
+    units = independent_groups(groups)
+    return units, 0 if units is not None else number
 
 
 def _dice(iou: Estimate) -> Estimate:

@@ -43,10 +43,16 @@ def _basis(agreement: Agreement, level: float) -> str:
     units = "groups" if agreement.grouped else "images"
     void = agreement.void / max(1, agreement.pixels + agreement.void)
     few = f" ({TOO_FEW_IMAGES}: fewer than {MIN_UNITS})" if agreement.images < MIN_UNITS else ""
+    if agreement.few_groups:
+        few += f" ({_narrow(agreement.few_groups)})"
     return (
         f"{agreement.images} {noun} in common, {level:.0%} intervals over {units}{few}; "
         f"{void:.2%} of the pixels are void to one of two and count nowhere"
     )
+
+
+def _narrow(groups: int) -> str:
+    return f"which are of {groups} group{'s' * (groups > 1)}, so perhaps too narrow"
 
 
 def _cells(one: ClassAgreement) -> Sequence[str]:
@@ -122,7 +128,12 @@ def say_gold(console: Console, scores: Sequence[GoldScore], bar: float, level: f
             one.verdict,
         )
     show(console, table)
-    say(console, f"pass or fail where the whole {level:.0%} interval is on one side of the bar")
+    few = max(one.few_groups for one in scores)
+    note = f"; intervals are over images, {_narrow(few)}" if few else ""
+    say(
+        console,
+        f"pass or fail where the whole {level:.0%} interval is on one side of the bar{note}",
+    )
 
 
 def say_consensus(console: Console, consensus: Consensus, out: object) -> None:

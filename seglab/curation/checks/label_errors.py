@@ -21,7 +21,7 @@ _REGIONS_AN_IMAGE = 5
         "A region looks like another class than it is labelled as.",
         "relabel",
         "predictions",
-        2.0,
+        5.0,
         "surprise in nats: how much less probable the labels are than the model expects",
     ),
     Kind(
@@ -56,13 +56,10 @@ class LabelErrorCheck:
 
     def close(self) -> Iterable[Finding]:
         """Score every image with the thresholds of all: the second pass."""
-        scored = [
-            (max(one.value or 0 for one in found), found) for found in self._scored() if found
-        ]
-        for _, found in sorted(scored, key=lambda one: -one[0]):
+        for _, found in sorted(self._scored(), key=lambda one: -one[0]):
             yield from found
 
-    def _scored(self) -> Iterator[list[Finding]]:
+    def _scored(self) -> Iterator[tuple[float, list[Finding]]]:
         manifest, thresholds = self._inputs.manifest, self._thresholds.values()
         names, limit = manifest.labels.class_names, self._inputs.limits["label_error"]
         for row in self._rows:
@@ -71,8 +68,8 @@ class LabelErrorCheck:
             probabilities = self._inputs.predictions and self._inputs.predictions(sample_id)
             if mask is None or probabilities is None:
                 continue
-            regions = score_labels(mask, np.asarray(probabilities), thresholds).regions
-            yield [
+            scored = score_labels(mask, np.asarray(probabilities), thresholds)
+            found = [
                 Finding(
                     "label_error",
                     sample_id,
@@ -80,6 +77,7 @@ class LabelErrorCheck:
                     round(one.score, 4),
                     one.box,
                 )
-                for one in regions[:_REGIONS_AN_IMAGE]
+                for one in scored.regions[:_REGIONS_AN_IMAGE]
                 if one.score >= limit
             ]
+            yield scored.score, found

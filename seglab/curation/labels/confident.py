@@ -56,7 +56,8 @@ class LabelScore:
     """How likely the labels of an image are wrong.
 
     Args:
-        score: Highest surprise of the image in nats; images are ranked by it. -inf without a valid pixel.
+        score: Root of the summed squares of what surprise is above 0; images are ranked by it. Many pixels
+            count as well as very wrong ones. 0 without a valid pixel.
         issue_share: Share of valid pixels that are issues.
         surprise: Float32 `(H, W)`, 0 on void.
         issues: Bool `(H, W)`, pixels whose label confident learning calls wrong.
@@ -133,7 +134,7 @@ def score_labels(mask: np.ndarray, probabilities: np.ndarray, thresholds: np.nda
     suggested = np.where(issues, looks, mask).astype(np.uint8)
     regions = _regions(mask, suggested, issues, surprise)
     return LabelScore(
-        score=float(surprise[valid].max()) if valid.any() else -np.inf,
+        score=float(np.sqrt(np.square(np.maximum(surprise, 0), dtype=np.float64).sum())),
         issue_share=float(issues.sum() / max(valid.sum(), 1)),
         surprise=surprise,
         issues=issues,

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from seglab.core.errors import DataError, DataNotFoundError
-from seglab.curation.review.decisions import Decision, merge
+from seglab.curation.cleaning.decisions import Decision
+from seglab.curation.review.decisions import merge
 from seglab.curation.review.sampling import (
     Share,
     error_rate_of,
@@ -133,14 +134,14 @@ def conclude(key: Key, reviewers: Sequence[Sequence[Decision]]) -> Conclusion:
 
 
 def _rejected(decided: Mapping[str, Decision], item: Item) -> bool:
-    return item.id in decided and decided[item.id].decision != "keep"
+    return item.id in decided and decided[item.id].do != "keep"
 
 
 def for_cleaning(key: Key, decisions: Collection[Decision]) -> list[Decision]:
     """Return decisions by sample, without those of planted errors, which are none of the data set's."""
     real = {one.id: one.sample_id for one in key.items if one.planted is None}
     return [
-        Decision(real[one.sample_id], one.decision, one.note)
+        Decision(real[one.sample_id], one.do, note=one.note)
         for one in decisions
         if one.sample_id in real
     ]

@@ -218,7 +218,7 @@ def _draw(
     drawn, problems = [], []
     for row in rows:
         try:
-            image, mask = _read(manifest, row)
+            image, mask = read_sample(manifest, row)
         except DataError as error:
             problems.append(f"{row['sample_id']}: {error}")
             continue
@@ -245,7 +245,7 @@ def _plant(
     while len(planted) < plan.planted and waiting:
         row = waiting.pop(0)
         try:
-            image, mask = _read(manifest, row)
+            image, mask = read_sample(manifest, row)
         except DataError:
             continue  # one that can be read will do
         first = len(planted) % len(KINDS)
@@ -273,7 +273,12 @@ def _pictures(
     }
 
 
-def _read(manifest: Manifest, row: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+def read_sample(manifest: Manifest, row: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return image uint8 RGB `(H, W, 3)` and mask uint8 `(H, W)`; other bands are stretched for the eye.
+
+    Raises:
+        DataError: A file is missing or damaged.
+    """
     path = manifest.root / row["image"]
     content = read_bytes(path)
     other = bands_in(content, path)

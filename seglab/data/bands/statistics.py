@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -94,16 +94,10 @@ def fit_bands(
     std = np.where(std > 0, std, 1.0)
     # A picture needs some range, also of a band that is nearly all one value.
     high = np.where(high > low, high, low + np.where(std > 0, std, 1.0))
-    mean, std, low, high = (one.tolist() for one in (mean, std, low, high))
-    return Bands(
-        tuple(numbers),
-        images.dtype.name,
-        tuple(mean),
-        tuple(std),
-        tuple(low),
-        tuple(high),
-        tuple(display or default_display(numbers)),
-    )
+    measures = {"mean": mean, "std": std, "low": low, "high": high}
+    found: dict[str, Any] = {name: tuple(one.tolist()) for name, one in measures.items()}
+    shown = tuple(display or default_display(numbers))
+    return Bands(tuple(numbers), images.dtype.name, **found, display=shown)
 
 
 Measured = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]

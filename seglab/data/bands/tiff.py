@@ -27,15 +27,8 @@ _ALPHA = (1, 2)
 _GREY, _RGB = (0, 1), 2
 _KINDS = {1: "u", 2: "i", 3: "f"}
 # Those that libtiff unpacks without knowing what the bytes mean; JPEG and its like do not.
-_COMPRESSIONS = {
-    1: "none",
-    5: "LZW",
-    8: "deflate",
-    32773: "PackBits",
-    32946: "deflate",
-    34925: "LZMA",
-    50000: "Zstandard",
-}
+_COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32773: "PackBits", 32946: "deflate"}
+_COMPRESSIONS |= {34925: "LZMA", 50000: "Zstandard"}
 _HORIZONTAL, _FLOATING = 2, 3
 # Other pages that only repeat the first one: an overview, a mask of valid pixels.
 _SIDE_PAGES = 1 | 4

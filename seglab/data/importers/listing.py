@@ -20,16 +20,10 @@ from seglab.data.importers.layout import read_lines, read_pairs
 
 # Left behind by macOS archives, NAS systems, Windows and file systems; all in lower case.
 _LEFTOVERS = frozenset(
-    {
-        "__macosx",
-        "@eadir",
-        "#recycle",
-        "$recycle.bin",
-        "lost+found",
-        "thumbs.db",
-        "desktop.ini",
-        "system volume information",
-    }
+    (
+        "__macosx, @eadir, #recycle, $recycle.bin, lost+found, thumbs.db, desktop.ini, "
+        "system volume information"
+    ).split(", ")
 )
 _WILDCARDS = frozenset("*?[")
 _NAMED = 3

@@ -120,18 +120,10 @@ def intermediate_figure(view: StudyView) -> Chart:
         steps, values = zip(*sorted(trial.intermediate_values.items()), strict=True)
         best, marked = trial.number == winner, state in ("pruned", "failed")
         colour, label = (BEST, f"best: trial {winner}") if best else (COLOURS[state], state)
-        layers.append(
-            Curve(
-                steps,
-                values,
-                colour,
-                "" if marked else label,
-                width=2.0 if best else 1.0,
-                alpha=1.0 if best else alpha,
-                number=trial.number,
-                above=5 if best else 2 if state == "pruned" else 3,
-            )
-        )
+        width, shade = (2.0, 1.0) if best else (1.0, alpha)
+        above, told = 5 if best else 2 if state == "pruned" else 3, "" if marked else label
+        line = Curve(steps, values, colour, told, width, shade, number=trial.number, above=above)
+        layers.append(line)
         if marked or len(steps) == 1:
             ends, shape = (steps[-1:], values[-1:]), MARKERS[state]
             layers.append(Dots(*ends, colour, [trial.number], state, shape, above=4))
@@ -174,16 +166,9 @@ def _front(view: StudyView, first: StudyObjective, second: StudyObjective) -> Pa
     across, up = first.metric, second.metric
     done, front = view.finished(), pareto_trials(view).sort_values(across)
     others = done[~done["number"].isin(front["number"])]
-    numbers = others["number"], front["number"]
+    numbers, grey = (others["number"], front["number"]), COLOURS["pruned"]
     layers: list[Dots | Curve] = [
-        Dots(
-            others[across],
-            others[up],
-            COLOURS["pruned"],
-            numbers[0],
-            "other finished trials",
-            size=4,
-        )
+        Dots(others[across], others[up], grey, numbers[0], "other finished trials", size=4)
     ]
     if len(view.objectives) == 2:
         # Along x, towards worse x, the level of y is that of the better neighbour.

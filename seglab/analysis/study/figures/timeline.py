@@ -17,7 +17,7 @@ from seglab.analysis.study.figures.figure import study_figure
 from seglab.analysis.study.idle import IdleShare, idle_share
 from seglab.analysis.study.load import StudyView
 from seglab.analysis.study.marks import COLOURS, Floats, NotDrawableError, heading
-from seglab.analysis.style import INK
+from seglab.analysis.style import INK, Look
 from seglab.analysis.times import format_runtime
 from seglab.core.text.wording import plural
 
@@ -153,21 +153,11 @@ def _bars(
     for outcome, label in _NAMES.items():
         mine = (attempts["outcome"] == outcome).to_numpy()
         if mine.any():
-            found.append(
-                Bars(
-                    rows[mine],
-                    starts[mine],
-                    widths[mine],
-                    COLOURS[outcome],
-                    label,
-                    0.78,
-                    names=names[mine].tolist(),
-                    numbers=numbers[mine],
-                    hints=hints[mine].tolist(),
-                    hatch="////" if outcome == LOST else None,
-                    ink="white" if outcome in ("finished", "failed") else INK,
-                )
-            )
+            look: Look = {"names": names[mine].tolist(), "hints": hints[mine].tolist()}
+            look["ink"] = "white" if outcome in ("finished", "failed") else INK
+            look |= {"numbers": numbers[mine], "hatch": "////" if outcome == LOST else None}
+            places, colour = (rows[mine], starts[mine], widths[mine]), COLOURS[outcome]
+            found.append(Bars(*places, colour, label, 0.78, **look))
     return found
 
 

@@ -75,19 +75,17 @@ function nextUndecided() {
 }
 
 function save() {
-  const lines = items
+  const decisions = items
     .filter((item) => entry(item).decision)
-    .map((item) => {
-      const { decision, note } = entry(item);
-      return JSON.stringify({ sample_id: item.id, decision, note: note || "" });
-    });
-  const url = URL.createObjectURL(new Blob(lines.map((line) => line + "\n"), { type: "application/x-ndjson" }));
+    .map((item) => ({ sample: item.id, do: entry(item).decision, note: entry(item).note || "" }));
+  const text = JSON.stringify({ decisions }, null, 2) + "\n";
+  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
   const link = document.createElement("a");
   link.href = url;
-  link.download = `decisions-${sheet.id}.jsonl`;
+  link.download = `decisions-${sheet.id}.json`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 10000);
-  say(`${lines.length} of ${items.length} decisions saved.`);
+  say(`${decisions.length} of ${items.length} decisions saved.`);
 }
 
 function setOpacity(percent) {

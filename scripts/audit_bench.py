@@ -1,0 +1,185 @@
+"""Scores the audit on faults planted on purpose, and times the search for duplicates.
+
+    python scripts/audit_bench.py files duplicates hashes
+    python scripts/audit_bench.py labels --run CV_DIR --manifest MANIFEST [--cleanlab PYTHON]
+
+`labels` takes a CV (`seglab train cv=kfold +cv.save_probabilities=true ...`) on data with planted
+label errors: `seglab data synth DIR` with --option noise_swap=0.04 (and noise_missing, noise_boundary,
+noise_splits=train,val).
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from seglab.curation.alike.hamming import near_pairs
+from seglab.curation.alike.transforms import TRANSFORMS
+from seglab.curation.audit import audit
+from seglab.curation.labels.confident import ClassThresholds, score_labels
+from seglab.curation.predictions import kept_predictions
+from seglab.curation.registry import AuditInputs, choose_kinds
+from seglab.data.importers import import_dataset
+from seglab.data.manifest import Manifest
+from seglab.data.masks import read_mask
+from seglab.data.synth.faults import CORRUPT_FILE, load_faults
+
+_TOP = 0.15
+# The image score of cleanlab 2.9, `softmin` at its own temperature, on the same probabilities.
+_CLEANLAB = """
+import sys
+import numpy as np
+from cleanlab.segmentation.rank import get_label_quality_scores
+data = np.load(sys.argv[1])
+scores, _ = get_label_quality_scores(data["labels"], data["shares"], verbose=False)
+np.save(sys.argv[2], scores)
+"""
+
+
+def bench_files(images: int) -> None:
+    """Plant damaged files; print recall and precision of the kinds of severity error."""
+    with tempfile.TemporaryDirectory() as place:
+        options = {"num_images": images, "image_size": [96, 128], "corrupt_files": images // 5}
+        root = Path(place) / "data"
+        manifest = import_dataset(
+            "synth", root, Path(place) / "m", "synth", options, on_error="quarantine"
+        )
+        planted = {one.sample_id for one in load_faults(root) if one.kind == CORRUPT_FILE}
+        found = set(
+            audit(AuditInputs(manifest), choose_kinds(["error"], "--only")).table["sample_id"]
+        )
+    _tell("faulty files", len(found & planted), len(planted), len(found))
+
+
+def bench_duplicates(images: int) -> None:
+    """Add a changed copy of every image by each transform; print recall by transform and precision."""
+    with tempfile.TemporaryDirectory() as place:
+        options = {"num_images": images, "image_size": [192, 256], "frames_per_group": 1}
+        drawn = import_dataset("synth", Path(place) / "d", Path(place) / "m", "synth", options)
+        root, rng = Path(place) / "all", np.random.default_rng(0)
+        (root / "images").mkdir(parents=True)
+        (root / "masks").mkdir()
+        for name in drawn.table["image"]:
+            image = np.array(Image.open(drawn.root / name).convert("RGB"))
+            for place_of, change in enumerate([None, *TRANSFORMS.values()]):
+                copy = image if change is None else change(image, rng)
+                Image.fromarray(copy).save(root / "images" / f"{Path(name).stem}-{place_of:02}.png")
+        names = sorted((root / "images").iterdir())
+        for one in names:
+            size = Image.open(one).size
+            Image.new("L", size, 1).save(root / "masks" / one.name)
+        options = {"images": "images", "masks": "masks", "raw_ids": {0: "road", 1: "other"}}
+        manifest = import_dataset("folder", root, Path(place) / "n", "copies", options)
+        table = audit(AuditInputs(manifest), ["near_duplicate", "exact_duplicate"]).table
+    pairs = [
+        (a.rpartition("-"), b.rpartition("-"))
+        for a, b in zip(table["sample_id"], table["other"], strict=True)
+    ]
+    right = [(one[2], one[0]) for one, other in pairs if one[0] == other[0]]
+    for number, name in enumerate(TRANSFORMS, 1):
+        count = sum(variant == f"{number:02}" for variant, _ in right)
+        print(f"  {name:<16} recall {count / images:.3f}")
+    _tell("duplicates", len(right), images * len(TRANSFORMS), len(pairs))
+
+
+def bench_hashes() -> None:
+    """Time the search among drawn hashes, with one hash an image and with seven variants."""
+    for count in (25_000, 50_000, 100_000, 200_000):
+        rng = np.random.default_rng(count)
+        values = rng.integers(0, 2**64, count, dtype=np.uint64)
+        planted = count // 100
+        for place in range(planted):
+            bits = rng.permutation(64)[:8]
+            values[place] = values[-1 - place] ^ np.uint64(sum(1 << int(bit) for bit in bits))
+        begin = time.perf_counter()
+        left, right, _ = near_pairs(values, values, 11)
+        one = time.perf_counter() - begin
+        pairs = set(zip(left.tolist(), right.tolist(), strict=True))
+        found = sum((place, count - 1 - place) in pairs for place in range(planted))
+        print(f"{count} hashes: {one:.1f} s, {found} of {planted} planted pairs found")
+
+
+def bench_labels(run: Path, manifest: Path, cleanlab: str | None) -> None:
+    """Rank images by surprise; print how many planted errors are in the first 15 %."""
+    data = Manifest.read(manifest)
+    predictions = kept_predictions(run, data)
+    planted = {one.sample_id for one in load_faults(data.root) if one.clean_mask}
+    rows = data.table[data.table["mask"].notna()]
+    masks, shares, names = [], [], []
+    thresholds = ClassThresholds(data.labels.num_classes)
+    for name, path in zip(rows["sample_id"], rows["mask"], strict=True):
+        found = predictions(name)
+        if found is not None:
+            mask = read_mask(data.root / path, data.labels, data.mask_encoding)
+            thresholds.add(mask, found)
+            masks.append(mask)
+            shares.append(found)
+            names.append(name)
+    limits = thresholds.values()
+    scores = np.array(
+        [score_labels(m, p, limits).score for m, p in zip(masks, shares, strict=True)]
+    )
+    bad = np.array([name in planted for name in names])
+    _tell_ranking("surprise", scores, bad)
+    if cleanlab:
+        with tempfile.TemporaryDirectory() as place:
+            given, result = Path(place) / "in.npz", Path(place) / "out.npy"
+            # It knows no void: those pixels are labelled as predicted, which costs it nothing.
+            full = [
+                np.where(m < len(limits), m, p.argmax(0))
+                for m, p in zip(masks, shares, strict=True)
+            ]
+            np.savez(given, labels=np.stack(full), shares=np.stack(shares))
+            subprocess.run([cleanlab, "-c", _CLEANLAB, str(given), str(result)], check=True, env={})
+            _tell_ranking("cleanlab", -np.load(result), bad)
+
+
+def _tell_ranking(name: str, scores: np.ndarray, bad: np.ndarray) -> None:
+    order = np.argsort(-scores, kind="stable")
+    top = int(np.ceil(_TOP * len(scores)))
+    good, wrong = scores[~bad], scores[bad]
+    auroc = float(((wrong[:, None] > good) + 0.5 * (wrong[:, None] == good)).mean())
+    share = bad[order[:top]].sum() / bad.sum()
+    print(
+        f"{name:<9} {share:.2f} of {bad.sum()} planted errors in the first {_TOP:.0%} of {len(bad)} "
+        f"images, AUROC {auroc:.3f}"
+    )
+
+
+def _tell(what: str, right: int, planted: int, found: int) -> None:
+    print(
+        f"{what}: recall {right / planted:.3f}, precision {right / max(found, 1):.3f} ({planted} planted)"
+    )
+
+
+def main() -> None:
+    """Run the benches that are named."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="+", choices=("files", "duplicates", "hashes", "labels"))
+    parser.add_argument("--images", type=int, default=40, help="images drawn")
+    parser.add_argument("--run", type=Path, help="for labels: the cross-validation")
+    parser.add_argument("--manifest", type=Path, help="for labels: its data")
+    parser.add_argument("--cleanlab", help="for labels: a Python that has cleanlab, to compare")
+    args = parser.parse_args()
+    if "labels" in args.what and (args.run is None or args.manifest is None):
+        parser.error("labels needs --run and --manifest")
+    if "files" in args.what:
+        bench_files(args.images)
+    if "duplicates" in args.what:
+        bench_duplicates(args.images)
+    if "hashes" in args.what:
+        bench_hashes()
+    if "labels" in args.what:
+        bench_labels(args.run, args.manifest, args.cleanlab)
+
+
+if __name__ == "__main__":
+    main()

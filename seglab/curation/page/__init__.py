@@ -1,0 +1,1 @@
+"""Findings as one HTML page that needs nothing beside itself."""
