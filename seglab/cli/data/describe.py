@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seglab.cli.data.opening import add_data, is_path, open_data
+from seglab.cli.data.trained_on import tell_data_of_run
 from seglab.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,7 +17,14 @@ if TYPE_CHECKING:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command."""
-    add_data(parser)
+    add_data(parser, optional=True)
+    parser.add_argument(
+        "--run",
+        type=Path,
+        metavar="RUN_DIR",
+        help="in place of a data set: on which data this run was trained, and whether its files are "
+        "still the same",
+    )
     parser.add_argument(
         "--objects",
         metavar="SPLIT",
@@ -37,6 +45,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def work(args: argparse.Namespace) -> int:
     """Print the description, and the budget where models are named."""
+    if args.run is not None:
+        _require_alone(args)
+        return tell_data_of_run(args.run, args.root)
+    if args.data is None:
+        raise ConfigError("name a data set, or a run with --run RUN_DIR")
     _check_budget_flags(args)
     manifest = open_data(args.data, args.root)
     if args.html is not None:
@@ -55,6 +68,15 @@ def work(args: argparse.Namespace) -> int:
     sys.stdout.flush()
     sys.stdout.write("\n" + format_budget(measure_budget(manifest, configurations)))
     return 0
+
+
+def _require_alone(args: argparse.Namespace) -> None:
+    other = ("data", "objects", "models", "encoder", "crop", "batch_size", "epochs")
+    given = [name for name in other if getattr(args, name) is not None]
+    if given:
+        raise ConfigError(
+            f"--run: tells of the data of a run and goes only with --root, got also {', '.join(given)}"
+        )
 
 
 def _description(manifest: Manifest, objects: str | None) -> str:
