@@ -16,7 +16,12 @@ from seglab.core.parts.components import component_groups, components
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 # Where the configurations of a group are, if not in the folder of its name.
-FOLDERS = {"loss_term": "loss", "schedule": "scheduler", "importer": "data"}
+FOLDERS = {
+    "loss_term": "loss",
+    "schedule": "scheduler",
+    "importer": "data",
+    "annotation_format": "data",
+}
 
 
 def values_in(content: Any) -> Iterator[Any]:

@@ -50,6 +50,18 @@ def default_palette(num_classes: int) -> tuple[tuple[int, int, int], ...]:
     return tuple(colours)
 
 
+def voc_palette(num_classes: int) -> tuple[tuple[int, int, int], ...]:
+    """Return the VOC colours: the bits of the index, three at a time, from the highest bit down."""
+    colours = []
+    for index in range(num_classes):
+        channels = [0, 0, 0]
+        for step in range(8):
+            for channel in range(3):
+                channels[channel] |= (index >> (3 * step + channel) & 1) << (7 - step)
+        colours.append((channels[0], channels[1], channels[2]))
+    return tuple(colours)
+
+
 @dataclass(frozen=True)
 class LabelSpace:
     """Class names, colours and raw ids of one data set.

@@ -12,7 +12,7 @@ import functools
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,7 @@ CORRUPT_MASK = "corrupt_mask"
 UNKNOWN_LABELS = "unknown_labels"
 SIZE_MISMATCH = "size_mismatch"
 BAND_MISMATCH = "band_mismatch"
+BROKEN_ANNOTATION = "broken_annotation"
 # Not a fault: only the image or only the mask is turned by EXIF, and their sizes fit either way.
 EXIF_AMBIGUOUS = "exif_ambiguous"
 _ALL_LISTED = 1000
@@ -87,6 +88,8 @@ class ImportedFiles:
         sources: What was looked at to find the samples (`seglab.data.importers.listing`).
         mask_values: What the values in the masks were taken to mean and why, in one sentence; empty
             where the published format of the data set says it.
+        faults: What is wrong with an annotation, by the image it is of (path below the root), or by
+            its own path where the image is not known.
     """
 
     samples: list[SampleFiles]
@@ -95,6 +98,7 @@ class ImportedFiles:
     notes: list[str] = field(default_factory=list)
     sources: dict[str, Any] = field(default_factory=lambda: {"files": {}, "lists": {}})
     mask_values: str = ""
+    faults: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,9 @@ def build_manifest(
     inspect = functools.partial(_inspect, root=root, imported=imported, masks=masks)
     inspected = _map_threads(inspect, imported.samples, num_threads)
     inspected, layout = _require_one_layout(inspected)
-    quarantined = _handle_faults(inspected, name, on_error)
+    images = {one.row["image"] for one in inspected}
+    lost = {file: text for file, text in imported.faults.items() if file not in images}
+    quarantined = _handle_faults(inspected, lost, name, on_error)
     _warn_ambiguous(inspected, name)
     table = pd.DataFrame([one.row for one in inspected], columns=list(COLUMNS))
     complete = {
@@ -223,6 +229,8 @@ def _inspect(
         "keep": True,
     }
     turned, layout = _inspect_image(root / row["image"], row, faults)
+    if row["image"] in imported.faults:
+        faults.append((BROKEN_ANNOTATION, imported.faults[row["image"]]))
     if row["mask"] is not None:
         _inspect_mask(root / row["mask"], row, faults, imported, turned, masks)
     if faults:
@@ -346,18 +354,25 @@ def _warn_ambiguous(inspected: Sequence[_Inspected], name: str) -> None:
         log.warning("%s", list_problems(title, found))
 
 
-def _handle_faults(inspected: Sequence[_Inspected], name: str, on_error: str) -> dict[str, str]:
-    """Raise or log what is wrong; return the reason by sample_id."""
+def _handle_faults(
+    inspected: Sequence[_Inspected], lost: Mapping[str, str], name: str, on_error: str
+) -> dict[str, str]:
+    """Raise or log what is wrong; return the reason by sample_id, or by file where there is no sample."""
     faulty = [one for one in inspected if one.faults]
-    if not faulty:
+    if not faulty and not lost:
         return {}
     kinds = Counter(kind for one in faulty for kind, _ in one.faults)
+    kinds.update({BROKEN_ANNOTATION: len(lost)} if lost else {})
     counts = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
     title = f"data set {name!r}: {len(faulty)} of {len(inspected)} samples are faulty ({counts})"
     texts = [f"{one.row['sample_id']}: {text}" for one in faulty for _, text in one.faults]
+    texts += lost.values()
     if on_error == "quarantine" and len(faulty) < len(inspected):
         log.warning("%s", list_problems(f"{title}; kept out of every split", texts, _ALL_LISTED))
-        return {one.row["sample_id"]: "; ".join(text for _, text in one.faults) for one in faulty}
+        reasons = {
+            one.row["sample_id"]: "; ".join(text for _, text in one.faults) for one in faulty
+        }
+        return {**reasons, **lost}
     remedy = (
         "mend the files, or import with on_error=quarantine, which keeps them out of every split"
     )

@@ -1,3 +1,4 @@
+from .annotation import AnnotationContract as AnnotationContract
 from .augment import AugmentContract as AugmentContract
 from .contract import Contract as Contract
 from .importer import ImporterContract as ImporterContract

@@ -141,7 +141,7 @@ def test_budget_of_models_is_measured(seglab: Run) -> None:
         (
             ["describe", "camvd"],
             "data: no such choice 'camvd' (did you mean 'camvid'?); choices are ade20k, camvid, "
-            "cityscapes, folder, oxford_pet, synth, voc",
+            "cityscapes, cityscapes_json, coco, ",
         ),
         (
             ["preview", "synth", "--set", "geometry.hflip=1"],

@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 
 from seglab.core.errors import ConfigError, DataError, DataNotFoundError
+from seglab.core.labels import voc_palette
 from seglab.core.parts.components import components
 from seglab.data.importers import import_dataset, open_dataset, resolve_options
 from seglab.data.importers.ade20k import CLASS_NAMES as ADE_NAMES
 from seglab.data.importers.camvid import import_camvid
 from seglab.data.importers.cityscapes import cityscapes_labels
-from seglab.data.importers.voc import voc_palette
 from seglab.data.manifest import Manifest
 from seglab.testing import ImporterContract
 

@@ -13,7 +13,8 @@ from seglab.cli.data.importer_options import add_importer_options, parse_options
 
 def _importers() -> list[str]:
     """Return the importers of folders that are there already."""
-    import seglab.data.importers.options  # noqa: F401 - declares them
+    import seglab.data.annotated.options
+    import seglab.data.importers.options  # noqa: F401 - with the other, declares them
     from seglab.core.parts.components import components
 
     return list(components("importer"))

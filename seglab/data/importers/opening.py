@@ -15,6 +15,7 @@ from typing import Any
 
 from filelock import FileLock
 
+import seglab.data.annotated.options
 import seglab.data.synth.options  # noqa: F401 - declares it
 from seglab.core.disk.files import hash_json
 from seglab.core.disk.provenance import code_origin

@@ -1,6 +1,7 @@
 """PASCAL VOC segmentation (Everingham et al., 2010): 20 classes and background, palette masks.
 
-The white border around objects (255) is ignored. The VOC2012 test images have no public masks.
+The white border around objects (255) is ignored. The VOC2012 test images have no public masks. Data of
+other classes in this layout names them in `labelmap.txt`, a line `label:...` a class in index order.
 
 References:
     Everingham et al. (2010): https://doi.org/10.1007/s11263-009-0275-4
@@ -10,9 +11,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from seglab.core.labels import LabelSpace
+from seglab.core.labels import LabelSpace, voc_palette
 from seglab.core.options import takes
 from seglab.data.build import ImportedFiles, SampleFiles
+from seglab.data.image_files import IMAGE_SUFFIXES
 from seglab.data.importers.layout import find_base
 from seglab.data.importers.listing import Listing
 from seglab.data.importers.options import VocOptions
@@ -25,18 +27,7 @@ CLASS_NAMES = tuple(
     ).split(", ")
 )
 _BORDER = 255
-
-
-def voc_palette(num_classes: int) -> tuple[tuple[int, int, int], ...]:
-    """Return the VOC colours: the bits of the index, three at a time, from the highest bit down."""
-    colours = []
-    for index in range(num_classes):
-        channels = [0, 0, 0]
-        for step in range(8):
-            for channel in range(3):
-                channels[channel] |= (index >> (3 * step + channel) & 1) << (7 - step)
-        colours.append((channels[0], channels[1], channels[2]))
-    return tuple(colours)
+_NAMES = "labelmap.txt"
 
 
 @takes(VocOptions, "data.options")
@@ -72,11 +63,25 @@ def import_voc(root: Path, *, chosen: VocOptions) -> ImportedFiles:
             place = split
             if split == "test" and mask is not None and not mask.is_file():
                 mask, place, hidden = None, "unlabeled", hidden + 1
-            image = base / "JPEGImages" / f"{name}.jpg"
-            samples.append(SampleFiles(name, image, mask, place, name))
+            samples.append(SampleFiles(name, _image(base, name), mask, place, name))
         if hidden:
             notes.append(f"{hidden} test images have no mask and are unlabeled")
             listing.watch(base / chosen.mask_folder)
-    raw_ids = {index: index for index in range(len(CLASS_NAMES))} | {_BORDER: 255}
-    labels = LabelSpace(CLASS_NAMES, voc_palette(len(CLASS_NAMES)), raw_ids)
+    names = CLASS_NAMES
+    if listing.has(_NAMES):
+        names = _names(listing)
+        notes.append(f"classes taken from {_NAMES}")
+    raw_ids = {index: index for index in range(len(names))} | {_BORDER: 255}
+    labels = LabelSpace(names, voc_palette(len(names)), raw_ids)
     return ImportedFiles(samples, labels, "index", notes, listing.sources)
+
+
+def _image(base: Path, name: str) -> Path:
+    usual = base / "JPEGImages" / f"{name}.jpg"
+    others = (usual.with_name(f"{name}{suffix}") for suffix in IMAGE_SUFFIXES)
+    return usual if usual.is_file() else next((one for one in others if one.is_file()), usual)
+
+
+def _names(listing: Listing) -> tuple[str, ...]:
+    lines = (line.split(":")[0].strip() for line in listing.lines(_NAMES))
+    return tuple(line for line in lines if line and not line.startswith("#"))

@@ -1,0 +1,1 @@
+"""One module a format; each states its rasteriser and its rules in its docstring."""

@@ -1,0 +1,112 @@
+"""`seglab data export`: masks of a manifest, or a model's, as the files of an annotation tool."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seglab.cli.data.importer_options import parse_options
+from seglab.core.errors import ConfigError, list_problems, nearest
+from seglab.core.parts.components import components
+
+if TYPE_CHECKING:
+    from seglab.data.annotated.export import MaskOf
+    from seglab.data.manifest import Manifest
+
+
+def _formats() -> list[str]:
+    import seglab.annotations.options  # noqa: F401 - declares them
+
+    return list(components("annotation_format"))
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the sub-command."""
+    parser.add_argument("manifest", type=Path, help="a manifest (folder or .parquet)")
+    parser.add_argument("--root", type=Path, help="where the raw data is")
+    parser.add_argument("--format", dest="annotation", required=True, help=", ".join(_formats()))
+    parser.add_argument("--out", type=Path, required=True, help="a new folder")
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.0,
+        metavar="PX",
+        help="how far outlines may move, in pixels; 0 (default) keeps what the format can hold",
+    )
+    parser.add_argument(
+        "--unlabelled",
+        default="void",
+        metavar="CLASS",
+        help="the class whose pixels no shape covers; void (default): those that do not count",
+    )
+    parser.add_argument("--images", choices=("copy", "link", "none"), default="copy")
+    parser.add_argument(
+        "--split", action="append", default=[], dest="splits", help="may be repeated"
+    )
+    parser.add_argument(
+        "--predictions",
+        type=Path,
+        metavar="RUN_DIR",
+        help="masks that `seglab evaluate save_predictions=true` left in a run, instead of the "
+        "manifest's; images without one are written as not annotated",
+    )
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="options",
+        help="an option of the format, value in YAML; may be repeated",
+    )
+
+
+def work(args: argparse.Namespace) -> int:
+    """Export and print what was written; 1 where samples were left out."""
+    from seglab.annotations.format import annotation_format
+    from seglab.data.annotated.export import ExportSettings, export_manifest
+    from seglab.data.manifest import Manifest
+
+    known: Any = components("annotation_format")
+    if args.annotation not in _formats():
+        raise ConfigError(
+            f"--format: unknown format {args.annotation!r}{nearest(args.annotation, known)}; formats "
+            f"are {', '.join(known)}"
+        )
+    options = known[args.annotation].read(parse_options(args.options, args.annotation), "--option")
+    manifest = Manifest.read(args.manifest.expanduser(), args.root)
+    settings = ExportSettings(args.tolerance, args.unlabelled, args.images, tuple(args.splits))
+    masks = None if args.predictions is None else _predicted(args.predictions, manifest)
+    report = export_manifest(
+        manifest, annotation_format(args.annotation, options), args.out, settings, masks
+    )
+    shapes = ", ".join(f"{count} {kind}s" for kind, count in sorted(report.shapes.items()))
+    empty = f", {report.unannotated} of them not annotated" if report.unannotated else ""
+    sys.stdout.write(f"{args.out}: {report.images} images{empty}; {shapes or 'no shapes'}\n")
+    if not report.faults:
+        return 0
+    texts = [f"{sample}: {text}" for sample, text in report.faults.items()]
+    sys.stderr.write(list_problems(f"{len(texts)} samples are left out", texts, len(texts)) + "\n")
+    return 1
+
+
+def _predicted(run_dir: Path, manifest: Manifest) -> MaskOf:
+    """Return what reads the mask that a run predicted for a row."""
+    from seglab.core.labels import LabelSpace
+    from seglab.data.masks import read_mask
+    from seglab.runs.predictions import prediction_path
+
+    labels = LabelSpace(manifest.labels.class_names, ignore_index=manifest.labels.ignore_index)
+
+    def read(row: Any) -> Any:
+        path = prediction_path(run_dir, row.sample_id)
+        return read_mask(path, labels) if path.is_file() else None
+
+    rows: Any = manifest.table.itertuples()
+    if not any(prediction_path(run_dir, row.sample_id).is_file() for row in rows):
+        raise ConfigError(
+            f"--predictions: {run_dir} holds no masks of these samples; write them with `seglab "
+            f"evaluate run={run_dir} save_predictions=true`"
+        )
+    return read

@@ -1,0 +1,217 @@
+"""From annotated images to a manifest: shapes are drawn into masks, names become classes.
+
+A mask is written for every annotated image, as PNG of class indices, into a folder of its own below the
+root; images and annotations are only read. Names of classes are those that the user or the files
+state; any other is told with its count and nothing is imported.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from seglab.annotations.format import AnnotationFormat, annotation_format
+from seglab.annotations.rasterise import Canvas
+from seglab.annotations.reading import Tree, require_pixels
+from seglab.annotations.shapes import AnnotatedImage, Annotations
+from seglab.core.disk.files import atomic_path, hash_json
+from seglab.core.errors import ConfigError, DataError, LabelError, list_problems, nearest
+from seglab.core.labels import LabelSpace, default_palette
+from seglab.core.parts.components import components
+from seglab.data.annotated.options import IGNORE, VOID, AnnotatedOptions
+from seglab.data.build import ImportedFiles, SampleFiles
+from seglab.data.images import image_size
+from seglab.data.importers.layout import find_base
+from seglab.data.importers.listing import Listing
+from seglab.data.importers.splitting import group_by_pattern, split_groups
+
+_IGNORED = 255
+# Key of what pixels of no shape are, beside the names of classes.
+UNLABELLED = ""
+
+
+def _importer(name: str) -> Callable[..., ImportedFiles]:
+    """Return the importer of a format: `read(root, **options)`."""
+
+    def read(root: Path, **given: Any) -> ImportedFiles:
+        declared: Any = components("importer")[name]
+        chosen = declared.read(given, "data.options")
+        own: Any = components("annotation_format")[name]
+        options = own.read({key: getattr(chosen, key) for key in own.model_fields})
+        return import_annotated(name, annotation_format(name, options), root, chosen)
+
+    read.__doc__ = f"Import images annotated in the format `{name}`, see `import_annotated`."
+    return read
+
+
+import_labelme = _importer("labelme")
+import_coco = _importer("coco")
+import_yolo = _importer("yolo")
+import_supervisely = _importer("supervisely")
+import_cityscapes_json = _importer("cityscapes_json")
+
+
+def import_annotated(
+    name: str, annotation: AnnotationFormat, root: Path, chosen: AnnotatedOptions
+) -> ImportedFiles:
+    """Draw the masks of annotated images, and give each image a split and a group.
+
+    Args:
+        name: Of the format.
+        annotation: The format.
+        root: Folder of images and annotations.
+        chosen: What was asked for.
+
+    Returns:
+        Samples; images that nobody has annotated are `unlabeled`. Broken annotations are among its
+        `faults`.
+
+    Raises:
+        ConfigError: It is not said what unlabelled pixels are.
+        DataError: There are no images or annotations.
+        LabelError: Names that are no class; all of them, with their counts.
+    """
+    if chosen.unlabelled is None:
+        raise ConfigError(
+            "data.options.unlabelled: what pixels of no shape are must be said: `void` (they do not "
+            "count) or the name of a class, such as `background`"
+        )
+    root = find_base(root, [])
+    listing = Listing(root)
+    paths = [path.relative_to(root).as_posix() for path in listing.images(chosen.images)]
+    if not paths:
+        raise DataError(f"no image files in {root / chosen.images}; check the option 'images'")
+    found = annotation.read(Tree(root, paths))
+    for source in dict.fromkeys(found.sources):
+        listing.has(source)
+    counts = _survey(root, found)
+    labels, meaning = _label_space(found, counts, chosen)
+    folder = root / chosen.masks / f"{name}-{hash_json(chosen.to_dict())[:8]}"
+    drawn, left_out = {}, 0
+    for one in found.images:
+        if one.annotated and one.image not in found.faults:
+            canvas = annotation.canvas(*image_size(root / one.image), meaning[UNLABELLED])
+            left_out += _draw(canvas, one, meaning)
+            path = folder / f"{one.image}.png"
+            write_mask(path, canvas.pixels, labels)
+            drawn[one.image] = path.relative_to(root)
+    samples = _samples(found, drawn, chosen, paths)
+    notes = [*found.notes, f"masks are in {folder}"]
+    notes += [f"{left_out} shapes are of a kind without area and not drawn"] if left_out else []
+    meant = _in_words(name, chosen.unlabelled)
+    return ImportedFiles(
+        samples, labels, "index", notes, listing.sources, meant, dict(found.faults)
+    )
+
+
+def _survey(root: Path, found: Annotations) -> Counter[str]:
+    """Count the shapes of every name; what cannot be read joins the faults."""
+    counts: Counter[str] = Counter()
+    for one in found.images:
+        if not one.annotated or one.image in found.faults:
+            continue
+        try:
+            size = image_size(root / one.image)
+            require_pixels(*size)
+            counts.update(shape.label for shape in one.load(*size))
+        except DataError as error:
+            found.faults[one.image] = str(error)
+    return counts
+
+
+def _label_space(
+    found: Annotations, counts: Counter[str], chosen: AnnotatedOptions
+) -> tuple[LabelSpace, dict[str, int]]:
+    """Return the classes, and the value in the mask of every name that the annotations use.
+
+    Raises:
+        LabelError: There are names that are no class.
+    """
+    names = list(chosen.class_names or found.class_names)
+    unlabelled = str(chosen.unlabelled)
+    if unlabelled != VOID and unlabelled not in names:
+        names.insert(0, unlabelled)
+    meaning = dict.fromkeys(found.void, _IGNORED)
+    meaning |= {name: index for index, name in enumerate(names)}
+    wrong = [
+        f"class_map.{name}: {target!r} is no class{nearest(target, names)}"
+        for name, target in chosen.class_map.items()
+        if target != IGNORE and target not in names
+    ]
+    meaning |= {
+        name: _IGNORED if target == IGNORE else names.index(target)
+        for name, target in chosen.class_map.items()
+        if target == IGNORE or target in names
+    }
+    unknown = {name: count for name, count in counts.most_common() if name not in meaning}
+    wrong += [f"{name!r}: {count} shapes{nearest(name, names)}" for name, count in unknown.items()]
+    if wrong:
+        known = ", ".join(names) or "not stated by the files"
+        advice = ", ".join(unknown) if not names else "NAME: CLASS"
+        option = "class_names=[" + advice + "]" if not names else "class_map={" + advice + "}"
+        raise LabelError(
+            list_problems(f"names that are no class (classes: {known})", wrong, len(wrong))
+            + f"\nstate what they are with data.options.{option}"
+        )
+    palette = tuple(chosen.palette or ()) or _palette(names, found)
+    return LabelSpace(tuple(names), palette), meaning | {UNLABELLED: _value(unlabelled, names)}
+
+
+def _value(unlabelled: str, names: Sequence[str]) -> int:
+    return _IGNORED if unlabelled == VOID else names.index(unlabelled)
+
+
+def _palette(names: Sequence[str], found: Annotations) -> tuple[tuple[int, int, int], ...]:
+    usual = default_palette(len(names))
+    return tuple(found.palette.get(name, usual[index]) for index, name in enumerate(names))
+
+
+def _draw(canvas: Canvas, one: AnnotatedImage, meaning: Mapping[str, int]) -> int:
+    """Draw the shapes of an image; return how many have no area."""
+    shapes = one.load(canvas.height, canvas.width)
+    values = [_IGNORED if shape.crowd else meaning[shape.label] for shape in shapes]
+    return sum(not canvas.draw(shape, value) for shape, value in zip(shapes, values, strict=True))
+
+
+def write_mask(path: Path, mask: np.ndarray, labels: LabelSpace) -> None:
+    """Write class indices uint8 `(H, W)` as PNG in the colours of the label space."""
+    picture = Image.fromarray(mask)
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: labels.num_classes] = labels.palette
+    picture.putpalette(colours.tobytes())
+    with atomic_path(path) as temporary:
+        picture.save(temporary, format="PNG")
+
+
+def _samples(
+    found: Annotations, drawn: dict[str, Path], chosen: AnnotatedOptions, paths: Sequence[str]
+) -> list[SampleFiles]:
+    images = sorted({one.image for one in found.images} | (found.faults.keys() & set(paths)))
+    groups = dict(zip(images, group_by_pattern(images, chosen.group_pattern), strict=True))
+    stated = {one.image: one.split for one in found.images if one.split}
+    splits = dict(stated)
+    labelled = [image for image in images if image in drawn]
+    if not stated and labelled:
+        shares = {"val": chosen.val_fraction, "test": chosen.test_fraction}
+        places = split_groups([groups[image] for image in labelled], shares, chosen.seed)
+        splits = dict(zip(labelled, places, strict=True))
+    return [
+        SampleFiles(
+            Path(image).with_suffix("").as_posix(),
+            Path(image),
+            drawn.get(image),
+            splits.get(image, "train") if image in drawn else "unlabeled",
+            groups[image] if chosen.group_pattern else Path(image).with_suffix("").as_posix(),
+        )
+        for image in images
+    ]
+
+
+def _in_words(name: str, unlabelled: str) -> str:
+    what = "do not count" if unlabelled == VOID else f"are {unlabelled}"
+    return f"masks drawn from {name} annotations; pixels of no shape {what}"

@@ -1,0 +1,82 @@
+"""What the importers of annotations may be told, beside what their format may."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from seglab.annotations.options import (
+    CityscapesJsonOptions,
+    CocoOptions,
+    LabelMeOptions,
+    SuperviselyOptions,
+    YoloOptions,
+)
+from seglab.core.options import Name, NotNegative, ProperFraction
+from seglab.core.parts.components import component
+from seglab.data.importers.options import Colour, ImporterOptions
+
+IGNORE = "ignore"
+VOID = "void"
+
+
+class AnnotatedOptions(ImporterOptions):
+    """What all importers of annotations take."""
+
+    holds: ClassVar[str] = "images and their annotations"
+    unlabelled: Name | None = None
+    """What pixels of no shape are: `void` (they do not count), or a class, such as `background`. Must
+    be given."""
+    class_names: list[Name] | None = None
+    """Class names in index order; null: those that the annotation files declare."""
+    class_map: dict[Name, Name] = {}  # noqa: RUF012 - a declaration
+    """Name in the annotations: class name, or `ignore`. Names that are in neither are refused, all of
+    them with their counts."""
+    palette: list[Colour] | None = None
+    """One RGB triple a class."""
+    images: str = "."
+    """Folder (with its sub-folders) or glob pattern of the images below the root."""
+    masks: str = ".seglab-masks"
+    """Folder below the root in which the masks are written, in one of its own for these options."""
+    val_fraction: ProperFraction = 0.2
+    """Share of the annotated images for validation, where the files name no splits."""
+    test_fraction: ProperFraction = 0.0
+    """Share for test, likewise."""
+    seed: NotNegative = 0
+    """Which ones."""
+    group_pattern: str | None = None
+    """Regular expression that finds the group in the image's path; null: no groups."""
+
+
+@component("importer", "seglab.data.annotated.importer.import_labelme", "labelme")
+class LabelMeImport(AnnotatedOptions, LabelMeOptions):
+    """Images annotated with LabelMe."""
+
+    holds: ClassVar[str] = "images and LabelMe's JSON files"
+
+
+@component("importer", "seglab.data.annotated.importer.import_coco", "coco")
+class CocoImport(AnnotatedOptions, CocoOptions):
+    """Images annotated in COCO's JSON."""
+
+    holds: ClassVar[str] = "images and COCO's JSON files"
+
+
+@component("importer", "seglab.data.annotated.importer.import_yolo", "yolo")
+class YoloImport(AnnotatedOptions, YoloOptions):
+    """Images annotated in YOLO's text files."""
+
+    holds: ClassVar[str] = "images, YOLO's text files and data.yaml"
+
+
+@component("importer", "seglab.data.annotated.importer.import_supervisely", "supervisely")
+class SuperviselyImport(AnnotatedOptions, SuperviselyOptions):
+    """A Supervisely project."""
+
+    holds: ClassVar[str] = "a Supervisely project: meta.json, and img and ann a data set"
+
+
+@component("importer", "seglab.data.annotated.importer.import_cityscapes_json", "cityscapes_json")
+class CityscapesJsonImport(AnnotatedOptions, CityscapesJsonOptions):
+    """Images annotated in Cityscapes' polygons, of its labels or of your own."""
+
+    holds: ClassVar[str] = "images and *_polygons.json files of Cityscapes"
