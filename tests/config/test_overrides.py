@@ -14,6 +14,8 @@ from seglab.config.overrides import check_overrides
 
 Problems = Callable[..., list[str]]
 
+CONF = Path(__file__).resolve().parents[2] / "conf"
+DATA = ", ".join(sorted(path.stem for path in (CONF / "data").glob("*.yaml")))
 DATA_KEYS = (
     "bands, batch_size, crop_size, display_bands, drop_last, eval_batch_size, image_size, importer, "
     "manifest, name, options, root, sampling, train_fraction"
@@ -46,11 +48,7 @@ MATRIX = [
         "optimizer: no such choice 'adamm' (did you mean 'adam'?); choices are adam, adamw, sgd, timm",
     ),
     (["trainer=5"], "trainer: no such choice '5'; choices are cpu, ddp, default, gpu"),
-    (
-        ["data=run"],
-        "data: no such choice 'run'; choices are ade20k, camvid, cityscapes, folder, oxford_pet, "
-        "synth, voc",
-    ),
+    (["data=run"], f"data: no such choice 'run'; choices are {DATA}"),
     (
         ["data.batch_size=eight"],
         "data.batch_size: expected a whole number (1 or more), got 'eight'",
