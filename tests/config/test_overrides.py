@@ -15,7 +15,8 @@ from seglab.config.overrides import check_overrides
 Problems = Callable[..., list[str]]
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-DATA = ", ".join(sorted(path.stem for path in (CONF / "data").glob("*.yaml")))
+# `run` is what evaluation takes from a run, and no choice.
+DATA = ", ".join(sorted({path.stem for path in (CONF / "data").glob("*.yaml")} - {"run"}))
 DATA_KEYS = (
     "bands, batch_size, crop_size, display_bands, drop_last, eval_batch_size, image_size, importer, "
     "manifest, name, options, root, sampling, train_fraction"
