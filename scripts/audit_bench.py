@@ -3,9 +3,9 @@
     python scripts/audit_bench.py files duplicates hashes
     python scripts/audit_bench.py labels --run CV_DIR --manifest MANIFEST [--cleanlab PYTHON]
 
-`labels` takes a cross-validation on data with planted label errors: `seglab data synth DIR --option
-noise_swap=0.04 --option noise_missing=0.03 --option noise_boundary=0.03 --option noise_splits=train,val`, then
-`seglab train cv=kfold +cv.save_probabilities=true ...` on it.
+`labels` takes a CV (`seglab train cv=kfold +cv.save_probabilities=true ...`) on data with planted
+label errors: `seglab data synth DIR` with --option noise_swap=0.04 (and noise_missing, noise_boundary,
+noise_splits=train,val).
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def bench_duplicates(images: int) -> None:
         drawn = import_dataset("synth", Path(place) / "d", Path(place) / "m", "synth", options)
         root, rng = Path(place) / "all", np.random.default_rng(0)
         (root / "images").mkdir(parents=True)
+        (root / "masks").mkdir()
         for name in drawn.table["image"]:
             image = np.array(Image.open(drawn.root / name).convert("RGB"))
             for place_of, change in enumerate([None, *TRANSFORMS.values()]):
@@ -72,10 +73,8 @@ def bench_duplicates(images: int) -> None:
         names = sorted((root / "images").iterdir())
         for one in names:
             size = Image.open(one).size
-            (root / "masks").mkdir(exist_ok=True)
             Image.new("L", size, 1).save(root / "masks" / one.name)
-        options = {"images": "images", "masks": "masks", "raw_ids": {"road": 0, "other": 1}}
-        options["raw_ids"] = {0: "road", 1: "other"}
+        options = {"images": "images", "masks": "masks", "raw_ids": {0: "road", 1: "other"}}
         manifest = import_dataset("folder", root, Path(place) / "n", "copies", options)
         table = audit(AuditInputs(manifest), ["near_duplicate", "exact_duplicate"]).table
     pairs = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from seglab.core.options import Options, Positive
+from seglab.core.options import NotNegative, Options, Positive
 from seglab.core.parts.components import component
 
 
@@ -38,6 +38,26 @@ class YoloOptions(FormatOptions):
 
     data: str | None = None
     """The YAML file with the names, below the root; null: the only one that has `names`."""
+
+
+@component("annotation_format", "seglab.annotations.formats.cvat.Cvat", "cvat")
+class CvatOptions(FormatOptions):
+    """CVAT: one XML file, for images 1.1 or for video 1.1."""
+
+    line_width: NotNegative = 0
+    """Width in pixels of polylines, points are discs then; 0: both are left out and counted."""
+
+
+@component(
+    "annotation_format", "seglab.annotations.formats.label_studio.LabelStudio", "label_studio"
+)
+class LabelStudioOptions(FormatOptions):
+    """Label Studio: one JSON file of tasks, and the labelling configuration."""
+
+    part: Literal["annotations", "predictions"] = "annotations"
+    """Which part of a task is read or written: what people drew, or what a model proposed."""
+    several: Literal["refuse", "first", "last"] = "refuse"
+    """Which one counts where a task has several."""
 
 
 @component("annotation_format", "seglab.annotations.formats.supervisely.Supervisely", "supervisely")

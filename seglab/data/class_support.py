@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 import pandas as pd
 
+from seglab.core.labels import LabelSpace
 from seglab.core.text.wording import joined, plural
 from seglab.data.manifest import SPLITS, Manifest
-from seglab.data.masks import read_mask
 
 # Intervals of a score need as many images (`seglab.metrics.intervals`); below, one image decides.
 LEAST_TO_MEASURE = 5
@@ -71,37 +70,28 @@ def tag_counts(manifest: Manifest) -> pd.DataFrame:
     return counts.reindex(columns=[name for name in SPLITS if name in counts.columns])
 
 
-def object_sizes(manifest: Manifest, split: str) -> pd.DataFrame:
-    """Return the sizes of the objects of each class: connected regions of its pixels in the masks.
-
-    Regions hang together over corners too; touching objects of one class count as one.
+def object_sizes(parts: pd.DataFrame, labels: LabelSpace) -> pd.DataFrame:
+    """Return the sizes of the objects of each class: connected parts of its pixels in the masks.
 
     Args:
-        manifest: The data set; its masks are read.
-        split: Which samples.
+        parts: Of `seglab.data.mask_parts.find_parts`; touching objects of one class are one part.
+        labels: The classes.
 
     Returns:
         Index: classes. Columns `objects`; `median` and `smallest 5 %` in pixels (NaN without objects);
         `small`: share below 32 x 32 pixels, as COCO has it.
     """
-    labels = manifest.labels
-    rows = manifest.split(split)
-    areas: list[list[np.ndarray]] = [[] for _ in labels.class_names]
-    for name in rows.loc[rows["mask"].notna(), "mask"]:
-        mask = read_mask(manifest.root / name, labels, manifest.mask_encoding)
-        for index in np.unique(mask[mask < labels.num_classes]):
-            regions = cv2.connectedComponentsWithStats((mask == index).astype(np.uint8))[2]
-            areas[index].append(regions[1:, cv2.CC_STAT_AREA])
-    found = [np.concatenate(one) if one else np.empty(0) for one in areas]
-    return pd.DataFrame(
+    areas = parts.groupby("class_index")["area"]
+    sizes = pd.DataFrame(
         {
-            "objects": [len(one) for one in found],
-            "median": [np.median(one) if len(one) else np.nan for one in found],
-            "smallest 5 %": [np.quantile(one, 0.05) if len(one) else np.nan for one in found],
-            "small": [(one < SMALL_AREA).mean() if len(one) else np.nan for one in found],
-        },
-        index=pd.Index(labels.class_names, name="class"),
-    )
+            "objects": areas.size(),
+            "median": areas.median(),
+            "smallest 5 %": areas.quantile(0.05),
+            "small": areas.agg(lambda one: (one < SMALL_AREA).mean()),
+        }
+    ).reindex(range(labels.num_classes))
+    sizes["objects"] = sizes["objects"].fillna(0).astype(int)
+    return sizes.set_axis(pd.Index(labels.class_names, name="class"))
 
 
 def format_objects(sizes: pd.DataFrame, split: str) -> str:
@@ -109,5 +99,5 @@ def format_objects(sizes: pd.DataFrame, split: str) -> str:
     shown = sizes.assign(
         small=[("-" if np.isnan(one) else f"{100 * one:.1f} %") for one in sizes["small"]]
     )
-    title = f"Objects of {split}: connected regions, areas in pixels; small: below 32 x 32"
+    title = f"Objects of {split}: connected parts, areas in pixels; small: below 32 x 32"
     return f"{title}\n{shown.to_string(float_format=lambda one: f'{one:.0f}', na_rep='-')}\n"

@@ -15,7 +15,7 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,17 @@ import yaml
 from seglab.core.disk.files import atomic_path, hash_json, write_text
 from seglab.core.errors import DataError, DataNotFoundError, list_problems, nearest
 from seglab.core.labels import LabelSpace
+from seglab.data.columns import content_hash, json_rows
 from seglab.data.decoded import DecodedMasks
-from seglab.data.table import COLUMNS, SCHEMA, SPLITS, normalise, table_problems
+from seglab.data.table import (
+    COLUMNS,
+    SCHEMA,
+    SPLITS,
+    fits_schema,
+    frame_of,
+    normalise,
+    table_problems,
+)
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +49,8 @@ _SCHEMA_VERSION = 2
 _READABLE = (1, _SCHEMA_VERSION)
 _WITHOUT_MASK_HASHES = 1
 _METADATA_KEY = b"seglab_manifest"
+# Tells at once that a file is as it was written; the fingerprint of it takes longer.
+_CONTENT_KEY = b"seglab_content"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +66,7 @@ class Manifest:
         mask_encoding: `"index"`: mask files hold raw ids; `"colour"`: they hold RGB colours of the
             palette.
         provenance: Where the manifest came from (importer, options, notes); plain content.
+        content: The table as Arrow, where that fits the schema: its types need no look then.
 
     Raises:
         DataError: The table breaks its contract; every problem found is listed.
@@ -66,12 +78,13 @@ class Manifest:
     name: str
     mask_encoding: str
     provenance: dict[str, Any]
+    content: InitVar[pa.Table | None] = None
     # Filled by the import that made this manifest; not a part of what it says.
     decoded: DecodedMasks = field(
         default_factory=DecodedMasks, init=False, repr=False, compare=False
     )
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, content: pa.Table | None) -> None:
         problems = []
         if self.mask_encoding not in MASK_ENCODINGS:
             problems.append(
@@ -79,8 +92,8 @@ class Manifest:
                 f"got {self.mask_encoding!r}"
             )
         object.__setattr__(self, "root", Path(self.root).expanduser().absolute())
-        table, type_problems = normalise(self.table)
-        problems += type_problems or table_problems(table, self.labels.num_classes)
+        table, type_problems = normalise(self.table) if content is None else (self.table, [])
+        problems += type_problems or table_problems(table, self.labels.num_classes, content)
         if problems:
             raise DataError(list_problems(f"manifest {self.name!r} is not valid", problems))
         object.__setattr__(self, "table", table)
@@ -101,12 +114,10 @@ class Manifest:
         return self._digest(_WITHOUT_MASK_HASHES, without="mask_sha256")
 
     def _digest(self, version: int, without: str = "") -> str:
-        digest = hashlib.sha256()
         head = [version, hash_json(self.labels.to_dict()), self.mask_encoding]
-        digest.update(json.dumps(head).encode())
-        rows = self.table.sort_values("sample_id").drop(columns=[without] if without else [])
-        for row in rows.itertuples(index=False, name=None):
-            digest.update(b"\n" + json.dumps(row, separators=(",", ":")).encode())
+        digest = hashlib.sha256(json.dumps(head).encode())
+        for rows in json_rows(self.table.drop(columns=[without] if without else [])):
+            digest.update(rows)
         return digest.hexdigest()[:16]
 
     def is_of(self, fingerprint: str | None) -> bool:
@@ -114,7 +125,9 @@ class Manifest:
 
         Also one of a former version of seglab, which did not stand for the content of masks.
         """
-        return fingerprint in (self.fingerprint, self._fingerprint_without_mask_hashes)
+        return fingerprint == self.fingerprint or (
+            fingerprint == self._fingerprint_without_mask_hashes
+        )
 
     def split(self, name: str) -> pd.DataFrame:
         """Return the kept rows of a split, sorted by `sample_id`; empty when it has none.
@@ -157,7 +170,8 @@ class Manifest:
         head = self._head()
         text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, default_flow_style=None)
         content = pa.Table.from_pandas(self.table, schema=SCHEMA, preserve_index=False)
-        content = content.replace_schema_metadata({_METADATA_KEY: text.encode()})
+        told = {_METADATA_KEY: text.encode(), _CONTENT_KEY: content_hash(text.encode(), content)}
+        content = content.replace_schema_metadata(told)
         with atomic_path(path) as temporary:
             pq.write_table(content, temporary)
         write_text(path.with_suffix(".yaml"), text)
@@ -194,16 +208,20 @@ class Manifest:
                 f"no manifest at {path}: expected a folder with {MANIFEST_NAME}, or the Parquet "
                 "file; write one with `seglab data import`"
             )
-        table, head = _read_parquet(file)
+        content, head = _read_parquet(file)
         place = root or Path(_place(file, head))
         manifest = cls(
-            table=table,
+            table=frame_of(content),
             labels=LabelSpace.from_dict(head["labels"]),
             root=place if place.is_absolute() else file.parent.absolute() / place,
             name=head["name"],
             mask_encoding=head["mask_encoding"],
             provenance=head["provenance"],
+            content=content if fits_schema(content) else None,
         )
+        if _is_as_written(content):
+            # In the place of the cached property.
+            manifest.__dict__["fingerprint"] = head["fingerprint"]
         if manifest.fingerprint != head["fingerprint"]:
             raise DataError(
                 f"{file} says fingerprint {head['fingerprint']} but its content has "
@@ -212,25 +230,53 @@ class Manifest:
         return manifest
 
 
-def _read_parquet(file: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _read_parquet(file: Path) -> tuple[pa.Table, dict[str, Any]]:
     try:
         content = pq.read_table(file)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{file} is not a readable Parquet file: {error}") from error
-    metadata = content.schema.metadata or {}
+        raise _unreadable(file, error) from error
+    return content, _read_head(file)
+
+
+def _read_head(file: Path) -> dict[str, Any]:
+    try:
+        metadata = pq.read_schema(file).metadata or {}
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(file, error) from error
     if _METADATA_KEY not in metadata:
         raise DataError(
             f"{file} is a Parquet file but no seglab manifest (its metadata has no label space); "
             "write one with `seglab data import`"
         )
-    head = yaml.safe_load(metadata[_METADATA_KEY])
+    head: dict[str, Any] = yaml.safe_load(metadata[_METADATA_KEY])
     if head["schema_version"] not in _READABLE:
         raise DataError(
             f"{file} has manifest schema {head['schema_version']}, this seglab reads "
             f"{' and '.join(map(str, _READABLE))}; import the data again"
         )
-    columns = {name: content.column(name).to_pylist() for name in content.column_names}
-    return pd.DataFrame({name: pd.Series(columns[name], dtype=object) for name in columns}), head
+    return head
+
+
+def find_version(fingerprint: str, folders: Sequence[Path]) -> Path | None:
+    """Return the first file in some folders that holds this version of a manifest, now or formerly."""
+    for folder in folders:
+        former = folder / f"manifest.{fingerprint}.parquet"
+        for file in (folder / MANIFEST_NAME, former):
+            if file.is_file() and _read_head(file)["fingerprint"] == fingerprint:
+                return file
+    return None
+
+
+def _unreadable(file: Path, error: Exception) -> DataError:
+    return DataError(f"{file} is not a readable Parquet file: {error}")
+
+
+def _is_as_written(content: pa.Table) -> bool:
+    told = content.schema.metadata
+    if _CONTENT_KEY not in told:
+        # Files of former versions.
+        return False
+    return told[_CONTENT_KEY] == content_hash(told[_METADATA_KEY], content).encode()
 
 
 def _place(file: Path, head: Mapping[str, Any]) -> str:
@@ -263,7 +309,7 @@ def _keep_former(path: Path, fingerprint: str) -> None:
     if not path.is_file():
         return
     try:
-        former = str(_read_parquet(path)[1]["fingerprint"])
+        former = str(_read_head(path)["fingerprint"])
     except DataError:
         former = "damaged-" + hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     if former == fingerprint:
@@ -275,4 +321,4 @@ def _keep_former(path: Path, fingerprint: str) -> None:
                 shutil.copyfile(file, temporary)
 
 
-__all__ = ["COLUMNS", "MANIFEST_NAME", "MASK_ENCODINGS", "SPLITS", "Manifest"]
+__all__ = ["COLUMNS", "MANIFEST_NAME", "MASK_ENCODINGS", "SPLITS", "Manifest", "find_version"]

@@ -20,9 +20,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ import pandas as pd
 import pyarrow as pa
 
 from seglab.core.text.wording import joined
+from seglab.data.columns import column_values, list_sums, many_lists, matches, text_array
 
 SPLITS = ("train", "val", "test", "unlabeled")
 SCHEMA = pa.schema(
@@ -55,8 +55,9 @@ COLUMNS = tuple(SCHEMA.names)
 _NULLABLE = frozenset({"mask", "annotator", "sha256", "mask_sha256", "phash"})
 # Younger than the first manifests; all unknown where a table does not have them.
 _LATER = frozenset({"mask_sha256"})
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_HEXADECIMAL = {"sha256": _SHA256, "mask_sha256": _SHA256, "phash": re.compile(r"[0-9a-f]{16}")}
+_HEXADECIMAL = {"sha256": 64, "mask_sha256": 64, "phash": 16}
+# Empty, absolute, with a backslash, or through a folder above.
+_OUTSIDE = r"^$|^/|\\|(^|/)\.\.(/|$)"
 
 
 def normalise(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -76,15 +77,56 @@ def normalise(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     if problems:
         return table, problems
     columns: dict[str, pd.Series] = {}
-    for field in SCHEMA:
-        converted, faults = _convert_column(table[field.name].tolist(), field)
-        problems += faults
-        dtype = {"int64": "int64", "bool": "bool"}.get(str(field.type), "object")
-        columns[field.name] = pd.Series(converted, dtype="object" if faults else dtype)
+    with many_lists():
+        for field in SCHEMA:
+            converted, faults = _convert_column(table[field.name].tolist(), field)
+            problems += faults
+            dtype = "object" if faults else _DTYPES.get(field.type, "object")
+            columns[field.name] = pd.Series(converted, dtype=dtype)
     return pd.DataFrame(columns), problems
 
 
-def _convert_column(values: Sequence[Any], field: pa.Field) -> tuple[list[Any], list[str]]:
+def fits_schema(content: pa.Table) -> bool:
+    """Return whether a table of Arrow has all columns, of the right types, and no value is missing."""
+    return (
+        {name: content.schema.field(name).type for name in content.column_names}
+        == {field.name: field.type for field in SCHEMA}
+        and len(content.column_names) == len(SCHEMA)
+        and all(
+            content[field.name].null_count == 0 for field in SCHEMA if field.name not in _NULLABLE
+        )
+        and all(
+            chunk.values.null_count == 0
+            for field in SCHEMA
+            if pa.types.is_list(field.type)
+            for chunk in content[field.name].chunks
+        )
+    )
+
+
+def frame_of(content: pa.Table) -> pd.DataFrame:
+    """Return a table of Arrow as plain Python content; normalised where it fits the schema."""
+    with many_lists():
+        if not fits_schema(content):
+            names = content.column_names
+            columns = {name: column_values(content.column(name)) for name in names}
+            return pd.DataFrame(
+                {name: pd.Series(columns[name], dtype="object") for name in columns}
+            )
+        return pd.DataFrame(
+            {
+                field.name: pd.Series(
+                    column_values(content[field.name]), dtype=_DTYPES.get(field.type, "object")
+                )
+                for field in SCHEMA
+            }
+        )
+
+
+def _convert_column(values: list[Any], field: pa.Field) -> tuple[list[Any], list[str]]:
+    if _is_plain(values, field):
+        # The lists are copied, so that a change of one is not a change of two manifests.
+        return list(map(list, values)) if pa.types.is_list(field.type) else values, []
     convert, expected = _CONVERTERS[str(field.type)]
     converted, wrong = [], []
     for row, value in enumerate(values):
@@ -100,6 +142,22 @@ def _convert_column(values: Sequence[Any], field: pa.Field) -> tuple[list[Any], 
     return converted, [f"{field.name} must be {expected}; {joined(wrong, 3)}"]
 
 
+def _is_plain(values: list[Any], field: pa.Field) -> bool:
+    """Return whether a column holds exactly what it is to hold, as that of a file does.
+
+    It is told by the set of its types: looking at each of a million values takes minutes.
+    """
+    found = set(map(type, values))
+    if pa.types.is_list(field.type):
+        plain = _PLAIN[str(field.type.value_type)]
+        return found <= {list} and set(map(type, chain.from_iterable(values))) <= {plain}
+    if field.name in _NULLABLE:
+        found.discard(type(None))
+    return found <= {_PLAIN[str(field.type)]}
+
+
+_PLAIN: dict[str, type] = {"string": str, "int64": int, "bool": bool}
+_DTYPES = {pa.int64(): "int64", pa.bool_(): "bool"}
 _WRONG = object()
 
 
@@ -142,11 +200,22 @@ _CONVERTERS: dict[str, tuple[Callable[[Any], Any], str]] = {
 }
 
 
-def table_problems(table: pd.DataFrame, num_classes: int) -> list[str]:
-    """Return every way in which a normalised table breaks its contract; empty when it is valid."""
+def table_problems(
+    table: pd.DataFrame, num_classes: int, content: pa.Table | None = None
+) -> list[str]:
+    """Return every way in which a normalised table breaks its contract; empty when it is valid.
+
+    Args:
+        table: The table.
+        num_classes: Of its label space.
+        content: The same as Arrow, where it is at hand.
+    """
     problems: list[str] = []
 
-    def report(rows: pd.Series, text: str) -> None:
+    def texts(column: str) -> pa.Array | pa.ChunkedArray:
+        return text_array(table[column]) if content is None else content[column]
+
+    def report(rows: pd.Series | np.ndarray, text: str) -> None:
         if rows.any():
             problems.append(f"{text}: {joined(table.loc[rows, 'sample_id'], 5)}")
 
@@ -159,34 +228,24 @@ def table_problems(table: pd.DataFrame, num_classes: int) -> list[str]:
         found = sorted(set(table.loc[unknown, "split"]))
         problems.append(f"split must be one of {', '.join(SPLITS)}, got {', '.join(found)}")
     for column in ("image", "mask"):
-        report(~table[column].map(_is_inside), f"{column} must be a path inside the root, with '/'")
-    for column, pattern in _HEXADECIMAL.items():
-        wrong = table[column].map(
-            lambda text, p=pattern: text is not None and not p.fullmatch(text)
-        )
-        report(wrong.astype(bool), f"{column} is not hexadecimal of the right length")
+        outside = matches(texts(column), _OUTSIDE)
+        report(outside, f"{column} must be a path inside the root, with '/'")
+    for column, digits in _HEXADECIMAL.items():
+        right = matches(texts(column), f"^[0-9a-f]{{{digits}}}$")
+        report(table[column].notna() & ~right, f"{column} is not hexadecimal of the right length")
     report(keep & (table["split"] != "unlabeled") & ~labelled, "no mask though not unlabeled")
     sized = (table["height"] > 0) & (table["width"] > 0)
     report(keep & ~sized, "height and width must be positive")
-    lengths = table["class_pixels"].map(len)
+    pixels = SCHEMA.field("class_pixels").type
+    lengths, total = list_sums(
+        pa.array(table["class_pixels"], pixels) if content is None else content["class_pixels"]
+    )
     report(
-        ~lengths.isin((0, num_classes + 1)) | (keep & labelled & (lengths == 0)),
+        ~np.isin(lengths, (0, num_classes + 1)) | (keep & labelled & (lengths == 0)),
         f"class_pixels needs {num_classes + 1} values: {num_classes} classes, then ignored pixels",
     )
-    total = table["class_pixels"].map(sum)
     report(
         keep & (lengths > 0) & (total != table["height"] * table["width"]),
         "class_pixels do not sum to height * width",
     )
     return problems
-
-
-def _is_inside(path: str | None) -> bool:
-    if path is None:
-        return True
-    return (
-        bool(path)
-        and "\\" not in path
-        and not PurePosixPath(path).is_absolute()
-        and ".." not in PurePosixPath(path).parts
-    )

@@ -297,15 +297,12 @@ def format_budget(budget: Budget) -> str:
             "params (M)": _text(one.params_m, 2),
             "GFLOPs": _text(one.gflops, 2),
             "prediction (ms)": _text(one.latency_ms, 1),
-            "training memory (MB)": f"{_text(one.memory_mb, 0)} {one.memory_is}",
+            "training memory (MB)": one.note or f"{_text(one.memory_mb, 0)} {one.memory_is}",
             "step (ms)": _text(one.step_ms, 0),
             f"hours, {budget.epochs} epochs": _text(one.hours, 2),
         }
         for one in budget.models
     ]
-    for row, one in zip(rows, budget.models, strict=True):
-        if one.note:
-            row["training memory (MB)"] = one.note
     notes = (
         "GFLOPs: a multiply-add is 2; at the size of the images. Hours: steps and validation alone, "
         "measured just now in a few steps."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from seglab.analysis.tables import Row, format_cell, frame_rows, interval_cell, rich_table
@@ -34,6 +34,7 @@ from seglab.experiment.parts import (
 from seglab.experiment.prepare.bands import recorded_bands, require_same_bands
 from seglab.experiment.prepare.initial_weights import forget_sources
 from seglab.experiment.prepare.origins import changed_code
+from seglab.experiment.prepare.records import start_record
 from seglab.experiment.prepare.resolved import resolved
 from seglab.experiment.prepare.same_data import require_same_data, training_images_in
 from seglab.experiment.scoring.gallery import write_gallery
@@ -65,7 +66,7 @@ from seglab.metrics.names import (
     shown_scores,
 )
 from seglab.metrics.targets import parse_targets, require_classes
-from seglab.runs import RunRecord, new_run_dir
+from seglab.runs import RunRecord
 from seglab.runs.predictions import PREDICTIONS
 
 # What an evaluation may choose anew; everything else is as the run was trained.
@@ -114,24 +115,20 @@ def evaluate(
     members = members_of(cfg, source)
     run_cfg = _configuration(cfg, source, members)
     require_named(own_targets(resolved(run_cfg)))
-    folder = run_dir or new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name)
-    config = {**resolved(cfg), "data": resolved(run_cfg.data), "split": cfg.data.split}
-    record = RunRecord.create(
-        folder,
-        experiment=cfg.experiment_name,
-        kind="eval",
-        config=config,
-        config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)),
-        name=cfg.run_name,
+    as_scored = cfg.copy()
+    with open_dict(as_scored):
+        as_scored.data, as_scored.split = resolved(run_cfg.data), cfg.data.split
+    record = start_record(
+        as_scored,
+        run_dir,
+        "eval",
         parent=source.run_id,
         seed=run_cfg.seed,
-        tags=list(cfg.tags),
-        notes=cfg.notes,
         main_split=cfg.data.split,
         plugins=source.read()["plugins"],
     )
     with recorded(cfg, record, None) as view:
-        metrics = _score(cfg, run_cfg, source, members, record, view, console)
+        metrics = _Scoring(cfg, run_cfg, source, members, record, view, console).run()
     return EvaluateResult(record.run_dir, metrics)
 
 
@@ -174,165 +171,161 @@ def _configuration(cfg: DictConfig, source: RunRecord, members: list[Member]) ->
     return run_cfg
 
 
-def _score(
-    cfg: DictConfig,
-    run_cfg: DictConfig,
-    source: RunRecord,
-    members: list[Member],
-    record: RunRecord,
-    view: WandbView,
-    console: Console,
-) -> dict[str, float]:
-    dataset = _open_dataset(cfg, run_cfg, source, members, console)
-    scorer = _build_scorer(cfg, run_cfg, dataset, members, record)
-    split = cfg.data.split
-    saved = cfg.save_predictions or cfg.save_probabilities
-    files = PredictionFiles(record.run_dir, dataset.labels, cfg.save_probabilities)
-    keep = [files] if saved else []
-    found = run_suite(cfg, scorer, split, keep)
-    metrics = dict(found.result.scores)
-    if list(cfg.suite.corruptions):
-        table = run_corruptions(cfg, scorer, found.result, console)
-        found.tables["corruptions"] = table
-        stressed = table[table["severity"] > 0]
-        metrics[f"{split}/relative_miou"] = float(stressed["relative"].mean())
-    record.set_metrics(metrics)
-    if cfg.suite.cost:
-        metrics |= cost_of(scorer)
+@dataclass(frozen=True)
+class _Scoring:
+    """One evaluation at work.
+
+    Attributes:
+        cfg: Of the evaluation.
+        run_cfg: Of the run, with what the evaluation says put in its place.
+        source: The run.
+        members: Its models.
+        record: Of the evaluation.
+        view: W&B.
+        console: For people.
+    """
+
+    cfg: DictConfig
+    run_cfg: DictConfig
+    source: RunRecord
+    members: list[Member]
+    record: RunRecord
+    view: WandbView
+    console: Console
+
+    def run(self) -> dict[str, float]:
+        """Score, write and show; return the scores."""
+        cfg, record, split = self.cfg, self.record, self.cfg.data.split
+        dataset = self._open_dataset()
+        scorer = self._build_scorer(dataset)
+        saved = cfg.save_predictions or cfg.save_probabilities
+        files = PredictionFiles(record.run_dir, dataset.labels, cfg.save_probabilities)
+        found = run_suite(cfg, scorer, split, [files] if saved else [])
+        metrics = dict(found.result.scores)
+        if list(cfg.suite.corruptions):
+            table = run_corruptions(cfg, scorer, found.result, self.console)
+            found.tables["corruptions"] = table
+            stressed = table[table["severity"] > 0]
+            metrics[f"{split}/relative_miou"] = float(stressed["relative"].mean())
         record.set_metrics(metrics)
-    rows = _write(cfg, record, view, dataset, scorer, found)
-    names = " + ".join(member.name for member in members)
-    show(console, rich_table(rows, f"{names}, {dataset.manifest.name}"))
-    _tell(cfg, found, metrics, console)
-    tell_objective(targets_of(cfg) or targets_of(run_cfg), record, metrics, console)
-    if saved:
-        say(console, f"predictions {record.run_dir / PREDICTIONS}")
-    say(console, f"record  {record.run_dir}")
-    return metrics
+        if cfg.suite.cost:
+            metrics |= cost_of(scorer)
+            record.set_metrics(metrics)
+        rows = self._write(dataset, scorer, found)
+        names = " + ".join(member.name for member in self.members)
+        show(self.console, rich_table(rows, f"{names}, {dataset.manifest.name}"))
+        self._tell(found, metrics)
+        tell_objective(targets_of(cfg) or targets_of(self.run_cfg), record, metrics, self.console)
+        if saved:
+            say(self.console, f"predictions {record.run_dir / PREDICTIONS}")
+        say(self.console, f"record  {record.run_dir}")
+        return metrics
 
+    def _open_dataset(self) -> Dataset:
+        """Open what is scored, and refuse or warn where that says little of the run."""
+        first, split = self.members[0].record, self.cfg.data.split
+        trained_on = Manifest.read(self.source.run_dir / "manifest")
+        opened = open_dataset_of(self.run_cfg)
+        self._require_comparable(trained_on, opened)
+        require_unseen(self.members, opened.manifest, split)
+        bands = recorded_bands(first.read())
+        require_same_bands(bands, opened.cache, opened.manifest.name)
+        require_corruptions(list(self.cfg.suite.corruptions), bands)
+        known = training_images_in(trained_on, opened.manifest, split)
+        if known is not None:
+            say(self.console, f"warning: {known}")
+        if changed := changed_code(first, self.run_cfg):
+            say(self.console, changed)
+        return replace(opened, trained_on=trained_on, bands=bands)
 
-def _open_dataset(
-    cfg: DictConfig, run_cfg: DictConfig, source: RunRecord, members: list[Member], console: Console
-) -> Dataset:
-    """Open what is scored, and refuse or warn where that says little of the run."""
-    trained_on = Manifest.read(source.run_dir / "manifest")
-    opened = open_dataset_of(run_cfg)
-    _require_comparable(cfg, source, trained_on, opened)
-    require_unseen(members, opened.manifest, cfg.data.split)
-    bands = recorded_bands(members[0].record.read())
-    require_same_bands(bands, opened.cache, opened.manifest.name)
-    require_corruptions(list(cfg.suite.corruptions), bands)
-    known = training_images_in(trained_on, opened.manifest, cfg.data.split)
-    if known is not None:
-        say(console, f"warning: {known}")
-    if changed := changed_code(members[0].record, run_cfg):
-        say(console, changed)
-    return replace(opened, trained_on=trained_on, bands=bands)
+    def _require_comparable(self, trained_on: Manifest, dataset: Dataset) -> None:
+        names, own = dataset.labels.class_names, trained_on.labels.class_names
+        now = dataset.manifest
+        require_classes(parse_targets(targets_of(self.cfg)), names)
+        if names != own:
+            raise ConfigError(
+                f"data: the run knows the classes {', '.join(own)}; {now.name} has "
+                f"{', '.join(names)}. Only data with the same classes in the same order can be scored"
+            )
+        if self.cfg.data.importer == "run":
+            choice = f"data={now.provenance.get('importer', 'folder')} data.root='{now.root}'"
+            remedy = (
+                f"score the run on them as on other data ({choice}, with the options of the import)"
+            )
+            require_same_data(self.source, now, remedy)
 
-
-def _build_scorer(
-    cfg: DictConfig, run_cfg: DictConfig, dataset: Dataset, members: list[Member], record: RunRecord
-) -> Scorer:
-    """Load the models and put them to work the way the evaluation asks for; note it in the record."""
-    plan, device = make_plan(run_cfg)
-    apply_threads(plan)
-    num_classes = dataset.labels.num_classes
-    model = build_model(run_cfg, num_classes, dataset.bands)
-    plan, _ = make_plan(run_cfg, model)
-    module = build_module(run_cfg, dataset, model, plan, steps_per_epoch=1)
-    models = [load_model(member, num_classes, plan) for member in members]
-    module.model.load_state_dict(models[0].state_dict())
-    nets = take_same_images([module.model, *models[1:]])
-    loop = TrainerOptions(limit_val_batches=run_cfg.trainer.limit_val_batches)
-    record.update(
-        dataset_fingerprint=dataset.manifest.fingerprint,
-        execution_plan=plan.to_dict(),
-        device=device.name,
-        bands=dataset.bands.to_dict() if dataset.bands else None,
-    )
-    return Scorer(
-        build_trainer(plan, loop, [], record.run_dir),
-        module,
-        build_datamodule(run_cfg, dataset, plan),
-        Evaluation(predictor=build_predictor(cfg, nets), companions=nets[1:]),
-    )
-
-
-def _write(
-    cfg: DictConfig,
-    record: RunRecord,
-    view: WandbView,
-    dataset: Dataset,
-    scorer: Scorer,
-    found: SuiteResult,
-) -> list[Row]:
-    """Write and show tables, figures and gallery; return the table of classes."""
-    results = {cfg.data.split: found.result}
-    write_results(record, results)
-    write_suite_tables(record.run_dir, found.tables)
-    rows = write_tables(record, dataset.labels, results)
-    figures = draw_figures(record, scorer, results) | draw_suite(record, found.tables)
-    if cfg.suite.gallery:
-        per_image, limit = found.result.per_image, cfg.suite.gallery
-        found.tables["gallery"] = write_gallery(
-            record.run_dir, scorer, per_image, dataset.manifest, limit
+    def _build_scorer(self, dataset: Dataset) -> Scorer:
+        """Load the models and put them to work as asked for; note it in the record."""
+        run_cfg, num_classes = self.run_cfg, dataset.labels.num_classes
+        plan, device = make_plan(run_cfg)
+        apply_threads(plan)
+        model = build_model(run_cfg, num_classes, dataset.bands)
+        plan, _ = make_plan(run_cfg, model)
+        module = build_module(run_cfg, dataset, model, plan, steps_per_epoch=1)
+        models = [load_model(member, num_classes, plan) for member in self.members]
+        module.model.load_state_dict(models[0].state_dict())
+        nets = take_same_images([module.model, *models[1:]])
+        loop = TrainerOptions(limit_val_batches=run_cfg.trainer.limit_val_batches)
+        self.record.update(
+            dataset_fingerprint=dataset.manifest.fingerprint,
+            execution_plan=plan.to_dict(),
+            device=device.name,
+            bands=dataset.bands.to_dict() if dataset.bands else None,
         )
-    show_evaluation(view, record, dataset.labels, found, rows, figures)
-    return rows
+        return Scorer(
+            build_trainer(plan, loop, [], self.record.run_dir),
+            module,
+            build_datamodule(run_cfg, dataset, plan),
+            Evaluation(predictor=build_predictor(self.cfg, nets), companions=nets[1:]),
+        )
 
+    def _write(self, dataset: Dataset, scorer: Scorer, found: SuiteResult) -> list[Row]:
+        """Write and show tables, figures and gallery; return the table of classes."""
+        record, results = self.record, {self.cfg.data.split: found.result}
+        write_results(record, results)
+        write_suite_tables(record.run_dir, found.tables)
+        rows = write_tables(record, dataset.labels, results)
+        figures = draw_figures(record, scorer, results) | draw_suite(record, found.tables)
+        if limit := self.cfg.suite.gallery:
+            found.tables["gallery"] = write_gallery(
+                record.run_dir, scorer, found.result.per_image, dataset.manifest, limit
+            )
+        show_evaluation(self.view, record, dataset.labels, found, rows, figures)
+        return rows
 
-def _tell(cfg: DictConfig, found: SuiteResult, metrics: dict[str, float], console: Console) -> None:
-    split = cfg.data.split
-    say(console, score_sentence(metrics, split))
-    for label in ("boundary", "confidence"):
-        keys = {one.name: metric_key(split, one.name) for one in declared_scores(label)}
-        parts = [
-            f"{name} {format_cell(metrics[key], 4)}" for name, key in keys.items() if key in metrics
-        ]
+    def _tell(self, found: SuiteResult, metrics: dict[str, float]) -> None:
+        split = self.cfg.data.split
+        say(self.console, score_sentence(metrics, split))
+        for label in ("boundary", "confidence"):
+            keys = {one.name: metric_key(split, one.name) for one in declared_scores(label)}
+            parts = [
+                f"{name} {format_cell(metrics[key], 4)}"
+                for name, key in keys.items()
+                if key in metrics
+            ]
+            if parts:
+                say(self.console, f"{label}: {', '.join(parts)}")
+        missed = metrics.get(f"{split}/{HD95_MISSED}")
+        if missed:
+            say(
+                self.console,
+                f"hd95: {missed:.0f} times only target or prediction had a class; each counts the "
+                f"diagonal of the image, {metrics[f'{split}/{HD95_PENALTY}']:.1f} pixels",
+            )
+        costs = [metric_key(COST, score.name) for score in shown_scores("cost")]
+        parts = [f"{key.partition('/')[2]} {metrics[key]:.4g}" for key in costs if key in metrics]
         if parts:
-            say(console, f"{label}: {', '.join(parts)}")
-    missed = metrics.get(f"{split}/{HD95_MISSED}")
-    if missed:
-        say(
-            console,
-            f"hd95: {missed:.0f} times only target or prediction had a class; each counts the "
-            f"diagonal of the image, {metrics[f'{split}/{HD95_PENALTY}']:.1f} pixels",
-        )
-    costs = [
-        f"{name.partition('/')[2]} {metrics[name]:.4g}"
-        for name in (metric_key(COST, score.name) for score in shown_scores("cost"))
-        if name in metrics
-    ]
-    if costs:
-        say(console, f"cost: {', '.join(costs)}")
-    if "slices" in found.tables:
-        rows = frame_rows(found.tables["slices"])
+            say(self.console, f"cost: {', '.join(parts)}")
+        if "slices" in found.tables:
+            self._show_slices(frame_rows(found.tables["slices"]))
+
+    def _show_slices(self, rows: list[Row]) -> None:
         shown = [
             {name: row[name] for name in ("slice_kind", "slice", "images", "miou")} for row in rows
         ]
-        if cfg.suite.intervals:
-            ends = [(float(row["miou_low"]), float(row["miou_high"])) for row in rows]
-            shown = [
-                {**row, "95 % interval": interval_cell(*pair)}
-                for row, pair in zip(shown, ends, strict=True)
-            ]
-        show(console, rich_table(shown, "slices", footer=False))
-
-
-def _require_comparable(
-    cfg: DictConfig, source: RunRecord, trained_on: Manifest, dataset: Dataset
-) -> None:
-    require_classes(parse_targets(targets_of(cfg)), dataset.labels.class_names)
-    names, own = dataset.labels.class_names, trained_on.labels.class_names
-    if names != own:
-        raise ConfigError(
-            f"data: the run knows the classes {', '.join(own)}; {dataset.manifest.name} has "
-            f"{', '.join(names)}. Only data with the same classes in the same order can be scored"
-        )
-    if cfg.data.importer == "run":
-        now = dataset.manifest
-        choice = f"data={now.provenance.get('importer', 'folder')} data.root='{now.root}'"
-        remedy = (
-            f"score the run on them as on other data ({choice}, with the options of the import)"
-        )
-        require_same_data(source, now, remedy)
+        if self.cfg.suite.intervals:
+            for one, row in zip(shown, rows, strict=True):
+                one["95 % interval"] = interval_cell(
+                    float(row["miou_low"]), float(row["miou_high"])
+                )
+        show(self.console, rich_table(shown, "slices", footer=False))

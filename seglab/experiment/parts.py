@@ -7,6 +7,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -136,7 +137,14 @@ def build_datamodule(cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan) -> 
     """Return loaders whose augmentation runs where the configuration and the device say."""
     spec = AugmentSpec.read(resolved(cfg.augment), "augment")
     labels, crop = dataset.labels, tuple(cfg.data.crop_size)
-    on_device = spec.resolve_backend(plan.accelerator) == "kornia"
+    augmentation: dict[str, Any]
+    if spec.resolve_backend(plan.accelerator) == "kornia":
+        draw = functools.partial(_draw, spec, crop, labels.ignore_index)
+        augmentation = {"sample_params": draw}
+    else:
+        transform = Uint8Augment(spec, crop, labels.ignore_index, dataset.bands)
+        mixer = build_mixer(spec, dataset.fitted_on)
+        augmentation = {"transform": transform, "mixer": mixer}
     config = LoaderConfig(
         batch_size=cfg.data.batch_size,
         eval_batch_size=cfg.data.eval_batch_size,
@@ -148,17 +156,7 @@ def build_datamodule(cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan) -> 
         sampling=SamplingOptions.read(resolved(cfg.data).get("sampling", {}), "data.sampling"),
     )
     return SegDataModule(
-        dataset.manifest,
-        dataset.cache,
-        config,
-        transform=None
-        if on_device
-        else Uint8Augment(spec, crop, labels.ignore_index, dataset.bands),
-        mixer=None if on_device else build_mixer(spec, dataset.fitted_on),
-        sample_params=functools.partial(_draw, spec, crop, labels.ignore_index)
-        if on_device
-        else None,
-        bands=dataset.bands,
+        dataset.manifest, dataset.cache, config, bands=dataset.bands, **augmentation
     )
 
 
@@ -203,15 +201,11 @@ def build_loss(cfg: DictConfig, dataset: Dataset) -> WeightedSum:
     for name, term in cfg.loss.terms.items():
         own = resolved(term.get("class_weights"))
         choice = of_the_sum if own is None else own
-        weights = _resolve_class_weights(choice, dataset)
+        weights = None
+        if choice != "none":
+            weights = resolve_class_weights(choice, class_pixels(dataset.fitted_on))
         terms[name] = build_term(f"loss.terms.{name}", resolved(term), dataset.labels, weights)
     return WeightedSum(terms, resolved(cfg.loss.weights))
-
-
-def _resolve_class_weights(choice: str | list[float], dataset: Dataset) -> torch.Tensor | None:
-    if choice == "none":
-        return None
-    return resolve_class_weights(choice, class_pixels(dataset.fitted_on))
 
 
 def build_module(

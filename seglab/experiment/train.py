@@ -260,17 +260,15 @@ def only_writer(record: RunRecord, wait_s: float = 0.0) -> Iterator[None]:
     """
     lock = FileLock(record.run_dir / ".lock")
     try:
-        lock.acquire(timeout=wait_s, poll_interval=_LOCK_POLL_S)
+        held = lock.acquire(timeout=wait_s, poll_interval=_LOCK_POLL_S)
     except Timeout:
         content = record.read()
         waited = f" on {content['host']}, which did not end in {wait_s:.0f} s" if wait_s else ""
         raise ConfigError(
             f"resume: {record.run_dir} is being trained by process {content['pid']}{waited}"
         ) from None
-    try:
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from seglab.core.errors import ConfigError
+from seglab.inference.predictor import check_sizes
 
 _WARMUP = 2
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -70,15 +71,14 @@ def measure_cost(
     Raises:
         ConfigError: An argument is below 1.
     """
-    _check_at_least_one(
-        {"H": image_hw[0], "W": image_hw[1], "in_channels": in_channels}
-        | {"batch": batch, "repeats": repeats}
-    )
+    height, width = image_hw
+    check_sizes("cost", H=height, W=width, in_channels=in_channels, batch=batch, repeats=repeats)
     device = torch.device(device)
     image = _random_image((batch, in_channels, *image_hw), model, device)
     with _evaluation_mode(model), torch.no_grad():
         gflops = count_flops(model, image) / batch / 1e9
-        _reset_peak(device)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         latency = _median_seconds(lambda: model(image), device, repeats)
     params = sum(parameter.numel() for parameter in model.parameters())
     return Cost(params / 1e6, gflops, 1e3 * latency, _peak_memory_mb(device))
@@ -125,10 +125,9 @@ def measure_step(
     Raises:
         ConfigError: A size is below 1, or no parameter is trainable.
     """
-    _check_at_least_one(
-        {"H": crop_hw[0], "W": crop_hw[1], "batch_size": batch_size}
-        | {"in_channels": in_channels, "repeats": repeats}
-    )
+    height, width = crop_hw
+    numbers = {"batch_size": batch_size, "in_channels": in_channels, "repeats": repeats}
+    check_sizes("cost", (), H=height, W=width, **numbers)
     device = torch.device(device)
     trained = copy.deepcopy(model).train()
     parameters = [parameter for parameter in trained.parameters() if parameter.requires_grad]
@@ -173,11 +172,6 @@ def _synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def _reset_peak(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-
 def _peak_memory_mb(device: torch.device) -> float:
     if device.type != "cuda":
         return math.nan
@@ -207,13 +201,3 @@ def _random_mask(logits: Tensor) -> Tensor:
     shape = (len(logits), *logits.shape[2:])
     rng = torch.Generator().manual_seed(0)
     return torch.randint(0, logits.shape[1], shape, generator=rng).to(logits.device)
-
-
-def _check_at_least_one(values: dict[str, int]) -> None:
-    problems = [
-        f"cost: expected {name} of at least 1, got {value}"
-        for name, value in values.items()
-        if value < 1
-    ]
-    if problems:
-        raise ConfigError(problems)

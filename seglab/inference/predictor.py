@@ -46,7 +46,7 @@ class WholeImage:
     """
 
     def __init__(self, model: nn.Module, size_divisor: int = 1, min_size: int = 1) -> None:
-        check_sizes(size_divisor=size_divisor, min_size=min_size)
+        check_sizes("inference", size_divisor=size_divisor, min_size=min_size)
         self.model = model
         self.size_divisor = size_divisor
         self.min_size = min_size
@@ -101,15 +101,12 @@ class MeanProbability:
         return self._log_sum - math.log(self._count)
 
 
-def check_sizes(further: Sequence[str] = (), **sizes: int) -> None:
+def check_sizes(where: str, further: Sequence[str] = (), **sizes: int) -> None:
     """Raise ConfigError unless all are at least 1; with `further` problems, if there are any."""
+    small = [name for name, value in sizes.items() if value < 1]
     problems = [
         *further,
-        *(
-            f"inference: expected {name} of at least 1, got {value}"
-            for name, value in sizes.items()
-            if value < 1
-        ),
+        *(f"{where}: expected {one} of at least 1, got {sizes[one]}" for one in small),
     ]
     if problems:
         raise ConfigError(problems)

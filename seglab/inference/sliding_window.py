@@ -60,7 +60,8 @@ class SlidingWindow:
         min_size: int = 1,
     ) -> None:
         found = PredictOptions.problems({"window": window, "overlap": overlap}, "sliding window")
-        check_sizes(found, size_divisor=size_divisor, min_size=min_size, batch_size=batch_size)
+        sizes = {"size_divisor": size_divisor, "min_size": min_size, "batch_size": batch_size}
+        check_sizes("inference", found, **sizes)
         self.model = model
         self.window = (int(window[0]), int(window[1]))
         self.overlap = overlap

@@ -24,8 +24,6 @@ logger = logging.getLogger(__name__)
 
 IMAGENET = "imagenet"
 _SUFFIXES = (".safetensors", ".pth", ".pt")
-# A file of another encoder shares a few names by chance; one of the right encoder fits nearly all.
-_MIN_SHARE = 0.5
 _RGB = 3
 # Counters of batches: copied where there are any, but in no old file and read by no forward pass,
 # so they say nothing of whether a file fits.
@@ -51,10 +49,19 @@ class LoadReport:
     unexpected: tuple[str, ...]
     mismatched: tuple[str, ...]
 
+    @property
+    def total(self) -> int:
+        """Tensors of the encoder or model."""
+        return len(self.loaded) + len(self.missing) + len(self.mismatched)
+
+    @property
+    def fits(self) -> bool:
+        """Whether at least half of them were filled; of the wrong file a few are, by chance."""
+        return 2 * len(self.loaded) >= self.total
+
     def summary(self) -> str:
         """Return one line with counts and the first few names of what did not fit."""
-        total = len(self.loaded) + len(self.missing) + len(self.mismatched)
-        parts = [f"{len(self.loaded)} of {total} tensors loaded from {self.source}"]
+        parts = [f"{len(self.loaded)} of {self.total} tensors loaded from {self.source}"]
         for title in ("missing", "mismatched", "unexpected"):
             names = getattr(self, title)
             if names:
@@ -143,8 +150,7 @@ def load_encoder_weights(
     else:
         state = read_state_dict(Path(weights).expanduser())
     report = copy_weights(encoder, state, weights, rename)
-    total = len(report.loaded) + len(report.missing) + len(report.mismatched)
-    if len(report.loaded) < _MIN_SHARE * total:
+    if not report.fits:
         raise ConfigError(
             f"model.encoder_weights: these are not the weights of '{encoder_name}'; "
             f"{report.summary()}"

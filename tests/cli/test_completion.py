@@ -10,16 +10,19 @@ from typing import Any
 
 import pytest
 
+from seglab.cli.commands import COMMANDS
+from seglab.cli.data import DATA_COMMANDS
+
 Run = Callable[..., Any]
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("seglab ", "train evaluate compare report cv metrics wandb data new doctor"),
+        ("seglab ", " ".join(COMMANDS)),
         ("seglab ev", "evaluate"),
-        ("seglab data ", "describe import preview synth"),
-        ("seglab data i", "import"),
+        ("seglab data ", " ".join(DATA_COMMANDS)),
+        ("seglab data im", "import"),
         ("seglab train optimizer=ad", "optimizer=adam optimizer=adamw"),
         ("seglab train monitor.m", "monitor.metric= monitor.mode="),
         ("seglab train seed=1 data=synth data.b", "data.bands= data.batch_size="),

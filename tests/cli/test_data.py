@@ -11,6 +11,7 @@ from seglab.cli.data import DATA_COMMANDS
 from seglab.cli.data.importer_options import parse_options
 from seglab.core.errors import ConfigError
 from seglab.data.manifest import Manifest
+from seglab.runs import RunRecord
 
 Run = Callable[..., Any]
 SMALL = ("--num-images", "12", "--image-size", "48", "64", "--option", "frames_per_group=3")
@@ -229,3 +230,43 @@ def test_shares_show_what_sampling_and_crops_do(seglab: Run) -> None:
     wrong = seglab(*words, "--rarity", "1.5")
     assert wrong.code == 2
     assert "--rarity: expected" in wrong.err
+
+
+def test_data_of_a_run_is_told_and_its_files_are_held_against_it(
+    seglab: Run, tmp_path: Path
+) -> None:
+    assert seglab("data", "synth", "roads", *SMALL).code == 0
+    manifest = Manifest.read(tmp_path / "roads" / "manifest")
+    config = {"data": {"name": "roads", "manifest": str(tmp_path / "roads" / "manifest")}}
+    RunRecord.create(
+        tmp_path / "run",
+        experiment="e",
+        kind="train",
+        config=config,
+        config_yaml="",
+        dataset_fingerprint=manifest.fingerprint,
+    )
+    same = seglab("data", "describe", "--run", "run")
+    assert same.code == 0, same.err
+    assert f"run run: synth, version {manifest.fingerprint}" in same.out
+    assert "splits train 6, val 3, test 3\nall 24 files are those of this version\n" in same.out
+
+    rows = manifest.table
+    (manifest.root / rows["image"][0]).unlink()
+    (manifest.root / rows["mask"][1]).write_bytes(b"another")
+    # A later version takes its place, and the one of the run stays beside.
+    manifest.with_table(rows.assign(split="train")).write(tmp_path / "roads" / "manifest")
+    changed = seglab("data", "describe", "--run", "run")
+    assert changed.code == 1
+    assert f"  {rows['image'][0]} is missing\n" in changed.out
+    assert f"  {rows['mask'][1]} changed since the import\n" in changed.out
+    assert changed.out.endswith("2 of 24 files are not those of this version\n")
+
+    (tmp_path / "roads" / "manifest" / f"manifest.{manifest.fingerprint}.parquet").unlink()
+    gone = seglab("data", "describe", "--run", "run")
+    assert gone.code == 2
+    assert "no manifest of that version is left; looked in" in gone.err
+    both = seglab("data", "describe", "roads/manifest", "--run", "run")
+    assert both.code == 2
+    assert "goes only with --root, got also data" in both.err
+    assert "name a data set, or a run with --run" in seglab("data", "describe").err

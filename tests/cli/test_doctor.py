@@ -101,7 +101,7 @@ def test_exit_code_and_advice_follow_the_findings(
         Finding("packages", "torch", "ok", "2.9"),
         Finding("places", "x", "note", "little", "mend"),
     ]
-    monkeypatch.setattr(doctor, "diagnose", lambda: findings)
+    monkeypatch.setattr(doctor, "diagnose", lambda **_: findings)
     fine = seglab("doctor")
     assert fine.code == 0
     assert "note x: mend" in fine.out

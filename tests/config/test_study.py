@@ -30,21 +30,6 @@ def node(*words: str) -> DictConfig:
         return composer.compose(words)[0].study
 
 
-def test_the_choices_are_these() -> None:
-    assert NAMES == [
-        "accuracy_latency",
-        "asha",
-        "camvid_lr_batch",
-        "cv_wilcoxon",
-        "default",
-        "grid",
-        "lr_batch",
-        "lr_batch_loss",
-        "none",
-        "random",
-    ]
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_file_says_when_to_use_it_and_names_itself(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -488,6 +473,15 @@ def test_function_and_sampler_of_the_current_folder(
     ]
 
 
+@pytest.mark.parametrize("folds", [[], ["cv=kfold"]], ids=["one training", "folds"])
+def test_score_of_ones_own_is_an_objective(problems: Problems, folds: list[str]) -> None:
+    words = ["study=random", "+metrics.extra.accuracy._target_=numpy.trace", *folds]
+    objective = "study.objectives=[{{metric: val/{}, direction: maximize}}]"
+    assert problems(*words, objective.format("accuracy"), multirun=True) == []
+    (problem,) = problems(*words, objective.format("acuracy"), multirun=True)
+    assert problem.startswith("study.objectives[0].metric: ")
+
+
 def test_space_only_of_a_function_is_enough(problems: Problems) -> None:
     words = ["study=default", "study.conditional={_target_: numpy.polyval}"]
     assert problems(*words, multirun=True) == []
@@ -511,7 +505,7 @@ def test_help_lists_the_studies() -> None:
     from seglab.cli.application_help import application_help
 
     lines = " ".join(application_help("train", SUMMARY, EXAMPLES).split())
-    assert "study accuracy_latency, asha, camvid_lr_batch, cv_wilcoxon, default, grid" in lines
+    assert f"study {', '.join(NAMES[:6])}" in lines
 
 
 def test_files_of_sweeper_and_launcher() -> None:

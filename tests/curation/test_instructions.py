@@ -11,9 +11,9 @@ import pytest
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
 from seglab.curation.review.instructions import write_instructions
-from seglab.curation.review.parts import choose, find_parts
 from seglab.curation.review.wording import ClassWording, read_wording
 from seglab.data.manifest import Manifest
+from seglab.data.mask_parts import choose, find_parts
 from tests.annotators import scene, write_annotator
 
 NASTY = LabelSpace(("ground", "<script>alert(1)</script>", "car & 'bus'", "never"))

@@ -110,7 +110,7 @@ def test_audit_ranks_the_planted_image_first_and_names_what_was_not_predicted(
     for name in "abc":
         write_probabilities(tmp_path / "run", name, shares)
     inputs = AuditInputs(manifest, predictions=kept_predictions(tmp_path / "run", manifest))
-    found = audit(inputs, ["label_error", "not_predicted"]).table
+    found = audit(inputs, ["label_error", "not_predicted"], {"label_error": 2}).table
     assert found[["kind", "sample_id"]].to_numpy().tolist() == [
         ["label_error", "c"],
         ["not_predicted", "d"],

@@ -16,6 +16,7 @@ from seglab.core.labels import LabelSpace
 from seglab.data.class_support import format_objects, object_sizes
 from seglab.data.describe import describe, format_description
 from seglab.data.manifest import Manifest
+from seglab.data.mask_parts import find_parts
 
 
 def make_row(sample_id: str, split: str, pixels: list[int], **changes: Any) -> dict[str, Any]:
@@ -161,7 +162,8 @@ def test_objects_are_regions_and_small_as_coco_has_it(tmp_path: Path) -> None:
     row["class_pixels"] = [64 * 64 - 1032 - 1, 1032, 0, 1]
     labels = LabelSpace(("sky", "road", "car"))
     manifest = Manifest(pd.DataFrame([row]), labels, tmp_path, "tiny", "index", {})
-    sizes = object_sizes(manifest, "train")
+    rows = manifest.split("train").to_dict(orient="records")
+    sizes = object_sizes(find_parts(manifest, rows), labels)
     assert sizes["objects"].tolist() == [1, 2, 0]
     assert sizes.loc["road", "median"] == (8 + 1024) / 2
     assert sizes.loc["road", "small"] == 0.5

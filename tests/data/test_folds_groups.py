@@ -19,8 +19,8 @@ from seglab.core.labels import LabelSpace
 from seglab.core.seeding import generator
 from seglab.data.folds import FoldSettings, make_folds
 from seglab.data.folds.balance import group_shares, imbalance, spread_groups
-from seglab.data.folds.groups import natural_key
 from seglab.data.folds.hashes import count_bits, near_clusters, near_marked, unique_hashes
+from seglab.data.folds.natural import natural_key
 from seglab.data.manifest import Manifest
 
 

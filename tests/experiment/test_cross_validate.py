@@ -30,13 +30,17 @@ from seglab.runs.predictions import confidence_path, prediction_path
 
 QUIET = Console(quiet=True)
 FOLDS = ["cv=grouped", "cv.folds=2", "trainer.max_epochs=1"]
+OWN_SCORE = (
+    "+metrics.extra.accuracy="
+    "{_target_: torchmetrics.classification.MulticlassAccuracy, average: micro}"
+)
 
 
 @pytest.fixture(scope="module")
 def finished(tiny_words: list[str], tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     """Two grouped folds, with W&B offline."""
     folder = tmp_path_factory.mktemp("cv") / "run"
-    words = [*tiny_words, *FOLDS, "logger.wandb.mode=offline"]
+    words = [*tiny_words, *FOLDS, "logger.wandb.mode=offline", OWN_SCORE]
     return RunRecord(launch(compose(words), folder, QUIET).run_dir)
 
 
@@ -53,6 +57,8 @@ def test_record_holds_what_the_folds_say_together(finished: RunRecord) -> None:
     scores = [fold.metrics["val/miou"] for fold in folds]
     assert finished.metrics["val/miou"] == pytest.approx(np.mean(scores))
     assert finished.metrics["val/miou_std"] == pytest.approx(np.std(scores, ddof=1))
+    own = finished.metrics["val/accuracy"]
+    assert own == pytest.approx(np.mean([fold.metrics["val/pixel_acc"] for fold in folds]))
     pooled = sum(fold.confusion("val") for fold in folds)
     assert (finished.confusion("val") == pooled).all()
     expected = mean_defined(iou_per_class(np.asarray(pooled)))

@@ -154,7 +154,9 @@ def test_all_of_a_run_with_many_or_odd_classes_is_in_its_file(count: int, tmp_pa
     found = _read(record.run_dir)
     by_type = {one["type"]: one for one in found["artifact"]}
     best, data = by_type["model"], by_type["dataset"]
-    assert (data["name"], best["name"]) == ("M-hle--x-", "run-best")
+    assert (data["name"], best["name"]) == ("dataset-M-hle--x-", "run-best")
+    told = json.loads(data["metadata"]) if isinstance(data["metadata"], str) else data["metadata"]
+    assert told == {"fingerprint": manifest.fingerprint, "splits": manifest.splits()}
     assert "best" in best["aliases"]
     shown = json.loads(best["metadata"]) if isinstance(best["metadata"], str) else best["metadata"]
     assert shown["val/miou"] == pytest.approx(metrics["val/miou"])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seglab.cli.data.opening import add_data, is_path, open_data
+from seglab.cli.data.trained_on import tell_data_of_run
 from seglab.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,11 +17,21 @@ if TYPE_CHECKING:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command."""
-    add_data(parser)
+    add_data(parser, optional=True)
+    parser.add_argument(
+        "--run",
+        type=Path,
+        metavar="RUN_DIR",
+        help="in place of a data set: on which data this run was trained, and whether its files are "
+        "still the same",
+    )
     parser.add_argument(
         "--objects",
         metavar="SPLIT",
         help="sizes of the objects of each class in a split, such as train; reads its masks",
+    )
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page with pictures of each class too"
     )
     budget = parser.add_argument_group(
         "budget", "what trainings would cost here, measured in seconds"
@@ -33,8 +45,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def work(args: argparse.Namespace) -> int:
     """Print the description, and the budget where models are named."""
+    if args.run is not None:
+        _require_alone(args)
+        return tell_data_of_run(args.run, args.root)
+    if args.data is None:
+        raise ConfigError("name a data set, or a run with --run RUN_DIR")
     _check_budget_flags(args)
     manifest = open_data(args.data, args.root)
+    if args.html is not None:
+        from seglab.curation.review.description import write_description
+
+        sys.stdout.write(f"{write_description(manifest, args.html)}\n\n")
     if args.models is None:
         sys.stdout.write(_description(manifest, args.objects))
         return 0
@@ -49,16 +70,28 @@ def work(args: argparse.Namespace) -> int:
     return 0
 
 
+def _require_alone(args: argparse.Namespace) -> None:
+    other = ("data", "objects", "models", "encoder", "crop", "batch_size", "epochs")
+    given = [name for name in other if getattr(args, name) is not None]
+    if given:
+        raise ConfigError(
+            f"--run: tells of the data of a run and goes only with --root, got also {', '.join(given)}"
+        )
+
+
 def _description(manifest: Manifest, objects: str | None) -> str:
-    from seglab.data.class_support import format_objects, object_sizes
     from seglab.data.describe import describe, format_description
 
     text = format_description(describe(manifest))
-    return (
-        text
-        if objects is None
-        else f"{text}\n{format_objects(object_sizes(manifest, objects), objects)}"
-    )
+    if objects is None:
+        return text
+    from seglab.data.class_support import format_objects, object_sizes
+    from seglab.data.mask_parts import find_parts
+
+    rows = manifest.split(objects)
+    labelled = rows[rows["mask"].notna()].to_dict(orient="records")
+    sizes = object_sizes(find_parts(manifest, labelled), manifest.labels)
+    return f"{text}\n{format_objects(sizes, objects)}"
 
 
 def _check_budget_flags(args: argparse.Namespace) -> None:

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from seglab.data.manifest import Manifest
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
+def add_data(parser: argparse.ArgumentParser, optional: bool = False) -> None:
     """Add the two words that name a data set."""
     parser.add_argument(
-        "data", help="a manifest (folder or .parquet), or the name of a choice in conf/data"
+        "data",
+        nargs="?" if optional else None,
+        help="a manifest (folder or .parquet), or the name of a choice in conf/data",
     )
     parser.add_argument("--root", type=Path, help="where the raw data is")
 

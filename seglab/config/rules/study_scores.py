@@ -29,7 +29,7 @@ def _objectives_are_scores(value: ValidView) -> Iterator[Problem]:
                 f"{metric.replace('test/', 'val/', 1)}, got {show(metric)}",
             )
             continue
-        if not folds and is_own_score(metric, value("metrics.extra", {})):
+        if is_own_score(metric, value("metrics.extra", {})):
             continue
         problem = _metric_problem(metric, folds)
         if problem:

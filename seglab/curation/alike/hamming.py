@@ -1,9 +1,9 @@
-"""Pairs of 64-bit hashes that differ in few bits, found in about linear time.
+"""Pairs of 64-bit hashes that differ in few bits, found without comparing all of them.
 
 Multi-index hashing: hashes that differ in at most `r` bits agree, in at least one of four parts of 16
 bits, up to `r // 4` bits. So each part is a table of buckets, and for a query only the buckets within
-that many bits of its own part are looked at. With random hashes a bucket holds `N / 65536` of them, so
-up to some hundred thousand hashes the work grows with N, not with its square.
+that many bits of its own part are looked at. With random hashes a bucket holds `N / 65536` of them: a
+small share, though it grows with N, so that twice the hashes take two to three times the work.
 
 References:
     Norouzi, Punjani, Fleet (2014), Fast exact search in Hamming space with multi-index hashing:

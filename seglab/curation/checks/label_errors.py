@@ -21,7 +21,7 @@ _REGIONS_AN_IMAGE = 5
         "A region looks like another class than it is labelled as.",
         "relabel",
         "predictions",
-        2.0,
+        5.0,
         "surprise in nats: how much less probable the labels are than the model expects",
     ),
     Kind(

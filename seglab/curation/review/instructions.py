@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,12 @@ import pandas as pd
 from seglab.core.disk.files import write_text
 from seglab.core.errors import DataError
 from seglab.core.seeding import generator
-from seglab.curation.review.page import overlay, photo, render, swatch
-from seglab.curation.review.parts import choose, find_parts
-from seglab.curation.review.sheet import read_sample
+from seglab.curation.review.cuts import Cutter, usual_parts
+from seglab.curation.review.page import render, swatch
 from seglab.curation.review.wording import ClassWording, Wording
 from seglab.data.manifest import Manifest
+from seglab.data.mask_parts import find_parts
 
-# A cut shows so much around a part, and at least so many pixels.
-_AROUND, _LEAST_CUT = 1.6, 64
-_CUT_SIDE = 320
 # Parts below this share of all parts of a class are its small ones.
 _SMALL = 0.05
 # Parts below this share of the image are specks, slips of the pen that say nothing of sizes.
@@ -85,7 +81,7 @@ def write_instructions(
     pixels = np.array([row["height"] * row["width"] for row in rows])
     parts["speck"] = parts["area"].to_numpy() < _SPECK * pixels[parts["row"].to_numpy(dtype=int)]
     names = manifest.labels.class_names
-    cutter = _Cutter(manifest, rows)
+    cutter = Cutter(manifest, rows)
     classes = [
         _class_content(cutter, parts[parts["class_index"] == index], index, wording, examples, rng)
         for index in range(len(names))
@@ -124,7 +120,7 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _class_content(
-    cutter: _Cutter,
+    cutter: Cutter,
     parts: pd.DataFrame,
     index: int,
     wording: Wording,
@@ -156,7 +152,7 @@ def _class_content(
         "limit_px": limit,
         "decided": said.smallest_px is not None,
         "cut_off": float(parts["cut_off"].mean()) if len(parts) else 0.0,
-        "examples": cutter.cuts(_usual(parts), examples, rng),
+        "examples": cutter.cuts(usual_parts(parts), examples, rng),
         "hard": {
             "overlap": cutter.cuts(_crowded(parts), few, rng),
             "partly visible": cutter.cuts(_cut_off(parts), few, rng),
@@ -165,13 +161,6 @@ def _class_content(
         if len(parts)
         else {},
     }
-
-
-def _usual(parts: pd.DataFrame) -> pd.DataFrame:
-    """Return parts of the larger half, whole ones where there are any."""
-    large = parts[parts["area"] >= parts["area"].median()]
-    whole = large[large["cut_off"] == 0]
-    return whole if len(whole) else large
 
 
 def _crowded(parts: pd.DataFrame) -> pd.DataFrame:
@@ -183,43 +172,3 @@ def _crowded(parts: pd.DataFrame) -> pd.DataFrame:
 def _cut_off(parts: pd.DataFrame) -> pd.DataFrame:
     large = parts["area"] >= parts["area"].median()
     return parts[(parts["cut_off"] == 1) & large]
-
-
-@dataclass(frozen=True, eq=False)
-class _Cutter:
-    manifest: Manifest
-    rows: Sequence[dict[str, Any]]
-
-    def cuts(
-        self, parts: pd.DataFrame, number: int, rng: np.random.Generator
-    ) -> list[dict[str, Any]]:
-        """Return pictures of some of the parts."""
-        chosen = choose(parts, number, rng)
-        return [self._cut(part) for part in chosen.to_dict(orient="records")]
-
-    def _cut(self, part: dict[Any, Any]) -> dict[str, Any]:
-        labels, row = self.manifest.labels, self.rows[part["row"]]
-        image, mask = read_sample(self.manifest, row)
-        if image.shape[:2] != mask.shape:
-            raise DataError(
-                f"{row['sample_id']}: image {image.shape[:2]} and mask {mask.shape} differ in size"
-            )
-        height, width = mask.shape
-        side = round(max(_LEAST_CUT, _AROUND * max(part["width"], part["height"])))
-        rows = _window(part["top"] + part["height"] / 2, side, height)
-        columns = _window(part["left"] + part["width"] / 2, side, width)
-        shown = mask[rows, columns].copy()
-        shown[shown != part["class_index"]] = labels.ignore_index
-        return {
-            "image": photo(np.ascontiguousarray(image[rows, columns]), _CUT_SIDE),
-            "mask": overlay(shown, labels, _CUT_SIDE),
-            "sample_id": str(row["sample_id"]),
-            "area": int(part["area"]),
-            "box": f"{part['width']} x {part['height']}",
-        }
-
-
-def _window(centre: float, side: int, length: int) -> slice:
-    """Return a stretch of an axis around its centre, moved inwards where it would reach outside."""
-    start = max(0, min(round(centre - side / 2), length - side))
-    return slice(start, min(length, start + side))

@@ -52,6 +52,9 @@ def _importer(name: str) -> Callable[..., ImportedFiles]:
 import_labelme = _importer("labelme")
 import_coco = _importer("coco")
 import_yolo = _importer("yolo")
+import_cvat = _importer("cvat")
+import_label_studio = _importer("label_studio")
+
 import_supervisely = _importer("supervisely")
 import_cityscapes_json = _importer("cityscapes_json")
 

@@ -7,7 +7,9 @@ from typing import ClassVar
 from seglab.annotations.options import (
     CityscapesJsonOptions,
     CocoOptions,
+    CvatOptions,
     LabelMeOptions,
+    LabelStudioOptions,
     SuperviselyOptions,
     YoloOptions,
 )
@@ -66,6 +68,20 @@ class YoloImport(AnnotatedOptions, YoloOptions):
     """Images annotated in YOLO's text files."""
 
     holds: ClassVar[str] = "images, YOLO's text files and data.yaml"
+
+
+@component("importer", "seglab.data.annotated.importer.import_cvat", "cvat")
+class CvatImport(AnnotatedOptions, CvatOptions):
+    """Images or frames of a video annotated with CVAT."""
+
+    holds: ClassVar[str] = "images and CVAT's XML file"
+
+
+@component("importer", "seglab.data.annotated.importer.import_label_studio", "label_studio")
+class LabelStudioImport(AnnotatedOptions, LabelStudioOptions):
+    """Images annotated with Label Studio."""
+
+    holds: ClassVar[str] = "images and Label Studio's JSON file"
 
 
 @component("importer", "seglab.data.annotated.importer.import_supervisely", "supervisely")

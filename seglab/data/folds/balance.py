@@ -17,6 +17,7 @@ import numpy as np
 # Draws of the order of groups, of which the most even outcome is kept; fewer for many groups,
 # where chance evens out by itself.
 _DRAWS, _PLACEMENTS = 32, 50_000
+_FINE = 1e12
 
 
 def group_shares(groups: np.ndarray, class_pixels: np.ndarray) -> np.ndarray:
@@ -82,17 +83,19 @@ def _spread_once(shares: np.ndarray, sizes: np.ndarray, rng: np.random.Generator
     # Which of two equal folds comes first is drawn too.
     names = rng.permutation(folds)
     sizes = sizes[names]
-    left = len(shares)
+    parts, full = sizes.tolist(), [0.0] * folds
+    empty, left = list(range(folds)), len(shares)
     while left:
-        for group in _rarest(shares, drawn[fold_of[drawn] < 0]):
-            crowding = held @ shares[group] / sizes
-            empty = held[:, -1] == 0
-            if left <= empty.sum():
-                crowding = np.where(empty, crowding, np.inf)
+        for group in _rarest(shares, drawn[fold_of[drawn] < 0]).tolist():
+            share = shares[group]
+            crowding = (held @ share / sizes).tolist()
+            free = empty if left <= len(empty) else range(folds)
             # Rounding makes ties of sums that differ only in the order of their terms.
-            fold = int(np.lexsort((held[:, -1] / sizes, np.round(crowding, 12)))[0])
+            _, _, fold = min((round(crowding[one] * _FINE), full[one], one) for one in free)
             fold_of[group] = fold
-            held[fold] += shares[group]
+            held[fold] += share
+            full[fold] = float(held[fold, -1]) / parts[fold]
+            empty = [one for one in empty if one != fold]
             left -= 1
     return names[fold_of]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,13 +11,13 @@ import pandas as pd
 
 from seglab.core.errors import DataError
 from seglab.data.folds.hashes import near_clusters, unique_hashes
+from seglab.data.folds.natural import natural_order
 from seglab.data.folds.options import FoldSettings
 from seglab.data.importers.splitting import group_by_pattern
 from seglab.data.manifest import Manifest
 
 # One name a sample; None: nothing is known of this one, so it is tied to no other.
 Names = list[str | None]
-_DIGITS = re.compile(r"([0-9]+)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +43,6 @@ class Pool:
         return np.unique(np.array(self.groups, dtype=object), return_inverse=True)[1]
 
 
-def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
-    """Return a sort key that takes digits as numbers: `f9` comes before `f10`."""
-    parts = _DIGITS.split(name)
-    # Text and digits alternate and text comes first, so only like is compared with like.
-    return tuple(int(part) if place % 2 else part for place, part in enumerate(parts)), name
-
-
 def pooled_rows(manifest: Manifest, splits: Iterable[str]) -> pd.DataFrame:
     """Return the kept rows of some splits, in natural order of the ids.
 
@@ -66,8 +58,7 @@ def pooled_rows(manifest: Manifest, splits: Iterable[str]) -> pd.DataFrame:
             f"{manifest.name!r} has no samples in {' and '.join(splits)} to cut into folds; it has "
             f"{counts}. Name other splits, or check the columns `split` and `keep`"
         )
-    order = sorted(range(len(rows)), key=lambda place: natural_key(rows["sample_id"].iloc[place]))
-    return rows.iloc[order].reset_index(drop=True)
+    return rows.iloc[natural_order(rows["sample_id"].tolist())].reset_index(drop=True)
 
 
 def make_pool(manifest: Manifest, settings: FoldSettings) -> Pool:
@@ -127,11 +118,16 @@ def alike(rows: pd.DataFrame, max_distance: int) -> Names:
     """Return for each row the first one that looks like it by a chain of near hashes; None: no hash."""
     values, places = unique_hashes(rows["phash"].tolist())
     clusters = near_clusters(values, max_distance)
-    first: dict[int, str] = {}
-    names: Names = []
-    for name, place in zip(rows["sample_id"], places, strict=True):
-        names.append(first.setdefault(int(clusters[place]), name) if place >= 0 else None)
-    return names
+    known = np.flatnonzero(places >= 0)
+    names = np.full(len(rows), None, dtype=object)
+    names[known] = first_names(clusters[places[known]], rows["sample_id"].to_numpy()[known])
+    return names.tolist()
+
+
+def first_names(codes: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """Return for each sample the name of the first one with its code, object `(N,)`."""
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    return names[first][inverse]
 
 
 def join_names(all_names: Sequence[Names], sample_ids: Sequence[str]) -> list[str]:
@@ -148,20 +144,19 @@ def join_names(all_names: Sequence[Names], sample_ids: Sequence[str]) -> list[st
     from scipy.sparse.csgraph import connected_components
 
     count = nodes = len(sample_ids)
+    called = np.full(count, None, dtype=object)
     # Samples are tied to a node for each name they have; what hangs together then is one group.
-    left: list[int] = []
-    right: list[int] = []
+    left, right = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
     for names in all_names:
-        node: dict[str, int] = {}
-        for place, name in enumerate(names):
-            if name is not None:
-                left.append(place)
-                right.append(nodes + node.setdefault(name, len(node)))
-        nodes += len(node)
-    graph = coo_matrix((np.ones(len(left), dtype=bool), (left, right)), shape=(nodes, nodes))
-    groups = connected_components(graph, directed=False)[1][:count].tolist()
-    first: dict[int, str] = {}
-    for place, group in enumerate(groups):
-        known = (names[place] for names in all_names if names[place] is not None)
-        first.setdefault(group, str(next(known, sample_ids[place])))
-    return [first[group] for group in groups]
+        own = np.array(names, dtype=object)
+        codes, found = pd.factorize(own)
+        known = np.flatnonzero(codes >= 0)
+        left.append(known)
+        right.append(nodes + codes[known])
+        nodes += len(found)
+        called = np.where(pd.isna(called), own, called)
+    ends = np.concatenate(left), np.concatenate(right)
+    graph = coo_matrix((np.ones(len(ends[0]), dtype=bool), ends), shape=(nodes, nodes))
+    groups = connected_components(graph, directed=False)[1][:count]
+    called = np.where(pd.isna(called), np.array(sample_ids, dtype=object), called)
+    return first_names(groups, called).tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -73,11 +74,14 @@ def draw_split(manifest: Manifest, options: SplitOptions) -> DrawnSplit:
 
 def _without_gaps(manifest: Manifest) -> Manifest:
     """Take back the samples that a former split left out."""
-    rows = manifest.table.to_dict(orient="records")
-    for row in rows:
-        if GAP_FLAG in row["flags"]:
-            row["keep"], row["flags"] = True, [one for one in row["flags"] if one != GAP_FLAG]
-    return manifest.with_table(pd.DataFrame(rows))
+    flags = manifest.table["flags"]
+    dropped = np.array([GAP_FLAG in own for own in flags], dtype=bool)
+    if not dropped.any():
+        return manifest
+    freed = pd.Series([[one for one in own if one != GAP_FLAG] for own in flags], dtype=object)
+    return manifest.with_table(
+        manifest.table.assign(keep=manifest.table["keep"] | dropped, flags=freed)
+    )
 
 
 def _require_free(manifest: Manifest, options: SplitOptions) -> None:
@@ -102,13 +106,13 @@ def cut_into_runs(units: Sequence[str], length: int) -> list[str]:
     Returns:
         Names such as `drive1/2`.
     """
-    sizes = pd.Series(units, dtype=object).value_counts()
+    sizes = Counter(units)
     seen: dict[str, int] = {}
     runs = []
     for unit in units:
         place = seen.get(unit, 0)
         seen[unit] = place + 1
-        last = max(0, round(int(sizes[unit]) / length) - 1)
+        last = max(0, round(sizes[unit] / length) - 1)
         runs.append(f"{unit}/{min(place // length, last)}")
     return runs
 
@@ -118,10 +122,9 @@ def _place(
 ) -> list[str | None]:
     shares = {"train": 1 - options.val - options.test, "val": options.val, "test": options.test}
     wanted = {name: share for name, share in shares.items() if share > 0}
-    placed: list[str | None] = rows["split"].tolist()
     pooled = np.flatnonzero(rows["split"].isin(options.pooled))
     own = np.array(units, dtype=object)[pooled]
-    names, codes = np.unique(own, return_inverse=True)
+    codes, names = pd.factorize(own, sort=True)
     if len(names) < len(wanted):
         raise DataError(
             f"{len(names)} unit{'s' * (len(names) != 1)} that must stay whole cannot fill "
@@ -132,10 +135,9 @@ def _place(
     sizes = np.array(list(wanted.values()))
     rng = generator(options.seed, "split")
     fold_of = spread_groups(group_shares(codes, pixels), len(wanted), rng, sizes)
-    splits = list(wanted)
-    for place, fold in zip(pooled, fold_of[codes], strict=True):
-        placed[place] = splits[fold]
-    return placed
+    placed = rows["split"].to_numpy(dtype=object, copy=True)
+    placed[pooled] = np.array(list(wanted), dtype=object)[fold_of[codes]]
+    return placed.tolist()
 
 
 def leave_gaps(
@@ -174,22 +176,26 @@ def _changed(
     placed: Sequence[str | None],
     options: SplitOptions,
 ) -> Manifest:
-    at = {name: place for place, name in enumerate(rows["sample_id"])}
-    table = manifest.table.to_dict(orient="records")
-    for row in table:
-        place = at.get(row["sample_id"])
-        if place is None:
-            continue
-        if row["split"] in options.pooled:
-            row["group"] = units[place]
-        if placed[place] is None:
-            row["keep"], row["flags"] = False, [*row["flags"], GAP_FLAG]
-        else:
-            row["split"] = placed[place]
+    places = manifest.table.index[manifest.table["sample_id"].isin(rows["sample_id"])]
+    # Those of `rows`, in the order that they have in the table.
+    order = pd.Index(rows["sample_id"]).get_indexer(manifest.table.loc[places, "sample_id"])
+    new = np.array(placed, dtype=object)[order]
+    gap, pooled = pd.isna(new), rows["split"].isin(options.pooled).to_numpy()[order]
+    columns = {
+        name: manifest.table[name].to_numpy(dtype=object, copy=True)
+        for name in ("group", "split", "keep", "flags")
+    }
+    columns["group"][places[pooled]] = np.array(units, dtype=object)[order][pooled]
+    columns["split"][places[~gap]] = new[~gap]
+    columns["keep"][places[gap]] = False
+    for place in places[gap]:
+        columns["flags"][place] = [*columns["flags"][place], GAP_FLAG]
     entry = {"of": manifest.fingerprint, **options.to_dict()}
     known = manifest.provenance.get("splits_drawn", [])
     return replace(
         manifest,
-        table=pd.DataFrame(table),
+        table=manifest.table.assign(
+            **{name: pd.Series(values, dtype=object) for name, values in columns.items()}
+        ),
         provenance={**manifest.provenance, "splits_drawn": [*known, entry]},
     )

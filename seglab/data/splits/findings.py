@@ -24,20 +24,22 @@ def leaking(names: Names, placed: Sequence[str | None]) -> int:
         names: What each sample belongs to by one source; None: unknown, which shares nothing.
         placed: The split of each sample; None: in none.
     """
-    trained = {name for name, split in zip(names, placed, strict=True) if split == "train"}
-    return sum(
-        name is not None and name in trained
-        for name, split in zip(names, placed, strict=True)
-        if split in ("val", "test")
-    )
+    codes, _ = pd.factorize(np.array(names, dtype=object))
+    return _leaking(codes, np.array(placed, dtype=object))
+
+
+def _leaking(codes: np.ndarray, placed: np.ndarray) -> int:
+    known = codes >= 0
+    trained = np.zeros(int(codes.max(initial=-1)) + 1, dtype=bool)
+    trained[codes[known & (placed == "train")]] = True
+    return int(trained[codes[known & ((placed == "val") | (placed == "test"))]].sum())
 
 
 def leaks_at_random(names: Names, placed: Sequence[str | None], seed: int) -> float:
     """Return the mean of `leaking` where samples are shared out one by one, in the same numbers."""
     rng, splits = generator(seed, "random split"), np.array(placed, dtype=object)
-    return float(
-        np.mean([leaking(names, rng.permutation(splits).tolist()) for _ in range(_RANDOM_DRAWS)])
-    )
+    codes, _ = pd.factorize(np.array(names, dtype=object))
+    return float(np.mean([_leaking(codes, rng.permutation(splits)) for _ in range(_RANDOM_DRAWS)]))
 
 
 def leak_table(drawn: DrawnSplit, seed: int) -> pd.DataFrame:

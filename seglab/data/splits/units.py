@@ -7,6 +7,7 @@ score tells how well the model remembers the scene, not how well it does on new 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,9 @@ from seglab.data.importers.splitting import group_by_pattern
 from seglab.data.splits.options import Source, SplitOptions
 
 _NUMBERED = re.compile(r"^(?P<beginning>.*?)[\W_]*\d+$")
+_NOT_A_LETTER = "".join(sign for sign in map(chr, range(128)) if not sign.isalnum())
+# What PurePosixPath would write in another way.
+_UNTIDY = re.compile(r"^/|//|(^|/)\.(/|$)|/$")
 _EXIF_FOLDER, _TAKEN, _MADE = 0x8769, 36867, 306
 
 
@@ -84,17 +88,26 @@ def numbered_names(sample_ids: Sequence[str]) -> Names:
 
     Only what several samples share counts, and only where it does not hold them all.
     """
-    found: Names = []
-    for name in sample_ids:
-        path = PurePosixPath(name)
-        match = _NUMBERED.match(path.name)
-        beginning = match["beginning"] if match else None
-        folder = "" if str(path.parent) == "." else f"{path.parent}/"
-        found.append(f"{folder}{beginning or ''}" if match and (beginning or folder) else None)
-    counts = pd.Series(found, dtype=object).value_counts()
+    found: Names = [_numbered_beginning(name) for name in sample_ids]
+    counts = Counter(name for name in found if name is not None)
     if len(counts) < 2:
         return [None] * len(found)
     return [name if name is not None and counts[name] > 1 else None for name in found]
+
+
+def _numbered_beginning(name: str) -> str | None:
+    if name.isascii() and name.isprintable() and not _UNTIDY.search(name):
+        folder, slash, last = name.rpartition("/")
+        bare = last.rstrip("0123456789")
+        beginning = bare.rstrip(_NOT_A_LETTER) if bare != last else None
+    else:
+        path = PurePosixPath(name)
+        match = _NUMBERED.match(path.name)
+        beginning = match["beginning"] if match else None
+        folder, slash = ("", "") if str(path.parent) == "." else (str(path.parent), "/")
+    return (
+        f"{folder}{slash}{beginning}" if beginning or (beginning is not None and folder) else None
+    )
 
 
 def taken_together(images: Sequence[Path], seconds: float) -> Names:

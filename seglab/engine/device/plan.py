@@ -26,6 +26,7 @@ from seglab.engine.options import PlanOptions
 Precision = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["channels_last", "contiguous"]
 _MAX_WORKERS_PER_DEVICE = 8
+_LEAST_SHARED_BYTES = 64 * 2**20
 _LIGHTNING_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
@@ -184,12 +185,9 @@ def cpu_bf16() -> Literal["fast", "slow", "cpu lacks it", "torch lacks it"]:
 
 def _cpu_name() -> str:
     info = Path("/proc/cpuinfo")
-    names = (
-        [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        if (info.is_file())
-        else []
-    )
-    return names[0].split(":", 1)[1].strip() if names else "cpu"
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "cpu"
 
 
 def has_depthwise(model: nn.Module) -> bool:
@@ -222,16 +220,13 @@ def choose_plan(
     """
     stock = settings.plan == "stock"
     base = _stock_plan(device) if stock else _auto_plan(settings, device, model, steps)
-    changes: dict[str, Any] = {}
-    for name in ("precision", "memory_format", "compile", "num_threads", "num_workers"):
-        value = getattr(settings, name)
-        if value != "auto":
-            changes[name] = value
+    names = ("precision", "memory_format", "compile", "num_threads", "num_workers")
+    asked: dict[str, Any] = {name: getattr(settings, name) for name in names}
+    changes = {name: value for name, value in asked.items() if value != "auto"}
+    by_hand = (f"{', '.join(changes)} set by hand",) if changes else ()
     if not changes.get("compile", base.compile) or micro_batch_size is not None:
         # Gradients of several parts would lie in the memory that a graph writes anew.
         changes["compile_mode"] = "default"
-    named = ", ".join(name for name in changes if name != "compile_mode")
-    by_hand = (f"{named} set by hand",) if named else ()
     reasons = (*base.reasons, *by_hand)
     plan = replace(base, **changes, micro_batch_size=micro_batch_size, reasons=reasons)
     if plan.precision == "fp16" and plan.accelerator == "cpu":
@@ -275,19 +270,15 @@ def _auto_plan(
     # On a CPU a worker takes more from the step than it hides: 18.7 images a second with one, 20.4
     # without (U-Net/resnet18, 192x256, two cores).
     workers = min(_MAX_WORKERS_PER_DEVICE, cores) if device.accelerator == "cuda" else 0
-    too_little_shared_memory = (
-        device.shared_memory_bytes is not None and device.shared_memory_bytes < 64 * 2**20
-    )
-    if workers and too_little_shared_memory:
+    shared = device.shared_memory_bytes
+    if workers and shared is not None and shared < _LEAST_SHARED_BYTES:
         workers = 0
         reasons.append("no loader workers: /dev/shm has less than 64 MiB")
-    return ExecutionPlan(
-        accelerator=device.accelerator,
-        num_devices=device.num_devices,
+    return replace(
+        _stock_plan(device),
         precision=precision,
         memory_format=memory_format,
         compile=compiled,
-        num_threads=cores,
         num_workers=workers,
         reasons=tuple(reasons),
         compile_mode=compile_mode_for(device, model),

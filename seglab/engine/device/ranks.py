@@ -3,6 +3,9 @@
 Lightning would start each rank by repeating the command line. Under a Hydra multirun that repeats
 the whole sweep (lightning-hydra-template issue 393), so a rank here is a process of its own that
 reads the resolved configuration from the run record and composes nothing.
+
+Not the pool of trials and folds: a rank belongs into the process group of its training, so that whatever
+ends that ends it too, prints where that prints, and the training in between could hear no events.
 """
 
 from __future__ import annotations

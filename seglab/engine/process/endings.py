@@ -15,15 +15,15 @@ _LONGEST_LINE = 1000
 _LOG_TAIL_BYTES = 8000
 
 
-def ending_of(error: BaseException) -> Ending:
-    """Return the ending of a trial whose work raised."""
+def ending_of(error: BaseException, where: str = "") -> Ending:
+    """Return the ending of a trial whose work raised, or what comes after it, which is told first."""
     error = _meant(error)
     if isinstance(error, TrialPrunedError):
         return Ending(TrialEnd.PRUNED, error=_line(str(error)))
     return Ending(
         TrialEnd.FAILED,
         reason=reason_of(error),
-        error=_line(_text(error)),
+        error=_line(where + _text(error)),
         traceback="".join(traceback.format_exception(error)),
     )
 

@@ -15,7 +15,7 @@ import psutil
 from seglab.core.trial import FailureReason, TrialEnd
 from seglab.engine.device.slots import Slot
 from seglab.engine.process import wire
-from seglab.engine.process.endings import death_of
+from seglab.engine.process.endings import death_of, ending_of
 from seglab.engine.process.events import Ended, Ending, Event, Progress, Report
 from seglab.engine.process.server import Server
 from seglab.engine.process.server_process import signal_group
@@ -180,13 +180,7 @@ def _with_result(ending: Ending, data: bytes) -> Ending:
     try:
         return replace(ending, result=cloudpickle.loads(data))
     except Exception as error:  # noqa: BLE001 - whatever a class raises when it is read
-        text = f"the trial's result cannot be read: {type(error).__name__}: {error}"
-        return replace(
-            ending,
-            status=TrialEnd.FAILED,
-            reason=FailureReason.EXCEPTION,
-            error=" ".join(text.split()),
-        )
+        return ending_of(error, "the trial's result cannot be read: ")
 
 
 def _process(pid: int) -> psutil.Process | None:

@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 import cloudpickle
 import psutil
 
-from seglab.core.trial import FailureReason, TrialEnd
+from seglab.core.trial import TrialEnd
 from seglab.engine.device.slots import take_slot
 from seglab.engine.process import wire
 from seglab.engine.process.endings import ending_of
@@ -142,15 +142,7 @@ class PipeChannel:
         try:
             result = cloudpickle.dumps(ending.result)
         except Exception as error:  # noqa: BLE001 - whatever a class raises when it is pickled
-            text = (
-                f"the trial's result cannot be sent to its study: {type(error).__name__}: {error}"
-            )
-            ending = Ending(
-                TrialEnd.FAILED,
-                reason=FailureReason.EXCEPTION,
-                error=" ".join(text.split()),
-                traceback=traceback.format_exc(),
-            )
+            ending = ending_of(error, "the trial's result cannot be sent to its study: ")
             result = pickle.dumps(None)
         self._send("ending", replace(ending, result=None), result)
 

@@ -81,7 +81,7 @@ def conclude_folds(
     Returns:
         The metrics, as written to the record; see `summarise_folds`. Besides, the score of the
         pooled out-of-fold counts (each image counts once a repeat) under `{split}/miou_pooled`,
-        and means over folds of the monitored score and of what a prediction costs.
+        and means over folds of the monitored score, of one's own and of what a prediction costs.
     """
     folds = {fold.name: fold for fold in plan.folds}
     split = "test" if any(fold.test_ids for fold in plan.folds) else "val"
@@ -117,6 +117,7 @@ def _means(cfg: DictConfig, runs: list[FoldRun], split: str) -> dict[str, float]
     """Return what a study may choose by beside the usual scores; NaN where a fold lacks it."""
     found = [RunRecord(run.run_dir).metrics for run in runs]
     keys = [key for key in found[0] if key.startswith("cost/")]
+    keys += [metric_key(split, name) for name in cfg.metrics.get("extra") or ()]
     if split == "val":
         keys.append(cfg.monitor.metric)
     return {key: float(np.mean([one.get(key, math.nan) for one in found])) for key in keys}

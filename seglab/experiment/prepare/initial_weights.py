@@ -31,8 +31,6 @@ INIT_FROM = "init_from"
 KEY = f"model.{INIT_FROM}"
 # Keys of `model` that name files to start from.
 SOURCES = ("encoder_weights", INIT_FROM)
-# Two networks share names of layers by chance; one of the same kind fits nearly all.
-_MIN_SHARE = 0.5
 
 
 def forget_sources(cfg: DictConfig) -> None:
@@ -77,8 +75,7 @@ def initialise(model: Segmenter, source: str, manifest: Manifest) -> LoadReport:
         _warn_of_other_bands(run_dir, model)
     fitting = {name: value for name, value in state.items() if name not in kept}
     report = copy_weights(model, fitting, str(path))
-    total = len(report.loaded) + len(report.missing) + len(report.mismatched)
-    if len(report.loaded) < _MIN_SHARE * total:
+    if not report.fits:
         raise ConfigError(
             f"{KEY}: these are not the weights of such a model ({model.arch}); {report.summary()}"
         )

@@ -26,11 +26,13 @@ def start_record(cfg: DictConfig, run_dir: Path | None, kind: str, **facts: Any)
     Args:
         cfg: Its configuration, paths made absolute.
         run_dir: Folder for it; a new one under `paths.runs_dir` when None.
-        kind: train, fold, cv or trial.
-        **facts: Further fields of the record.
+        kind: train, fold, cv, trial or eval.
+        **facts: Further fields of the record; of an evaluation its run's seed and plug-ins too.
     """
     folder = run_dir or new_run_dir(Path(cfg.paths.runs_dir), cfg.experiment_name, cfg.run_name)
     config = resolved(cfg)
+    if kind != "eval":
+        facts |= {"seed": cfg.seed, "plugins": code_origins(cfg)}
     return RunRecord.create(
         folder,
         experiment=cfg.experiment_name,
@@ -38,10 +40,8 @@ def start_record(cfg: DictConfig, run_dir: Path | None, kind: str, **facts: Any)
         config=config,
         config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)),
         name=cfg.run_name,
-        seed=cfg.seed,
         tags=list(cfg.tags),
         notes=cfg.notes,
-        plugins=code_origins(cfg),
         **facts,
     )
 

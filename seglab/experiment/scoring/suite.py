@@ -70,10 +70,8 @@ def run_suite(
         per_image = per_image.merge(boundary.per_image(), on="sample_id", how="left")
     if confidence is not None:
         scores |= confidence.scores(split)
-        tables["reliability"], tables["risk_coverage"] = (
-            confidence.reliability(),
-            confidence.risk_coverage(),
-        )
+        tables["reliability"] = confidence.reliability()
+        tables["risk_coverage"] = confidence.risk_coverage()
     if slices is not None:
         tables["slices"] = score_slices(per_image, slices, manifest, labels, suite.intervals)
     return SuiteResult(replace(result, scores=scores, per_image=per_image), tables)

@@ -231,8 +231,10 @@ def _show(
     files = sorted(snapshot.parent.glob("manifest.*"))
     # Folds see the data set each in its own way; one name for all would hide which.
     fold = record.read()["fold"]
-    name = f"{dataset.manifest.name}-{fold}" if fold else dataset.manifest.name
-    view.log_artifact_files("dataset", name, files, metadata={"fingerprint": fingerprint})
+    name = "-".join(["dataset", dataset.manifest.name, *([str(fold)] if fold else [])])
+    # W&B uploads no files anew that it has by their digest: one artifact version a manifest version.
+    told = {"fingerprint": fingerprint, "splits": dataset.manifest.splits()}
+    view.log_artifact_files("dataset", name, files, metadata=told)
     best = record.checkpoints_dir / "best.ckpt"
     # Headlines: the number of keys must not grow with that of the classes.
     names = [score.name for score in declared_scores("always") if score.function]

@@ -99,26 +99,13 @@ def suggest(
     Raises:
         ConfigError: The function is not there, fails, or returns something else.
     """
-    held = {key: _ask(trial, key, distribution) for key, distribution in distributions.items()}
+    # As `Study.ask` does with its `fixed_distributions`.
+    held = {key: trial._suggest(key, distribution) for key, distribution in distributions.items()}
     words = [f"{_sign(key)}{key}={write_scalar(value)}" for key, value in held.items()]
     if conditional is None:
         return words
     chosen = {key.lstrip("+"): read_scalar(value) for key, value in held.items()}
     return words + list(_further_words(trial, chosen, conditional))
-
-
-def _ask(trial: optuna.Trial, key: str, distribution: BaseDistribution) -> Any:
-    if isinstance(distribution, CategoricalDistribution):
-        return trial.suggest_categorical(key, distribution.choices)
-    if isinstance(distribution, IntDistribution):
-        return trial.suggest_int(
-            key, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-        )
-    if isinstance(distribution, FloatDistribution):
-        return trial.suggest_float(
-            key, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-        )
-    raise TypeError(f"expected a distribution of parse_space, got {distribution!r}")
 
 
 def _further_words(

@@ -8,6 +8,8 @@ gives the trial's configuration or is not there.
 What belongs to the study or to the machine rather than to the question is left out: see
 `LEFT_OUT`; nor does it join the study's group in W&B. Paths of data and weights become absolute,
 because the file is used from anywhere.
+
+A difference rather than all there is, so that further choices and values can be typed beside the file.
 """
 
 from __future__ import annotations
@@ -38,7 +40,6 @@ from seglab.sweep.conclude.difference import (
     leaves_that_differ,
     lookup,
 )
-from seglab.sweep.conclude.yaml_text import yaml_text
 
 # A repetition is a run of its own, beside the study: it gets its own name and folders.
 LEFT_OUT = ("run_name", "resume", "study", "paths")
@@ -234,18 +235,14 @@ def _notes(
 
 
 def _file_text(notes: Sequence[str], groups: Choices, changes: Mapping[Any, Any]) -> str:
-    lines = [
-        "# @package _global_",
-        *(f"# {line}".rstrip() for note in notes for line in note.splitlines()),
-    ]
+    comments = [f"# {line}".rstrip() for note in notes for line in note.splitlines()]
+    text = "\n".join(["# @package _global_", *comments, ""])
     if groups:
-        lines += ["defaults:"]
-        lines += [f"  - override /{key}: {yaml_text(one)}" for key, one in groups.items()]
-    if not changes:
-        return "\n".join(lines) + "\n"
+        overrides = [{f"override /{group}": one} for group, one in groups.items()]
+        text += OmegaConf.to_yaml({"defaults": overrides})
     # As in the files of `conf/`, what has no node comes first.
     ordered = dict(sorted(changes.items(), key=lambda item: isinstance(item[1], dict)))
-    return "\n".join([*lines, "", yaml_text(ordered)])
+    return f"{text}\n{OmegaConf.to_yaml(ordered)}" if ordered else text
 
 
 def _check(text: str, name: str, wanted: Mapping[str, Any]) -> None:

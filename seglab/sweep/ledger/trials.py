@@ -57,8 +57,7 @@ class Claim:
         trial: Optuna's view of it.
         words: Overrides that make it.
         run_dir: Folder of its run record.
-        attempt: 1 for the first start.
-        resumes: Whether it was started before; its run may have got anywhere, or nowhere.
+        attempt: 1 for the first start; later its run may have got anywhere, or nowhere.
     """
 
     number: int
@@ -66,7 +65,6 @@ class Claim:
     words: list[str]
     run_dir: Path
     attempt: int
-    resumes: bool
 
 
 class Trials:
@@ -173,7 +171,6 @@ class Trials:
             list(facts[WORDS]),
             (self._folder.path / facts[RUN_DIR]).absolute(),
             attempt=len(attempts),
-            resumes=len(attempts) > 1,
         )
 
     def give_back(self, trial: optuna.Trial, attempts: list[Attempt]) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -22,8 +22,6 @@ from seglab.sweep.ask.plan import Counts, StudyPlan
 from seglab.sweep.watch.tally import RunningTrial, Scored, Tally
 from seglab.sweep.watch.trials_table import best_line, trials_table
 from seglab.sweep.watch.wording import many, place, score, short_words, span, spent
-
-WatchMode = Literal["auto", "rich", "plain", "off"]
 
 _REFRESH_PER_S = 2
 _WIDEST = 140
@@ -52,7 +50,6 @@ class StudyWatch:
         workers: Names of the workers of this controller.
         log_of: Returns the log of a trial, to be named where it failed.
         log_path: File every line is appended to, with its time.
-        mode: `rich` table, `plain` lines, `off`; `auto` takes the table on a terminal only.
         clock: Seconds that only go forward.
     """
 
@@ -64,13 +61,11 @@ class StudyWatch:
         *,
         log_of: Callable[[int], Path] | None = None,
         log_path: Path | None = None,
-        mode: WatchMode = "auto",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.console = console
         self.plan = plan
-        is_live = console.is_terminal and not console.is_dumb_terminal
-        self.mode = ("rich" if is_live else "plain") if mode == "auto" else mode
+        self.is_live = console.is_terminal and not console.is_dumb_terminal
         self._log_of = log_of
         self._log_path = log_path
         self._clock = clock
@@ -84,7 +79,7 @@ class StudyWatch:
 
     def __enter__(self) -> StudyWatch:
         """Open the table."""
-        if self.mode == "rich":
+        if self.is_live:
             self._live = Live(
                 get_renderable=self.table,
                 console=self.console,
@@ -115,7 +110,7 @@ class StudyWatch:
             self._tally.started(trial)
         again = f" again (attempt {attempt})" if attempt > 1 else ""
         line = f"trial {number} starts{again} on {worker}: {short_words(words) or 'as it is'}"
-        self._write(line, shown=self.mode == "plain")
+        self._write(line, shown=not self.is_live)
 
     def progress(self, number: int, facts: Mapping[str, Any]) -> None:
         """Take how far a trial is; see `RunningTrial.update`."""
@@ -172,23 +167,13 @@ class StudyWatch:
         with self._lock:
             self._tally.counts(counts, self._clock())
 
-    def known(
-        self,
-        number: int,
-        values: Sequence[float],
-        words: Sequence[str],
-        seconds: float | None = None,
-    ) -> None:
-        """A trial that finished in an earlier session, or elsewhere, and how long it took."""
+    def known(self, number: int, values: Sequence[float], words: Sequence[str]) -> None:
+        """A trial that finished in an earlier session, or elsewhere; `counts` counts it."""
         with self._lock:
-            self._tally.known(Scored(number, tuple(values), tuple(words)), seconds)
-
-    def say(self, line: str) -> None:
-        """Write a line of the controller's own, above the table."""
-        self._write(line)
+            self._tally.best.add(Scored(number, tuple(values), tuple(words)))
 
     def _write(self, line: str, shown: bool = True) -> None:
-        if shown and self.mode != "off":
+        if shown:
             say(self.console, line)
         if self._log_path is not None:
             # A full disk is reported where something that matters is written.

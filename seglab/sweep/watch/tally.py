@@ -225,12 +225,6 @@ class Tally:
             self._durations.append(max(0.0, now - trial.started))
         return trial
 
-    def known(self, one: Scored, seconds: float | None) -> None:
-        """Take note of a trial that finished before, or elsewhere; `counts` counts it."""
-        self.best.add(one)
-        if seconds is not None and finite(seconds) is not None:
-            self._durations.append(max(0.0, seconds))
-
     def counts(self, counts: Counts, now: float) -> None:
         """Take the numbers of the whole study, as the storage has them."""
         self._let_time_pass(now)

@@ -30,34 +30,6 @@ _LEAVE_S = 30.0
 _MAX_USELESS = 3
 
 
-def run_on_cluster(
-    submit: Callable[[Worker], Handle], sweep: Sweep, options: Mapping[str, Any], console: Console
-) -> None:
-    """Submit worker jobs and wait until the study is done.
-
-    Args:
-        submit: Sends a worker to the cluster.
-        sweep: The study.
-        options: The node `hydra.launcher`; `jobs` says how many workers.
-        console: Where people watch.
-
-    Raises:
-        TrainingError: Jobs end without doing anything; the message has the reasons of the last ones.
-    """
-    worker = Worker(sweep, dict(options))
-    handles = [submit(worker) for _ in range(int(options["jobs"]))]
-    for handle in handles:
-        say(console, f"worker {handle.name} submitted")
-    try:
-        with open_watch(sweep, [handle.name for handle in handles], console) as watch:
-            _follow(Follower(sweep, watch), handles, lambda: submit(worker))
-        _wait_for(handles)
-    finally:
-        for handle in handles:
-            if not handle.done():
-                handle.cancel()
-
-
 def _wait_for(handles: list[Handle]) -> None:
     """Let the jobs of a study that is done leave by themselves."""
     end = time.monotonic() + _LEAVE_S
@@ -101,15 +73,31 @@ class ClusterWorkers:
 
     Args:
         place: slurm or ray.
-        options: The node `hydra.launcher`.
+        options: The node `hydra.launcher`; `jobs` says how many workers.
     """
 
     place: str
     options: Mapping[str, Any]
 
     def serve(self, sweep: Sweep, console: Console) -> None:
-        """Run trials of a sweep until nothing is left to do; see `run_on_cluster`."""
-        run_on_cluster(SUBMIT[self.place](sweep, self.options), sweep, self.options, console)
+        """Submit worker jobs and wait until the study is done.
+
+        Raises:
+            TrainingError: Jobs end without doing anything; the message has the reasons of the last.
+        """
+        submit = SUBMIT[self.place](sweep, self.options)
+        worker = Worker(sweep, dict(self.options))
+        handles = [submit(worker) for _ in range(int(self.options["jobs"]))]
+        for handle in handles:
+            say(console, f"worker {handle.name} submitted")
+        try:
+            with open_watch(sweep, [handle.name for handle in handles], console) as watch:
+                _follow(Follower(sweep, watch), handles, lambda: submit(worker))
+            _wait_for(handles)
+        finally:
+            for handle in handles:
+                if not handle.done():
+                    handle.cancel()
 
 
 @contextmanager

@@ -14,15 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from seglab.core.errors import SeglabError, TrainingError
 from seglab.core.trial import FailureReason, TrialEnd
 from seglab.engine.device.slots import Slot
 from seglab.engine.process.events import Ended, Ending, Progress, Report
 from seglab.engine.process.pool import Pool
+from seglab.runs import RunRecord
+from seglab.runs.locate import RECORD_FILE
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ledger.ledger import Claim, Ledger, Outcome
 from seglab.sweep.watch.study_watch import StudyWatch
-from seglab.sweep.workers.records import mark_failed
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +97,7 @@ class Controller:
             for ended in self.pool.stop():
                 claim, slot = self._running.pop(ended.number)
                 if ended.ending.status in (TrialEnd.FINISHED, TrialEnd.PRUNED):
-                    self._record(claim, slot, self._outcome(claim, ended.ending))
+                    self._record(claim, slot, self._outcome(ended.ending))
                 else:
                     self.ledger.release(claim)
                     self.watch.ended(claim.number, TrialEnd.RELEASED)
@@ -148,28 +151,23 @@ class Controller:
         if lost and self.ledger.retry(claim, ending.error):
             self.watch.ended(claim.number, TrialEnd.DIED, None, FailureReason.KILLED, ending.error)
             return
-        outcome = self._outcome(claim, ending)
+        outcome = self._outcome(ending)
         if ending.status == TrialEnd.DIED or ending.reason == FailureReason.TIMEOUT:
             # The process could not close its record itself.
-            mark_failed(claim.run_dir, ending.error)
+            _mark_failed(claim.run_dir, ending.error)
         self._record(claim, slot, outcome)
 
-    def _outcome(self, claim: Claim, ending: Ending) -> Outcome:
-        if ending.status == TrialEnd.PRUNED:
-            return Outcome(TrialEnd.PRUNED, first_step_s=ending.first_step_s)
-        if ending.status != TrialEnd.FINISHED:
-            return Outcome(
-                TrialEnd.FAILED,
-                reason=ending.reason,
-                error=ending.error,
-                traceback=ending.traceback,
-                first_step_s=ending.first_step_s,
-            )
-        try:
-            values = self.values_of(ending.result)
-        except TrainingError as error:
-            return _failed(error)
-        return Outcome(TrialEnd.FINISHED, values=values, first_step_s=ending.first_step_s)
+    def _outcome(self, ending: Ending) -> Outcome:
+        status = TrialEnd.FAILED if ending.status == TrialEnd.DIED else ending.status
+        values = None
+        if status == TrialEnd.FINISHED:
+            try:
+                values = self.values_of(ending.result)
+            except TrainingError as error:
+                return _failed(error)
+        return Outcome(
+            status, values, ending.reason, ending.error, ending.traceback, ending.first_step_s
+        )
 
     def _record(self, claim: Claim, slot: Slot, outcome: Outcome) -> None:
         recorded = self.ledger.tell(claim, outcome)
@@ -204,6 +202,16 @@ def _write_log(run_dir: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as stream:
             stream.write(text)
+
+
+def _mark_failed(run_dir: Path, error: str) -> None:
+    """Close the record of a training that was killed, if there is one."""
+    if not (run_dir / RECORD_FILE).is_file():
+        return
+    with FileLock(run_dir / ".lock", timeout=10):
+        record = RunRecord.open(run_dir)
+        if record.status in ("running", "interrupted"):
+            record.finish("failed", TrainingError(error))
 
 
 def _failed(error: Exception) -> Outcome:

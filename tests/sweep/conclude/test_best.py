@@ -22,7 +22,6 @@ from seglab.config.language.locate import ENV_CONF, conf_dir
 from seglab.config.overrides import check_overrides
 from seglab.core.errors import ConfigError
 from seglab.sweep.conclude.best import LEFT_OUT, folders_of, write_best
-from seglab.sweep.conclude.yaml_text import yaml_text
 
 pytestmark = pytest.mark.slow
 
@@ -66,9 +65,9 @@ def test_whole_file(tmp_path: Path) -> None:
         "# Chosen by the study: optimizer.lr=1e-4 data.batch_size=16 loss=dice\n"
         f"# Again: seglab train --config-dir {tmp_path}/best experiment=lr_batch\n"
         "defaults:\n"
-        "  - override /data: oxford_pet\n"
-        "  - override /cv: kfold\n"
-        "  - override /loss: dice\n"
+        "- override /data: oxford_pet\n"
+        "- override /cv: kfold\n"
+        "- override /loss: dice\n"
         "\n"
         "data:\n"
         "  batch_size: 16\n"
@@ -281,7 +280,7 @@ def test_folder_of_the_user_is_not_needed_again(tmp_path: Path) -> None:
         "model/mine.yaml": "_target_: seglab.models.SegNetBasic\nin_channels: 3\nwidth: 8\n",
         "logger/mine.yaml": "defaults:\n  - wandb\n  - _self_\nwandb:\n  project: p\n  group: g\n",
         "experiment/asked.yaml": "# @package _global_\ndefaults:\n  - override /model: mine\n"
-        "  - override /logger: mine\n  - override /loss: dice\nexperiment_name: asked\nseed: 4\n",
+        "- override /logger: mine\n  - override /loss: dice\nexperiment_name: asked\nseed: 4\n",
     }.items():
         (own / name).parent.mkdir(parents=True, exist_ok=True)
         (own / name).write_text(text, encoding="utf-8")
@@ -461,42 +460,3 @@ def test_any_choices_and_values_come_back(
     write_best(folder, "best", words, trial_words, ["a line"])
 
     assert composed("experiment=best", search=folder) == composed(*words, *trial_words)
-
-
-PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.dictionaries(st.text(min_size=1), PLAIN, min_size=1, max_size=3))
-def test_yaml_means_the_same_to_every_reader(content: dict[str, Any]) -> None:
-    text = yaml_text(content)
-    assert yaml.safe_load(text) == content
-
-    def has_interpolation(one: Any) -> bool:
-        return any(isinstance(leaf, str) and ("${" in leaf or leaf == "???") for leaf in one)
-
-    if not has_interpolation(_leaves(content)):
-        assert OmegaConf.to_container(OmegaConf.create(text)) == content
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (1e-05, "1.0e-05"),
-        ("1e-05", '"1e-05"'),
-        ("none", "none"),
-        ("no", '"no"'),
-        (None, "null"),
-        ("seglab.models.build_smp", "seglab.models.build_smp"),
-        ([1, 2.0], "[1, 2.0]"),
-        (True, "true"),
-        ({"a": [[1, 2], [3]]}, "a:\n  - [1, 2]\n  - [3]\n"),
-        ({"a": {}, "b": []}, "a: {}\nb: []\n"),
-    ],
-)
-def test_yaml_reads_well(value: object, text: str) -> None:
-    assert yaml_text(value) == text

@@ -91,7 +91,7 @@ def test_a_new_trial_is_written_down_before_it_is_handed_out(
 ) -> None:
     before = time.time()
     claim = _claimed(open_ledger())
-    assert (claim.number, claim.attempt, claim.resumes) == (0, 1, False)
+    assert (claim.number, claim.attempt) == (0, 1)
     assert claim.run_dir == folder.path / "trials" / "demo-abc123-t0000"
     stored = _trial(folder, 0)
     assert stored.state == TrialState.RUNNING
@@ -239,7 +239,7 @@ def test_a_trial_of_a_dead_controller_is_taken_over(open_ledger: Open, folder: S
     assert _claimed(heir).number == 1, "a living controller keeps its trials"
     _die(dead)
     taken = _claimed(heir)
-    assert (taken.number, taken.attempt, taken.resumes) == (0, 2, True)
+    assert (taken.number, taken.attempt) == (0, 2)
     assert (taken.words, taken.run_dir) == (claim.words, claim.run_dir)
     assert taken.trial.params == claim.trial.params
     # A step that the first attempt reported keeps its score.
@@ -261,7 +261,7 @@ def test_abandoned_trials_come_first_then_waiting_then_new_ones(open_ledger: Ope
     _die(dead)
     claims = [_claimed(heir) for _ in range(4)]
     assert [claim.number for claim in claims] == [0, 1, 2, 3]
-    assert [claim.resumes for claim in claims] == [True, False, False, False]
+    assert [claim.attempt > 1 for claim in claims] == [True, False, False, False]
     assert claims[1].words[0] == "x=0.250000"
 
 
@@ -378,7 +378,7 @@ def test_a_released_trial_goes_on_at_once(open_ledger: Open) -> None:
     first, second = open_ledger(), open_ledger()
     first.release(_claimed(first))
     claim = _claimed(second)
-    assert (claim.number, claim.resumes) == (0, True)
+    assert (claim.number, claim.attempt) == (0, 2)
     assert _claimed(first).number == 1
 
 
@@ -436,7 +436,7 @@ def test_a_crash_while_a_trial_is_made_heals(open_ledger: Open, folder: StudyFol
         ledger.claim("cpu 0")
     assert _trial(folder, 0).params == {}, "nothing half made is stored"
     claim = _claimed(ledger)
-    assert (claim.number, claim.attempt, claim.resumes) == (0, 1, False)
+    assert (claim.number, claim.attempt) == (0, 1)
     assert claim.trial.params["x"] == calls[1] == calls[2]
     assert claim.words == suggest(claim.trial)
     assert _trial(folder, 0).params == claim.trial.params

@@ -43,7 +43,6 @@ class Study:
     def __init__(
         self,
         objectives: Sequence[StudyObjective] = (MIOU,),
-        mode: str = "plain",
         workers: int = 2,
         width: int = 80,
         height: int = 24,
@@ -58,7 +57,6 @@ class Study:
             self.console,
             plan,
             names,
-            mode=mode,
             clock=lambda: self.now,
             **more,  # type: ignore[arg-type]
         )
@@ -175,11 +173,11 @@ def test_what_others_and_earlier_sessions_did() -> None:
         "10 of 40 done: 7 finished, 2 pruned, 1 failed; 0 running here, 3 elsewhere",
         "the best of earlier trials is not known here",
     ]
-    study.watch.known(4, [0.6], ["optimizer.lr=1e-3"], 60)
+    study.watch.known(4, [0.6], ["optimizer.lr=1e-3"])
     assert study.table()[2] == "best so far: val/miou 0.6000, trial 4  lr=0.001"
     study.watch.ended(11, "finished", 0.5)
     assert study.lines() == [
-        "trial 11 finished val/miou 0.5000 (best so far 0.6000, trial 4); 11 of 40 done, about 6:00 left"
+        "trial 11 finished val/miou 0.5000 (best so far 0.6000, trial 4); 11 of 40 done"
     ]
 
 
@@ -249,7 +247,7 @@ def test_table_of_folds_and_steps() -> None:
 
 
 def on_terminal(**more: object) -> tuple[Study, io.StringIO]:
-    study = Study(mode="auto")
+    study = Study()
     out = io.StringIO()
     console = Console(
         file=out, width=80, height=24, force_terminal=True, _environ={"TERM": "xterm"}
@@ -274,7 +272,6 @@ def test_live_table_with_the_lines_above(tmp_path: Path) -> None:
             watch.started(0, "cpu 0", WORDS, 1)
             study.now = 60
             watch.ended(0, "finished", 0.5)
-            watch.say("something [of] the controller's own")
             log.warning("a log line")
             time.sleep(1.2)
         assert handler.stream is sys.stderr
@@ -285,7 +282,6 @@ def test_live_table_with_the_lines_above(tmp_path: Path) -> None:
     ended = "trial 0 finished val/miou 0.5000 in 1:00 on cpu 0 (best so far); 1 of 40 done, about 39:00 left"
     assert lines.count(ended) == 1
     assert not any(line.startswith("trial 0 starts") for line in lines)  # that is in the table
-    assert "something [of] the controller's own" in lines
     assert "a log line" in lines
     frames = [line for line in lines if "so far" in line and line.startswith("1 worker,")]
     assert 3 <= len(frames) <= 12
@@ -294,7 +290,6 @@ def test_live_table_with_the_lines_above(tmp_path: Path) -> None:
     assert [line.partition(" ")[2] for line in kept] == [
         "trial 0 starts on cpu 0: lr=0.00123 batch_size=16 loss=ce_dice",
         ended,
-        "something [of] the controller's own",
     ]
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00 ", line) for line in kept)
 
@@ -338,14 +333,9 @@ def test_events_and_table_never_wait_for_each_other() -> None:
     assert number > 20
 
 
-def test_off_writes_nothing_but_its_file(tmp_path: Path) -> None:
-    study = Study(mode="off", log_path=tmp_path / "study.log")
-    with study.watch as watch:
-        watch.ended(0, "finished", 0.5)
-    assert study.lines() == []
-    assert (tmp_path / "study.log").read_text(encoding="utf-8").endswith("1 of 40 done\n")
+def test_file_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     lost = Study(log_path=tmp_path / "not" / "there" / "study.log")
-    lost.watch.ended(0, "finished", 0.5)  # what cannot be written is no reason to stop
+    lost.watch.ended(0, "finished", 0.5)
     assert len(lost.lines()) == 1
 
 

@@ -15,7 +15,9 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+
+from seglab.experiment.prepare.resolved import resolved
 
 _INTERRUPTED = 130
 
@@ -30,7 +32,7 @@ class _WorkersLauncher(Launcher):
     place: str
 
     def __init__(self, **options: Any) -> None:
-        self.options = {key: _container(value) for key, value in options.items()}
+        self.options = {key: resolved(value) for key, value in options.items()}
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -119,7 +121,3 @@ class SeglabSweeper(Sweeper):
             # The command ends here: an interpreter that leaves need not search the figures for cycles
             # (0.7 s).
             gc.freeze()
-
-
-def _container(value: Any) -> Any:
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -16,7 +16,7 @@ from seglab.data.masks import read_mask
 COLUMNS = ("row", "class_index", "left", "top", "width", "height", "area", "cut_off", "beside")
 
 
-def find_parts(manifest: Manifest, rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def find_parts(manifest: Manifest, rows: Sequence[Mapping[Any, Any]]) -> pd.DataFrame:
     """Return every connected part (8 neighbours) of every class.
 
     Args:

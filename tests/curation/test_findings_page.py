@@ -1,0 +1,68 @@
+"""The page of an audit in a real browser: leafed through by keyboard, it loads and runs nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from seglab.curation.audit import audit
+from seglab.curation.page.findings_page import write_findings_page
+from seglab.curation.registry import AuditInputs
+from tests.curation.conftest import Make, picture
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+_BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+_DRIVER = shutil.which("chromedriver")
+_FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+
+
+def test_names_out_of_the_manifest_are_escaped(make: Make, tmp_path: Path) -> None:
+    manifest = make({"a": picture(0), "<b>": picture(0)})
+    page = tmp_path / "p.html"
+    size = write_findings_page(audit(AuditInputs(manifest), ["exact_duplicate"]), page)
+    text = page.read_text()
+    assert size == len(text.encode())
+    assert "&lt;b&gt;" in text
+    assert "<b>" not in text
+    assert text.count("data:image/jpeg;base64,") == 3
+    bare = audit(AuditInputs(manifest), ["exact_duplicate"])
+    write_findings_page(bare, page, most_pictures=0)
+    assert "The last 1 have no picture." in page.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (_BROWSER and _DRIVER), reason="no chromium or chromedriver on PATH")
+def test_page_is_leafed_through_by_keyboard(make: Make, tmp_path: Path) -> None:
+    images = {"a": picture(0), "b": picture(0), "c": picture(2) // 6, "d": picture(3) // 6}
+    page = tmp_path / "p.html"
+    found = audit(AuditInputs(make(images)), ["exact_duplicate", "dark"])
+    write_findings_page(found, page)
+    options = webdriver.ChromeOptions()
+    options.binary_location = _BROWSER
+    for flag in (*_FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.chrome.service.Service(_DRIVER)
+    driver = webdriver.Chrome(options=options, service=service)
+    try:
+        driver.get(page.as_uri())
+        body = driver.find_element("css selector", "body")
+
+        def place() -> str:
+            return str(driver.find_element("id", "place").text)
+
+        assert place() == "3 findings"
+        seen = []
+        for key in "jjjjkf":
+            body.send_keys(key)
+            seen.append(place())
+        # The end is an end, not a beginning; `f` shows the first kind alone.
+        assert seen == ["1 of 3", "2 of 3", "3 of 3", "3 of 3", "2 of 3", "1 of 1"]
+        body.send_keys("f")
+        assert place() == "1 of 2"
+        assert "dark" in driver.find_element("css selector", "article.current").text
+        assert driver.get_log("browser") == []
+    finally:
+        driver.quit()
