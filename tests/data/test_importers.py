@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from seglab.annotations.format import LabelledImage, annotation_format
+from seglab.annotations.vectorise import to_shapes
 from seglab.core.errors import ConfigError, DataError, DataNotFoundError
-from seglab.core.labels import voc_palette
+from seglab.core.labels import LabelSpace, voc_palette
 from seglab.core.parts.components import components
+from seglab.data.annotated.options import AnnotatedOptions
 from seglab.data.importers import import_dataset, open_dataset, resolve_options
 from seglab.data.importers.ade20k import CLASS_NAMES as ADE_NAMES
 from seglab.data.importers.camvid import import_camvid
@@ -293,6 +296,53 @@ class TestSynth(OurImporterContract):
         }
 
 
+ANNOTATED = [
+    name
+    for name, options in components("importer").items()
+    if issubclass(options, AnnotatedOptions)
+]
+
+
+class TestAnnotated(OurImporterContract):
+    """Importers that draw the masks themselves, each on what its own format writes."""
+
+    options: ClassVar = {"unlabelled": "void", "class_names": ["road", "car"]}
+    pixels: ClassVar = {"road": 12, "car": 12}
+    ignored = 24
+
+    @pytest.fixture(autouse=True, params=ANNOTATED)
+    def _of_format(self, request: pytest.FixtureRequest) -> None:
+        self.importer = request.param
+
+    def write_data(self, root: Path) -> None:
+        mask = np.full((6, 8), 255, np.uint8)
+        mask[:3, :4], mask[3:, :4] = 0, 1
+        labels = LabelSpace(("road", "car"))
+        annotation = annotation_format(self.importer)
+        for number, split in enumerate(("train", "train", "train", "val", "val")):
+            image = annotation.image_path(f"ulm_000000_{number:06}", ".png", split)
+            (root / image).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 6)).save(root / image)
+            shapes = to_shapes(mask, {0: "road", 1: "car"}, annotation.drawing, 255)
+            annotation.write(root, LabelledImage(image, 6, 8, shapes, mask, split), labels)
+        annotation.finish(root, labels)
+
+    def test_raw_root_is_not_written_to(self) -> None:
+        """Only the masks, in a folder of their own."""
+        before = set(self.root.rglob("*"))
+        self.read(self.root, self.folder / "out")
+        new = {path.relative_to(self.root).parts[0] for path in set(self.root.rglob("*")) - before}
+        assert new == {".seglab-masks"}
+
+    def test_lost_mask_is_named(self) -> None:
+        """A lost mask is drawn again."""
+        lost = self.root / self.imported.split("train")["mask"].iloc[0]
+        lost.unlink()
+        again = self.read(self.root, self.folder / "two")
+        assert lost.is_file()
+        assert again.fingerprint == self.imported.fingerprint
+
+
 def test_every_importer_is_under_contract() -> None:
     tested = {
         value.importer
@@ -300,7 +350,7 @@ def test_every_importer_is_under_contract() -> None:
         if isinstance(value, type)
         and issubclass(value, OurImporterContract)
         and "importer" in vars(value)
-    }
+    } | set(ANNOTATED)
     missing = [name for name in components("importer") if name not in tested]
     assert not missing, (
         f"importers {', '.join(missing)} have no contract test: add a class that inherits "

@@ -20,13 +20,20 @@ from seglab.annotations.rasterise import Canvas
 from seglab.annotations.reading import Tree, require_pixels
 from seglab.annotations.shapes import AnnotatedImage, Annotations
 from seglab.core.disk.files import atomic_path, hash_json
-from seglab.core.errors import ConfigError, DataError, LabelError, list_problems, nearest
+from seglab.core.errors import (
+    ConfigError,
+    DataError,
+    DataNotFoundError,
+    LabelError,
+    list_problems,
+    nearest,
+)
 from seglab.core.labels import LabelSpace, default_palette
 from seglab.core.parts.components import components
 from seglab.data.annotated.options import IGNORE, VOID, AnnotatedOptions
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.images import image_size
-from seglab.data.importers.layout import find_base
+from seglab.data.importers.layout import find_base, holding
 from seglab.data.importers.listing import Listing
 from seglab.data.importers.splitting import group_by_pattern, split_groups
 
@@ -76,7 +83,8 @@ def import_annotated(
 
     Raises:
         ConfigError: It is not said what unlabelled pixels are.
-        DataError: There are no images or annotations.
+        DataNotFoundError: There are no images.
+        DataError: There are no annotations.
         LabelError: Names that are no class; all of them, with their counts.
     """
     if chosen.unlabelled is None:
@@ -88,7 +96,9 @@ def import_annotated(
     listing = Listing(root)
     paths = [path.relative_to(root).as_posix() for path in listing.images(chosen.images)]
     if not paths:
-        raise DataError(f"no image files in {root / chosen.images}; check the option 'images'")
+        raise DataNotFoundError(
+            f"no image files in {root / chosen.images}; {holding(root)}. Check the option 'images'"
+        )
     found = annotation.read(Tree(root, paths))
     for source in dict.fromkeys(found.sources):
         listing.has(source)

@@ -25,9 +25,13 @@ def find_base(root: Path, needed: Sequence[str], candidates: Iterable[str] = (".
     expected = f"expected {' and '.join(needed) or 'a folder'} in {places}"
     if not root.is_dir():
         raise DataNotFoundError(f"{root} is no folder; {expected}")
-    entries = sorted(entry.name for entry in root.iterdir())
-    there = joined(entries, 10) or "nothing"
-    raise DataNotFoundError(f"{expected}; {root} holds {there}. Check the root")
+    raise DataNotFoundError(f"{expected}; {holding(root)}. Check the root")
+
+
+def holding(root: Path) -> str:
+    """Return what a folder holds, in words, for a message that something is not in it."""
+    there = joined(sorted(entry.name for entry in root.iterdir()), 10) or "nothing"
+    return f"{root} holds {there}"
 
 
 def read_lines(path: Path) -> list[str]:
