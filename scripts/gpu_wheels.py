@@ -22,6 +22,7 @@ NAMES = (
     *("hydra-core", "omegaconf", "antlr4-python3-runtime", "segmentation-models-pytorch"),
     *("kornia", "kornia-rs", "optuna", "alembic", "mako", "sqlalchemy", "colorlog", "cmaes"),
     *("iterative-stratification", "imagehash", "pywavelets", "plotly", "narwhals", "lazy-loader"),
+    *("defusedxml",),
     *("pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions"),
     *("pytest-timeout", "hypothesis", "sortedcontainers", "cloudpickle"),
     *("albumentations", "albucore", "stringzilla", "simsimd"),
