@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Interval
 from pydantic import Field
 
+import seglab.data.annotated.options
 import seglab.data.importers.options
 import seglab.data.synth.options  # noqa: F401 - declare importers
 from seglab.core.options import (
