@@ -106,8 +106,8 @@ def test_any_pruner_of_optuna_by_its_name(problems: Problems, pruner: str) -> No
 MATRIX = [
     (
         ["study=lr_batc"],
-        "study: no such choice 'lr_batc' (did you mean 'lr_batch'?); choices are accuracy_latency, "
-        "asha, camvid_lr_batch, cv_wilcoxon, default, grid, lr_batch, lr_batch_loss, none, random",
+        "study: no such choice 'lr_batc' (did you mean 'lr_batch'?); choices are "
+        f"{', '.join(NAMES)}",
     ),
     (
         ["study=lr_batch,asha"],
@@ -161,7 +161,7 @@ MATRIX = [
         ["study=default", "data.batchsize=4,8"],
         "data.batchsize: no such key (did you mean 'data.batch_size'?), got 4; 'data' takes "
         "bands, batch_size, crop_size, display_bands, drop_last, eval_batch_size, image_size, "
-        "importer, manifest, name, options, root, train_fraction",
+        "importer, manifest, name, options, root, sampling, train_fraction",
     ),
     (
         ["study=default", "model.dropout=interval(0,1)"],
