@@ -280,7 +280,7 @@ def test_folder_of_the_user_is_not_needed_again(tmp_path: Path) -> None:
         "model/mine.yaml": "_target_: seglab.models.SegNetBasic\nin_channels: 3\nwidth: 8\n",
         "logger/mine.yaml": "defaults:\n  - wandb\n  - _self_\nwandb:\n  project: p\n  group: g\n",
         "experiment/asked.yaml": "# @package _global_\ndefaults:\n  - override /model: mine\n"
-        "- override /logger: mine\n  - override /loss: dice\nexperiment_name: asked\nseed: 4\n",
+        "  - override /logger: mine\n  - override /loss: dice\nexperiment_name: asked\nseed: 4\n",
     }.items():
         (own / name).parent.mkdir(parents=True, exist_ok=True)
         (own / name).write_text(text, encoding="utf-8")
