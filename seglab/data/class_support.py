@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from seglab.core.labels import LabelSpace
+from seglab.core.sample_size import MIN_UNITS
 from seglab.core.text.wording import joined, plural
 from seglab.data.manifest import SPLITS, Manifest
 
-# Intervals of a score need as many images (`seglab.metrics.intervals`); below, one image decides.
-LEAST_TO_MEASURE = 5
 # Fewer training images than a common batch: most steps never see the class.
 LEAST_TO_LEARN = 16
 # COCO's limit of small objects: 32 x 32 pixels.
@@ -47,7 +46,7 @@ def support_warnings(support: pd.DataFrame) -> Iterator[str]:
         support: Of `class_support`. Classes that are not there at all are another matter.
     """
     for split in dict.fromkeys(support.columns.get_level_values(0)) if len(support.columns) else ():
-        least = LEAST_TO_LEARN if split == "train" else LEAST_TO_MEASURE
+        least = LEAST_TO_LEARN if split == "train" else MIN_UNITS
         counts = support[split]
         few = counts[(counts["images"] > 0) & (counts["images"] < least)]
         listed = joined(

@@ -201,7 +201,11 @@ def test_camvid_validation_shares_a_drive_with_training(seglab: Run, shared: Pat
     said = seglab("data", "split", "camvid", "--block", "20", "--gap", "5", "--out", "new")
     assert said.code == 0, said.err
     row = next(line.split() for line in said.out.splitlines() if line.split()[:1] == ["column"])
-    assert row[1:3] == ["3", "101"]  # every official validation frame is of a drive in training
+    assert row[1:4] == [
+        "468",
+        "3",
+        "101",
+    ]  # every official validation frame is of a drive in training
     manifest = Manifest.read(Path("new"))
     assert "lie in a gap and are left out" in said.out
     assert manifest.splits()["val"] == pytest.approx(0.2 * 468, rel=0.2)
@@ -270,3 +274,20 @@ def test_data_of_a_run_is_told_and_its_files_are_held_against_it(
     assert both.code == 2
     assert "goes only with --root, got also data" in both.err
     assert "name a data set, or a run with --run" in seglab("data", "describe").err
+
+
+def test_data_that_is_left_out_is_counted_and_ends_with_1(
+    seglab: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a", "b", "c"):
+        for folder, mode in (("images", "RGB"), ("masks", "L")):
+            (tmp_path / "own" / folder).mkdir(parents=True, exist_ok=True)
+            Image.new(mode, (8, 8), 1).save(tmp_path / "own" / folder / f"{name}.png")
+    (tmp_path / "own" / "images" / "b.png").write_bytes(b"no image")
+    words = ("data", "import", "folder", "own", "--option", "raw_ids=identity")
+    words = (*words, "--option", "class_names=[a,b]", "--option", "val_fraction=0")
+    said = seglab(*words, "--on-error", "quarantine", "--out", "kept")
+    assert said.code == 1, said.err
+    assert said.out.endswith("1 left out, each named above\n")
+    assert "b: " in caplog.text
+    assert seglab(*words).code == 2

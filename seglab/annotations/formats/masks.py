@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from PIL import Image
 
 from seglab.annotations.format import AnnotationFormat, LabelledImage
 from seglab.annotations.options import FormatOptions, MasksOptions, VocMasksOptions
@@ -21,7 +20,8 @@ from seglab.annotations.rasterise import CornerCanvas
 from seglab.annotations.reading import Tree
 from seglab.annotations.shapes import Annotations
 from seglab.annotations.vectorise import Drawing
-from seglab.core.disk.files import atomic_path, write_text
+from seglab.core.disk.files import write_text
+from seglab.core.disk.mask_png import write_mask
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace, voc_palette
 
@@ -101,11 +101,6 @@ def _save(
 ) -> None:
     if mask is None:
         return
-    picture = Image.fromarray(
-        np.where(mask == labels.ignore_index, _IGNORED, mask).astype(np.uint8)
+    write_mask(
+        path, np.where(mask == labels.ignore_index, _IGNORED, mask).astype(np.uint8), palette
     )
-    colours = np.zeros((256, 3), np.uint8)
-    colours[: len(palette)] = palette
-    picture.putpalette(colours.tobytes())
-    with atomic_path(path) as temporary:
-        picture.save(temporary, format="PNG")

@@ -32,7 +32,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def work(args: argparse.Namespace) -> int:
-    """Import the data set and print what there is of it."""
+    """Import the data set and print what there is of it; 1 where data was left out."""
     from seglab.core.parts.plugins import name_packages
 
     if "." in args.importer:  # typed, so its code may be imported
@@ -40,7 +40,10 @@ def work(args: argparse.Namespace) -> int:
     options = parse_options(args.options, args.importer)
     name = args.name or args.importer
     out = args.out or Path(os.environ.get("SEGLAB_DATA", "data")) / "manifests" / name
-    return import_into(args, args.importer, args.root, out, name, options)
+    left_out = import_into(args, args.importer, args.root, out, name, options)
+    if left_out:
+        sys.stdout.write(f"{left_out} left out, each named above\n")
+    return int(left_out > 0)
 
 
 def import_into(
@@ -51,7 +54,7 @@ def import_into(
     name: str,
     options: dict[str, Any],
 ) -> int:
-    """Import into the folder `out`, print splits and fingerprint, and return the exit code."""
+    """Import into the folder `out`, print splits and fingerprint; return how much was left out."""
     from seglab.data.describe import repeated_images
     from seglab.data.importers import import_dataset
 
@@ -61,4 +64,4 @@ def import_into(
     repeated = repeated_images(manifest)
     if repeated is not None:
         sys.stdout.write(f"Warning: {repeated}\n")
-    return 0
+    return len(manifest.provenance["quarantined"])

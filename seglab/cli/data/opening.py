@@ -25,6 +25,19 @@ def add_data(parser: argparse.ArgumentParser, optional: bool = False) -> None:
     parser.add_argument("--root", type=Path, help="where the raw data is")
 
 
+def add_augmentation(parser: argparse.ArgumentParser) -> None:
+    """Add the words that name an augmentation and change it, as `read_augmentation` takes them."""
+    parser.add_argument("--augment", default="standard", help="a choice in conf/augment")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="augment.KEY=VALUE",
+        dest="changes",
+        help="change the augmentation; may be repeated",
+    )
+
+
 def open_data(data: str, root: Path | None) -> Manifest:
     """Open a manifest by path, or the data set of a choice in `conf/data`."""
     from seglab.config.language.grammar import literal_word

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seglab.cli.data.opening import add_data, open_data, read_augmentation
+from seglab.cli.data.opening import add_augmentation, add_data, open_data, read_augmentation
 from seglab.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,15 +19,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command."""
     add_data(parser)
     parser.add_argument("--split", default="train")
-    parser.add_argument("--augment", default="standard", help="a choice in conf/augment")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="augment.KEY=VALUE",
-        dest="changes",
-        help="change the augmentation; may be repeated",
-    )
+    add_augmentation(parser)
     parser.add_argument("-n", "--num-samples", type=int, default=4)
     parser.add_argument("--versions", type=int, default=4, help="augmented versions a sample")
     parser.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), default=(192, 256))

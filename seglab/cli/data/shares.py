@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from seglab.cli.data.opening import add_data, open_data, read_augmentation
+from seglab.cli.data.opening import add_augmentation, add_data, open_data, read_augmentation
 from seglab.cli.option_flags import add_option_flags, read_option_flags
 from seglab.core.errors import ConfigError
 from seglab.data.options import SamplingOptions
@@ -25,15 +25,7 @@ _BATCH = 8
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command."""
     add_data(parser)
-    parser.add_argument("--augment", default="standard", help="a choice in conf/augment")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="augment.KEY=VALUE",
-        dest="changes",
-        help="change the augmentation; may be repeated",
-    )
+    add_augmentation(parser)
     parser.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), default=(192, 256))
     parser.add_argument("--draws", type=int, default=400, help="training crops to draw")
     parser.add_argument("--seed", type=int, default=0)

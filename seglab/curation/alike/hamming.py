@@ -4,6 +4,8 @@ Multi-index hashing: hashes that differ in at most `r` bits agree, in at least o
 bits, up to `r // 4` bits. So each part is a table of buckets, and for a query only the buckets within
 that many bits of its own part are looked at. With random hashes a bucket holds `N / 65536` of them: a
 small share, though it grows with N, so that twice the hashes take two to three times the work.
+`seglab.data.folds.hashes` sorts by parts instead: faster for a million hashes and a few bits, but for the
+wide distances here, of changed copies against originals, its parts would agree by chance too often.
 
 References:
     Norouzi, Punjani, Fleet (2014), Fast exact search in Hamming space with multi-index hashing:
@@ -23,7 +25,6 @@ _PARTS, _BITS = 4, 16
 _BUCKETS = 1 << _BITS
 # Beyond it every fourth bucket would be looked at, and unrelated images would be near.
 MOST_BITS = 15
-_PAIRS_AT_ONCE = 2_000_000
 
 
 def near_pairs(

@@ -12,7 +12,7 @@ from seglab.core.disk.files import write_text
 from seglab.core.seeding import generator
 from seglab.curation.review.cuts import Cutter
 from seglab.curation.review.page import render, swatch
-from seglab.data.class_support import class_support, object_sizes
+from seglab.data.class_support import object_sizes
 from seglab.data.describe import Description, describe
 from seglab.data.manifest import Manifest
 from seglab.data.mask_parts import find_parts
@@ -68,7 +68,7 @@ def _classes(
     rng: np.random.Generator,
 ) -> list[dict[str, Any]]:
     """Return what the page says of each class, the most frequent in training first."""
-    labels, support = manifest.labels, class_support(manifest)
+    labels, support = manifest.labels, found.support
     sizes = object_sizes(parts, labels)
     splits = [split for split in found.pixel_share.columns if split != "unlabeled"]
     content = []

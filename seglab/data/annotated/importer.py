@@ -12,14 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from seglab.annotations.format import AnnotationFormat, annotation_format
 from seglab.annotations.rasterise import Canvas
 from seglab.annotations.reading import Tree, require_pixels
 from seglab.annotations.shapes import AnnotatedImage, Annotations
-from seglab.core.disk.files import atomic_path, hash_json
+from seglab.core.disk.files import hash_json
+from seglab.core.disk.mask_png import write_mask
 from seglab.core.errors import (
     ConfigError,
     DataError,
@@ -111,7 +109,7 @@ def import_annotated(
             canvas = annotation.canvas(*image_size(root / one.image), meaning[UNLABELLED])
             left_out += _draw(canvas, one, meaning)
             path = folder / f"{one.image}.png"
-            write_mask(path, canvas.pixels, labels)
+            write_mask(path, canvas.pixels, labels.palette)
             drawn[one.image] = path.relative_to(root)
     samples = _samples(found, drawn, chosen, paths)
     notes = [*found.notes, f"masks are in {folder}"]
@@ -189,16 +187,6 @@ def _draw(canvas: Canvas, one: AnnotatedImage, meaning: Mapping[str, int]) -> in
     shapes = one.load(canvas.height, canvas.width)
     values = [_IGNORED if shape.crowd else meaning[shape.label] for shape in shapes]
     return sum(not canvas.draw(shape, value) for shape, value in zip(shapes, values, strict=True))
-
-
-def write_mask(path: Path, mask: np.ndarray, labels: LabelSpace) -> None:
-    """Write class indices uint8 `(H, W)` as PNG in the colours of the label space."""
-    picture = Image.fromarray(mask)
-    colours = np.zeros((256, 3), np.uint8)
-    colours[: labels.num_classes] = labels.palette
-    picture.putpalette(colours.tobytes())
-    with atomic_path(path) as temporary:
-        picture.save(temporary, format="PNG")
 
 
 def _samples(

@@ -45,14 +45,16 @@ def leaks_at_random(names: Names, placed: Sequence[str | None], seed: int) -> fl
 def leak_table(drawn: DrawnSplit, seed: int) -> pd.DataFrame:
     """Return a row a source: groups, and held-out samples that share one with training samples.
 
-    Columns `now`, `at random` and `new` count them in the split as it was, in splits of the new sizes
-    drawn sample by sample (mean of 20), and in the new one.
+    `known` counts the samples that the source says anything of. Columns `now`, `at random` and `new`
+    count them in the split as it was, in splits of the new sizes drawn sample by sample (mean of 20),
+    and in the new one.
     """
     rows = []
     for source, names in drawn.names.items():
         rows.append(
             {
                 "belongs together by": source,
+                "known": sum(name is not None for name in names),
                 "groups": len({name for name in names if name is not None}),
                 "now": leaking(names, drawn.rows["split"].tolist()),
                 "at random": round(leaks_at_random(names, drawn.placed, seed), 1),

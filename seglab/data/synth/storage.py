@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from seglab.core.disk.mask_png import mask_png
 from seglab.core.errors import DataError
 from seglab.data.synth.classes import LABELS
 
@@ -40,11 +41,7 @@ def recompressed(image: np.ndarray, quality: int) -> np.ndarray:
 
 def write_mask(path: Path, mask: np.ndarray) -> None:
     """Write class indices uint8 `(H, W)` as 8-bit indexed PNG; the palette is for the eye only."""
-    picture = Image.fromarray(mask)
-    picture.putpalette(LABELS.colourise(np.arange(256, dtype=np.uint8)).tobytes())
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    path.write_bytes(buffer.getvalue())
+    path.write_bytes(mask_png(mask, LABELS.palette))
 
 
 def read_mask(path: Path) -> np.ndarray:

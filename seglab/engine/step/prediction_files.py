@@ -6,10 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from seglab.core.disk.files import atomic_path
+from seglab.core.disk.mask_png import write_mask
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
 from seglab.engine.step.batches import Batch
@@ -31,23 +31,17 @@ class PredictionFiles:
     def __init__(self, run_dir: Path, labels: LabelSpace, probabilities: bool = False) -> None:
         self.run_dir = run_dir
         self.probabilities = probabilities
-        self._palette = np.array(labels.palette, dtype=np.uint8).tobytes()
+        self.palette = labels.palette
 
     def update(self, batch: Batch, logits: Tensor, pred_mask: Tensor) -> None:
         """Write the files of one batch; see `Observer`."""
         masks = pred_mask.cpu().numpy()
         for sample_id, mask, image_logits in zip(batch["sample_id"], masks, logits, strict=True):
             shares = image_logits.float().softmax(0).mul(255).round().byte().cpu().numpy()
-            self._write_mask(prediction_path(self.run_dir, sample_id), mask)
+            write_mask(prediction_path(self.run_dir, sample_id), mask, self.palette)
             write_png(confidence_path(self.run_dir, sample_id), shares.max(axis=0))
             if self.probabilities:
                 write_probabilities(self.run_dir, sample_id, shares)
-
-    def _write_mask(self, path: Path, mask: np.ndarray) -> None:
-        picture = Image.fromarray(mask)
-        picture.putpalette(self._palette)
-        with atomic_path(path) as temporary:
-            picture.save(temporary, format="PNG")
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:
