@@ -97,7 +97,11 @@ class LabelMe(AnnotationFormat):
             try:
                 content: Any = tree.json(file)
                 if not isinstance(content, dict) or "shapes" not in content:
-                    continue
+                    if tree.image_of_stem(file) is None:
+                        continue  # of something else than an image
+                    raise DataError(
+                        f"{file}: lies beside an image and is no LabelMe file: no `shapes`"
+                    )
                 image = self._image(tree, file, _File.of(content, file))
             except DataError as error:
                 found.faults[tree.image_of_stem(file) or file] = str(error)

@@ -82,7 +82,7 @@ def import_annotated(
     Raises:
         ConfigError: It is not said what unlabelled pixels are.
         DataNotFoundError: There are no images.
-        DataError: There are no annotations.
+        DataError: There are no annotations, none can be read, or too few are left for the splits.
         LabelError: Names that are no class; all of them, with their counts.
     """
     if chosen.unlabelled is None:
@@ -101,6 +101,7 @@ def import_annotated(
     for source in dict.fromkeys(found.sources):
         listing.has(source)
     counts = _survey(root, found)
+    _require_readable(found)
     labels, meaning = _label_space(found, counts, chosen)
     folder = root / chosen.masks / f"{name}-{hash_json(chosen.to_dict())[:8]}"
     drawn, left_out = {}, 0
@@ -111,13 +112,34 @@ def import_annotated(
             path = folder / f"{one.image}.png"
             write_mask(path, canvas.pixels, labels.palette)
             drawn[one.image] = path.relative_to(root)
-    samples = _samples(found, drawn, chosen, paths)
+    try:
+        samples = _samples(found, drawn, chosen, paths)
+    except DataError as error:
+        if not found.faults:
+            raise
+        # What is broken may be why too few are left to share out.
+        broken = list_problems("these annotations cannot be read", list(found.faults.values()))
+        raise DataError(f"{error}\n{broken}") from error
     notes = [*found.notes, f"masks are in {folder}"]
     notes += [f"{left_out} shapes are of a kind without area and not drawn"] if left_out else []
     meant = _in_words(name, chosen.unlabelled)
     return ImportedFiles(
         samples, labels, "index", notes, listing.sources, meant, dict(found.faults)
     )
+
+
+def _require_readable(found: Annotations) -> None:
+    """Refuse annotations of which none can be read, before anything else is said of them.
+
+    Raises:
+        DataError: With what is wrong with each.
+    """
+    readable = any(one.annotated and one.image not in found.faults for one in found.images)
+    if found.faults and not readable:
+        raise DataError(
+            list_problems("no annotation can be read", list(found.faults.values()))
+            + "\nmend the files, or check the folder and the format"
+        )
 
 
 def _survey(root: Path, found: Annotations) -> Counter[str]:
