@@ -4,6 +4,7 @@ In one run, with the same model, batch, crop, loss and threads, in turn and seve
 
 - `bare fp32`: forward, backward, optimizer on a batch that is on the device; fp32, NCHW;
 - `bare plan`: the same under the execution plan that seglab picks for this device;
+- `deterministic` (on CUDA): the bare step with torch's deterministic operators, and with our forms;
 - `compiled`, `graphs` (with --compile): the same through torch.compile, and with CUDA graphs;
 - `seglab`: the whole loop of `seglab train`: loader, augmentation (`standard`), step, callbacks,
   run record;
@@ -20,6 +21,7 @@ Example: python scripts/bench_train.py --device cuda --compile --json bench.json
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import statistics
 import tempfile
@@ -30,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from train_bench.arms import bare_step, seglab_loop
+from train_bench.arms import bare_step, seglab_loop, torch_defaults
 from train_bench.gauges import GpuGauge, StepTimes
 from train_bench.rows import ON_CPU, ON_CUDA, QUICK, ROWS, Row, Sizes, compose_row, repeated_images
 from train_bench.spans import time_by_part
@@ -44,6 +46,7 @@ Arm = Callable[[StepTimes], None]
 # The whole loop over the bare step, the plan over the stock recipe, and what lies around a step.
 BARS = {"loop over bare step": 0.97, "loop over stock recipe": 2.0}
 MOST_OVERHEAD = 0.01
+ONCE = ("compiled", "graphs", "deterministic, as torch does")
 _PROFILED_STEPS = 12
 
 
@@ -66,6 +69,11 @@ def arms_of(
             row, sizes, dataset.manifest, device.accelerator, times, workers
         ),
     }
+    if device.accelerator == "cuda":
+        for name in ("as torch does", "our forms"):
+            arms[f"deterministic, {name}"] = functools.partial(
+                bare_step, cfg, classes, plan, deterministic=name
+            )
     if compiled:
         arms["compiled"] = lambda times: bare_step(cfg, classes, plan, times, "default")
         if device.accelerator == "cuda":
@@ -80,9 +88,10 @@ def measure(
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in arms}
     for number in range(sizes.rounds):
         for name, arm in arms.items():
-            # Compiling takes a minute; once is enough.
-            if time.monotonic() > deadline or (number and name in ("compiled", "graphs")):
+            # Compiling takes a minute, and torch's deterministic gradients sort; once is enough.
+            if time.monotonic() > deadline or (number and name in ONCE):
                 continue
+            torch_defaults()
             times = StepTimes(device, sizes.steps)
             with GpuGauge(device) as gauge:
                 arm(times)
@@ -155,11 +164,12 @@ def measure_row(
 ) -> dict[str, Any]:
     """Return all figures of one network."""
     device = arguments.device
+    compiled = list(ROWS) if arguments.compile == [] else arguments.compile or []
     # Tiny steps on several threads mostly wait for each other.
     cfg = compose_row(row, sizes, device, ["trainer.num_threads=1"] if arguments.quick else [])
     with tempfile.TemporaryDirectory() as folder:
         dataset = repeated_images(cfg, sizes.steps, Path(folder))
-        arms, plan = arms_of(row, cfg, dataset, sizes, arguments.compile)
+        arms, plan = arms_of(row, cfg, dataset, sizes, row.model in compiled)
         print(f"\n{row.name}; {plan.sentence()}", flush=True)
         results = measure(arms, sizes, device, deadline)
         parts = None
@@ -211,7 +221,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="steps of a measurement (cpu 24, cuda 64)")
     parser.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), help="(192 256; 512 512)")
     parser.add_argument("--batch-size", type=int, help="(cpu 8, cuda 16)")
-    parser.add_argument("--compile", action="store_true", help="measure torch.compile, too")
+    parser.add_argument(
+        "--compile", nargs="*", choices=sorted(ROWS), help="torch.compile, too: of these, or of all"
+    )
     parser.add_argument("--quick", action="store_true", help="tiny: every path, no figure to trust")
     parser.add_argument(
         "--budget", type=float, default=1e9, help="seconds; then the rest is left out"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytorch_lightning as pl
 import torch
@@ -18,6 +19,7 @@ from seglab.engine.loop.checkpoint import CheckpointWriter
 from seglab.engine.loop.progress import RunProgress
 from seglab.engine.loop.trainer import build_trainer
 from seglab.engine.options import TrainerOptions
+from seglab.engine.step.deterministic import deterministic_forms
 from seglab.engine.step.module import SegmentationModule
 from seglab.experiment.parts import Dataset, build_datamodule, build_model, build_module
 from train_bench.gauges import Clock, StepTimes
@@ -31,12 +33,19 @@ def plain_loss() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     return lambda logits, mask: cross_entropy(logits.float(), mask)
 
 
+def torch_defaults() -> None:
+    """Undo what a trainer before this told torch for the whole process."""
+    torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.benchmark = False
+
+
 def bare_step(
     cfg: DictConfig,
     num_classes: int,
     plan: ExecutionPlan,
     times: StepTimes,
     compile_mode: str | None = None,
+    deterministic: Literal["no", "as torch does", "our forms"] = "no",
 ) -> None:
     """Run forward, backward and optimizer on a batch that is already on the device.
 
@@ -46,7 +55,10 @@ def bare_step(
         plan: Device, precision and memory format.
         times: Told of each step.
         compile_mode: A mode of `torch.compile`; None: the model runs as it is.
+        deterministic: By which operators.
     """
+    torch.use_deterministic_algorithms(deterministic != "no", warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = deterministic == "as torch does"  # type: ignore[attr-defined]
     device, layout = plan.accelerator, plan.torch_memory_format
     model = build_model(cfg, num_classes).to(device).to(memory_format=layout).train()
     if compile_mode is not None:
@@ -61,7 +73,8 @@ def bare_step(
     mask = torch.randint(0, num_classes, (size, height, width), device=device)
     half = _HALF.get(plan.precision)
     for _ in range(times.steps):
-        with torch.autocast(device, half or torch.bfloat16, enabled=half is not None):
+        half_precision = torch.autocast(device, half or torch.bfloat16, enabled=half is not None)
+        with half_precision, deterministic_forms(deterministic == "our forms"):
             loss = loss_fn(model(image), mask)
         loss.backward()
         optimizer.step()

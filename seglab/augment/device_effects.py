@@ -48,14 +48,18 @@ def apply_effects(
             images = apply_band_tones(images, changes, means, bands)
     blurred = [index for index, item in enumerate(params) if item.blur_sigma > 0]
     if blurred:
-        images[blurred] = _blur(images[blurred], [params[index] for index in blurred])
+        # A list as an index would wait for the device.
+        which = _sent(blurred, images, torch.int64)
+        some = _blur(images.index_select(0, which), [params[index] for index in blurred])
+        images = images.index_copy(0, which, some)
     for index, item in enumerate(params):
         if item.noise_std > 0:
             images[index] += item.noise_std * _noise(item, images) * _grey_level(images, bands)
     compressed = [index for index, item in enumerate(params) if item.jpeg_quality > 0]
     if compressed:
+        which = _sent(compressed, images, torch.int64)
         qualities = [params[index].jpeg_quality for index in compressed]
-        images[compressed] = _compress(images[compressed], qualities)
+        images = images.index_copy(0, which, _compress(images.index_select(0, which), qualities))
     return images
 
 
@@ -110,9 +114,9 @@ def apply_band_tones(
     return low + level.sign() * level.abs().pow(gamma) * reach
 
 
-def _sent(values: Any, images: Tensor) -> Tensor:
+def _sent(values: Any, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return numbers beside the images; `new_tensor` there would wait for the device."""
-    return torch.tensor(values, dtype=images.dtype).to(images.device, non_blocking=True)
+    return torch.tensor(values, dtype=dtype).to(images.device, non_blocking=True)
 
 
 def _grey_level(images: Tensor, bands: Bands | None) -> Tensor | float:

@@ -138,7 +138,7 @@ def build_datamodule(cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan) -> 
     spec = AugmentSpec.read(resolved(cfg.augment), "augment")
     labels, crop = dataset.labels, tuple(cfg.data.crop_size)
     augmentation: dict[str, Any]
-    if spec.resolve_backend(plan.accelerator) == "kornia":
+    if spec.resolve_backend(plan.accelerator, plan.num_workers) == "kornia":
         draw = functools.partial(_draw, spec, crop, labels.ignore_index)
         augmentation = {"sample_params": draw}
     else:
@@ -243,7 +243,7 @@ def _device_augment(
     cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan
 ) -> DeviceAugmentFn | None:
     spec = AugmentSpec.read(resolved(cfg.augment), "augment")
-    if spec.resolve_backend(plan.accelerator) != "kornia":
+    if spec.resolve_backend(plan.accelerator, plan.num_workers) != "kornia":
         return None
     labels = dataset.labels
     augment = DeviceAugment(spec, tuple(cfg.data.crop_size), labels.ignore_index, dataset.bands)

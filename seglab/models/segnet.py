@@ -47,6 +47,9 @@ def unpool(value: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
     Returns:
         `(B, C, H, W)`.
     """
+    if value.is_cuda and torch.are_deterministic_algorithms_enabled():
+        # There torch would sort all indices before it scatters.
+        return unpool_by_comparison(value, indices, size)
     batch, channels = value.shape[:2]
     plane = value.new_zeros(batch, channels, size[0] * size[1])
     filled = plane.scatter(2, indices.flatten(2), value.flatten(2))
@@ -54,6 +57,34 @@ def unpool(value: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
     if value.is_contiguous(memory_format=torch.channels_last) and not value.is_contiguous():
         return result.contiguous(memory_format=torch.channels_last)
     return result
+
+
+def unpool_by_comparison(value: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
+    """Do the same for windows of 2x2 without a scatter: each pixel looks whether it is meant.
+
+    Args:
+        value: `(B, C, h, w)`, any float dtype.
+        indices: int64 `(B, C, h, w)`, as `max_pool2d(..., 2)` returns.
+        size: `(H, W)` of the result: `2h` or `2h + 1`, and `2w` or `2w + 1`.
+
+    Returns:
+        `(B, C, H, W)`.
+    """
+    batch, channels, height, width = value.shape
+    rows = torch.arange(2 * height, device=value.device)
+    columns = torch.arange(2 * width, device=value.device)
+    own = (rows[:, None] * size[1] + columns).view(height, 2, width, 2)
+    if value.is_contiguous(memory_format=torch.channels_last):
+        value, indices = (one.permute(0, 2, 3, 1)[:, :, None, :, None] for one in (value, indices))
+        filled = torch.where(indices == own[..., None], value, 0)
+        result = filled.view(batch, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
+    else:
+        value, indices = (one[:, :, :, None, :, None] for one in (value, indices))
+        filled = torch.where(indices == own, value, 0)
+        result = filled.view(batch, channels, 2 * height, 2 * width)
+    # The last line of an odd side is in no window.
+    odd = (0, size[1] - 2 * width, 0, size[0] - 2 * height)
+    return F.pad(result, odd) if any(odd) else result
 
 
 class IndexEncoder(nn.Module):

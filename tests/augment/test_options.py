@@ -87,7 +87,8 @@ def test_presets_are_what_they_say() -> None:
 
 def test_resolve_backend() -> None:
     assert AugmentSpec().resolve_backend("cpu") == "uint8"
-    assert AugmentSpec().resolve_backend("cuda") == "kornia"
+    assert AugmentSpec().resolve_backend("cuda", 8) == "kornia"
+    assert AugmentSpec().resolve_backend("cuda", 14) == "uint8"
     assert AugmentSpec(backend="kornia").resolve_backend("cpu") == "kornia"
     assert AugmentSpec(backend="uint8").resolve_backend("cuda") == "uint8"
 

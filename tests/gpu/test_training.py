@@ -95,7 +95,7 @@ def _less_memory(device: str, share: float, whole: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("how", ["auto", "probe"])
 def test_memory_that_runs_out_halves_the_micro_batch(
-    device: str, tiny: list[str], tmp_path: Path, how: str
+    device: str, tiny: list[str], tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A real failure on a GPU; the next training begins with what fitted."""
     side = 256 if device == "cuda" else 32
@@ -121,7 +121,7 @@ def test_memory_that_runs_out_halves_the_micro_batch(
         first = train(compose(words), tmp_path / "first", QUIET)
         second = train(compose(words), tmp_path / "second", QUIET)
     plans = [RunRecord.open(one.run_dir).read()["execution_plan"] for one in (first, second)]
-    assert [plan["micro_batch_size"] for plan in plans] == [8, 8]
+    assert [plan["micro_batch_size"] for plan in plans] == [8, 8], caplog.text
     assert "remembered from an earlier run" in plans[1]["reasons"][-1]
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from seglab.core.errors import ConfigError
 from seglab.models import SegNet, SegNetBasic
-from seglab.models.segnet import unpool
+from seglab.models.segnet import unpool, unpool_by_comparison
 
 
 def count(model):
@@ -72,17 +72,20 @@ def test_unpool_equals_max_unpool(height, width, dtype, last):
     image = torch.randn(2, 3, height, width).to(dtype).contiguous(memory_format=layout)
     image.requires_grad_()
     pooled, indices = F.max_pool2d(image, 2, return_indices=True)
-    ours = unpool(pooled, indices, (height, width))
-    assert torch.equal(ours, F.max_unpool2d(pooled, indices, 2, output_size=(height, width)))
-    assert ours.dtype == dtype
-    (gradient,) = torch.autograd.grad(ours.float().sum(), image)
-    assert gradient.sum() == pooled.numel()
+    theirs = F.max_unpool2d(pooled, indices, 2, output_size=(height, width))
+    for form in (unpool, unpool_by_comparison):
+        ours = form(pooled, indices, (height, width))
+        assert torch.equal(ours, theirs)
+        assert ours.dtype == dtype
+        (gradient,) = torch.autograd.grad(ours.float().sum(), image, retain_graph=True)
+        assert gradient.sum() == pooled.numel()
 
 
 def test_unpool_keeps_channels_last():
     image = torch.randn(2, 3, 8, 8).contiguous(memory_format=torch.channels_last)
     pooled, indices = F.max_pool2d(image, 2, return_indices=True)
-    assert unpool(pooled, indices, (8, 8)).is_contiguous(memory_format=torch.channels_last)
+    for form in (unpool, unpool_by_comparison):
+        assert form(pooled, indices, (8, 8)).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_bfloat16_moves_a_few_maxima_and_loses_nothing_else():

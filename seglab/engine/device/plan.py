@@ -25,7 +25,7 @@ from seglab.engine.options import PlanOptions
 
 Precision = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["channels_last", "contiguous"]
-_MAX_WORKERS_PER_DEVICE = 8
+_MAX_WORKERS_PER_DEVICE = 14
 _LEAST_SHARED_BYTES = 64 * 2**20
 _LIGHTNING_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 

@@ -64,6 +64,8 @@ def build_trainer(
     """
     _quiet_lightning()
     several = plan.num_devices > 1
+    # Nothing here reads memory that it has not written; filling all of it costs a kernel a tensor.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return pl.Trainer(
         accelerator=plan.accelerator,
         devices=devices if devices is not None else plan.num_devices,

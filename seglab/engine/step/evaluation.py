@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from seglab.core.labels import LabelSpace
 from seglab.engine.step.batches import Batch
+from seglab.engine.step.deterministic import deterministic_forms, wanted_on
 from seglab.engine.step.micro_batch import is_out_of_memory
 from seglab.inference import argmax_mask
 from seglab.inference.predictor import Predictor, WholeImage
@@ -140,7 +141,8 @@ class Evaluator:
     ) -> tuple[Tensor, Tensor, Tensor]:
         mask: Tensor = batch["mask"]
         size = (mask.shape[-2], mask.shape[-1])
-        logits = self.evaluation.predict(model, batch["image"], size)
+        with deterministic_forms(wanted_on(mask.device)):
+            logits = self.evaluation.predict(model, batch["image"], size)
         return logits, argmax_mask(logits), loss.weighted_terms(logits, mask)
 
     @torch.no_grad()

@@ -24,6 +24,7 @@ from seglab.core.errors import ConfigError
 from seglab.core.labels import LabelSpace
 from seglab.core.seeding import derive_seed
 from seglab.engine.step.batches import Batch, BatchPreparer, DeviceAugmentFn
+from seglab.engine.step.deterministic import deterministic_forms, wanted_on
 from seglab.engine.step.epoch_loss import EpochLoss
 from seglab.engine.step.evaluation import EvalResult, Evaluator
 from seglab.engine.step.micro_batch import MicroBatcher
@@ -155,12 +156,14 @@ class SegmentationModule(pl.LightningModule):
             if exact is not None:
                 exact.start(image, mask, self.micro_batcher.sizes(len(image)))
 
+        def forward(image: Tensor, mask: Tensor) -> Tensor:
+            return self.loss.weighted_terms(self._logits(image), mask)
+
         losses = self.micro_batcher.accumulate(
             image,
             mask,
             None if exact else safe_divide(weights, totals),
-            loss_fn=exact
-            or (lambda image, mask: self.loss.weighted_terms(self.model(image), mask)),
+            loss_fn=exact or forward,
             backward=self.manual_backward,
             reset=reset,
             sync=self._gradient_sync,
@@ -170,6 +173,11 @@ class SegmentationModule(pl.LightningModule):
         step_after_batch(self.scheduler)
         self.epoch_loss.add(losses, totals)
         return losses.sum()
+
+    def _logits(self, image: Tensor) -> Tensor:
+        with deterministic_forms(wanted_on(image.device)):
+            logits: Tensor = self.model(image)
+        return logits
 
     def _mean_over_ranks(self, value: Tensor) -> Tensor:
         if self.trainer.world_size == 1:
@@ -197,7 +205,7 @@ class SegmentationModule(pl.LightningModule):
         def forward(image: Tensor, number: int) -> Tensor:
             # The first part goes on from the seed of the step, as without this.
             self._seed_step(*([number] if number else []))
-            return self.model(image)
+            return self._logits(image)
 
         return WholeBatchLoss(
             self.model,

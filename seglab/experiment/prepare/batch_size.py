@@ -94,7 +94,7 @@ def _kind(value: Any) -> Any:
 
 def _augments_on_device(cfg: DictConfig, plan: ExecutionPlan) -> bool:
     spec = AugmentSpec.read(resolved(cfg.augment), "augment")
-    return spec.resolve_backend(plan.accelerator) == "kornia"
+    return spec.resolve_backend(plan.accelerator, plan.num_workers) == "kornia"
 
 
 def begin_with_what_fits(cfg: DictConfig, manifest: Manifest, plan: ExecutionPlan) -> ExecutionPlan:
