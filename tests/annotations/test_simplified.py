@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import seglab.annotations.options  # noqa: F401 - declares the formats
 from seglab.annotations.contours import find_regions
+from seglab.annotations.drawing import Drawing, draw_again
 from seglab.annotations.format import annotation_format, format_names
-from seglab.annotations.vectorise import Drawing, draw_again, to_shapes
+from seglab.annotations.vectorise import to_shapes
 
 VOID = 255
 NAMES = {0: "road", 1: "car", 2: "sign"}

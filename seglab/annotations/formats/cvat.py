@@ -29,13 +29,13 @@ from xml.etree import ElementTree as Xml
 
 import numpy as np
 
+from seglab.annotations.drawing import Drawing
 from seglab.annotations.format import AnnotationFormat, LabelledImage
 from seglab.annotations.formats.cvat_track import Track, frame_shapes, vertices
 from seglab.annotations.options import CvatOptions
 from seglab.annotations.rasterise import CornerCanvas, rotated_box
 from seglab.annotations.reading import Limits, Record, Tree, reasons_named, require_pixels, ring
 from seglab.annotations.shapes import AnnotatedImage, Annotations, Shape
-from seglab.annotations.vectorise import Drawing
 from seglab.core.disk.files import atomic_path
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace

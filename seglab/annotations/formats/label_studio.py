@@ -30,12 +30,12 @@ from xml.etree import ElementTree as Xml
 import numpy as np
 
 from seglab.annotations.brush_rle import decode_brush, encode_brush
+from seglab.annotations.drawing import Drawing
 from seglab.annotations.format import AnnotationFormat, LabelledImage
 from seglab.annotations.options import LabelStudioOptions
 from seglab.annotations.rasterise import CornerCanvas
 from seglab.annotations.reading import Limits, Record, Tree, reasons_named, require_pixels, ring
 from seglab.annotations.shapes import AnnotatedImage, Annotations, Shape
-from seglab.annotations.vectorise import Drawing
 from seglab.core.disk.files import atomic_path, write_json
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
