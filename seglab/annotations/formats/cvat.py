@@ -44,7 +44,7 @@ _FILE = "annotations.xml"
 _IMAGES = "images"
 _SHAPES = ("polygon", "polyline", "points", "box", "ellipse", "mask")
 _NO_SHAPE = ("tag", "attribute")
-_SPLITS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
+SPLITS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
 
 
 class _Size(Record):
@@ -134,7 +134,7 @@ class Cvat(AnnotationFormat):
             where = f"{file}: {size.name}"
             elements = [(one.tag, one.attrib) for one in element]
             load = functools.partial(_load, elements, size, where, tree.limits)
-            split = _SPLITS.get(size.subset.lower())
+            split = SPLITS.get(size.subset.lower())
             # An image that is not there keeps its written name, for the list of faults.
             yield AnnotatedImage(image or "", load, True, split, file if image else size.name)
 

@@ -58,6 +58,7 @@ import_labelme = _importer("labelme")
 import_coco = _importer("coco")
 import_yolo = _importer("yolo")
 import_cvat = _importer("cvat")
+import_cvat_masks = _importer("cvat_masks")
 import_label_studio = _importer("label_studio")
 
 import_supervisely = _importer("supervisely")
