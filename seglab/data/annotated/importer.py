@@ -125,7 +125,13 @@ def import_annotated(
     notes += [f"{left_out} shapes are of a kind without area and not drawn"] if left_out else []
     meant = _in_words(name, chosen.unlabelled)
     return ImportedFiles(
-        samples, labels, "index", notes, listing.sources, meant, dict(found.faults)
+        samples,
+        labels,
+        notes=notes,
+        sources=listing.sources,
+        mask_values=meant,
+        faults=dict(found.faults),
+        are_upright=True,
     )
 
 
