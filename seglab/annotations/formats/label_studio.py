@@ -51,8 +51,9 @@ _LABEL_KEYS = ("labels", *(f"{one}labels" for one in _REGIONS))
 
 class _Task(Record):
     data: dict[str, Any]
-    annotations: list[dict[str, Any]] = []  # noqa: RUF012 - a declaration
-    predictions: list[dict[str, Any]] = []  # noqa: RUF012
+    # Exports name by their ids alone what was not asked for.
+    annotations: list[dict[str, Any] | int] = []  # noqa: RUF012 - a declaration
+    predictions: list[dict[str, Any] | int] = []  # noqa: RUF012
     id: int | str | None = None
 
 
@@ -146,7 +147,13 @@ class LabelStudio(AnnotationFormat):
 
     def _chosen(self, task: _Task, where: str) -> dict[str, Any] | None:
         part = task.annotations if self.options.part == "annotations" else task.predictions
-        done = [one for one in part if not one.get("was_cancelled")]
+        whole = [one for one in part if not isinstance(one, int)]
+        if len(whole) < len(part):
+            raise DataError(
+                f"{where}: its {self.options.part} are ids alone; export a snapshot with "
+                f"{self.options.part}.only_id false"
+            )
+        done = [one for one in whole if not one.get("was_cancelled")]
         if len(done) > 1 and self.options.several == "refuse":
             raise DataError(
                 f"{where}: {len(done)} {self.options.part}; say which one counts with several=first or "
