@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from seglab.annotations.drawing import Drawing
 from seglab.annotations.options import FormatOptions
 from seglab.annotations.rasterise import Canvas
 from seglab.annotations.reading import Tree
 from seglab.annotations.shapes import Annotations, Shape
-from seglab.annotations.vectorise import Drawing
 from seglab.core.labels import LabelSpace
 from seglab.core.parts.components import components, load_component
 

@@ -48,6 +48,11 @@ class CvatOptions(FormatOptions):
     """Width in pixels of polylines, points are discs then; 0: both are left out and counted."""
 
 
+@component("annotation_format", "seglab.annotations.formats.cvat_masks.CvatMasks", "cvat_masks")
+class CvatMasksOptions(FormatOptions):
+    """CVAT segmentation mask 1.1: coloured PNG files, and labelmap.txt."""
+
+
 @component(
     "annotation_format", "seglab.annotations.formats.label_studio.LabelStudio", "label_studio"
 )

@@ -3,15 +3,15 @@
 Regions come in the order of their filled area, largest first, so that what lies in a hole is drawn
 later. A format that draws later over earlier needs no holes then. What a polygon cannot hold (a hole
 with nothing in it where holes are filled, an outline that the tool's rasteriser draws otherwise) becomes
-a mask where the format has masks, at tolerance 0. Above it, pixels that would be left between
-neighbours become small parts of the class they are of.
+a mask where the format has masks, at tolerance 0. Above it, the outlines of regions that would be lost
+stay exact, and pixels that would be left between neighbours become small parts of their class.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
 
 import cv2
 import numpy as np
@@ -25,31 +25,11 @@ from seglab.annotations.contours import (
     simplify,
     trace,
 )
-from seglab.annotations.rasterise import Canvas, CornerCanvas, GridCanvas
+from seglab.annotations.drawing import Drawing, draw_again
+from seglab.annotations.rasterise import CornerCanvas, GridCanvas
 from seglab.annotations.shapes import Shape
 
 _OUTSIDE = 0
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """How a format draws, and what it can hold.
-
-    Attributes:
-        canvas: Its rasteriser.
-        has_masks: Whether a shape may be a bitmap.
-        has_polygons: Whether a shape may be a polygon.
-        has_holes: Whether a polygon may have holes.
-        is_ordered: Whether later shapes cover earlier ones; else no pixel is in two.
-        by_area: Whether smaller shapes cover larger ones, however they are listed.
-    """
-
-    canvas: type[Canvas]
-    has_masks: bool = True
-    has_polygons: bool = True
-    has_holes: bool = False
-    is_ordered: bool = True
-    by_area: bool = False
 
 
 def to_shapes(
@@ -71,18 +51,24 @@ def to_shapes(
 
     Returns:
         In drawing order. A format without holes and masks gets shapes of what is not labelled, too, where
-        labelled pixels enclose it.
+        labelled pixels enclose it. Of every region at least half the pixels are drawn as their class, and
+        labelled pixels farther than `tolerance` from unlabelled ones are drawn as some class.
     """
     if not (drawing.has_masks or drawing.has_holes):
         mask, names = _holes_named(mask, names, unlabelled)
     regions = find_regions(mask, unlabelled)
-    order = sorted(range(1, len(regions.values)), key=lambda n: (-int(regions.areas[n]), n))
+    order = _order(regions)
     if not drawing.has_polygons:
         return [_mask_shape(regions, number, names) for number in order]
     shapes = _polygons(regions, order, names, drawing, tolerance)
     if tolerance <= 0:
         return _exact(shapes, regions, order, names, drawing)
-    return shapes + _gaps(shapes, mask, names, drawing, unlabelled)
+    return shapes + _missing(shapes, regions, order, names, drawing, tolerance)
+
+
+def _order(regions: Regions) -> list[int]:
+    """Return the numbers of regions, what lies in a hole after what is around it."""
+    return sorted(range(1, len(regions.values)), key=lambda n: (-int(regions.areas[n]), n))
 
 
 def _holes_named(
@@ -133,22 +119,38 @@ def _polygons(
         joined = {
             number: [assemble(arcs, outline, known) for arcs in rings[number]] for number in order
         }
-        lost = {
-            arc.key
+        shapes = [
+            _mask_shape(regions, number, names)
+            if _needs_mask(rings[number], drawing)
+            else _polygon(regions, number, joined[number], names, drawing)
             for number in order
-            for arcs, points in zip(rings[number], joined[number], strict=True)
-            if by_corner and _collapsed(arcs, points)
-            for arc in arcs
-        } - exact
-        if not lost or tolerance <= 0:
-            break
-        exact |= lost
-    return [
-        _mask_shape(regions, number, names)
-        if _needs_mask(rings[number], drawing)
-        else _polygon(regions, number, joined[number], names, drawing)
-        for number in order
-    ]
+        ]
+        if tolerance <= 0:
+            return shapes
+        lost = np.flatnonzero(_lost(_drawn_as(shapes, regions, order, drawing), regions)).tolist()
+        keys = {arc.key for number in lost for arcs in rings[number] for arc in arcs} - exact
+        if not keys:
+            return shapes
+        exact |= keys
+
+
+def _drawn_as(
+    shapes: list[Shape], regions: Regions, order: list[int], drawing: Drawing
+) -> np.ndarray:
+    """Return the value that each pixel is drawn as, `(H, W)`; that of unlabelled ones for none."""
+    values = regions.values[[_OUTSIDE, *order]]
+    drawn: np.ndarray = values[draw_again(shapes, regions.index.shape, drawing)]
+    return drawn
+
+
+def _lost(drawn: np.ndarray, regions: Regions) -> np.ndarray:
+    """Return of which regions less than half is drawn as their class; boolean, by number."""
+    count = len(regions.values)
+    own = regions.index[drawn == regions.values[regions.index]]
+    pixels, kept = (np.bincount(one.reshape(-1), minlength=count) for one in (regions.index, own))
+    lost: np.ndarray = 2 * kept < pixels
+    lost[_OUTSIDE] = False
+    return lost
 
 
 def _needs_mask(rings: list[list[Arc]], drawing: Drawing) -> bool:
@@ -158,11 +160,6 @@ def _needs_mask(rings: list[list[Arc]], drawing: Drawing) -> bool:
     holes = [arcs for arcs in rings if ring_area(np.vstack([arc.corners for arc in arcs])) > 0]
     empty = any(arc.right == _OUTSIDE for arcs in holes for arc in arcs)
     return empty or not drawing.is_ordered
-
-
-def _collapsed(arcs: list[Arc], points: np.ndarray) -> bool:
-    corners = np.vstack([arc.corners[:-1] for arc in arcs])
-    return len(points) < 3 or 2 * abs(ring_area(points)) < abs(ring_area(corners))
 
 
 def _pixels(arc: Arc, rank: Mapping[int, int]) -> np.ndarray:
@@ -208,37 +205,6 @@ def _at_least_three(points: np.ndarray) -> np.ndarray:
     return np.vstack([points, *[points[-1:]] * missing]).astype(float)
 
 
-def drawn_area(shape: Shape, drawing: Drawing, height: int, width: int) -> int:
-    """Return how many pixels of an image a polygon or mask covers, drawn alone."""
-    if shape.bitmap is not None:
-        return int(shape.bitmap.sum())
-    if not shape.rings:
-        return 0
-    points = np.concatenate(shape.rings)
-    # Drawn within its box: an image may hold thousands of shapes.
-    low = np.clip(np.floor(points.min(0)), 0, None)
-    columns, rows = np.minimum(np.ceil(points.max(0)) + 2, (width, height)) - low
-    if rows < 1 or columns < 1:
-        return 0
-    canvas = drawing.canvas(int(rows), int(columns), 0)
-    rings, holes = ([one - low for one in some] for some in (shape.rings, shape.holes))
-    canvas.draw(replace(shape, rings=tuple(rings), holes=tuple(holes)), 1)
-    return int(np.count_nonzero(canvas.pixels))
-
-
-def draw_again(shapes: list[Shape], shape: tuple[int, int], drawing: Drawing) -> np.ndarray:
-    """Draw shapes in order; return the place of the shape on top, from 1, int32 `(H, W)`."""
-    height, width = shape
-    top = np.zeros(shape, np.int32)
-    for start in range(0, len(shapes), 254):
-        canvas = drawing.canvas(height, width, 0)
-        for value, one in enumerate(shapes[start : start + 254], 1):
-            canvas.draw(one, value)
-        drawn = canvas.pixels
-        top[drawn > 0] = drawn[drawn > 0].astype(np.int32) + start
-    return top
-
-
 def _exact(
     shapes: list[Shape],
     regions: Regions,
@@ -263,19 +229,41 @@ def _exact(
             shapes[one - 1] = _mask_shape(regions, order[one - 1], names)
 
 
-def _gaps(
+def _missing(
     shapes: list[Shape],
-    mask: np.ndarray,
+    regions: Regions,
+    order: list[int],
     names: Mapping[int, str],
     drawing: Drawing,
-    unlabelled: int,
+    tolerance: float,
 ) -> list[Shape]:
-    """Return parts for labelled pixels that nothing covers, where no unlabelled ones are near."""
-    bare = (draw_again(shapes, mask.shape, drawing) == 0) & (mask != unlabelled)
-    if not bare.any():
-        return []
-    _, places = cv2.connectedComponents(bare.astype(np.uint8), connectivity=8)
-    near = cv2.dilate((mask == unlabelled).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    at_edge = np.unique(places[near & bare])
-    gaps = np.where(bare & ~np.isin(places, at_edge), mask, unlabelled).astype(np.uint8)
-    return to_shapes(gaps, names, drawing, unlabelled)
+    """Return parts for gaps between neighbours, and for regions of which others cover the most.
+
+    A gap is labelled pixels that nothing covers, farther from unlabelled ones than outlines may move.
+    """
+    drawn = _drawn_as(shapes, regions, order, drawing)
+    unlabelled = int(regions.values[_OUTSIDE])
+    mask = regions.values[regions.index]
+    side = 2 * math.ceil(tolerance) + 1
+    void = (mask == unlabelled).astype(np.uint8)
+    gaps = (drawn == unlabelled) & (cv2.dilate(void, np.ones((side, side), np.uint8)) == 0)
+    covered = (drawn != mask) & _lost(drawn, regions)[regions.index]
+    parts = find_regions(np.where(gaps | covered, mask, unlabelled).astype(np.uint8), unlabelled)
+    holds_holes = drawing.has_masks or drawing.has_holes
+    found = []
+    for some in [parts] if holds_holes else _without_holes(parts):
+        inner = _order(some)
+        outlines = _polygons(some, inner, names, drawing, 0.0)
+        found += _exact(outlines, some, inner, names, drawing)
+    return found
+
+
+def _without_holes(regions: Regions) -> Iterator[Regions]:
+    """Yield regions that have no holes, and those that have, cut into rows."""
+    unlabelled = int(regions.values[_OUTSIDE])
+    pixels = np.bincount(regions.index.reshape(-1), minlength=len(regions.values))
+    holed = (regions.areas > pixels)[regions.index]
+    odd = np.arange(len(holed))[:, None] % 2 == 1
+    for kept in (~holed, holed & odd, holed & ~odd):
+        mask = np.where(kept, regions.values[regions.index], unlabelled)
+        yield find_regions(mask.astype(np.uint8), unlabelled)

@@ -90,6 +90,7 @@ class ImportedFiles:
             where the published format of the data set says it.
         faults: What is wrong with an annotation, by the image it is of (path below the root), or by
             its own path where the image is not known.
+        are_upright: Whether the masks are known to be upright, whatever EXIF says of their images.
     """
 
     samples: list[SampleFiles]
@@ -99,6 +100,7 @@ class ImportedFiles:
     sources: dict[str, Any] = field(default_factory=lambda: {"files": {}, "lists": {}})
     mask_values: str = ""
     faults: dict[str, str] = field(default_factory=dict)
+    are_upright: bool = False
 
 
 @dataclass(frozen=True)
@@ -312,7 +314,7 @@ def _inspect_mask(
         content = path.read_bytes()
         row["mask_sha256"] = sha256_bytes(content)
         mask = decode_mask(content, path, labels, imported.mask_encoding)
-        mask_turned = orientation(content, path)
+        mask_turned = turned if imported.are_upright else orientation(content, path)
     except LabelError as error:
         faults.append((UNKNOWN_LABELS, str(error)))
         return

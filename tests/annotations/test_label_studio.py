@@ -143,6 +143,14 @@ def test_predictions_are_read_when_asked(tmp_path: Path) -> None:
     assert _drawn(_read(tmp_path, options=options, predictions=[{"result": [box]}])).all()
 
 
+def test_exports_hold_ids_of_what_was_not_asked_for(tmp_path: Path) -> None:
+    box = _result("rectangle", x=0, y=0, width=100, height=100)
+    assert _drawn(_read(tmp_path, [box], predictions=[7])).all()
+    options = LabelStudioOptions(part="predictions")
+    (told,) = _read(tmp_path, [box], options=options, predictions=[7]).faults.values()
+    assert "its predictions are ids alone; export a snapshot with predictions.only_id false" in told
+
+
 def test_turned_image_and_two_labels_are_refused(tmp_path: Path) -> None:
     box = _result("rectangle", x=0, y=0, width=9, height=9)
     for changed, told in (

@@ -27,12 +27,12 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
+from seglab.annotations.drawing import Drawing
 from seglab.annotations.format import AnnotationFormat, LabelledImage
 from seglab.annotations.options import CityscapesJsonOptions
 from seglab.annotations.rasterise import CentreCanvas
 from seglab.annotations.reading import Limits, Record, Tree, reasons_named, ring
 from seglab.annotations.shapes import AnnotatedImage, Annotations, Shape
-from seglab.annotations.vectorise import Drawing
 from seglab.core.disk.files import atomic_path, write_json
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace

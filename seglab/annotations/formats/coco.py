@@ -30,6 +30,7 @@ import numpy as np
 from scipy import ndimage
 
 from seglab.annotations.coco_rle import decode, encode, pack_counts, unpack_counts
+from seglab.annotations.drawing import Drawing, drawn_area
 from seglab.annotations.format import AnnotationFormat, LabelledImage
 from seglab.annotations.options import CocoOptions
 from seglab.annotations.rasterise import CornerCanvas
@@ -43,7 +44,6 @@ from seglab.annotations.reading import (
     require_pixels,
 )
 from seglab.annotations.shapes import AnnotatedImage, Annotations, Shape
-from seglab.annotations.vectorise import Drawing, drawn_area
 from seglab.core.disk.files import write_json
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace

@@ -29,13 +29,13 @@ from xml.etree import ElementTree as Xml
 
 import numpy as np
 
+from seglab.annotations.drawing import Drawing
 from seglab.annotations.format import AnnotationFormat, LabelledImage
 from seglab.annotations.formats.cvat_track import Track, frame_shapes, vertices
 from seglab.annotations.options import CvatOptions
 from seglab.annotations.rasterise import CornerCanvas, rotated_box
 from seglab.annotations.reading import Limits, Record, Tree, reasons_named, require_pixels, ring
 from seglab.annotations.shapes import AnnotatedImage, Annotations, Shape
-from seglab.annotations.vectorise import Drawing
 from seglab.core.disk.files import atomic_path
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
@@ -44,7 +44,7 @@ _FILE = "annotations.xml"
 _IMAGES = "images"
 _SHAPES = ("polygon", "polyline", "points", "box", "ellipse", "mask")
 _NO_SHAPE = ("tag", "attribute")
-_SPLITS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
+SPLITS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
 
 
 class _Size(Record):
@@ -134,7 +134,7 @@ class Cvat(AnnotationFormat):
             where = f"{file}: {size.name}"
             elements = [(one.tag, one.attrib) for one in element]
             load = functools.partial(_load, elements, size, where, tree.limits)
-            split = _SPLITS.get(size.subset.lower())
+            split = SPLITS.get(size.subset.lower())
             # An image that is not there keeps its written name, for the list of faults.
             yield AnnotatedImage(image or "", load, True, split, file if image else size.name)
 

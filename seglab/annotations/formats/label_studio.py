@@ -30,12 +30,12 @@ from xml.etree import ElementTree as Xml
 import numpy as np
 
 from seglab.annotations.brush_rle import decode_brush, encode_brush
+from seglab.annotations.drawing import Drawing
 from seglab.annotations.format import AnnotationFormat, LabelledImage
 from seglab.annotations.options import LabelStudioOptions
 from seglab.annotations.rasterise import CornerCanvas
 from seglab.annotations.reading import Limits, Record, Tree, reasons_named, require_pixels, ring
 from seglab.annotations.shapes import AnnotatedImage, Annotations, Shape
-from seglab.annotations.vectorise import Drawing
 from seglab.core.disk.files import atomic_path, write_json
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
@@ -51,8 +51,9 @@ _LABEL_KEYS = ("labels", *(f"{one}labels" for one in _REGIONS))
 
 class _Task(Record):
     data: dict[str, Any]
-    annotations: list[dict[str, Any]] = []  # noqa: RUF012 - a declaration
-    predictions: list[dict[str, Any]] = []  # noqa: RUF012
+    # Exports name by their ids alone what was not asked for.
+    annotations: list[dict[str, Any] | int] = []  # noqa: RUF012 - a declaration
+    predictions: list[dict[str, Any] | int] = []  # noqa: RUF012
     id: int | str | None = None
 
 
@@ -146,7 +147,13 @@ class LabelStudio(AnnotationFormat):
 
     def _chosen(self, task: _Task, where: str) -> dict[str, Any] | None:
         part = task.annotations if self.options.part == "annotations" else task.predictions
-        done = [one for one in part if not one.get("was_cancelled")]
+        whole = [one for one in part if not isinstance(one, int)]
+        if len(whole) < len(part):
+            raise DataError(
+                f"{where}: its {self.options.part} are ids alone; export a snapshot with "
+                f"{self.options.part}.only_id false"
+            )
+        done = [one for one in whole if not one.get("was_cancelled")]
         if len(done) > 1 and self.options.several == "refuse":
             raise DataError(
                 f"{where}: {len(done)} {self.options.part}; say which one counts with several=first or "

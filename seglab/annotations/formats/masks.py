@@ -14,12 +14,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from seglab.annotations.drawing import Drawing
 from seglab.annotations.format import AnnotationFormat, LabelledImage
 from seglab.annotations.options import FormatOptions, MasksOptions, VocMasksOptions
 from seglab.annotations.rasterise import CornerCanvas
 from seglab.annotations.reading import Tree
 from seglab.annotations.shapes import Annotations
-from seglab.annotations.vectorise import Drawing
 from seglab.core.disk.files import write_text
 from seglab.core.disk.mask_png import write_mask
 from seglab.core.errors import DataError

@@ -28,6 +28,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
+from seglab.annotations.drawing import Drawing
 from seglab.annotations.format import AnnotationFormat, LabelledImage
 from seglab.annotations.options import SuperviselyOptions
 from seglab.annotations.rasterise import GridCanvas
@@ -42,7 +43,6 @@ from seglab.annotations.reading import (
     ring,
 )
 from seglab.annotations.shapes import AnnotatedImage, Annotations, Shape
-from seglab.annotations.vectorise import Drawing
 from seglab.core.disk.files import write_json
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace

@@ -25,12 +25,12 @@ from typing import Any, ClassVar
 import numpy as np
 import yaml
 
+from seglab.annotations.drawing import Drawing, drawn_area
 from seglab.annotations.format import AnnotationFormat, LabelledImage
 from seglab.annotations.options import YoloOptions
 from seglab.annotations.rasterise import GridCanvas
 from seglab.annotations.reading import Limits, Tree, pairs, reasons_named
 from seglab.annotations.shapes import AnnotatedImage, Annotations, Shape
-from seglab.annotations.vectorise import Drawing, drawn_area
 from seglab.core.disk.files import write_text
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace

@@ -49,8 +49,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--predictions",
         type=Path,
         metavar="RUN_DIR",
-        help="masks that `seglab evaluate save_predictions=true` left in a run, instead of the "
-        "manifest's; images without one are written as not annotated",
+        help="an evaluation with save_predictions=true (of a run or an ensemble), or a cross-validation: "
+        "its masks instead of the manifest's; images without one are written as not annotated",
     )
     parser.add_argument(
         "--option",
@@ -92,21 +92,58 @@ def work(args: argparse.Namespace) -> int:
 
 
 def _predicted(run_dir: Path, manifest: Manifest) -> MaskOf:
-    """Return what reads the mask that a run predicted for a row."""
+    """Return what reads the mask that a run, or the folds of a cross-validation, predicted for a row."""
+    import numpy as np
+
     from seglab.core.labels import LabelSpace
     from seglab.data.masks import read_mask
-    from seglab.runs.predictions import prediction_path
+    from seglab.runs.folds import fold_dirs
+    from seglab.runs.predictions import prediction_path, read_probabilities
 
-    labels = LabelSpace(manifest.labels.class_names, ignore_index=manifest.labels.ignore_index)
+    if not run_dir.is_dir():
+        raise ConfigError(f"--predictions: there is no folder {run_dir}")
+    folders = fold_dirs(run_dir) or [run_dir]
+    _require_same_classes(run_dir, folders, manifest)
+    known = manifest.labels
+    labels = LabelSpace(known.class_names, ignore_index=known.ignore_index)
+
+    def kept(row: Any) -> list[Path]:
+        return [one for one in folders if prediction_path(one, row.sample_id).is_file()]
 
     def read(row: Any) -> Any:
-        path = prediction_path(run_dir, row.sample_id)
-        return read_mask(path, labels) if path.is_file() else None
+        places = kept(row)
+        if len(places) < 2:
+            masks = [read_mask(prediction_path(one, row.sample_id), labels) for one in places]
+            return masks[0] if masks else None
+        shares = [read_probabilities(one, row.sample_id, labels.num_classes) for one in places]
+        return np.mean([one for one in shares if one is not None], axis=0).argmax(0).astype("uint8")
 
     rows: Any = manifest.table.itertuples()
-    if not any(prediction_path(run_dir, row.sample_id).is_file() for row in rows):
+    if not any(kept(row) for row in rows):
         raise ConfigError(
             f"--predictions: {run_dir} holds no masks of these samples; write them with `seglab "
-            f"evaluate run={run_dir} save_predictions=true`"
+            f"evaluate run={run_dir} save_predictions=true` and give the folder of that evaluation "
+            "(the `record` that it prints)"
         )
     return read
+
+
+def _require_same_classes(run_dir: Path, folders: list[Path], manifest: Manifest) -> None:
+    """Refuse predictions of a model that knows other classes than the manifest."""
+    from seglab.data.manifest import Manifest
+    from seglab.runs.record import RunRecord
+
+    places = [run_dir, *folders]
+    if (run_dir / "run.json").is_file() and (
+        parent := RunRecord.open(run_dir).read().get("parent")
+    ):
+        places.append(run_dir.parent / str(parent))
+    trained = next((one for one in places if (one / "manifest").is_dir()), None)
+    if trained is None:
+        return
+    own = Manifest.read(trained / "manifest").labels.class_names
+    if own != manifest.labels.class_names:
+        raise ConfigError(
+            f"--predictions: {run_dir} knows the classes {', '.join(own)}; {manifest.name} has "
+            f"{', '.join(manifest.labels.class_names)}. Give a run of the same classes in the same order"
+        )

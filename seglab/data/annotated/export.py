@@ -94,6 +94,11 @@ def export_manifest(
     for row in table.itertuples():
         try:
             mask = read(row)
+            if mask is not None and mask.shape != (row.height, row.width):
+                raise DataError(
+                    f"its mask has {mask.shape[0]} x {mask.shape[1]} pixels (H x W), its image "
+                    f"{row.height} x {row.width}"
+                )
             image = _place(manifest, row, annotation, out, settings)
         except DataError as error:
             report.faults[row.sample_id] = str(error)

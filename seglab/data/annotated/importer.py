@@ -58,6 +58,7 @@ import_labelme = _importer("labelme")
 import_coco = _importer("coco")
 import_yolo = _importer("yolo")
 import_cvat = _importer("cvat")
+import_cvat_masks = _importer("cvat_masks")
 import_label_studio = _importer("label_studio")
 
 import_supervisely = _importer("supervisely")
@@ -124,7 +125,13 @@ def import_annotated(
     notes += [f"{left_out} shapes are of a kind without area and not drawn"] if left_out else []
     meant = _in_words(name, chosen.unlabelled)
     return ImportedFiles(
-        samples, labels, "index", notes, listing.sources, meant, dict(found.faults)
+        samples,
+        labels,
+        notes=notes,
+        sources=listing.sources,
+        mask_values=meant,
+        faults=dict(found.faults),
+        are_upright=True,
     )
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 from seglab.annotations.options import (
     CityscapesJsonOptions,
     CocoOptions,
+    CvatMasksOptions,
     CvatOptions,
     LabelMeOptions,
     LabelStudioOptions,
@@ -75,6 +76,13 @@ class CvatImport(AnnotatedOptions, CvatOptions):
     """Images or frames of a video annotated with CVAT."""
 
     holds: ClassVar[str] = "images and CVAT's XML file"
+
+
+@component("importer", "seglab.data.annotated.importer.import_cvat_masks", "cvat_masks")
+class CvatMasksImport(AnnotatedOptions, CvatMasksOptions):
+    """Images with the masks that CVAT exports."""
+
+    holds: ClassVar[str] = "images, CVAT's masks and labelmap.txt"
 
 
 @component("importer", "seglab.data.annotated.importer.import_label_studio", "label_studio")
