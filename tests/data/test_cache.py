@@ -20,7 +20,7 @@ from PIL import Image
 
 from seglab.core.errors import DataError, DataNotFoundError, DiskFullError
 from seglab.core.labels import LabelSpace
-from seglab.data import build, packing
+from seglab.data import build, decoding, packing
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.cache import PackedCache
 from seglab.data.manifest import Manifest
