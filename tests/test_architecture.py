@@ -89,6 +89,7 @@ PARTS = {
         "curation.labels": set(),
         "curation.agreement": set(),
         "curation.review": {"curation.cleaning"},
+        "curation.changes": {"curation", "curation.review"},
         "curation.page": {"curation"},
         "curation.checks": {"curation", "curation.alike", "curation.labels"},
     },

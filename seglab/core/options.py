@@ -212,7 +212,9 @@ class OnDisk(_Checked):
     kind: Literal["file", "folder", "file or folder"]
 
     def holds(self, value: str) -> bool:
-        """Whether there is such a thing at this path."""
+        """Whether there is such a thing at this path; a URL is asked when it is read."""
+        if self.kind == "folder" and "://" in value:
+            return True
         path = Path(value).expanduser()
         return {"file": path.is_file, "folder": path.is_dir}.get(self.kind, path.exists)()
 

@@ -95,7 +95,7 @@ def read_sample(manifest: Manifest, row: dict[str, Any], mask_only: bool = False
 def _read_image(
     manifest: Manifest, name: str, faults: dict[str, str]
 ) -> tuple[np.ndarray | None, str | None]:
-    path = manifest.root / name
+    path = manifest.path(name)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -113,7 +113,7 @@ def _read_image(
 def _read_mask(
     manifest: Manifest, name: str, faults: dict[str, str]
 ) -> tuple[np.ndarray | None, str | None]:
-    path = manifest.root / name
+    path = manifest.path(name)
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -63,13 +63,24 @@ def undo(folder: Path, root: Path | None = None) -> tuple[Manifest, dict[str, An
         DataError: It was made from no other one, or that is no longer there.
     """
     now = Manifest.read(folder, root)
-    versions = now.provenance.get(_VERSIONS, [])
-    if not versions:
+    if not now.provenance.get(_VERSIONS):
         raise DataError(f"{folder}: nothing to undo; it is as it was imported")
-    last = versions[-1]
-    path = folder / f"manifest.{last['of']}.parquet"
-    if not path.is_file():
-        raise DataError(f"{folder}: the former version {path.name} is not there any more")
-    former = Manifest.read(path, now.root)
+    former = Manifest.read(former_file(folder), now.root)
     former.write(folder)
-    return former, dict(last)
+    return former, dict(now.provenance[_VERSIONS][-1])
+
+
+def former_file(path: Path) -> Path:
+    """Return the file of the version that a manifest was made from.
+
+    Raises:
+        DataError: It was made from no other one, or that is no longer there.
+    """
+    folder = folder_of(path)
+    versions = Manifest.read(path).provenance.get(_VERSIONS, [])
+    if not versions:
+        raise DataError(f"{folder}: it is as it was imported, no version is before it")
+    former = folder / f"manifest.{versions[-1]['of']}.parquet"
+    if not former.is_file():
+        raise DataError(f"{folder}: the former version {former.name} is not there any more")
+    return former

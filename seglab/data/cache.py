@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -25,19 +25,18 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from seglab.core.disk.files import hash_json
-from seglab.core.errors import DataError, DataNotFoundError, list_problems
+from seglab.core.errors import DataError, DataNotFoundError
 from seglab.data.manifest import Manifest
 from seglab.data.packing import FORMAT_VERSION, IMAGES, INDEX, MASKS, CacheBuilder, Progress
+from seglab.data.store import SampleStore
 
 log = logging.getLogger(__name__)
 
 
-class PackedCache:
-    """All kept samples of a manifest, sorted by `sample_id`; rows are integers from 0.
+class PackedCache(SampleStore):
+    """All kept samples of a manifest, decoded, in two memory-mapped files.
 
-    Images have the working size, masks the native one, so that scores are always taken on the mask
-    as it was drawn. Pickling passes on only the folder; each process maps the files when it first
-    reads.
+    Pickling passes on only the folder; each process maps the files when it first reads.
 
     Args:
         folder: A finished cache. Use `PackedCache.open` to have it built where it is missing.
@@ -50,11 +49,11 @@ class PackedCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         index = _read_index(folder)
-        self.channels: int = index["channels"]
+        self.channels = index["channels"]
         self.dtype = np.dtype(index.get("dtype", "uint8"))
-        self.bands: tuple[int, ...] | None = tuple(index.get("bands") or ()) or None
-        self.fingerprint: str = index["fingerprint"]
-        self.sample_ids: list[str] = index["sample_ids"]
+        self.bands = tuple(index.get("bands") or ()) or None
+        self.fingerprint = index["fingerprint"]
+        self.sample_ids = index["sample_ids"]
         self._image_hw: list[tuple[int, int]] = [(h, w) for h, w in index["image_hw"]]
         self._mask_hw = [None if hw is None else (hw[0], hw[1]) for hw in index["mask_hw"]]
         self._image_offsets = _offsets(self._image_hw, self.channels * self.dtype.itemsize)
@@ -128,10 +127,6 @@ class PackedCache:
             log.warning("the cache is damaged and will be built again: %s", error)
             return None
 
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return len(self.sample_ids)
-
     def __reduce__(self) -> tuple[type[PackedCache], tuple[Path]]:
         """Pickle as the folder alone, so that starting a worker copies nothing."""
         return PackedCache, (self.folder,)
@@ -161,23 +156,6 @@ class PackedCache:
         start, stop = self._mask_offsets[row : row + 2]
         return self._masks[start:stop].reshape(size)
 
-    def rows(self, sample_ids: Iterable[str]) -> list[int]:
-        """Return the rows of samples, in the order asked for.
-
-        Raises:
-            DataError: A sample is not in the cache; all such are listed.
-        """
-        wanted = list(sample_ids)
-        unknown = [sample_id for sample_id in wanted if sample_id not in self._row_of]
-        if unknown:
-            title = f"samples not among the {len(self)} kept ones of the data set"
-            raise DataError(list_problems(title, unknown))
-        return [self._row_of[sample_id] for sample_id in wanted]
-
-    @cached_property
-    def _row_of(self) -> dict[str, int]:
-        return {sample_id: row for row, sample_id in enumerate(self.sample_ids)}
-
     @cached_property
     def _images(self) -> np.ndarray:
         return _map_file(self.folder / IMAGES)
@@ -199,7 +177,7 @@ def _statuses(manifest: Manifest) -> list[Any]:
         for path in kept.loc[kept[digest].isna() & kept[file].notna(), file]
     ]
     found = []
-    for path in map(manifest.root.joinpath, bare):
+    for path in map(manifest.path, bare):
         if path.is_file():
             status = path.stat()
             found.append([str(path), status.st_size, status.st_mtime_ns])

@@ -21,7 +21,6 @@ from torch.utils.data import DataLoader
 
 from seglab.core.bands import Bands
 from seglab.core.errors import DataError, list_problems, nearest
-from seglab.data.cache import PackedCache
 from seglab.data.dataset import (
     EvalCollate,
     Mixer,
@@ -34,6 +33,7 @@ from seglab.data.manifest import Manifest
 from seglab.data.options import SamplingOptions
 from seglab.data.sampler import EvalBatchSampler, TrainBatchSampler
 from seglab.data.sampling import sample_weights
+from seglab.data.store import SampleStore
 from seglab.data.subset import whole_fingerprint
 
 Batch = dict[str, Any]
@@ -118,7 +118,7 @@ class SegDataModule(pl.LightningDataModule):
     def __init__(
         self,
         manifest: Manifest,
-        cache: PackedCache,
+        cache: SampleStore,
         config: LoaderConfig,
         transform: Transform | None = None,
         mixer: Mixer | None = None,
@@ -129,7 +129,7 @@ class SegDataModule(pl.LightningDataModule):
         super().__init__()
         if cache.fingerprint not in (manifest.fingerprint, whole_fingerprint(manifest)):
             raise DataError(
-                f"the cache {cache.folder} is of data set {cache.fingerprint}, the manifest is "
+                f"the cache is of data set {cache.fingerprint}, the manifest is "
                 f"{manifest.fingerprint}; open the cache with this manifest"
             )
         self.manifest = manifest

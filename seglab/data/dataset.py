@@ -1,4 +1,4 @@
-"""Samples from the packed cache as tensors, and how they become batches.
+"""Samples from a store as tensors, and how they become batches.
 
 Everything stays as it is stored until it is on the device: of uint8 a quarter of the bytes of float32
 pass through worker queues and over the bus. Random choices come from the `SampleKey` alone, so a
@@ -18,8 +18,8 @@ from torch.utils.data import Dataset, default_collate
 from seglab.core.errors import ConfigError, DataError, ShapeError
 from seglab.core.labels import DEFAULT_IGNORE_INDEX
 from seglab.core.seeding import generator
-from seglab.data.cache import PackedCache
 from seglab.data.sampler import SampleKey
+from seglab.data.store import SampleStore
 
 # image (H, W, C) as stored, uint8 but for bands of more bits, mask uint8 (H, W), rng -> the same, of the crop
 Transform = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
@@ -55,7 +55,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
 
     def __init__(
         self,
-        cache: PackedCache,
+        cache: SampleStore,
         rows: Sequence[int],
         transform: Transform | None = None,
         seed: int = 0,

@@ -19,6 +19,10 @@ class DecodedMasks:
         self._size = 0
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[type[DecodedMasks], tuple[()]]:
+        """Pickle as empty: another process decodes for itself."""
+        return DecodedMasks, ()
+
     def keep(self, sha256: str, mask: np.ndarray) -> None:
         """Keep a uint8 mask `(H, W)`, as long as there is room."""
         packed = zlib.compress(mask.tobytes(), 1)

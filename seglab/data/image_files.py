@@ -28,10 +28,10 @@ def read_bytes(path: Path) -> bytes:
         DataNotFoundError: There is no such file.
         DataError: It cannot be read.
     """
-    if not path.is_file():
-        raise DataNotFoundError(f"{path}: no such file")
     try:
         return path.read_bytes()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise DataNotFoundError(f"{path}: no such file") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
 

@@ -1,7 +1,7 @@
 """The manifest: one table that says what a data set is, and the hub of all data work.
 
 Importers write it, audits, splits and reviews read and rewrite it, the datamodule reads it. It
-knows files only by their paths relative to `root`; it never opens an image.
+knows files only by their paths relative to `root`, or by URL; it never opens an image.
 
 On disk a manifest is `manifest.parquet`, which is complete in itself, and `manifest.yaml`, its
 readable companion with label space and provenance.
@@ -26,14 +26,17 @@ import pyarrow.parquet as pq
 import yaml
 
 from seglab.core.disk.files import atomic_path, hash_json, write_text
+from seglab.core.disk.urls import is_url
 from seglab.core.errors import DataError, DataNotFoundError, list_problems, nearest
 from seglab.core.labels import LabelSpace
-from seglab.data.columns import content_hash, json_rows
+from seglab.data.columns import content_hash, json_rows, matches, text_array
 from seglab.data.decoded import DecodedMasks
+from seglab.data.remote import below, place_of
 from seglab.data.table import (
     COLUMNS,
     SCHEMA,
     SPLITS,
+    URL,
     fits_schema,
     frame_of,
     normalise,
@@ -61,7 +64,7 @@ class Manifest:
         table: One row per sample with exactly the columns of `seglab.data.table.COLUMNS`; treat it as
             read-only and make a changed manifest by `with_table`.
         labels: What the values in the masks mean.
-        root: Folder the paths in the table are relative to; made absolute.
+        root: Folder the paths in the table are relative to, made absolute, or its URL.
         name: Name of the data set, for people.
         mask_encoding: `"index"`: mask files hold raw ids; `"colour"`: they hold RGB colours of the
             palette.
@@ -91,7 +94,7 @@ class Manifest:
                 f"mask_encoding must be one of {', '.join(MASK_ENCODINGS)}, "
                 f"got {self.mask_encoding!r}"
             )
-        object.__setattr__(self, "root", Path(self.root).expanduser().absolute())
+        object.__setattr__(self, "root", place_of(self.root))
         table, type_problems = normalise(self.table) if content is None else (self.table, [])
         problems += type_problems or table_problems(table, self.labels.num_classes, content)
         if problems:
@@ -127,6 +130,18 @@ class Manifest:
         """
         return fingerprint == self.fingerprint or (
             fingerprint == self._fingerprint_without_mask_hashes
+        )
+
+    def path(self, name: str) -> Path:
+        """Return where a file of the table is: below the root, or at its own URL."""
+        return below(self.root, name)
+
+    @cached_property
+    def is_remote(self) -> bool:
+        """Whether files of kept samples are read by URL."""
+        kept = self.table[self.table["keep"]]
+        return is_url(self.root) or any(
+            matches(text_array(kept[column]), URL).any() for column in ("image", "mask")
         )
 
     def split(self, name: str) -> pd.DataFrame:
@@ -209,11 +224,11 @@ class Manifest:
                 "file; write one with `seglab data import`"
             )
         content, head = _read_parquet(file)
-        place = root or Path(_place(file, head))
+        place = root or _place(file, head)
         manifest = cls(
             table=frame_of(content),
             labels=LabelSpace.from_dict(head["labels"]),
-            root=place if place.is_absolute() else file.parent.absolute() / place,
+            root=place_of(place, file.parent),
             name=head["name"],
             mask_encoding=head["mask_encoding"],
             provenance=head["provenance"],

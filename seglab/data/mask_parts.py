@@ -34,7 +34,7 @@ def find_parts(manifest: Manifest, rows: Sequence[Mapping[Any, Any]]) -> pd.Data
     problems = []
     for number, row in enumerate(rows):
         try:
-            mask = read_mask(manifest.root / row["mask"], manifest.labels, manifest.mask_encoding)
+            mask = read_mask(manifest.path(row["mask"]), manifest.labels, manifest.mask_encoding)
         except DataError as error:
             problems.append(f"{row['sample_id']}: {error}")
             continue

@@ -11,16 +11,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from seglab.core.disk.files import sha256_bytes, write_text
+from seglab.core.disk.files import write_text
 from seglab.core.disk.places import place_error
 from seglab.core.errors import DataError, DataNotFoundError, DiskFullError, list_problems
-from seglab.data.bands.decode import decode_bands, select_bands
-from seglab.data.images import decode_image
+from seglab.data.decoding import SampleDecoder, SourceFiles
 from seglab.data.manifest import Manifest
-from seglab.data.masks import decode_mask
 
 # Of the second version the name covers the content of masks.
 FORMAT_VERSION = 2
@@ -30,16 +27,6 @@ Progress = Callable[[int, int], None]
 _MAX_NAMED = 200
 
 
-@dataclass(frozen=True)
-class _Source:
-    sample_id: str
-    image: Path
-    mask: Path | None
-    sha256: str | None
-    mask_sha256: str | None
-    class_pixels: Sequence[int]
-
-
 @dataclass
 class _Decoded:
     image: np.ndarray | None = None
@@ -47,7 +34,7 @@ class _Decoded:
     problems: list[str] = field(default_factory=list)
     missing: bool = True
 
-    def require_type(self, dtype: str, source: _Source) -> None:
+    def require_type(self, dtype: str, source: SourceFiles) -> None:
         """Note as a problem that the image is not of the type of the others."""
         if self.image is not None and self.image.dtype != dtype:
             self.problems.append(
@@ -80,8 +67,7 @@ class CacheBuilder:
         self.folder = folder
         self.image_size = image_size
         self.bands = bands
-        self.channels = len(bands) if bands else channels
-        self.table = manifest.table[manifest.table["keep"]].sort_values("sample_id")
+        self.decoder = SampleDecoder(manifest, image_size, channels, bands)
 
     def build(self, num_threads: int | None, on_progress: Progress | None) -> None:
         """Decode, check and write everything.
@@ -109,7 +95,7 @@ class CacheBuilder:
             shutil.rmtree(partial, ignore_errors=True)
 
     def _write(self, partial: Path, num_threads: int, on_progress: Progress | None) -> None:
-        sources = list(self._sources())
+        sources = list(self.decoder.sources())
         image_hw: list[tuple[int, ...]] = []
         mask_hw: list[tuple[int, ...] | None] = []
         dtype = "uint8"
@@ -138,7 +124,7 @@ class CacheBuilder:
             "name": self.manifest.name,
             "fingerprint": self.manifest.fingerprint,
             "image_size": self.image_size,
-            "channels": self.channels,
+            "channels": self.decoder.channels,
             "dtype": dtype,
             "bands": self.bands,
             "sample_ids": [source.sample_id for source in sources],
@@ -147,15 +133,7 @@ class CacheBuilder:
         }
         write_text(partial / INDEX, json.dumps(index))
 
-    def _sources(self) -> Iterator[_Source]:
-        root = self.manifest.root
-        names = ("sample_id", "image", "mask", "sha256", "mask_sha256", "class_pixels")
-        columns = [self.table[name] for name in names]
-        for sample_id, image, mask, *known in zip(*columns, strict=True):
-            path = root / mask if isinstance(mask, str) else None
-            yield _Source(sample_id, root / image, path, *known)
-
-    def _decode_all(self, sources: Sequence[_Source], num_threads: int) -> Iterator[_Decoded]:
+    def _decode_all(self, sources: Sequence[SourceFiles], num_threads: int) -> Iterator[_Decoded]:
         """Yield decoded samples in order; a bounded number of them is in memory at a time."""
         pending: deque[Future[_Decoded]] = deque()
         with ThreadPoolExecutor(num_threads, thread_name_prefix="seglab-decode") as pool:
@@ -166,52 +144,23 @@ class CacheBuilder:
             while pending:
                 yield pending.popleft().result()
 
-    def _decode(self, source: _Source) -> _Decoded:
+    def _decode(self, source: SourceFiles) -> _Decoded:
         decoded = _Decoded()
-        for read in (self._decode_image, self._decode_mask):
+        for name, decode in (("image", self.decoder.image), ("mask", self.decoder.mask)):
             try:
-                read(source, decoded)
+                setattr(decoded, name, decode(source))
             except (DataError, OSError) as error:
                 decoded.problems.append(f"{source.sample_id}: {error}")
                 decoded.missing = decoded.missing and isinstance(error, FileNotFoundError)
         return decoded
 
-    def _decode_image(self, source: _Source, decoded: _Decoded) -> None:
-        content = source.image.read_bytes()
-        _require_imported(content, source.sha256, source.image)
-        if self.bands:
-            image = select_bands(decode_bands(content, source.image), self.bands, source.image)
-        else:
-            image = decode_image(content, source.image, self.channels)
-        resized = _resize(image, self.image_size) if self.image_size else image
-        decoded.image = np.ascontiguousarray(resized.reshape(*resized.shape[:2], self.channels))
-
-    def _decode_mask(self, source: _Source, decoded: _Decoded) -> None:
-        if source.mask is None:
-            return
-        labels = self.manifest.labels
-        content = source.mask.read_bytes()
-        _require_imported(content, source.mask_sha256, source.mask)
-        # The file is the one the import read, so is what came of it.
-        decoded.mask = self.manifest.decoded.get(source.mask_sha256)
-        if decoded.mask is not None:
-            return
-        mask = decode_mask(content, source.mask, labels, self.manifest.mask_encoding)
-        mask = np.ascontiguousarray(mask)
-        counts = np.bincount(mask.ravel(), minlength=256)
-        if len(source.class_pixels) == labels.num_classes + 1:
-            found = [*counts[: labels.num_classes], counts[labels.ignore_index]]
-            if not np.array_equal(found, source.class_pixels):
-                raise DataError(f"{source.mask}: not the mask that was imported (other pixels)")
-        decoded.mask = mask
-
     def _check_space(self) -> None:
-        pixels = (self.table["height"] * self.table["width"]).astype("int64")
+        pixels = (self.decoder.table["height"] * self.decoder.table["width"]).astype("int64")
         size = self.image_size
         images = int(pixels.sum()) if size is None else len(pixels) * size[0] * size[1]
         # Not known before the files are read; most bands have 16 bits.
-        pixel_bytes = self.channels * (2 if self.bands else 1)
-        needed = images * pixel_bytes + int(pixels[self.table["mask"].notna()].sum())
+        pixel_bytes = self.decoder.channels * (2 if self.bands else 1)
+        needed = images * pixel_bytes + int(pixels[self.decoder.table["mask"].notna()].sum())
         free = shutil.disk_usage(self.folder.parent).free
         if needed > free:
             full = self._no_space(f"it needs {_gib(needed)}, free are {_gib(free)}")
@@ -223,22 +172,6 @@ class CacheBuilder:
             f"{self.folder.parent}: {reason}. Delete old caches there, name another folder "
             "(paths.cache_dir or SEGLAB_CACHE), or set a smaller data.image_size"
         )
-
-
-def _require_imported(content: bytes, sha256: str | None, path: Path) -> None:
-    if sha256 is not None and sha256_bytes(content) != sha256:
-        raise DataError(f"{path}: not the file that was imported (other SHA-256)")
-
-
-def _resize(image: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    """Resize `(H, W)` or `(H, W, C)` of any type: by area along axes that shrink, then bilinearly."""
-    height, width = image_size
-    smaller = (min(height, image.shape[0]), min(width, image.shape[1]))
-    if smaller != image.shape[:2]:
-        image = cv2.resize(image, smaller[::-1], interpolation=cv2.INTER_AREA)
-    if image.shape[:2] != image_size:
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    return image
 
 
 def _error(faulty: Sequence[_Decoded], manifest: Manifest) -> DataError:

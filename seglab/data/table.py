@@ -3,8 +3,8 @@
 | column | type | meaning |
 |---|---|---|
 | `sample_id` | str | unique name of the sample |
-| `image` | str | path of the image relative to the root, with `/` |
-| `mask` | str or None | path of the mask relative to the root; None: not labelled |
+| `image` | str | path of the image relative to the root, with `/`, or a URL |
+| `mask` | str or None | path of the mask relative to the root, or a URL; None: not labelled |
 | `height`, `width` | int | size in pixels as decoded (EXIF orientation applied); 0 if it could not be |
 | `split` | str | `train`, `val`, `test` or `unlabeled` |
 | `group` | str | the unit no split may cut: scene, patient, video |
@@ -56,6 +56,9 @@ _NULLABLE = frozenset({"mask", "annotator", "sha256", "mask_sha256", "phash"})
 # Younger than the first manifests; all unknown where a table does not have them.
 _LATER = frozenset({"mask_sha256"})
 _HEXADECIMAL = {"sha256": 64, "mask_sha256": 64, "phash": 16}
+# As `seglab.core.disk.urls` tells them, but whole: a table holds no paths that lost a slash.
+URL = r"^[A-Za-z][A-Za-z0-9+.-]+://"
+_SECRET = rf"{URL}[^/]*@|^https?://.*\?"
 # Empty, absolute, with a backslash, or through a folder above.
 _OUTSIDE = r"^$|^/|\\|(^|/)\.\.(/|$)"
 
@@ -230,6 +233,8 @@ def table_problems(
     for column in ("image", "mask"):
         outside = matches(texts(column), _OUTSIDE)
         report(outside, f"{column} must be a path inside the root, with '/'")
+        secret = matches(texts(column), _SECRET)
+        report(secret, f"{column} is a URL that holds credentials; give them by the environment")
     for column, digits in _HEXADECIMAL.items():
         right = matches(texts(column), f"^[0-9a-f]{{{digits}}}$")
         report(table[column].notna() & ~right, f"{column} is not hexadecimal of the right length")

@@ -22,14 +22,16 @@ from seglab.augment import (
     sample_params,
 )
 from seglab.core.bands import Bands
+from seglab.core.disk.urls import is_url, url_text
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
 from seglab.core.seeding import derive_seed, generator
-from seglab.data.cache import PackedCache
 from seglab.data.datamodule import LoaderConfig, SegDataModule
 from seglab.data.importers import open_dataset
 from seglab.data.manifest import Manifest
 from seglab.data.options import SamplingOptions
+from seglab.data.remote import DEFAULT_GB, place_of, use_file_cache
+from seglab.data.store import SampleStore
 from seglab.data.subset import subset_train
 from seglab.engine.device.plan import Device, ExecutionPlan, choose_plan, inspect_device
 from seglab.engine.options import PlanOptions
@@ -67,7 +69,7 @@ class Dataset:
     """
 
     manifest: Manifest
-    cache: PackedCache
+    cache: SampleStore
     trained_on: Manifest | None = None
     bands: Bands | None = None
 
@@ -97,14 +99,16 @@ def part_of(cfg: DictConfig, manifest: Manifest) -> Manifest:
 
 def open_manifest_of(cfg: DictConfig) -> Manifest:
     """Open, importing on first use, the whole data set that `cfg.data` names."""
-    data = cfg.data
+    data, paths = cfg.data, cfg.paths
+    # Configurations of former versions have no limit.
+    use_file_cache(Path(paths.cache_dir), paths.get("file_cache_gb", DEFAULT_GB))
     return open_dataset(
         name=data.name,
         importer=data.importer,
         root=_path(data.root),
         manifest=_path(data.manifest),
         options=resolved(data.options),
-        data_dir=Path(cfg.paths.data_dir).expanduser(),
+        data_dir=Path(paths.data_dir).expanduser(),
     )
 
 
@@ -284,10 +288,12 @@ def with_absolute_paths(cfg: DictConfig) -> DictConfig:
         (cfg.paths, "runs_dir"),
     ):
         value = node.get(key)
-        if value and (key != "encoder_weights" or Path(value).expanduser().is_file()):
+        if value and is_url(value):
+            node[key] = url_text(value)
+        elif value and (key != "encoder_weights" or Path(value).expanduser().is_file()):
             node[key] = os.path.normpath(Path(value).expanduser().absolute())
     return cfg
 
 
 def _path(value: str | None) -> Path | None:
-    return Path(value).expanduser() if value else None
+    return place_of(value) if value else None

@@ -115,7 +115,8 @@ def _hard_pixels(inputs: LossInputs, threshold: float, min_kept: float) -> torch
         # Sorting everything is cheap there and, unlike a selection of known size, needs no sync.
         ordered = torch.where(inputs.valid, probs, torch.inf).flatten().sort().values
         last_kept = (inputs.num_valid * min_kept).ceil().long() - 1
-        limit = ordered[last_kept.clamp_min(0)].clamp_min(threshold)
+        # A number on the device as an index would be waited for; gathered by, it is not.
+        limit = ordered.gather(0, last_kept.clamp_min(0).view(1)).clamp_min(threshold)
     return inputs.valid & (probs <= limit)
 
 

@@ -99,11 +99,11 @@ class ImporterContract(Contract):
         num_classes, ignored = manifest.labels.num_classes, manifest.labels.ignore_index
         row: Any  # of itertuples, whose types pandas does not know
         for row in manifest.table.itertuples():
-            size = image_size(manifest.root / row.image)
+            size = image_size(manifest.path(row.image))
             assert size == (row.height, row.width), f"{row.image}: expected {size} as its size"
             if row.mask is None:
                 continue
-            mask = read_mask(manifest.root / row.mask, manifest.labels, manifest.mask_encoding)
+            mask = read_mask(manifest.path(row.mask), manifest.labels, manifest.mask_encoding)
             counts = [int((mask == index).sum()) for index in (*range(num_classes), ignored)]
             assert list(row.class_pixels) == counts, f"{row.mask}: expected {counts} class pixels"
         total = np.sum(list(manifest.split("train")["class_pixels"]), axis=0)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from seglab.core.errors import DataError, DataNotFoundError, DiskFullError
 from seglab.core.labels import LabelSpace
-from seglab.data import build, packing
+from seglab.data import build, decoding, packing
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.cache import PackedCache
 from seglab.data.manifest import Manifest
@@ -365,7 +365,7 @@ def test_mask_is_decoded_once_on_its_way_into_the_cache(
         decoded.append(path.name)
         return decode_mask(content, path, *rest)
 
-    for module in (build, packing):
+    for module in (build, decoding):
         monkeypatch.setattr(module, "decode_mask", noted)
     manifest = build.build_manifest(ImportedFiles(samples, labels), tmp_path, "tiny", {})
     first = PackedCache.open(manifest, tmp_path / "caches")

@@ -16,6 +16,7 @@ DATA_COMMANDS = {
     "audit": Command("seglab.cli.data.audit", "find faulty files, duplicates and wrong labels"),
     "clean": Command("seglab.cli.data.clean", "carry out decisions as a new version of a manifest"),
     "describe": Command("seglab.cli.data.describe", "print splits, classes, sizes and warnings"),
+    "diff": Command("seglab.cli.data.diff", "what changed between two versions of a manifest"),
     "export": Command("seglab.cli.data.export", "write annotations for a labelling tool"),
     "import": Command("seglab.cli.data.importing", "write the manifest of a data set"),
     "instructions": Command("seglab.cli.data.instructions", "a page for annotators, from the data"),

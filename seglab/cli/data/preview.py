@@ -96,7 +96,7 @@ def _read_samples(
         counts = ", ".join(f"{split} {count}" for split, count in manifest.splits().items())
         raise ConfigError(f"--split: '{args.split}' has no labelled samples; there are {counts}")
     numbers, bands = choose_bands(args.bands, manifest), None
-    paths = [manifest.root / row["image"] for row in labelled]
+    paths = [manifest.path(row["image"]) for row in labelled]
     if numbers is None:
         if args.display_bands is not None:
             raise ConfigError(
@@ -106,7 +106,7 @@ def _read_samples(
     else:
         images, bands = read_bands(paths, numbers, args.display_bands)
     masks = [
-        read_mask(manifest.root / row["mask"], manifest.labels, manifest.mask_encoding)
+        read_mask(manifest.path(row["mask"]), manifest.labels, manifest.mask_encoding)
         for row in labelled
     ]
     names = [row["sample_id"] for row in labelled]

@@ -99,7 +99,7 @@ def _crop_pixels(
             PreviewSample(
                 row["sample_id"],
                 np.zeros((row["height"], row["width"], 3), dtype=np.uint8),
-                read_mask(manifest.root / row["mask"], labels, manifest.mask_encoding),
+                read_mask(manifest.path(row["mask"]), labels, manifest.mask_encoding),
             )
             for row in rows.iloc[start : start + _BATCH].to_dict(orient="records")
         ]

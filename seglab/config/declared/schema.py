@@ -14,7 +14,15 @@ from pydantic import Field
 import seglab.data.folds.options  # noqa: F401 - declares schemes
 from seglab.augment.options import AugmentSpec
 from seglab.core.option_problems import hints_of, is_options, unwrap
-from seglab.core.options import ChosenBy, Name, NotNegative, OnDisk, Options, Targets
+from seglab.core.options import (
+    ChosenBy,
+    Name,
+    NotNegative,
+    NotNegativeFloat,
+    OnDisk,
+    Options,
+    Targets,
+)
 from seglab.core.parts.components import components
 from seglab.data.options import DataOptions, EvaluationDataOptions, RunDataOptions
 from seglab.engine.options import (
@@ -37,7 +45,9 @@ class Paths(Options):
     data_dir: str
     """Where data sets are fetched to and drawn."""
     cache_dir: str
-    """Where packed images, and what was found out about this machine, are kept."""
+    """Where packed images, files read by URL, and what was found out about this machine, are kept."""
+    file_cache_gb: NotNegativeFloat = 10.0
+    """So many GB of files read by URL are kept there, the least recently used go; 0 keeps none."""
     runs_dir: str
     """Where the records of runs are."""
 

@@ -28,6 +28,7 @@ from seglab.config.rules.scores import (
 from seglab.config.rules.study_rules import SEARCH_RULES
 from seglab.config.rules.study_scores import SCORE_RULES
 from seglab.config.rules.valid_view import InvalidValueError, Rule, ValidView, broken
+from seglab.core.disk.urls import is_url, url_problem
 from seglab.core.parts.components import components
 from seglab.core.problems import Problem, did_you_mean, nearest_keys, show
 from seglab.metrics.options import declared_scores
@@ -54,7 +55,10 @@ def broken_rules(cfg: DictConfig, app: str, wrong: Collection[str]) -> list[Prob
 
 
 def _data_is_somewhere(value: ValidView) -> Iterator[Problem]:
-    importer = value("data.importer")
+    importer, root = value("data.importer"), value("data.root", None)
+    if root is not None and is_url(root):
+        yield from _by_url(root, importer == "run" or value("data.manifest", None) is not None)
+        return
     # Those that make or fetch their data need no folder yet.
     declared: Any = components("importer").get(importer)
     if declared is None and "." in importer:
@@ -64,7 +68,6 @@ def _data_is_somewhere(value: ValidView) -> Iterator[Problem]:
     makes_it = declared.makes_data or value("data.options", {}).get("download") is True
     if makes_it or value("data.manifest", None) is not None:
         return
-    root = value("data.root", None)
     holds = declared.holds
     if root is None:
         yield Problem("data.root", f"missing; give the folder that holds {holds}", "missing")
@@ -72,6 +75,18 @@ def _data_is_somewhere(value: ValidView) -> Iterator[Problem]:
         there = "that is a file" if Path(root).expanduser().exists() else "nothing is there"
         yield Problem(
             "data.root", f"expected the folder that holds {holds}, got {show(root)}: {there}"
+        )
+
+
+def _by_url(root: str, has_manifest: bool) -> Iterator[Problem]:
+    secret = url_problem(root)
+    if secret:
+        yield Problem("data.root", f"expected the URL of a folder, got {secret}")
+    elif not has_manifest:
+        yield Problem(
+            "data.root",
+            f"data is imported from a folder of this machine, got {show(root)}; import it where the "
+            "files are (`seglab data import`), then name that manifest as data.manifest",
         )
 
 

@@ -43,7 +43,7 @@ class Drawing:
         Raises:
             DataError: The file is missing, damaged, or holds unknown values.
         """
-        path = self.manifest.root / self.row["mask"]
+        path = self.manifest.path(self.row["mask"])
         return self.classes[read_mask(path, self.manifest.labels, self.manifest.mask_encoding)]
 
 

@@ -279,8 +279,8 @@ def read_sample(manifest: Manifest, row: dict[str, Any]) -> tuple[np.ndarray, np
     Raises:
         DataError: A file is missing or damaged.
     """
-    path = manifest.root / row["image"]
+    path = manifest.path(row["image"])
     content = read_bytes(path)
     other = bands_in(content, path)
     image = own_picture(decode_bands(content, path)) if other else decode_image(content, path)
-    return image, read_mask(manifest.root / row["mask"], manifest.labels, manifest.mask_encoding)
+    return image, read_mask(manifest.path(row["mask"]), manifest.labels, manifest.mask_encoding)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import numpy as np
 from seglab.annotations.format import AnnotationFormat, LabelledImage
 from seglab.annotations.vectorise import to_shapes
 from seglab.core.disk.files import atomic_path
+from seglab.core.disk.urls import is_url
 from seglab.core.errors import ConfigError, DataError, nearest
 from seglab.core.labels import LabelSpace
 from seglab.data.annotated.options import VOID
@@ -119,7 +119,7 @@ def own_mask(manifest: Manifest, row: Any) -> np.ndarray | None:
     """Return the mask of a row of a manifest, class indices uint8 `(H, W)`."""
     if row.mask is None:
         return None
-    return read_mask(manifest.root / row.mask, manifest.labels, manifest.mask_encoding)
+    return read_mask(manifest.path(row.mask), manifest.labels, manifest.mask_encoding)
 
 
 def _names(labels: LabelSpace, settings: ExportSettings) -> tuple[dict[int, str], int]:
@@ -141,7 +141,7 @@ def _place(
     manifest: Manifest, row: Any, annotation: AnnotationFormat, out: Path, settings: ExportSettings
 ) -> str:
     """Put the image of a row where the format has it; return its path below the folder."""
-    source = manifest.root / row.image
+    source = manifest.path(row.image)
     relative = Path(annotation.image_path(row.sample_id, source.suffix, row.split))
     if relative.is_absolute() or ".." in relative.parts:
         raise DataError(f"{row.sample_id}: a sample_id that leaves the folder")
@@ -150,8 +150,10 @@ def _place(
     target = out / relative
     target.parent.mkdir(parents=True, exist_ok=True)
     if settings.images == "link":
+        if is_url(source):
+            raise DataError(f"{source}: a file by URL cannot be linked; copy it (--images copy)")
         target.symlink_to(os.path.realpath(source))
     elif settings.images == "copy":
         with atomic_path(target) as temporary:
-            shutil.copyfile(source, temporary)
+            temporary.write_bytes(source.read_bytes())
     return relative.as_posix()

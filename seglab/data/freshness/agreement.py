@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from seglab.core.errors import DataError, DataNotFoundError, list_problems
-from seglab.data.freshness.hashes import FileHashes
+from seglab.data.freshness.hashes import NOT_READ, FileHashes
 from seglab.data.manifest import Manifest
 
 log = logging.getLogger(__name__)
@@ -15,10 +15,15 @@ _ALL_LISTED = 1000
 _GONE, _CHANGED = "is missing", "changed since the import"
 
 
-def disagreements(manifest: Manifest, hashes: FileHashes) -> dict[str, str]:
+def disagreements(manifest: Manifest, hashes: FileHashes, fetch: bool = True) -> dict[str, str]:
     """Return file -> what is wrong with it, for the files of all kept samples.
 
     A file of which the manifest holds no hash counts only where it is missing.
+
+    Args:
+        manifest: The manifest.
+        hashes: Of the files below its root.
+        fetch: Read files by URL too, all of them; else only those count that are missing.
     """
     kept = manifest.table[manifest.table["keep"]]
     expected = dict(zip(kept["image"], kept["sha256"], strict=True))
@@ -27,18 +32,20 @@ def disagreements(manifest: Manifest, hashes: FileHashes) -> dict[str, str]:
         for mask, digest in zip(kept["mask"], kept["mask_sha256"], strict=True)
         if mask is not None
     }
-    found = hashes.of(expected)
+    found = hashes.of(expected, fetch)
     wrong = {}
     for name, digest in expected.items():
         if found[name] is None:
             wrong[name] = _GONE
-        elif digest is not None and found[name] != digest:
+        elif digest is not None and found[name] not in (digest, NOT_READ):
             wrong[name] = _CHANGED
     return wrong
 
 
 def require_files(manifest: Manifest, hashes: FileHashes, place: Path, again: str) -> None:
     """Refuse a manifest whose files are no longer those that were imported.
+
+    Files by URL are only looked for: their content is compared when it is read.
 
     Args:
         manifest: The manifest.
@@ -50,7 +57,7 @@ def require_files(manifest: Manifest, hashes: FileHashes, place: Path, again: st
         DataNotFoundError: Files are missing, and nothing else is wrong.
         DataError: Files changed; all are named, with the folder and what to do.
     """
-    wrong = disagreements(manifest, hashes)
+    wrong = disagreements(manifest, hashes, fetch=False)
     if not wrong:
         return
     gone = [name for name, what in wrong.items() if what == _GONE]

@@ -11,17 +11,23 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from seglab.core.disk.files import sha256_bytes, write_text
+from seglab.core.disk.urls import is_url
+from seglab.data.remote import below, remote_statuses
+from seglab.data.remote.client import fetch as fetch_url
 
 log = logging.getLogger(__name__)
 
 # A file may change again without its times moving on: those of some file systems step by 2 s.
 _SETTLED_NS = 2_000_000_000
 _FORMAT_VERSION = 1
+
+# In place of a hash: the file is there, and nobody asked what is in it.
+NOT_READ = "not read"
 
 Status = tuple[int, int, int]
 
@@ -41,8 +47,12 @@ class FileHashes:
         self._known: dict[str, tuple[Status, str]] = {} if store is None else _read(store)
         self._changed = False
 
-    def of(self, names: Iterable[str]) -> dict[str, str | None]:
+    def of(self, names: Iterable[str], fetch: bool = True) -> dict[str, str | None]:
         """Return the SHA-256 of each file by its name below the root; None: there is no such file.
+
+        Args:
+            names: Paths below the root, or URLs.
+            fetch: Read files by URL too; else those not known are `NOT_READ`.
 
         Raises:
             OSError: A file cannot be read.
@@ -55,8 +65,10 @@ class FileHashes:
                 found[name] = None
             elif known is not None and known[0] == status:
                 found[name] = known[1]
-            else:
+            elif fetch or not (is_url(name) or is_url(self.root)):
                 unknown[name] = status
+            else:
+                found[name] = NOT_READ
         if unknown:
             with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
                 hashes = dict(zip(unknown, pool.map(self._read_hash, unknown), strict=True))
@@ -67,7 +79,10 @@ class FileHashes:
 
     def statuses(self, names: Iterable[str]) -> dict[str, Status | None]:
         """Return the status of each file, None where there is none; take it before reading."""
-        return {name: _status(self.root / name) for name in names}
+        listed = names if isinstance(names, Collection) else list(names)
+        if not is_url(self.root) and not any(map(is_url, listed)):
+            return {name: _status(self.root / name) for name in listed}
+        return remote_statuses(self.root, listed)
 
     def learn(
         self, statuses: Mapping[str, Status | None], hashes: Mapping[str, str | None]
@@ -83,7 +98,9 @@ class FileHashes:
         self._save()
 
     def _read_hash(self, name: str) -> str:
-        return sha256_bytes((self.root / name).read_bytes())
+        path = below(self.root, name)
+        # Past the cache: all of a data set would push out what is in use.
+        return sha256_bytes(fetch_url(str(path)) if is_url(path) else path.read_bytes())
 
     def _save(self) -> None:
         if self.store is None or not self._changed:

@@ -19,6 +19,7 @@ import seglab.data.annotated.options
 import seglab.data.synth.options  # noqa: F401 - declares it
 from seglab.core.disk.files import hash_json
 from seglab.core.disk.provenance import code_origin
+from seglab.core.disk.urls import is_url, url_text
 from seglab.core.errors import ConfigError, DataNotFoundError, nearest
 from seglab.core.parts.components import components, load_component
 from seglab.core.parts.nodes import call
@@ -123,8 +124,9 @@ def open_dataset(
 ) -> Manifest:
     """Return the manifest of a configured data set, importing it on first use.
 
-    An explicit `manifest` wins over importer and options; `root` then only counts if the manifest's
-    own root is not there. Its files must be those it stands for.
+    An explicit `manifest` wins over importer and options; `root` then only counts if it is a URL, or
+    the manifest's own root is not there. Its files must be those it stands for; of files by URL it is
+    asked here whether they are there, and their content is compared when it is read.
 
     Otherwise the manifest lives under `data_dir/manifests`, in a folder named after the data set
     and a hash of root, importer and options. It is written on first use, under a lock, and as long
@@ -164,7 +166,7 @@ def open_dataset(
 
 def _open_explicit(file: Path, root: Path | None, data_dir: Path) -> Manifest:
     opened = Manifest.read(file)
-    if root is not None and not opened.root.is_dir():
+    if root is not None and (is_url(root) or not opened.root.is_dir()):
         opened = Manifest.read(file, root=root.expanduser())
     _require_root(opened)
     hashes = _hashes(opened.root, data_dir)
@@ -196,7 +198,16 @@ def _hashes(root: Path, data_dir: Path) -> FileHashes:
 
 
 def _tidy(root: Path) -> Path:
-    """Return an absolute path without `..`; links stay, since data sets are often made of them."""
+    """Return an absolute path without `..`; links stay, since data sets are often made of them.
+
+    Raises:
+        ConfigError: It is a URL.
+    """
+    if is_url(root):
+        raise ConfigError(
+            f"data is imported from a folder of this machine, got {url_text(root)}; import it where the "
+            "files are, then give the manifest with this URL as its root"
+        )
     return Path(os.path.normpath(root.expanduser().absolute()))
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 from seglab.core.errors import DataError
 from seglab.data.folds.groups import Names, alike, column_groups
 from seglab.data.importers.splitting import group_by_pattern
+from seglab.data.remote import below
 from seglab.data.splits.options import Source, SplitOptions
 
 _NUMBERED = re.compile(r"^(?P<beginning>.*?)[\W_]*\d+$")
@@ -60,7 +61,9 @@ def names_by(source: Source, rows: pd.DataFrame, root: Path, options: SplitOptio
         "column": lambda: _column(rows),
         "names": lambda: numbered_names(rows["sample_id"].tolist()),
         "pattern": lambda: [*group_by_pattern(rows["sample_id"].tolist(), options.pattern)],
-        "time": lambda: taken_together([root / name for name in rows["image"]], options.seconds),
+        "time": lambda: taken_together(
+            [below(root, name) for name in rows["image"]], options.seconds
+        ),
         "near_duplicates": lambda: alike(rows, options.max_hash_distance),
     }
     names = find[source]()
@@ -133,7 +136,7 @@ def _taken(path: Path) -> datetime | None:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as stream, Image.open(stream) as image:
             exif = image.getexif()
             text = exif.get_ifd(_EXIF_FOLDER).get(_TAKEN) or exif.get(_MADE)
         return datetime.strptime(str(text), "%Y:%m:%d %H:%M:%S")

@@ -14,6 +14,8 @@ from seglab.core.errors import ConfigError, DataError
 from seglab.data.bands.statistics import choose_bands, fit_bands, layout_of
 from seglab.data.cache import PackedCache
 from seglab.data.manifest import Manifest
+from seglab.data.store import SampleStore
+from seglab.data.streamed import StreamedSamples
 from seglab.experiment.prepare.resolved import resolved
 
 _RGB = (1, 2, 3)
@@ -52,18 +54,21 @@ def num_channels(cfg: DictConfig, manifest: Manifest) -> int:
     return len(numbers) if numbers else cfg.model.get("in_channels") or len(_RGB)
 
 
-def open_cache_of(cfg: DictConfig, manifest: Manifest) -> PackedCache:
-    """Return the cache of a whole data set as `cfg` reads it; built where it is missing."""
-    return PackedCache.open(
-        manifest,
-        Path(cfg.paths.cache_dir).expanduser(),
-        tuple(cfg.data.image_size) if cfg.data.image_size else None,
-        channels=cfg.model.get("in_channels") or len(_RGB),
-        bands=bands_to_read(cfg, manifest),
-    )
+def open_cache_of(cfg: DictConfig, manifest: Manifest) -> SampleStore:
+    """Return the pixels of a whole data set as `cfg` reads it.
+
+    Files by URL are read when they are asked for; others are decoded once, where they were not yet.
+    """
+    image_size = tuple(cfg.data.image_size) if cfg.data.image_size else None
+    channels = cfg.model.get("in_channels") or len(_RGB)
+    bands = bands_to_read(cfg, manifest)
+    if manifest.is_remote:
+        return StreamedSamples(manifest, image_size, channels, bands)
+    cache_dir = Path(cfg.paths.cache_dir).expanduser()
+    return PackedCache.open(manifest, cache_dir, image_size, channels, bands=bands)
 
 
-def fit_bands_of(cfg: DictConfig, manifest: Manifest, cache: PackedCache) -> Bands | None:
+def fit_bands_of(cfg: DictConfig, manifest: Manifest, cache: SampleStore) -> Bands | None:
     """Return the bands of a data set with their statistics over its training split alone.
 
     None for RGB and grey of 8 bits, also where `data.bands` names red, green and blue: they are
@@ -84,7 +89,7 @@ def recorded_bands(content: Mapping[str, Any]) -> Bands | None:
     return Bands.from_dict(content["bands"]) if content.get("bands") else None
 
 
-def require_same_bands(trained: Bands | None, cache: PackedCache, name: str) -> None:
+def require_same_bands(trained: Bands | None, cache: SampleStore, name: str) -> None:
     """Refuse images that hold something else than those a model was trained on.
 
     Raises:

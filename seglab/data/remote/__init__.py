@@ -1,0 +1,15 @@
+"""Files by URL (`s3://` and whatever fsspec knows), read through a cache on disk of limited size."""
+
+from seglab.data.remote.path import RemotePath, below, place_of
+from seglab.data.remote.settings import DEFAULT_GB, file_cache, use_file_cache
+from seglab.data.remote.statuses import remote_statuses
+
+__all__ = [
+    "DEFAULT_GB",
+    "RemotePath",
+    "below",
+    "file_cache",
+    "place_of",
+    "remote_statuses",
+    "use_file_cache",
+]
