@@ -46,7 +46,7 @@ DATA: dict[str, Any] = {
     "noise_splits": "train",
     **NOISE,
 }
-IMAGES, EPOCHS = 160, 16
+IMAGES, EPOCHS = 160, 12
 TINY_IMAGES, TINY_EPOCHS = 60, 2
 MODEL = [
     "model=unet",
