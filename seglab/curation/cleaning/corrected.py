@@ -46,7 +46,8 @@ def corrected_masks(manifest: Manifest, corrected: Manifest) -> tuple[Decision, 
     for row, new in [] if problems else found:
         name = str(row["sample_id"])
         mask = meaning[read_mask(corrected.root / new, corrected.labels, corrected.mask_encoding)]
-        if np.array_equal(mask, _own(manifest, row)):
+        own = _own(manifest, row)
+        if own is not None and np.array_equal(mask, own):
             if _KIND in row["flags"] and row["keep"]:
                 decisions.append(Decision(name, "keep", None, _KIND, "its labels are right"))
             continue
@@ -67,7 +68,8 @@ def _pairs(
     manifest: Manifest, corrected: Manifest
 ) -> tuple[list[tuple[dict[str, Any], str]], list[str]]:
     """Return the rows to correct with the path of the new mask, and what is not there to correct."""
-    rows = {row["sample_id"]: row for row in manifest.table.to_dict(orient="records")}
+    records: Any = manifest.table.to_dict(orient="records")
+    rows: dict[str, dict[str, Any]] = {row["sample_id"]: row for row in records}
     by_image: dict[str, list[str]] = {}
     for name, row in rows.items():
         by_image.setdefault(row["sha256"], []).append(name)
