@@ -15,6 +15,8 @@ from seglab.analysis.style import BLUE, INK, MUTED, ORANGE, new_figure, save_fig
 
 ARMS = {"ranked": BLUE, "random": ORANGE}
 _FREE = (-np.inf, np.inf)
+# What a column of an arm can be; differences are free.
+_LIMITS = {"gain": _FREE, "found": (0.0, 1.0), "mended": (0.0, np.inf)}
 # Scores are told in thousandths of mIoU: a corrected image brings a few of them, or none.
 MILLI = 1000.0
 
@@ -45,7 +47,7 @@ def summarise(results: Sequence[Mapping[str, Any]], folder: Path) -> str:
         columns = {arm: table[f"{arm}_{name}"] for arm in ARMS}
         columns["ranked - random"] = columns["ranked"] - columns["random"]
         for arm, values in columns.items():
-            one = mean_interval(values, limits=_FREE)
+            one = mean_interval(values, limits=_LIMITS[name] if arm in ARMS else _FREE)
             lines.append(f"  {arm:<16} {one.value:8.3f} [{one.low:.3f}, {one.high:.3f}]")
     difference = table["ranked_gain"] - table["random_gain"]
     if len(table) >= 3:
@@ -97,7 +99,7 @@ def _panel(axis: Any, table: pd.DataFrame, name: str) -> None:
     for pair in zip(*columns, strict=True):
         axis.plot([0, 1], pair, color=MUTED, linewidth=0.6, alpha=0.6, marker="o", markersize=3)
     for place, (values, colour) in enumerate(zip(columns, ARMS.values(), strict=True)):
-        one = mean_interval(values, limits=_FREE)
+        one = mean_interval(values, limits=_LIMITS[name])
         spread = [[one.value - one.low], [one.high - one.value]]
         axis.errorbar([place], [one.value], spread, fmt="s", color=colour, capsize=6, markersize=7)
     axis.set_xticks([0, 1], ["worst by ranking", "random"])
