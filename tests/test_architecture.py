@@ -86,7 +86,7 @@ PARTS = {
         "curation": set(),
         "curation.alike": set(),
         "curation.cleaning": {"curation"},
-        "curation.labels": set(),
+        "curation.labels": {"curation"},
         "curation.agreement": set(),
         "curation.review": {"curation.cleaning"},
         "curation.changes": {"curation", "curation.review"},

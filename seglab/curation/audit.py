@@ -11,7 +11,7 @@ import pandas as pd
 
 from seglab.core.errors import ConfigError, nearest
 from seglab.curation.findings import Finding, Kind, findings_table
-from seglab.curation.registry import AuditInputs, all_kinds, checks_of
+from seglab.curation.registry import AuditInputs, RanksLabels, all_kinds, checks_of
 from seglab.curation.samples import read_samples
 from seglab.curation.versions import new_version
 from seglab.data.manifest import Manifest
@@ -29,6 +29,8 @@ class Audit:
         table: Findings, see `findings_table`.
         num_samples: Samples looked at.
         left_out: Kind -> why it was not looked for, though asked for.
+        label_ranking: All images by how likely their labels are wrong, see
+            `seglab.curation.labels.ranking`; None where that was not looked for.
     """
 
     manifest: Manifest
@@ -36,6 +38,7 @@ class Audit:
     table: pd.DataFrame
     num_samples: int
     left_out: dict[str, str]
+    label_ranking: pd.DataFrame | None = None
 
     def counts(self) -> dict[str, int]:
         """Return how many samples each kind was found on; kinds not found are not in it."""
@@ -77,7 +80,9 @@ def audit(
     for one in running:
         findings += one.close()
     wanted = [one for one in findings if one.kind in kinds]
-    return Audit(inputs.manifest, kinds, findings_table(wanted, kinds), count, left_out)
+    rankings = [one.label_ranking for one in running if isinstance(one, RanksLabels)]
+    table = findings_table(wanted, kinds)
+    return Audit(inputs.manifest, kinds, table, count, left_out, next(iter(rankings), None))
 
 
 def _limits(kinds: Mapping[str, Kind], given: Mapping[str, float]) -> dict[str, float]:

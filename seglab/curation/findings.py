@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -102,17 +102,12 @@ def findings_table(findings: Iterable[Finding], kinds: dict[str, Kind]) -> pd.Da
         for one in findings
     ]
     rows.sort(key=lambda row: (SEVERITIES.index(row["severity"]), order[row["kind"]]))
-    columns = {name: [row[name] for row in rows] for name in _SCHEMA.names}
-    return pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in columns.items()})
+    return rows_frame(rows, _SCHEMA.names)
 
 
 def write_findings(table: pd.DataFrame, folder: Path) -> Path:
     """Write the table into `folder` as Parquet, in one step; return the path."""
-    path = folder / FINDINGS_NAME
-    content = pa.Table.from_pydict({name: table[name].tolist() for name in _SCHEMA.names}, _SCHEMA)
-    with atomic_path(path) as temporary:
-        pq.write_table(content, temporary)
-    return path
+    return write_rows(table, _SCHEMA, folder / FINDINGS_NAME)
 
 
 def read_findings(path: Path) -> pd.DataFrame:
@@ -125,9 +120,33 @@ def read_findings(path: Path) -> pd.DataFrame:
     file = path / FINDINGS_NAME if path.is_dir() else path
     if not file.is_file():
         raise DataNotFoundError(f"no findings at {path}; write them with `seglab data audit`")
+    return read_rows(file, _SCHEMA, "findings of an audit")
+
+
+def rows_frame(rows: Iterable[Mapping[str, Any]], names: Iterable[str]) -> pd.DataFrame:
+    """Return rows as a table of Python's own values: pandas makes floats of whole numbers beside None."""
+    kept = list(rows)
+    return pd.DataFrame(
+        {name: pd.Series([row[name] for row in kept], dtype=object) for name in names}
+    )
+
+
+def write_rows(table: pd.DataFrame, schema: pa.Schema, path: Path) -> Path:
+    """Write a table as Parquet, in one step; return the path."""
+    content = pa.Table.from_pydict({name: table[name].tolist() for name in schema.names}, schema)
+    with atomic_path(path) as temporary:
+        pq.write_table(content, temporary)
+    return path
+
+
+def read_rows(file: Path, schema: pa.Schema, what: str) -> pd.DataFrame:
+    """Read what `write_rows` wrote.
+
+    Raises:
+        DataError: The file is damaged or something else.
+    """
     try:
-        content = pq.read_table(file, columns=_SCHEMA.names)
+        content = pq.read_table(file, columns=schema.names)
     except (pa.ArrowInvalid, KeyError, OSError) as error:
-        raise DataError(f"{file} holds no findings of an audit: {error}") from error
-    columns = {name: content.column(name).to_pylist() for name in content.column_names}
-    return pd.DataFrame({name: pd.Series(columns[name], dtype=object) for name in columns})
+        raise DataError(f"{file} holds no {what}: {error}") from error
+    return rows_frame(content.to_pylist(), schema.names)

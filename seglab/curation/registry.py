@@ -6,7 +6,9 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+import pandas as pd
 
 from seglab.core.errors import ConfigError, nearest
 from seglab.curation.findings import SEVERITIES, Finding, Kind
@@ -46,6 +48,13 @@ class Check(Protocol):
 
     def close(self) -> Iterable[Finding]:
         """Say what all samples together show."""
+
+
+@runtime_checkable
+class RanksLabels(Protocol):
+    """A check that, once closed, knows of every image how likely its labels are wrong."""
+
+    label_ranking: pd.DataFrame | None
 
 
 # Its modules are found, not listed: a new check touches no other file.

@@ -11,6 +11,7 @@ import pytest
 from seglab.core.errors import DataError, ShapeError
 from seglab.curation.audit import audit
 from seglab.curation.labels.confident import ClassThresholds, score_labels
+from seglab.curation.labels.ranking import rank_labels, read_ranking, write_ranking
 from seglab.curation.predictions import kept_predictions
 from seglab.curation.registry import AuditInputs
 from seglab.runs.predictions import write_probabilities
@@ -110,13 +111,30 @@ def test_audit_ranks_the_planted_image_first_and_names_what_was_not_predicted(
     for name in "abc":
         write_probabilities(tmp_path / "run", name, shares)
     inputs = AuditInputs(manifest, predictions=kept_predictions(tmp_path / "run", manifest))
-    found = audit(inputs, ["label_error", "not_predicted"], {"label_error": 2}).table
+    audited = audit(inputs, ["label_error", "not_predicted"], {"label_error": 2})
+    found = audited.table
     assert found[["kind", "sample_id"]].to_numpy().tolist() == [
         ["label_error", "c"],
         ["not_predicted", "d"],
     ]
     assert found["region"].iloc[0] == [12, 12, 30, 22]
     assert found["detail"].iloc[0] == "180 pixels of car look like tree"
+    assert audited.label_ranking is not None
+    write_ranking(audited.label_ranking, tmp_path / "audit")
+    ranking = read_ranking(tmp_path / "audit")
+    assert ranking.to_dict() == audited.label_ranking.to_dict()
+    assert ranking["rank"].tolist() == [1, 2, 3]
+    first = ranking.iloc[0]
+    assert (first["id"], first["sample_id"], first["image"]) == (found["id"][0], "c", "c.png")
+    assert first[["pixels", "given", "suggested", "action"]].tolist() == [
+        180,
+        "car",
+        "tree",
+        "relabel",
+    ]
+    assert ranking["action"].tolist()[1:] == ["keep", "keep"]
+    alone = rank_labels(manifest, kept_predictions(tmp_path / "run", manifest))
+    assert alone["sample_id"].tolist() == ranking["sample_id"].tolist()
     with pytest.raises(DataError, match="kept no predictions"):
         kept_predictions(tmp_path, manifest)
 

@@ -61,6 +61,7 @@ def work(args: argparse.Namespace) -> int:
     """Audit, write findings and flags, print a summary; return 1 where `--fail-on` says so."""
     from seglab.curation.audit import audit, failing, flag, summary
     from seglab.curation.findings import write_findings
+    from seglab.curation.labels.ranking import write_ranking
     from seglab.curation.page.findings_page import write_findings_page
     from seglab.curation.registry import AuditInputs, choose_kinds
     from seglab.data.manifest import Manifest
@@ -88,6 +89,8 @@ def work(args: argparse.Namespace) -> int:
     page = place.with_name("index.html")
     size = write_findings_page(found, page)
     sys.stdout.write(f"findings  {place}\npage      {page}, {size / 1e6:.1f} MB\n")
+    if found.label_ranking is not None:
+        sys.stdout.write(f"ranking   {write_ranking(found.label_ranking, place.parent)}\n")
     if not args.no_flags:
         flagged = flag(found)
         if flagged.fingerprint != manifest.fingerprint:

@@ -13,9 +13,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--decisions",
         type=Path,
-        required=True,
         metavar="FILE",
         help="YAML or JSON: what to drop, keep, relabel and merge, and how many copies stay",
+    )
+    parser.add_argument(
+        "--corrected",
+        type=Path,
+        metavar="MANIFEST",
+        help="of annotations that were corrected and imported again: their masks become this manifest's",
     )
     parser.add_argument("--findings", type=Path, help="of the audit; audit beside the manifest")
     parser.add_argument("--root", type=Path, help="where the data is now, if it moved")
@@ -24,19 +29,27 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def work(args: argparse.Namespace) -> int:
     """Write the new version and its log, and print the log."""
     from seglab.core.disk.files import write_text
-    from seglab.core.errors import DataError
+    from seglab.core.errors import ConfigError, DataError
     from seglab.curation.cleaning.clean import clean
-    from seglab.curation.cleaning.decisions import read_decisions
+    from seglab.curation.cleaning.corrected import corrected_masks
+    from seglab.curation.cleaning.decisions import Decisions, joined_decisions, read_decisions
     from seglab.curation.findings import FINDINGS_NAME, findings_table, read_findings
     from seglab.curation.versions import folder_of
     from seglab.data.manifest import Manifest
 
+    if args.decisions is None and args.corrected is None:
+        raise ConfigError("--decisions or --corrected: give at least one of them")
     manifest = Manifest.read(args.manifest.expanduser(), args.root)
     folder = folder_of(args.manifest)
     place = args.findings or folder / "audit"
     is_there = args.findings is not None or (place / FINDINGS_NAME).is_file()
     findings = read_findings(place) if is_there else findings_table([], {})
-    decisions = read_decisions(args.decisions.expanduser(), manifest, findings)
+    decisions = Decisions()
+    if args.decisions is not None:
+        decisions = read_decisions(args.decisions.expanduser(), manifest, findings)
+    if args.corrected is not None:
+        masks = corrected_masks(manifest, Manifest.read(args.corrected.expanduser()))
+        decisions = joined_decisions(decisions, masks)
     if decisions.cap_duplicates is not None and not is_there:
         raise DataError(
             f"cap_duplicates needs to know the copies: run `seglab data audit {folder}` first"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglab.cli.data.importer_options import parse_options
-from seglab.core.errors import ConfigError, list_problems, nearest
+from seglab.core.errors import ConfigError, DataNotFoundError, list_problems, nearest
 from seglab.core.parts.components import components
 
 if TYPE_CHECKING:
@@ -46,6 +46,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--split", action="append", default=[], dest="splits", help="may be repeated"
     )
     parser.add_argument(
+        "--worst",
+        type=int,
+        metavar="N",
+        help="only the N images whose labels are likeliest wrong, as `seglab data audit --run` ranked them",
+    )
+    parser.add_argument("--ranking", type=Path, help="for --worst; audit beside the manifest")
+    parser.add_argument(
+        "--samples", type=Path, metavar="FILE", help="only these: a text file, a sample_id a line"
+    )
+    parser.add_argument(
         "--predictions",
         type=Path,
         metavar="RUN_DIR",
@@ -76,7 +86,9 @@ def work(args: argparse.Namespace) -> int:
         )
     options = known[args.annotation].read(parse_options(args.options, args.annotation), "--option")
     manifest = Manifest.read(args.manifest.expanduser(), args.root)
-    settings = ExportSettings(args.tolerance, args.unlabelled, args.images, tuple(args.splits))
+    settings = ExportSettings(
+        args.tolerance, args.unlabelled, args.images, tuple(args.splits), _samples(args)
+    )
     masks = None if args.predictions is None else _predicted(args.predictions, manifest)
     report = export_manifest(
         manifest, annotation_format(args.annotation, options), args.out, settings, masks
@@ -89,6 +101,31 @@ def work(args: argparse.Namespace) -> int:
     texts = [f"{sample}: {text}" for sample, text in report.faults.items()]
     sys.stderr.write(list_problems(f"{len(texts)} samples are left out", texts, len(texts)) + "\n")
     return 1
+
+
+def _samples(args: argparse.Namespace) -> list[str] | None:
+    """Return the samples that `--worst` or `--samples` asks for; None: all."""
+    from seglab.curation.labels.ranking import read_ranking
+    from seglab.curation.versions import folder_of
+
+    if args.ranking is not None and args.worst is None:
+        raise ConfigError("--ranking: goes with --worst N")
+    if args.worst is not None and args.samples is not None:
+        raise ConfigError("--worst and --samples both say which; give one")
+    if args.samples is not None:
+        if not args.samples.is_file():
+            raise DataNotFoundError(f"--samples: there is no file {args.samples}")
+        lines = args.samples.read_text(encoding="utf-8").splitlines()
+        return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if args.worst is None:
+        return None
+    ranking = read_ranking(args.ranking or folder_of(args.manifest.expanduser()) / "audit")
+    names = list(dict.fromkeys(ranking["sample_id"]))
+    if not 1 <= args.worst <= len(names):
+        raise ConfigError(
+            f"--worst: expected 1 to the {len(names)} images ranked, got {args.worst}"
+        )
+    return names[: args.worst]
 
 
 def _predicted(run_dir: Path, manifest: Manifest) -> MaskOf:

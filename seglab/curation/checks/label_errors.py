@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-import numpy as np
+import pandas as pd
 
 from seglab.curation.findings import Finding, Kind
-from seglab.curation.labels.confident import ClassThresholds, score_labels
+from seglab.curation.labels.ranking import LABEL_ERROR, LIMIT, LabelRanker
 from seglab.curation.registry import AuditInputs, check
-from seglab.curation.samples import Sample, read_sample
+from seglab.curation.samples import Sample
 
 _REGIONS_AN_IMAGE = 5
 
 
 @check(
     Kind(
-        "label_error",
+        LABEL_ERROR,
         "warning",
         "A region looks like another class than it is labelled as.",
         "relabel",
         "predictions",
-        5.0,
+        LIMIT,
         "surprise in nats: how much less probable the labels are than the model expects",
     ),
     Kind(
@@ -33,51 +33,29 @@ _REGIONS_AN_IMAGE = 5
     ),
 )
 class LabelErrorCheck:
-    """Confident learning in two passes over masks and predictions on disk."""
+    """Ranks all labels and reports the regions that are likely wrong."""
 
     def __init__(self, inputs: AuditInputs) -> None:
-        self._inputs = inputs
-        self._thresholds = ClassThresholds(inputs.manifest.labels.num_classes)
-        self._rows: list[dict[str, object]] = []
+        self._ranker = LabelRanker(
+            inputs.manifest,
+            inputs.predictions or (lambda sample_id: None),
+            inputs.limits[LABEL_ERROR],
+        )
+        self.label_ranking: pd.DataFrame | None = None
 
     def see(self, sample: Sample) -> Iterable[Finding]:
-        """Take an image into the thresholds: the first pass."""
-        if sample.mask is None or self._inputs.predictions is None:
+        """Learn what is usual from an image: the first pass."""
+        if sample.mask is None:
             return
-        probabilities = self._inputs.predictions(sample.sample_id)
-        if probabilities is None:
-            yield Finding("not_predicted", sample.sample_id, "no prediction was kept")
-        elif probabilities.shape[1:] != sample.mask.shape:
-            sizes = f"prediction {probabilities.shape[1:]}, mask {sample.mask.shape} (H, W)"
-            yield Finding("not_predicted", sample.sample_id, f"sizes differ: {sizes}")
-        else:
-            self._thresholds.add(sample.mask, probabilities)
-            self._rows.append(sample.row)
+        why_not = self._ranker.learn(sample.row, sample.mask)
+        if why_not:
+            yield Finding("not_predicted", sample.sample_id, why_not)
 
     def close(self) -> Iterable[Finding]:
-        """Score every image with the thresholds of all: the second pass."""
-        for _, found in sorted(self._scored(), key=lambda one: -one[0]):
-            yield from found
-
-    def _scored(self) -> Iterator[tuple[float, list[Finding]]]:
-        manifest, thresholds = self._inputs.manifest, self._thresholds.values()
-        names, limit = manifest.labels.class_names, self._inputs.limits["label_error"]
-        for row in self._rows:
-            sample_id = str(row["sample_id"])
-            mask = read_sample(manifest, row, mask_only=True).mask
-            probabilities = self._inputs.predictions and self._inputs.predictions(sample_id)
-            if mask is None or probabilities is None:
-                continue
-            scored = score_labels(mask, np.asarray(probabilities), thresholds)
-            found = [
-                Finding(
-                    "label_error",
-                    sample_id,
-                    f"{one.pixels} pixels of {names[one.given]} look like {names[one.suggested]}",
-                    round(one.score, 4),
-                    one.box,
-                )
-                for one in scored.regions[:_REGIONS_AN_IMAGE]
-                if one.score >= limit
-            ]
-            yield scored.score, found
+        """Rank every image by what is usual in all: the second pass."""
+        self.label_ranking = self._ranker.table()
+        wrong = self.label_ranking[self.label_ranking["action"] == "relabel"]
+        first = wrong.groupby("sample_id", sort=False).head(_REGIONS_AN_IMAGE)
+        for row in first.to_dict(orient="records"):
+            words = f"{row['pixels']} pixels of {row['given']} look like {row['suggested']}"
+            yield Finding(LABEL_ERROR, row["sample_id"], words, row["score"], tuple(row["region"]))

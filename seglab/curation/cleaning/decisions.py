@@ -12,8 +12,8 @@ YAML or JSON:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,19 @@ def read_decisions(path: Path, manifest: Manifest, findings: pd.DataFrame) -> De
     if problems:
         raise DataError(list_problems(f"{path} cannot be carried out", problems))
     return Decisions(tuple(each.values()), merged, cap)
+
+
+def joined_decisions(decisions: Decisions, more: Iterable[Decision]) -> Decisions:
+    """Return decisions with more of them.
+
+    Raises:
+        DataError: Both are about the same samples.
+    """
+    added = tuple(more)
+    twice = {one.sample_id for one in decisions.each} & {one.sample_id for one in added}
+    if twice:
+        raise DataError(list_problems("samples are decided on and corrected too", sorted(twice)))
+    return replace(decisions, each=(*decisions.each, *added))
 
 
 def _decision(

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from seglab.annotations.format import AnnotationFormat, LabelledImage
 from seglab.annotations.vectorise import to_shapes
 from seglab.core.disk.files import atomic_path
 from seglab.core.disk.urls import is_url
-from seglab.core.errors import ConfigError, DataError, nearest
+from seglab.core.errors import ConfigError, DataError, list_problems, nearest
 from seglab.core.labels import LabelSpace
 from seglab.data.annotated.options import VOID
 from seglab.data.manifest import Manifest
@@ -35,12 +36,14 @@ class ExportSettings:
         unlabelled: `void`, or the class whose pixels no shape covers.
         images: Whether images are copied, linked to, or not written.
         splits: Those to write; empty: all.
+        samples: The `sample_id` of those to write; None: all.
     """
 
     tolerance: float = 0.0
     unlabelled: str = VOID
     images: Images = "copy"
     splits: Sequence[str] = ()
+    samples: Collection[str] | None = None
 
 
 @dataclass
@@ -78,7 +81,8 @@ def export_manifest(
 
     Raises:
         ConfigError: The class for unlabelled pixels is none, or the tolerance negative.
-        DataError: The folder holds something, or there is nothing to write.
+        DataError: The folder holds something, there is nothing to write, or no sample of a name that is
+            asked for.
     """
     names, unlabelled = _names(manifest.labels, settings)
     if out.is_dir() and any(out.iterdir()):
@@ -86,6 +90,8 @@ def export_manifest(
     table = manifest.table[manifest.table["keep"]].sort_values("sample_id")
     if settings.splits:
         table = table[table["split"].isin(list(settings.splits))]
+    if settings.samples is not None:
+        table = _chosen(table, settings.samples)
     if not len(table):
         raise DataError(f"{manifest.name} has no samples to write")
     report = Exported()
@@ -113,6 +119,15 @@ def export_manifest(
         annotation.write(out, labelled, manifest.labels)
     annotation.finish(out, manifest.labels)
     return report
+
+
+def _chosen(table: pd.DataFrame, samples: Collection[str]) -> pd.DataFrame:
+    """Return the rows of samples that are asked for by name."""
+    known = set(table["sample_id"])
+    missing = [f"{name!r}{nearest(name, known)}" for name in samples if name not in known]
+    if missing:
+        raise DataError(list_problems("there are no such samples among those to write", missing))
+    return table[table["sample_id"].isin(list(samples))]
 
 
 def own_mask(manifest: Manifest, row: Any) -> np.ndarray | None:
