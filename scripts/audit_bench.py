@@ -104,8 +104,8 @@ def bench_hashes() -> bool:
         right = sum((place, count - 1 - place) in found for place in range(planted))
         growth = f", {work / former:.1f} times the work of half as many" if former else ""
         print(
-            f"{count} images: {wall:.1f} s, {work:.1f} s of processor time{growth}; {right} of {planted} planted "
-            f"pairs found, {len(found)} in all"
+            f"{count} images: {wall:.1f} s, {work:.1f} s of processor time{growth}; {right} of {planted} "
+            f"planted pairs found, {len(found)} in all"
         )
         former = work
         fast &= right == planted and (count > _HASHES or wall < _HASHES_S)

@@ -1,13 +1,12 @@
 """Pairs of 64-bit hashes that differ in few bits, found without comparing all of them.
 
 Multi-index hashing: hashes that differ in at most `r` bits agree, in at least one of `m` parts, up to
-`r // m` bits. So each part is a table of buckets, and for a query only the buckets within that many bits of
-its own part are looked at. Long parts have many such buckets, most of them empty, short ones have few and full
-ones; how many parts is chosen by what they would cost among so many hashes.
+`r // m` bits. So each part is a table of buckets, and for a query only the buckets within that many bits
+of its own part are looked at. Long parts have many such buckets, most of them empty, short ones have few
+and full ones; how many parts is chosen by what they would cost among so many hashes.
 
-Among random hashes the number of buckets that hold a pair `r` of `b` bits apart grows as `N ** H(r / b)`, H the
-entropy in bits: for 11 of 64 bits `N ** 0.66` a query, and no exact search is known that does better. So twice
-the hashes take two to three times the work.
+Among random hashes, what a query has to look at grows as `N ** H(r / b)` for `r` of `b` bits, H the entropy
+in bits: `N ** 0.66` for 11 of 64. So twice the hashes take about three times the work.
 `seglab.data.folds.hashes` sorts by parts instead: faster for a million hashes and a few bits, but for the
 wide distances here, of changed copies against originals, its parts would agree by chance too often.
 
