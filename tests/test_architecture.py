@@ -83,7 +83,7 @@ PARTS = {
     },
     "core": {"core": set(), "core.disk": {"core"}, "core.parts": {"core"}, "core.text": set()},
     "curation": {
-        "curation": set(),
+        "curation": {"curation.alike"},
         "curation.alike": set(),
         "curation.cleaning": {"curation"},
         "curation.labels": {"curation"},

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from seglab.core.errors import ConfigError, nearest
+from seglab.curation.alike.outliers import LEAST_VECTORS
 from seglab.curation.findings import Finding, Kind, findings_table
 from seglab.curation.registry import AuditInputs, RanksLabels, all_kinds, checks_of
-from seglab.curation.samples import read_samples
+from seglab.curation.samples import audited_rows, read_samples
 from seglab.curation.versions import new_version
 from seglab.data.manifest import Manifest
 
@@ -63,8 +64,10 @@ def audit(
     """
     kinds = {name: kind for name, kind in all_kinds().items() if not only or name in only}
     inputs = replace(inputs, limits=_limits(kinds, limits or {}))
+    few = len(audited_rows(inputs.manifest)) < LEAST_VECTORS
+    few_words = f"fewer than {LEAST_VECTORS} images do not show what is usual" if few else ""
     missing = {
-        "encoder": "no weights of an encoder (--weights)" if inputs.embed is None else "",
+        "encoder": inputs.no_encoder if inputs.embed is None else few_words,
         "folds": "no folds (--run with a cross-validation)" if inputs.folds is None else "",
         "predictions": "no predictions of a run (--run)" if inputs.predictions is None else "",
     }

@@ -26,6 +26,7 @@ class AuditInputs:
         limits: Limit of each kind that has one.
         embed: Turns images, uint8 RGB `(H, W, 3)` of any size, into vectors `(D,)`; None without an
             encoder.
+        no_encoder: Why there is none, in words.
         predictions: sample_id -> probabilities float32 `(C, H, W)`, or None for a sample without; None
             without a run.
         folds: The folds whose leaks are asked for.
@@ -34,6 +35,7 @@ class AuditInputs:
     manifest: Manifest
     limits: Mapping[str, float] = field(default_factory=dict)
     embed: Callable[[Any], Any] | None = None
+    no_encoder: str = "no weights of an encoder (--weights)"
     predictions: Callable[[str], Any] | None = None
     folds: FoldPlan | None = None
 

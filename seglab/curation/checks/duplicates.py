@@ -15,7 +15,7 @@ from seglab.curation.registry import AuditInputs, check
 from seglab.curation.samples import Sample, read_sample
 
 # Hashes of one picture differ in up to ten bits after all that `alike.transforms` does to it.
-_MAX_BITS = 11
+MAX_BITS = 11
 _HELD_OUT = ("train", "val", "test")
 
 
@@ -120,5 +120,5 @@ class DuplicateCheck:
                 return -1.0
             return similarity(left[:, ::-1] if mirrored else left, right)
 
-        candidates = candidate_pairs(np.stack(self._hashes), _MAX_BITS)
+        candidates = candidate_pairs(np.stack(self._hashes), MAX_BITS)
         yield from confirmed_pairs(candidates, look, self._inputs.limits["near_duplicate"])

@@ -1,0 +1,51 @@
+"""Images that show something else than all others: of another place, another camera, no scene at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from seglab.curation.alike.outliers import LEAST_VECTORS, outlier_scores
+from seglab.curation.findings import Finding, Kind
+from seglab.curation.registry import AuditInputs, check
+from seglab.curation.samples import Sample
+
+
+@check(
+    Kind(
+        "irrelevant",
+        "warning",
+        "An encoder sees something else in the image than in the others.",
+        "look",
+        "encoder",
+        3.0,
+        "log of the distance from the bulk, in robust standard deviations above the median image",
+    )
+)
+class IrrelevantCheck:
+    """Keeps the features of an encoder, half a kilobyte to a few an image, and looks for outliers."""
+
+    def __init__(self, inputs: AuditInputs) -> None:
+        self._embed, self._limit = inputs.embed, inputs.limits["irrelevant"]
+        self._names: list[str] = []
+        self._vectors: list[np.ndarray] = []
+
+    def see(self, sample: Sample) -> Iterable[Finding]:
+        """Keep what the encoder makes of an image."""
+        if sample.image is not None and self._embed is not None:
+            self._names.append(sample.sample_id)
+            self._vectors.append(np.asarray(self._embed(sample.image), dtype=np.float16))
+        return ()
+
+    def close(self) -> Iterable[Finding]:
+        """Report the images far from the bulk, the farthest first."""
+        if len(self._names) < LEAST_VECTORS:
+            return
+        scores = outlier_scores(np.stack(self._vectors))
+        for place in np.argsort(-scores, kind="stable").tolist():
+            score = float(scores[place])
+            if score < self._limit:
+                return
+            words = f"{score:.1f} robust standard deviations further from the bulk than usual"
+            yield Finding("irrelevant", self._names[place], words, round(score, 4))
