@@ -87,6 +87,8 @@ def measure(
     """Run the arms in turn, round after round, until all are done or the time is up."""
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in arms}
     for number in range(sizes.rounds):
+        if time.monotonic() > deadline:
+            break
         for name, arm in arms.items():
             # Compiling takes a minute, and torch's deterministic gradients sort; once is enough.
             if time.monotonic() > deadline or (number and name in ONCE):
