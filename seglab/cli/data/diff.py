@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from seglab.data.manifest import Manifest
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +38,10 @@ def work(args: argparse.Namespace) -> int:
     former, now = args.former.expanduser(), args.now
     if now is None:
         former, now = former_file(former), former
-    changes = compare(Manifest.read(former, args.root), Manifest.read(now.expanduser(), args.root))
+    both = [Manifest.read(one, args.root) for one in (former, now.expanduser())]
+    changes = compare(*both)
+    for place, manifest in zip((former, now), both, strict=True):
+        _say_what_is_not_its(place, manifest)
     sys.stdout.write(f"{changes.former.fingerprint} -> {changes.now.fingerprint}\n")
     for line in in_words(changes) if changes else ["nothing differs"]:
         sys.stdout.write(f"{line}\n")
@@ -46,3 +53,18 @@ def work(args: argparse.Namespace) -> int:
         size = write_changes_page(changes, args.html)
         sys.stdout.write(f"{args.html}, {size / 1e6:.1f} MB\n")
     return 1 if args.exit_code and changes else 0
+
+
+def _say_what_is_not_its(place: Path, manifest: Manifest) -> None:
+    """Say which files are no longer those a manifest speaks of: their content is not compared."""
+    from seglab.data.freshness.agreement import disagreements
+    from seglab.data.freshness.hashes import FileHashes
+
+    wrong = disagreements(manifest, FileHashes(manifest.root), fetch=False)
+    if wrong:
+        named = ", ".join(f"{name} ({what})" for name, what in list(wrong.items())[:3])
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        sys.stderr.write(
+            f"{place}: the files below {manifest.root} are no longer those it was made from: {named}{more}; "
+            "what the manifests say is compared, import again to compare the files as they are\n"
+        )
