@@ -133,9 +133,11 @@ def test_composing_leaves_hydra_as_it_was() -> None:
 def test_folders_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGLAB_DATA", "/d")
     monkeypatch.setenv("SEGLAB_RUNS", "/r")
+    monkeypatch.setenv("SEGLAB_FILE_CACHE_GB", "2.5")
     paths = OmegaConf.to_container(compose().paths, resolve=True)
 
-    assert paths == {"data_dir": "/d", "cache_dir": "~/.cache/seglab", "runs_dir": "/r"}
+    folders = {"data_dir": "/d", "cache_dir": "~/.cache/seglab", "runs_dir": "/r"}
+    assert paths == {**folders, "file_cache_gb": 2.5}
 
 
 def test_further_folder_adds_choices(tmp_path: Path) -> None:
