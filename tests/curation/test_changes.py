@@ -98,6 +98,11 @@ def test_the_command_writes_text_json_and_page(
     assert html.count("<img") == 6 + 2
     assert write_changes_page(compare(*versions), page, most=0) > 0
     assert "3 more samples have no picture" in page.read_text()
+    now = versions[1]
+    mask = now.root / str(now.table["mask"].iloc[0])
+    mask.write_bytes(mask.read_bytes() + b"\0")
+    assert run(["data", "diff", old, new]) == 0
+    assert f"{mask.name} (changed since the import)" in capsys.readouterr().err
 
 
 def test_one_version_is_compared_with_that_before_it(
