@@ -19,9 +19,9 @@ from seglab.engine.loop.checkpoint import CheckpointWriter
 from seglab.engine.loop.progress import RunProgress
 from seglab.engine.loop.trainer import build_trainer
 from seglab.engine.options import TrainerOptions
-from seglab.engine.step.deterministic import deterministic_forms
 from seglab.engine.step.module import SegmentationModule
 from seglab.experiment.parts import Dataset, build_datamodule, build_model, build_module
+from seglab.inference.deterministic import deterministic_forms
 from train_bench.gauges import Clock, StepTimes
 
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 THERE = {
     *("torch", "torchvision", "pytorch-lightning", "torchmetrics", "timm", "numpy", "scipy"),
     *("scikit-learn", "pandas", "pyarrow", "jinja2", "pillow", "opencv-python-headless"),
-    *("filelock", "matplotlib", "rich", "safetensors", "psutil"),
+    *("filelock", "matplotlib", "rich", "safetensors", "psutil", "fsspec"),
 }
 NOT_NEEDED = {"wandb"}
 

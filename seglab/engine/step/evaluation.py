@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from seglab.core.labels import LabelSpace
 from seglab.engine.step.batches import Batch
-from seglab.engine.step.deterministic import deterministic_forms, wanted_on
 from seglab.engine.step.micro_batch import is_out_of_memory
 from seglab.inference import argmax_mask
+from seglab.inference.deterministic import deterministic_forms, wanted_on
 from seglab.inference.predictor import Predictor, WholeImage
 from seglab.losses import WeightedSum
 from seglab.metrics import (

@@ -24,11 +24,11 @@ from seglab.core.errors import ConfigError
 from seglab.core.labels import LabelSpace
 from seglab.core.seeding import derive_seed
 from seglab.engine.step.batches import Batch, BatchPreparer, DeviceAugmentFn
-from seglab.engine.step.deterministic import deterministic_forms, wanted_on
 from seglab.engine.step.epoch_loss import EpochLoss
 from seglab.engine.step.evaluation import EvalResult, Evaluator
 from seglab.engine.step.micro_batch import MicroBatcher
 from seglab.engine.step.whole_batch import WholeBatchLoss, WholeBatchLosses
+from seglab.inference.deterministic import deterministic_forms, wanted_on
 from seglab.losses import WeightedSum
 from seglab.losses.loss_inputs import safe_divide
 from seglab.metrics.names import MIOU_PRESENT, metric_key

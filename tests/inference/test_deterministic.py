@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from seglab.engine.step.deterministic import deterministic_forms, resize_by_products, wanted_on
+from seglab.inference.deterministic import deterministic_forms, resize_by_products, wanted_on
 
 side = st.integers(1, 9)
 
