@@ -28,6 +28,7 @@ from pydantic import (
 from pydantic._internal._model_construction import ModelMetaclass
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from seglab.core.disk.urls import is_url, local_path
 from seglab.core.errors import ConfigError
 
 BROKEN_RULE = "broken rule"
@@ -213,9 +214,9 @@ class OnDisk(_Checked):
 
     def holds(self, value: str) -> bool:
         """Whether there is such a thing at this path; a URL is asked when it is read."""
-        if self.kind == "folder" and "://" in value:
-            return True
-        path = Path(value).expanduser()
+        if is_url(value):
+            return self.kind == "folder"
+        path = local_path(value)
         return {"file": path.is_file, "folder": path.is_dir}.get(self.kind, path.exists)()
 
 

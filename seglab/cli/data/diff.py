@@ -57,8 +57,7 @@ def work(args: argparse.Namespace) -> int:
 
 def _say_what_is_not_its(place: Path, manifest: Manifest) -> None:
     """Say which files are no longer those a manifest speaks of: their content is not compared."""
-    from seglab.data.freshness.agreement import disagreements
-    from seglab.data.freshness.hashes import FileHashes
+    from seglab.data.freshness import FileHashes, disagreements
 
     wrong = disagreements(manifest, FileHashes(manifest.root), fetch=False)
     if wrong:

@@ -152,8 +152,14 @@ def _predicted(run_dir: Path, manifest: Manifest) -> MaskOf:
         if len(places) < 2:
             masks = [read_mask(prediction_path(one, row.sample_id), labels) for one in places]
             return masks[0] if masks else None
-        shares = [read_probabilities(one, row.sample_id, labels.num_classes) for one in places]
-        return np.mean([one for one in shares if one is not None], axis=0).argmax(0).astype("uint8")
+        found = [read_probabilities(one, row.sample_id, labels.num_classes) for one in places]
+        shares = [one for one in found if one is not None]
+        if len(shares) < len(places):
+            raise ConfigError(
+                f"--predictions: {len(places)} folds predict {row.sample_id}, {len(shares)} of them kept "
+                "probabilities to average; evaluate again with save_probabilities=true"
+            )
+        return np.mean(shares, axis=0).argmax(0).astype("uint8")
 
     rows: Any = manifest.table.itertuples()
     if not any(kept(row) for row in rows):

@@ -18,6 +18,12 @@ def is_url(place: str | os.PathLike[str]) -> bool:
     return found is not None and found[1].lower() not in _LOCAL
 
 
+def is_web(place: str | os.PathLike[str]) -> bool:
+    """Return whether a place is on a web server, which lists no folders."""
+    found = _URL.match(os.fspath(place))
+    return found is not None and found[1].lower() in _WEB
+
+
 def url_text(place: str | os.PathLike[str]) -> str:
     """Return a URL as it is written, also where it went through a path and lost a slash."""
     return _URL.sub(lambda found: f"{found[1].lower()}://", os.fspath(place), count=1).rstrip("/")
@@ -49,7 +55,7 @@ def url_problem(place: str | os.PathLike[str]) -> str | None:
             "the file of credentials of the store (for S3 AWS_PROFILE or AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, for others ~/.config/fsspec/), and the URL without them"
         )
-    if scheme in _WEB and "?" in rest:
+    if is_web(text) and "?" in rest:
         return (
             "a signed or parametrised URL (with `?`); give one without, and access by the "
             "environment or ~/.config/fsspec/"

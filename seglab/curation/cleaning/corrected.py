@@ -11,6 +11,7 @@ from PIL import Image
 
 from seglab.core.disk.files import atomic_path
 from seglab.core.disk.mask_png import write_mask
+from seglab.core.disk.urls import is_url
 from seglab.core.errors import DataError, list_problems, nearest
 from seglab.core.labels import LabelSpace
 from seglab.curation.cleaning.decisions import Decision
@@ -57,6 +58,11 @@ def corrected_masks(manifest: Manifest, corrected: Manifest) -> tuple[Decision, 
         changed[name] = mask
     if problems:
         raise DataError(list_problems(f"{corrected.name} corrects nothing here", problems))
+    if changed and is_url(manifest.root):
+        raise DataError(
+            f"{manifest.root}: corrected masks are written below the root, which is a URL; clean a copy "
+            "on this machine (--root FOLDER), then upload it"
+        )
     for name, mask in changed.items():
         path = f"{FOLDER}/corrected-{corrected.fingerprint}/{name}.png"
         _write(manifest.root / path, mask, manifest, stored)
@@ -116,7 +122,7 @@ def _stored_values(labels: LabelSpace) -> dict[int, int]:
 def _own(manifest: Manifest, row: Mapping[str, Any]) -> np.ndarray | None:
     if row["mask"] is None:
         return None
-    return read_mask(manifest.root / row["mask"], manifest.labels, manifest.mask_encoding)
+    return read_mask(manifest.path(row["mask"]), manifest.labels, manifest.mask_encoding)
 
 
 def _write(path: Path, mask: np.ndarray, manifest: Manifest, stored: Mapping[int, int]) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import fsspec
 from fsspec.core import url_to_fs
 
+from seglab.core.disk.urls import is_web
 from seglab.core.errors import SeglabError
 
 # Size, time of change (ns) and a number of the version's name; None where none of them is told.
@@ -78,7 +79,7 @@ def is_folder(url: str) -> bool:
     Raises:
         RemoteError: The store cannot be reached, or refuses.
     """
-    if url.startswith(("http://", "https://")):
+    if is_web(url):
         return True
     with _told(url):
         client, path = _client(url)
@@ -91,7 +92,7 @@ def list_folder(url: str) -> dict[str, Status | None] | None:
     Raises:
         RemoteError: The store cannot be reached, or refuses.
     """
-    if url.startswith(("http://", "https://")):
+    if is_web(url):
         return None
     with _told(url):
         client, path = _client(url)

@@ -25,6 +25,7 @@ from seglab.engine.options import PlanOptions
 
 Precision = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["channels_last", "contiguous"]
+# So many augmented 400 images of 512x512 a second beside an H100 (docs/gpus.md).
 _MAX_WORKERS_PER_DEVICE = 14
 _LEAST_SHARED_BYTES = 64 * 2**20
 _LIGHTNING_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
