@@ -28,7 +28,6 @@ from pydantic import (
 from pydantic._internal._model_construction import ModelMetaclass
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from seglab.core.disk.urls import is_url, local_path
 from seglab.core.errors import ConfigError
 
 BROKEN_RULE = "broken rule"
@@ -214,9 +213,9 @@ class OnDisk(_Checked):
 
     def holds(self, value: str) -> bool:
         """Whether there is such a thing at this path; a URL is asked when it is read."""
-        if is_url(value):
-            return self.kind == "folder"
-        path = local_path(value)
+        if self.kind == "folder" and "://" in value:
+            return True
+        path = Path(value).expanduser()
         return {"file": path.is_file, "folder": path.is_dir}.get(self.kind, path.exists)()
 
 
