@@ -30,6 +30,7 @@ ALLOWED = {
     **{room: {"core"} for room in FLOOR_2},
     "data": {"annotations", "core"},
     "engine": FLOOR_2 | {"core", "config"},
+    "bundle": {"core"},
     "testing": FLOOR_2 | {"engine", "core", "config"},
     "analysis": {"runs", "metrics", "core"},
     "curation": {"data", "annotations", "metrics", "runs", "core"},
