@@ -13,8 +13,9 @@ from PIL import Image
 from seglab.bundle.loader import Bundle, ImageError
 from seglab.serve.errors import Refused
 from seglab.serve.options import BYTES_PER_PIXEL, ServeOptions
+from seglab.serve.structure import check_structure
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # JPEG opens MPO too
 _ARRAY_MAGIC = b"\x93NUMPY"
 _EXPECTED = "expected an image: PNG, JPEG, WebP, BMP or TIFF"
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -40,6 +41,7 @@ def held_size(content: bytes, options: ServeOptions) -> int:
     """
     if content[:6] == _ARRAY_MAGIC:
         return _array_size(content, options)
+    check_structure(content)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size

@@ -45,6 +45,7 @@ def create_app(service: Service, reload: Reload) -> FastAPI:
         docs_url=None,  # their scripts would come from elsewhere
         redoc_url=None,
         openapi_url="/openapi.json",
+        redirect_slashes=False,
     )
     app.state.service, app.state.reload = service, reload
     app.include_router(predicting.router)
