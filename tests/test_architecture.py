@@ -37,7 +37,8 @@ ALLOWED = {
     "experiment": FLOOR_2 | {"engine", "analysis", "core", "config"},
     "deploy": FLOOR_2 | {"experiment", "engine", "analysis", "bundle", "core", "config"},
     "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
-    "cli": FLOOR_2 | {"deploy", "bundle", "experiment", "engine", "analysis", "curation", "core", "config"},
+    "cli": FLOOR_2
+    | {"deploy", "bundle", "experiment", "engine", "analysis", "curation", "core", "config"},
 }
 # Inside a package: part (a folder, or one file) -> parts it may import. Files that lie in no part that
 # is named here belong to the nearest one above; a package's __init__.py may hand on what lies below it.
