@@ -53,7 +53,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
 @pytest.fixture(scope="module")
 def exported(trained: TrainResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its bundle."""
-    words = {"run": str(trained.run_dir), "flips": ["h"], "window": [32, 48], "licence": "MIT"}
+    words: dict[str, Any] = {
+        "run": str(trained.run_dir),
+        "flips": ["h"],
+        "window": [32, 48],
+        "licence": "MIT",
+    }
     words |= {"output": str(tmp_path_factory.mktemp("out") / "b"), "calibration_images": 4}
     return bundling.export(ExportOptions.read(words), QUIET)
 
