@@ -35,8 +35,9 @@ ALLOWED = {
     "analysis": {"runs", "metrics", "core"},
     "curation": {"data", "annotations", "metrics", "runs", "core"},
     "experiment": FLOOR_2 | {"engine", "analysis", "core", "config"},
+    "deploy": FLOOR_2 | {"experiment", "engine", "analysis", "bundle", "core", "config"},
     "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
-    "cli": FLOOR_2 | {"experiment", "engine", "analysis", "curation", "core", "config"},
+    "cli": FLOOR_2 | {"experiment", "engine", "analysis", "curation", "deploy", "core", "config"},
 }
 # Inside a package: part (a folder, or one file) -> parts it may import. Files that lie in no part that
 # is named here belong to the nearest one above; a package's __init__.py may hand on what lies below it.
@@ -94,6 +95,7 @@ PARTS = {
         "curation.page": {"curation"},
         "curation.checks": {"curation", "curation.alike", "curation.labels"},
     },
+    "deploy": {"deploy": set(), "deploy.predict": set()},
     "engine": {
         "engine": set(),
         "engine.device": set(),

@@ -1,0 +1,1 @@
+"""From a trained model into production: export, predict."""
