@@ -34,7 +34,8 @@ def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "in"
     for name, size in SIZES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        pixels = _RNG.integers(0, 256, (*size, 3), dtype=np.uint8)
+        coarse = _RNG.integers(0, 256, (-(-size[0] // 4), -(-size[1] // 4), 3), dtype=np.uint8)
+        pixels = coarse.repeat(4, 0).repeat(4, 1)[: size[0], : size[1]]
         Image.fromarray(pixels).save(folder / f"{name}.png")
     return folder
 
@@ -197,6 +198,33 @@ def test_shares_are_all_files_each_once(predict: Predict) -> None:
         assert {row["image"] for row in csv.DictReader(stream)} == set(SIZES)
 
 
+def test_annotations_hold_the_masks(predict: Predict, photos: Path) -> None:
+    (photos / "e.png").write_bytes(b"")
+    given = {"annotations": ("coco", "label_studio", "masks"), "annotation_images": "none"}
+    assert (predict(**given, shard="1/2").output / "annotations").exists() is False
+
+    found = predict(**given)
+
+    assert len(found.faults) == 1
+    folder = found.output / "annotations"
+    coco = json.loads((folder / "coco/annotations/instances_unlabeled.json").read_text())
+    names = {one["id"]: Path(one["file_name"]).with_suffix("") for one in coco["images"]}
+    assert {str(name) for name in names.values()} == SIZES.keys() - {"e"}
+    for number, name in names.items():
+        mask = _mask(found, str(name))
+        own = [one for one in coco["annotations"] if one["image_id"] == number]
+        for index in range(len(CLASSES)):
+            area = sum(one["area"] for one in own if one["category_id"] == index + 1)
+            assert area == (mask == index).sum()
+        with Image.open(folder / f"masks/masks/unlabeled/{name}.png") as kept:
+            np.testing.assert_array_equal(np.array(kept), mask)
+    tasks = json.loads((folder / "label_studio/tasks.json").read_text())
+    assert [len(task["predictions"]) for task in tasks] == [1] * 4
+    # Asked for later, another format is written of the masks that are there.
+    assert predict(annotations=("labelme",), annotation_images="none").done == 0
+    assert (folder / "labelme" / "sub" / "c.json").is_file()
+
+
 def test_files_of_one_stem_keep_their_endings(predict: Predict, photos: Path) -> None:
     Image.new("RGB", (5, 4)).save(photos / "a.jpg")
     found = predict(input=str(photos / "*.*"))
@@ -222,6 +250,7 @@ def test_the_output_is_no_input(predict: Predict, photos: Path) -> None:
         ({"input": "https://example.org/images"}, "a web server lists no folders"),
         ({"bundle": "nothing"}, "bundle: .*expected a bundle"),
         ({"variant": "int4"}, "bundle: expected a variant of"),
+        ({"unlabelled": "rood"}, "unlabelled: .*did you mean 'road'"),
     ],
 )
 def test_says_what_is_missing(
@@ -232,7 +261,7 @@ def test_says_what_is_missing(
     says: str,
 ) -> None:
     (tmp_path / "empty").mkdir()
-    monkeypatch.chdir(tmp_path / "empty")
+    monkeypatch.chdir(tmp_path / "empty" if changes.get("input") == "." else tmp_path)
     with pytest.raises((ConfigError, DataError), match=says):
         predict(**changes)
 

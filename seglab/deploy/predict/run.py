@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,15 @@ from PIL import Image
 from seglab.bundle.loader import Bundle, BundleError, load
 from seglab.core.disk.files import write_text
 from seglab.core.disk.urls import is_url, local_path, url_text
-from seglab.core.errors import ConfigError
+from seglab.core.errors import ConfigError, nearest
+from seglab.deploy.predict.annotations import write_annotations
 from seglab.deploy.predict.areas import write_areas
 from seglab.deploy.predict.ledger import open_ledger, read_done
 from seglab.deploy.predict.options import PredictFilesOptions
 from seglab.deploy.predict.outputs import Outputs
 from seglab.deploy.predict.pipeline import Pipeline
 from seglab.deploy.predict.progress import Progress
-from seglab.deploy.predict.sources import find_sources, share_of
+from seglab.deploy.predict.sources import Source, find_sources, share_of
 
 # What decides what the files of a folder hold; the rest may change from call to call.
 _DECIDES = ("overlays", "overlay_alpha", "probabilities", "entropy", "whole_pixels", "window")
@@ -69,6 +71,7 @@ def predict_files(options: PredictFilesOptions) -> Predicted:
     output = local_path(options.output)
     sources, notes = find_sources(options.input, output)
     bundle = open_bundle(options)
+    _require_class(options, bundle)
     with open_ledger(output, _settings(options, bundle), options.place) as ledger:
         share = share_of(sources, options.place)
         left = [source for source in share if not ledger.is_done(source)]
@@ -79,11 +82,39 @@ def predict_files(options: PredictFilesOptions) -> Predicted:
             pipeline.run(left)
         finally:
             progress.end()
-        _list_skipped(output, options, pipeline.faults)
-        with FileLock(output / "done" / "tables.lock"):
-            write_areas(output, options.areas, read_done(output), bundle.class_names)
-    skipped = len(pipeline.faults)
-    return Predicted(output, len(left) - skipped, len(share) - len(left), pipeline.faults, notes)
+        skipped = len(pipeline.faults)
+        found = Predicted(
+            output, len(left) - skipped, len(share) - len(left), pipeline.faults, notes
+        )
+        _conclude(found, sources, bundle, options)
+    return found
+
+
+def _require_class(options: PredictFilesOptions, bundle: Bundle) -> None:
+    known = ["void", *bundle.class_names]
+    if options.unlabelled not in known:
+        raise ConfigError(
+            f"unlabelled: {options.unlabelled!r} is no class{nearest(options.unlabelled, known)}; the "
+            f"bundle's are {', '.join(bundle.class_names)}"
+        )
+
+
+def _conclude(
+    found: Predicted, sources: Sequence[Source], bundle: Bundle, options: PredictFilesOptions
+) -> None:
+    """Write what stands for all files together, of all shares."""
+    output = found.output
+    with FileLock(output / "done" / "tables.lock"):
+        done = read_done(output)
+        write_areas(output, options.areas, done, bundle.class_names)
+        if options.annotations and options.shard is None:
+            found.faults |= write_annotations(output, done, sources, bundle, options)
+    if options.annotations and options.shard is not None:
+        found.notes.append(
+            "annotations stand for all files: the same words without shard write them when all "
+            "shares are done"
+        )
+    _list_skipped(output, options, found.faults)
 
 
 def _not_yet(*_: Any) -> dict[str, Any]:
