@@ -98,7 +98,7 @@ PARTS = {
         "curation.page": {"curation"},
         "curation.checks": {"curation", "curation.alike", "curation.labels"},
     },
-    "deploy": {"deploy": set(), "deploy.export": set()},
+    "deploy": {"deploy": set(), "deploy.export": set(), "deploy.predict": set()},
     "engine": {
         "engine": set(),
         "engine.device": set(),

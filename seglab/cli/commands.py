@@ -27,6 +27,7 @@ class Command:
 COMMANDS = {
     "train": Command("seglab.cli.train", "train a model; a grid of them with -m"),
     "evaluate": Command("seglab.cli.evaluate", "score a run on a split or on other data"),
+    "predict": Command("seglab.cli.predict", "predict files, folders and videos with a bundle"),
     "compare": Command("seglab.cli.compare", "tell whether one run is better than another"),
     "report": Command("seglab.cli.report", "write an HTML page about runs"),
     "cv": Command("seglab.cli.cv", "join folds that were trained one by one"),
