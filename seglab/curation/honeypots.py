@@ -139,7 +139,8 @@ def write_work_lists(
     rng = generator("honeypots", plan.seed, manifest.fingerprint, gold.fingerprint)
     dealt = _deal(work, fitting, len(known) - len(fitting), plan, rng)
     prefix = hash_json([manifest.fingerprint, gold.fingerprint, plan.seed])[:6]
-    items, faults = {}, {}
+    items: dict[str, list[WorkItem]] = {}
+    faults: dict[str, str] = {}
     for number, (annotator, rows) in enumerate(dealt.items(), start=1):
         ids = [f"{prefix}-{number}-{place:05d}" for place in range(1, len(rows) + 1)]
         listed = _listed(rows, ids, manifest.labels, annotator)
@@ -251,7 +252,12 @@ def _honeypots(work: int, share: float) -> int:
 def _listed(rows: _Rows, ids: Sequence[str], labels: LabelSpace, annotator: str) -> Manifest:
     """Return a list as a manifest whose rows are alike but for the image."""
     root = common_root([source.root for source, _ in rows])
-    alike = {"mask": None, "mask_sha256": None, "class_pixels": [], "split": "unlabeled"}
+    alike: dict[str, Any] = {
+        "mask": None,
+        "mask_sha256": None,
+        "class_pixels": [],
+        "split": "unlabeled",
+    }
     alike |= {"annotator": None, "tags": [], "flags": [], "keep": True}
     table = [
         {
