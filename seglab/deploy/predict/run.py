@@ -16,12 +16,13 @@ from seglab.core.disk.urls import is_url, local_path, url_text
 from seglab.core.errors import ConfigError, nearest
 from seglab.deploy.predict.annotations import write_annotations
 from seglab.deploy.predict.areas import write_areas
+from seglab.deploy.predict.large.predict import LargeImages
 from seglab.deploy.predict.ledger import open_ledger, read_done
 from seglab.deploy.predict.options import PredictFilesOptions
 from seglab.deploy.predict.outputs import Outputs
 from seglab.deploy.predict.pipeline import Pipeline
 from seglab.deploy.predict.progress import Progress
-from seglab.deploy.predict.sources import Source, find_sources, share_of
+from seglab.deploy.predict.files.sources import Source, find_sources, share_of
 
 # What decides what the files of a folder hold; the rest may change from call to call.
 _DECIDES = ("overlays", "overlay_alpha", "probabilities", "entropy", "whole_pixels", "window")
@@ -77,7 +78,9 @@ def predict_files(options: PredictFilesOptions) -> Predicted:
         left = [source for source in share if not ledger.is_done(source)]
         progress = Progress(len(left))
         outputs = Outputs(output, bundle, options)
-        pipeline = Pipeline(bundle, outputs, ledger, progress, _not_yet, _not_yet)
+        share_name = "-of-".join(map(str, options.place))
+        large = LargeImages(bundle, outputs, output / "done" / f"large-{share_name}")
+        pipeline = Pipeline(bundle, outputs, ledger, progress, large.predict, _not_yet)
         try:
             pipeline.run(left)
         finally:
