@@ -1,1 +1,1 @@
-"""From a trained model into production: export, predict."""
+"""From a run to production: export to a bundle that proves itself, and predictions from it."""
