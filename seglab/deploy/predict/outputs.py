@@ -15,10 +15,10 @@ from seglab.core.disk.files import atomic_path
 from seglab.core.disk.mask_png import write_mask
 from seglab.deploy.predict.areas import count_classes
 from seglab.deploy.predict.files.georeference import Georeference, write_raster
-from seglab.deploy.predict.network import Scores
-from seglab.deploy.predict.options import PredictFilesOptions
 from seglab.deploy.predict.files.reading import Decoded
 from seglab.deploy.predict.files.sources import Source
+from seglab.deploy.predict.network import Scores
+from seglab.deploy.predict.options import PredictFilesOptions
 
 _JPEG_QUALITY = 90
 

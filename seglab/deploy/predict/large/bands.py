@@ -8,12 +8,12 @@ Windows across the border of two strips are predicted for both.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from seglab.bundle.loader import Bundle, bell, log_softmax, pad, window_starts
-from seglab.deploy.predict.network import argmax, padded_size
+from seglab.bundle.loader import Bundle, argmax, bell, pad, softmax, window_starts
+from seglab.deploy.predict.network import padded_size
 
 _FLIPS = {"h": (-1,), "v": (-2,), "hv": (-2, -1)}
 # Floats of class scores that all views together hold of a strip, and of a band.
@@ -176,13 +176,13 @@ def predict_bands(bundle: Bundle, part: Part, layout: Layout) -> Iterator[Band]:
         open_views = [_View(bundle, part, layout, how, strip) for how in hows]
         for top in range(0, height, tall):
             end = min(top + tall, height)
-            log_p: np.ndarray | None = None
+            total: Any = np.float32(0)
             for view in open_views:
-                one = log_softmax(view.logits(top, end)[None])
-                log_p = one if log_p is None else np.logaddexp(log_p, one, out=log_p)
-            assert log_p is not None  # noqa: S101 - there is at least one view
-            probabilities = np.exp(log_softmax(log_p / np.float32(bundle.info["temperature"])))
-            yield Band(slice(top, end), slice(*strip), argmax(log_p[0]), probabilities[0])
+                one = view.logits(top, end)[None]
+                total = one if len(hows) == 1 else total + softmax(one)
+            logits = total if len(hows) == 1 else np.log(np.maximum(total, 1e-38))
+            probabilities = softmax(logits / np.float32(bundle.info["temperature"]))
+            yield Band(slice(top, end), slice(*strip), argmax(total)[0], probabilities[0])
 
 
 def _at(start: int, end: int, old: int, new: int) -> np.ndarray:

@@ -13,11 +13,11 @@ from seglab.bundle.loader import Bundle
 from seglab.core.disk.mask_png import write_mask_rows
 from seglab.deploy.predict.areas import count_classes
 from seglab.deploy.predict.files.georeference import Georeference, write_raster
+from seglab.deploy.predict.files.reading import Decoded
+from seglab.deploy.predict.files.sources import Source
 from seglab.deploy.predict.large.bands import Layout, Part, predict_bands
 from seglab.deploy.predict.large.pixels import Pixels, new_pixels, shrunk, spool
 from seglab.deploy.predict.outputs import Outputs, entropy
-from seglab.deploy.predict.files.reading import Decoded
-from seglab.deploy.predict.files.sources import Source
 
 # Overlays are to be looked at; larger ones open in few viewers.
 _OVERLAY_SIDE = 4096
