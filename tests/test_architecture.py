@@ -98,7 +98,14 @@ PARTS = {
         "curation.page": {"curation"},
         "curation.checks": {"curation", "curation.alike", "curation.labels"},
     },
-    "deploy": {"deploy": set(), "deploy.export": set(), "deploy.predict": set()},
+    "deploy": {
+        "deploy": set(),
+        "deploy.export": set(),
+        "deploy.predict.files": set(),
+        "deploy.predict": {"deploy.predict.files"},
+        "deploy.predict.large": {"deploy.predict", "deploy.predict.files"},
+        "deploy.predict.run": {"deploy.predict", "deploy.predict.files", "deploy.predict.large"},
+    },
     "engine": {
         "engine": set(),
         "engine.device": set(),
