@@ -1,6 +1,6 @@
 # The server of a bundle (`docker build --tag seglab-serve .`), and the same for AWS Lambda
 # (`--target lambda`). Neither has torch: what is installed stands in scripts/container/.
-FROM python:3.11-slim-bookworm AS base
+FROM docker.io/library/python:3.11-slim-bookworm AS base
 ENV PATH=/opt/seglab/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
@@ -15,7 +15,8 @@ COPY scripts/container/requirements.txt scripts/container/
 # The environment has no pip of its own; that of the base fills it.
 RUN python -m venv --without-pip /opt/seglab \
     && pip --python /opt/seglab/bin/python install --constraint constraints.txt \
-        --requirement scripts/container/requirements.txt
+        --requirement scripts/container/requirements.txt \
+    && find /opt/seglab -type d -name tests -prune -exec rm -r {} +
 COPY pyproject.toml README.md LICENSE ./
 COPY conf conf
 COPY template template
