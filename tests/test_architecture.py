@@ -36,8 +36,11 @@ ALLOWED = {
     "analysis": {"runs", "metrics", "core"},
     "curation": {"data", "annotations", "metrics", "runs", "core"},
     "experiment": FLOOR_2 | {"engine", "analysis", "core", "config"},
+    "deploy": FLOOR_2 | {"experiment", "engine", "analysis", "bundle", "core", "config"},
     "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
-    "cli": FLOOR_2 | {"experiment", "engine", "analysis", "curation", "serve", "core", "config"},
+    "cli": FLOOR_2
+    | {"deploy", "bundle", "serve", "experiment", "engine", "analysis", "curation"}
+    | {"core", "config"},
 }
 # Inside a package: part (a folder, or one file) -> parts it may import. Files that lie in no part that
 # is named here belong to the nearest one above; a package's __init__.py may hand on what lies below it.
@@ -95,6 +98,7 @@ PARTS = {
         "curation.page": {"curation"},
         "curation.checks": {"curation", "curation.alike", "curation.labels"},
     },
+    "deploy": {"deploy": set(), "deploy.export": set(), "deploy.predict": set()},
     "engine": {
         "engine": set(),
         "engine.device": set(),

@@ -74,16 +74,13 @@ class Bundle:
                     raise ImageError(f"expected 8 bits, or 16-bit grey, got mode {image.mode}")
                 upright = image if image.format == "TIFF" else ImageOps.exif_transpose(image)
                 if grey16:
-                    pixels = (np.asarray(upright).astype(np.uint32) + 128) // 257
-                    upright = Image.fromarray(pixels.astype(np.uint8))
-                grey = accepts["channels"] == 1
-                if not grey or upright.mode not in ("1", "L", "LA"):
-                    upright = upright.convert("RGB")
-                return self._checked(np.asarray(upright.convert("L") if grey else upright))
-        except ImageError:
-            raise
+                    values = np.asarray(upright, np.uint32)
+                    upright = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+                rgb, grey = upright.convert("RGB"), accepts["channels"] == 1
+                return self._checked(np.asarray(rgb.convert("L") if grey else rgb))
         except Exception as error:
-            raise ImageError(f"not an image, or damaged: {error}") from error
+            ours = isinstance(error, ImageError)
+            raise error if ours else ImageError(f"not an image, or damaged: {error}") from error
 
     def predict(self, image: Array) -> Prediction:
         """Predict one decoded image `(H, W, channels)`."""
@@ -94,8 +91,8 @@ class Bundle:
         images, found = [self._checked(image) for image in images], dict[int, Prediction]()
         for shape in dict.fromkeys(image.shape for image in images):
             places = [index for index, image in enumerate(images) if image.shape == shape]
-            together = self._predict(np.stack([images[index] for index in places]))
-            found.update(zip(places, together, strict=True))
+            part = np.stack([images[index] for index in places])
+            found |= zip(places, self._predict(part), strict=True)
         return [found[index] for index in range(len(images))]
 
     def run(self, batch: Array, net: int = 0) -> tuple[Array, Array | None]:
@@ -104,30 +101,30 @@ class Bundle:
         return logits, features[0] if features else None
 
     def _checked(self, image: Array) -> Array:
-        image, channels = (
-            image[..., None] if image.ndim == 2 else image,
-            self.info["input"]["channels"],
-        )
-        if image.ndim != 3 or image.shape[2] != channels or not image.size:
-            raise ImageError(f"expected an image (H, W, {channels}), got {image.shape}")
-        return image
+        channels = self.info["input"]["channels"]
+        image = image[..., None] if image.ndim == 2 else image
+        if image.ndim == 3 and image.shape[2] == channels and image.size:
+            return image
+        raise ImageError(f"expected an image (H, W, {channels}), got {image.shape}")
 
     def _predict(self, images: Array) -> list[Prediction]:
         size, views = images.shape[1:3], self.info["predict"]
         images = at_working_size(images, self.info["input"]["image_size"])
-        batch, log_p, seen = np.moveaxis(images, 3, 1).astype(np.float32), None, []
+        batch, seen = np.moveaxis(images, 3, 1).astype(np.float32), list[Array]()
+        total: Any = np.float32(0)
+        is_one = len(self.nets) * len(views["scales"]) * (1 + len(views["flips"])) == 1
         for net in range(len(self.nets)):
             for scale in views["scales"]:
                 scaled = resize(batch, [max(1, round(side * scale)) for side in batch.shape[2:]])
                 for flip in ((), *(_FLIPS[name] for name in views["flips"])):
                     logits, features = self._blended(np.flip(scaled, flip), net)
-                    one = log_softmax(np.flip(resize(logits, size), flip))
-                    log_p = one if log_p is None else np.logaddexp(log_p, one, out=log_p)
+                    one = np.flip(resize(logits, size), flip)
+                    total = one if is_one else total + softmax(one)
                     seen += [] if features is None else [features]
-        probabilities = np.exp(log_softmax(log_p / np.float32(self.info["temperature"])))
+        logits = total if is_one else np.log(np.maximum(total, 1e-38))
+        probabilities = softmax(logits / np.float32(self.info["temperature"]))
         pooled = np.mean(seen, axis=0) if seen else [None] * len(images)
-        masks = log_p.argmax(1).astype(np.uint8)
-        return [Prediction(*one) for one in zip(masks, probabilities, pooled, strict=True)]
+        return [Prediction(*one) for one in zip(argmax(total), probabilities, pooled, strict=True)]
 
     def _blended(self, batch: Array, net: int) -> tuple[Array, Array | None]:
         if self.window is None:
@@ -147,7 +144,7 @@ class Bundle:
         return (sums / total)[..., :height, :width], np.mean(seen, axis=0) if seen else None
 
     def _padded(self, batch: Array, net: int) -> tuple[Array, Array | None]:
-        accepts, (height, width) = self.info["input"], batch.shape[2:]
+        (height, width), accepts = batch.shape[2:], self.info["input"]
         divisor, least = accepts["size_divisor"], accepts["min_size"]
         sides = (-(-max(side, least) // divisor) * divisor for side in (height, width))
         logits, features = self.run(pad(batch, *sides), net)
@@ -165,8 +162,9 @@ def load(
         expected = np.load(io.BytesIO(files[golden["expected"]]), allow_pickle=False)
         off = float(np.abs(found - expected[bundle.variant]).mean())
         if not off <= golden["tolerance"]:
-            name = golden["image"]
-            raise BundleError(f"{path}: {name} comes out other than at export, off by {off:.4f}")
+            raise BundleError(
+                f"{path}: {golden['image']} comes out other than at export ({off:.4f})"
+            )
     return bundle
 
 
@@ -175,14 +173,13 @@ def read_files(path: Path) -> dict[str, bytes]:
     if path.is_dir():
         if any(entry.is_symlink() for entry in (path, *path.rglob("*"))):
             raise BundleError(f"{path}: holds symbolic links, which a bundle must not")
-        found = [entry for entry in path.rglob("*") if entry.is_file()]
-        files = {entry.relative_to(path).as_posix(): entry.read_bytes() for entry in found}
+        entries = (entry for entry in path.rglob("*") if entry.is_file())
+        files = {entry.relative_to(path).as_posix(): entry.read_bytes() for entry in entries}
     elif path.is_file() and zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if sum(one.file_size for one in archive.infolist()) > 8 << 30:
                 raise BundleError(f"{path}: unpacks to more than 8 GiB")
-            names = [name for name in archive.namelist() if not name.endswith("/")]
-            files = {name: archive.read(name) for name in names}
+            files = {n: archive.read(n) for n in archive.namelist() if not n.endswith("/")}
     else:
         raise BundleError(f"{path}: expected a bundle: a folder, or a zip of one")
     try:
@@ -199,10 +196,19 @@ def read_files(path: Path) -> dict[str, bytes]:
     return files
 
 
-def log_softmax(logits: Array) -> Array:
-    """Return log-probabilities over axis 1."""
-    shifted = logits - logits.max(1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+def softmax(logits: Array) -> Array:
+    """Return probabilities over axis 1."""
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    return shares / shares.sum(1, keepdims=True)
+
+
+def argmax(logits: Array) -> Array:
+    """Return the first largest over axis 1, uint8; whole planes are ten times as fast as NumPy's."""
+    best, mask = logits[:, 0].copy(), np.zeros(logits[:, 0].shape, np.uint8)
+    for index in range(1, logits.shape[1]):
+        mask[logits[:, index] > best] = index
+        np.maximum(best, logits[:, index], out=best)
+    return mask
 
 
 def resize(planes: Array, size: Sequence[int]) -> Array:
@@ -223,8 +229,8 @@ def at_working_size(images: Array, size: Sequence[int] | None) -> Array:
     for axis, side in enumerate(size or (), 2):
         if side < (old := planes.shape[axis]):
             edges = np.arange(side + 1) * (old / side)
-            starts, ends = np.arange(old), np.arange(1, old + 1)
-            shares = np.minimum(edges[1:, None], ends) - np.maximum(edges[:-1, None], starts)
+            ends = np.arange(1, old + 1)
+            shares = np.minimum(edges[1:, None], ends) - np.maximum(edges[:-1, None], ends - 1)
             shares = shares.clip(0) * (side / old)
             planes = np.moveaxis(np.moveaxis(planes, axis, -1) @ shares.T, -1, axis)
     planes = resize(np.rint(planes).astype(images.dtype), size or planes.shape[2:])
@@ -249,5 +255,4 @@ def window_starts(side: int, window: int, overlap: float) -> list[int]:
 
 def bell(side: int) -> Array:
     """Return the Gaussian along a window's side, with a deviation of an eighth of it."""
-    distance = np.arange(side, dtype=np.float32) - (side - 1) / 2
-    return np.exp(-0.5 * (distance * (8 / side)) ** 2).astype(np.float32)
+    return np.exp(-32 * ((np.arange(side) - (side - 1) / 2) / side) ** 2).astype(np.float32)

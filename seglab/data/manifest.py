@@ -316,7 +316,12 @@ def _place(file: Path, head: Mapping[str, Any]) -> str:
             f"{companion}: {' and '.join(changed)} differ from {file.name}; only `root` may be "
             "edited by hand. Import the data again with the labels you want"
         )
-    return str(content.get("root", head["root"]))
+    root = content.get("root", head["root"])
+    if not isinstance(root, str):
+        raise DataError(
+            f"{companion}: root: expected a path or URL as text, got {root!r}; put quotes around it"
+        )
+    return root
 
 
 def _keep_former(path: Path, fingerprint: str) -> None:

@@ -23,6 +23,7 @@ from seglab.serve.options import ServeOptions
 
 _LOG = logging.getLogger("seglab.serve")
 _NEWEST = 0.3  # weight of the newest measurement in the mean
+_LEAST = 2**16  # an image below so many pixels costs as much: what a call costs whatever its size
 
 
 @dataclass(eq=False)
@@ -35,6 +36,10 @@ class _Waiting:
     @property
     def pixels(self) -> int:
         return int(self.image.shape[0] * self.image.shape[1])
+
+    @property
+    def cost(self) -> int:
+        return max(self.pixels, _LEAST)
 
     def goes_with(self, other: _Waiting) -> bool:
         return self.bundle is other.bundle and self.image.shape == other.image.shape
@@ -55,7 +60,7 @@ class Batcher:
         self._more = asyncio.Event()
         self._network = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._seconds_per_pixel = 0.0
-        self._running: tuple[float, int] | None = None  # since when, pixels
+        self._running: tuple[float, int] | None = None  # since when, and its cost in pixels
         self._task = asyncio.get_running_loop().create_task(self._work())
 
     @property
@@ -72,7 +77,7 @@ class Batcher:
         """Return the seconds until the network is free for one more image, by what it took lately."""
         if not self._running and not self._queue:
             return 0.0
-        ahead = sum(one.pixels for one in self._queue) * self._seconds_per_pixel
+        ahead = sum(one.cost for one in self._queue) * self._seconds_per_pixel
         if self._running:
             ahead += max(0.0, self._running[1] * self._seconds_per_pixel - self.busy_seconds)
         return ahead
@@ -166,14 +171,14 @@ class Batcher:
         start = time.monotonic()
         for one in batch:
             self._metrics.stage_seconds.labels("wait").observe(start - one.since)
-        pixels = sum(one.pixels for one in batch)
-        self._running = start, pixels
+        cost = sum(one.cost for one in batch)
+        self._running = start, cost
         outcomes = await asyncio.get_running_loop().run_in_executor(
             self._network, _predict, batch[0].bundle, [one.image for one in batch]
         )
         self._running = None
         seconds = time.monotonic() - start
-        fresh = seconds / pixels
+        fresh = seconds / cost
         old = self._seconds_per_pixel or fresh
         self._seconds_per_pixel = old + _NEWEST * (fresh - old)
         self._metrics.stage_seconds.labels("predict").observe(seconds)

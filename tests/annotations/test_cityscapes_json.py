@@ -115,6 +115,59 @@ for file in glob.glob(os.path.join(given, "gtFine", "*", "*", "*_polygons.json")
 """
 
 
+def _polygons(rng: np.random.Generator, height: int, width: int) -> list[dict[str, Any]]:
+    """Outlines as people draw them and worse: concave, crossed, thin, beyond the edge, hardly any."""
+    objects = []
+    for number in range(30):
+        corners = int(rng.choice([2, 3, 4, 7, 40]))
+        centre = rng.uniform(-5, (width + 5, height + 5))
+        spread = float(rng.choice([0.6, 4.0, 15.0, width]))
+        points = centre + rng.normal(0, spread, (corners, 2))
+        if number % 3:  # as the data set's own files: whole pixels
+            points = np.rint(points)
+        label = str(rng.choice([*LABELS, "cargroup", "license plate"]))
+        objects.append({"label": label, "polygon": points.tolist()})
+        if number % 7 == 0:
+            objects[-1]["deleted"] = 1
+    return objects
+
+
+def _camvid_outlines(folder: Path) -> tuple[list[dict[str, Any]], int, int]:
+    """Outlines of a street, moved by up to 2 pixels as a person's hand moves them, and of its holes."""
+    mask = np.asarray(Image.open(sorted((folder / "valannot").glob("*.png"))[0]))
+    shapes = to_shapes(mask, dict(enumerate(LABELS[1:31])), Cityscapes.drawing, 255, 2.0)
+    objects = [{"label": one.label, "polygon": one.rings[0].tolist()} for one in shapes]
+    return objects, *mask.shape[:2]
+
+
+@pytest.mark.slow
+def test_json2labelimg_fills_every_polygon_the_same(ask: Any, tmp_path: Path, shared: Path) -> None:
+    """Not a pixel differs: both fill with Pillow, so the agreement is stated as equality."""
+    rng = np.random.default_rng(7)
+    sets = [(_polygons(rng, 40, 64), 40, 64) for _ in range(40)]
+    sets.append(_camvid_outlines(shared / "data" / "camvid"))
+    for number, (objects, height, width) in enumerate(sets):
+        name = f"ulm_000000_{number:06}"
+        image = tmp_path / f"leftImg8bit/train/ulm/{name}_leftImg8bit.png"
+        target = tmp_path / f"gtFine/train/ulm/{name}_gtFine_polygons.json"
+        for place in (image, target):
+            place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (width, height)).save(image)
+        content = {"imgHeight": height, "imgWidth": width, "objects": objects}
+        target.write_text(json.dumps(content))
+    files = import_cityscapes_json(tmp_path, unlabelled="unlabeled", class_names=list(LABELS))
+    assert not files.faults
+    ours = {
+        one.image.name: np.asarray(Image.open(tmp_path / str(one.mask))) for one in files.samples
+    }
+    theirs = ask("cityscapesscripts", _JUDGE, str(tmp_path))
+    assert len(theirs) == len(ours) == 41
+    for name, ids in theirs.items():
+        mask = ours[f"{name}_leftImg8bit.png"]
+        np.testing.assert_array_equal(mask, ids, name)
+        assert len(np.unique(mask)) > 1
+
+
 @pytest.mark.slow
 def test_json2labelimg_draws_the_same(ask: Any, tmp_path: Path) -> None:
     labels = LabelSpace(tuple(LABELS[number] for number in EVALUATED))

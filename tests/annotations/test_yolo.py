@@ -86,7 +86,13 @@ def test_names_and_splits_of_data_yaml(tmp_path: Path) -> None:
     assert Yolo().read(Tree(tmp_path, ["images/a.png"])).images[0].split == "test"
     for data, told in (
         ("names: {0: a, 2: b}", "indices"),
-        ("names: [yes, no]", "quotes"),
+        ("names: [yes, no]", "got 0: yes, 1: no; .* quotes"),
+        ("names: {1: on, 0: 1.50}", "got 1: on, 0: 1.50;"),
+        ("names: [a, 010, ~, 2001-01-01, ' ']", "got 1: 010, 2: None, 3: 2001-01-01, 4: +;"),
+        ("names: {true: a, 0: b}", "indices 0, 1, ..., got true, 0"),
+        ("names: {0.2: a, 1.7: b}", "indices"),
+        ("names: {0: a, 0x1: b}", "indices"),
+        ("names: a", "expected a list of names"),
         ("names: [", "not YAML"),
         ("nc: 3", "no YOLO data"),
     ):

@@ -96,6 +96,7 @@ def test_images_of_several_sizes_come_back_in_their_order(tmp_path: Path) -> Non
     for image, found in zip(images, bundle.predict_batch(images), strict=True):
         alone = bundle.predict(image)
         np.testing.assert_array_equal(found.mask, alone.mask)
+        assert found.features is not None
         np.testing.assert_allclose(found.features, image.mean((0, 1)), rtol=1e-5)
 
 

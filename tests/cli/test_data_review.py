@@ -54,6 +54,33 @@ def test_from_a_random_sample_to_a_conclusion(seglab: Run, tmp_path: Path) -> No
     assert "--number: there are 39 masks, got 41" in many.err
 
 
+def test_a_chosen_list_is_shown_whole_in_its_order(seglab: Run, tmp_path: Path) -> None:
+    write_annotator(tmp_path, "anna", {f"s{n}": scene(n, 48, 64) for n in range(6)})
+    (tmp_path / "list").write_text("s4\n\ns1\ns5\ns4\n")
+    words = ("data", "review", "anna/manifest", "-o", "rev", "--samples", "list")
+    done = seglab(*words)
+    assert done.code == 0, done.err
+    assert "rev/review.html: 3 chosen masks and 0 planted errors" in done.out
+    items = read_key(tmp_path / "rev").items
+    assert [one.id for one in items] == [one.sample_id for one in items] == ["s4", "s1", "s5"]
+    saved = [Decision("s4", "keep"), Decision("s1", "drop"), Decision("s5", "keep")]
+    save_decisions(tmp_path / "saved", saved)
+    told = seglab("data", "review-result", "rev", "saved")
+    assert "3 of 3 masks inspected, 1 wrong: error rate 33.3%" in told.out
+    assert "chosen: what follows is of them, and of no others" in told.out
+    assert "chosen masks and 2 planted" in seglab(*words, "--planted", "2").out
+    hidden = read_key(tmp_path / "rev").items
+    assert sorted(one.sample_id for one in hidden if not one.planted) == ["s1", "s4", "s5"]
+    assert seglab("data", "clean", "anna/manifest", "--decisions", "saved").code == 0
+    both = seglab(*words, "--number", "2")
+    assert both.code == 2
+    assert "--samples and --number" in both.err
+    (tmp_path / "list").write_text("s44\n")
+    assert "'s44'" in seglab(*words).err
+    (tmp_path / "list").write_text("\n")
+    assert "names no sample" in seglab(*words).err
+
+
 def test_instructions_say_what_is_missing_in_them(seglab: Run, tmp_path: Path) -> None:
     write_annotator(tmp_path, "anna", {f"s{n}": scene(n, 48, 64) for n in range(4)})
     (tmp_path / "text.yaml").write_text("classes: {tree: Woody plants.}\n")

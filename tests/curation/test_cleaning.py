@@ -8,6 +8,8 @@ from PIL import Image
 
 from seglab.cli.data import run as seglab_data
 from seglab.core.errors import DataError
+from seglab.curation.cleaning.decisions import read_decisions
+from seglab.curation.findings import findings_table
 from seglab.data.manifest import Manifest
 from seglab.data.masks import read_mask
 from tests.curation.conftest import Make, picture
@@ -94,3 +96,18 @@ def test_everything_wrong_with_a_file_is_told_and_nothing_is_changed(place: Path
     with pytest.raises(DataError, match=r"\.\./x.png is not a path inside the root"):
         decide(place, "decisions: [{sample: a, do: relabel, mask: ../x.png}]")
     assert Manifest.read(place).fingerprint == before
+
+
+def test_names_in_decisions_are_the_words_that_stand_there(make: Make, tmp_path: Path) -> None:
+    manifest = make({name: picture(n) for n, name in enumerate(("010", "8", "no", "1e3"))})
+    path = tmp_path / "decisions.yaml"
+    path.write_text(
+        "decisions: [{sample: 010, do: drop}, {sample: no, do: drop, note: 1.50}]\n"
+        "merge_classes: {off: [tree, car]}\ncap_duplicates: 1\n"
+    )
+    read = read_decisions(path, manifest, findings_table([], {}))
+    assert [(one.sample_id, one.note) for one in read.each] == [("010", ""), ("no", "1.50")]
+    assert read.merge_classes == {"off": ("tree", "car")}
+    path.write_text("merge_classes: {~: [tree]}\ncap_duplicates: 1.5\n")
+    with pytest.raises(DataError, match=r"expected {new class: .*\n.*from 1, got 1.5"):
+        read_decisions(path, manifest, findings_table([], {}))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,6 +20,7 @@ from seglab.curation.agreement.staple import fit_staple
 from seglab.curation.agreement.votes import confusions_with_others, find_patterns, votes, winner
 from seglab.data.manifest import Manifest
 from seglab.data.masks import read_mask
+from seglab.data.remote import place_of, use_file_cache
 from tests.annotators import careless, scene, write_annotator
 
 TRUTH = {f"s{number}": scene(number) for number in range(8)}
@@ -185,3 +188,21 @@ def test_annotators_pass_or_fail_on_a_gold_set(tmp_path: Path) -> None:
     videos = gold.with_table(gold.table.assign(group=["v1", "v1", "v1", "v2", "v2", "v2"]))
     _, scores = score_on_gold(manifests, videos, bar=0.9)
     assert {one.few_groups for one in scores} == {2}
+
+
+def test_consensus_over_images_by_url_names_them_by_their_url(tmp_path: Path) -> None:
+    manifests = []
+    for seed, who in enumerate(("anna", "ben")):
+        local = write_annotator(tmp_path, who, _drawn(0.05 * seed, seed))
+        for file in (tmp_path / who).rglob("*.png"):
+            place = f"/{tmp_path.name}/{who}/{file.relative_to(tmp_path / who).as_posix()}"
+            fsspec.filesystem("memory").pipe_file(place, file.read_bytes())
+        url = place_of(f"memory://{tmp_path.name}/{who}")
+        manifests.append(dataclasses.replace(local, root=url))
+    use_file_cache(tmp_path / "cache", 0.1)
+    here = write_consensus(read_panel(manifests, ("anna", "ben"), "sha256"), tmp_path / "agreed")
+    assert here.manifest.table["image"].str.startswith("memory://").all()
+    for row in Manifest.read(tmp_path / "agreed").table.itertuples():
+        assert here.manifest.path(str(row.image)).is_file()
+        mask = read_mask(here.manifest.path(str(row.mask)), here.manifest.labels)
+        assert mask.shape == (24, 32)

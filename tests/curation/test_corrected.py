@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 
 from seglab.annotations.format import annotation_format
 from seglab.cli.data import run as seglab_data
-from seglab.core.errors import ConfigError, DataError
+from seglab.core.errors import ConfigError, DataError, PlaceError
 from seglab.core.labels import LabelSpace
 from seglab.curation.labels.ranking import rank_labels, write_ranking
 from seglab.data.annotated.export import ExportSettings, export_manifest
@@ -124,3 +125,16 @@ def test_what_to_export_is_said_once_and_within_what_there_is(place: Path) -> No
     (place / "names.txt").write_text("a\n\nq\n")
     with pytest.raises(DataError, match="'q'"):
         seglab_data([*words, "--samples", str(place / "names.txt")])
+
+
+@pytest.mark.parametrize("images", ["copy", "link"])
+def test_a_place_that_cannot_be_written_is_named_and_not_the_image(
+    make: Make, tmp_path: Path, images: Any
+) -> None:
+    manifest = make({"a": picture(1)})
+    long = manifest.with_table(manifest.table.assign(sample_id="n" * 300))
+    settings = ExportSettings(images=images)
+    with pytest.raises(PlaceError, match=r"n{300}\.png cannot be used: the name is longer"):
+        export_manifest(long, annotation_format("labelme"), tmp_path / "out", settings)
+    with pytest.raises(PlaceError, match=r"/proc/nothing.* cannot be used: no such file"):
+        export_manifest(manifest, annotation_format("coco"), Path("/proc/nothing"), settings)

@@ -22,8 +22,8 @@ from seglab.serve.options import ServeOptions
 from seglab.serve.service import Service, open_bundle
 from tests.bundle.tiny import write_tiny_bundle
 
-_WIDE = 31  # a kernel that makes large images slow: a quarter of a second or more at SLOW_SIDE
-SLOW_SIDE = 500
+_WIDE = 31  # a kernel that makes large images slow: a tenth of a second or more at SLOW_SIDE
+SLOW_SIDE = 360
 
 
 def brightest(kernel: int = 1) -> np.ndarray:

@@ -25,12 +25,10 @@ class Server:
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self.process, self.port, self._log = process, port, log
+        self.url = f"http://127.0.0.1:{port}"
         # Each request on a connection of its own, so that all workers get some.
         self.http = httpx.Client(
-            base_url=f"http://127.0.0.1:{port}",
-            headers={"connection": "close"},
-            timeout=60,
-            trust_env=False,
+            base_url=self.url, headers={"connection": "close"}, timeout=60, trust_env=False
         )
 
     def log(self) -> list[dict[str, Any]]:

@@ -59,7 +59,20 @@ def test_who_would_wait_for_too_long_is_refused(run: Run) -> None:
         assert codes[-1] == 503
         assert answers[-1].json()["error"]["code"] == "wait"
 
-    run(test, "slow_bundle", max_wait=0.1, max_batch=1)
+    run(test, "slow_bundle", max_wait=0.05, max_batch=1)
+
+
+def test_small_images_tell_little_of_how_long_a_large_one_takes(run: Run) -> None:
+    async def test(served: Served) -> None:
+        for _ in range(5):
+            await served.predict(png(pixels(1, 1)))
+        task = asyncio.create_task(served.predict(SLOW))
+        while served.service.batcher.busy_seconds == 0:
+            await asyncio.sleep(0.001)
+        assert 0 < served.service.batcher.expected_wait() < 2
+        assert (await task).status_code == 200
+
+    run(test, "slow_bundle")
 
 
 def test_the_deadline_covers_decoding_and_predicting(run: Run) -> None:
@@ -68,13 +81,14 @@ def test_the_deadline_covers_decoding_and_predicting(run: Run) -> None:
         response = await served.predict(SLOW)
         assert response.status_code == 504
         assert response.json()["error"]["code"] == "deadline"
-        assert time.monotonic() - start < 0.3
+        assert served.service.batcher.busy_seconds  # answered though it goes on
+        assert time.monotonic() - start < 1
         while served.service.batcher.busy_seconds:
             await asyncio.sleep(0.01)
         assert served.service.budget.held == 0
         assert (await served.predict(SMALL)).status_code == 200
 
-    run(test, "slow_bundle", deadline=0.1)
+    run(test, "slow_bundle", deadline=0.05)
 
 
 def test_a_body_that_never_ends_is_a_408(run: Run) -> None:

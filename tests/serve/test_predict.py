@@ -148,6 +148,8 @@ def test_openapi_says_what_is_answered(run: Run) -> None:
             "responses"
         ].keys()
         assert set(predict["requestBody"]["content"]) >= {"image/png", "multipart/form-data"}
+        assert "security" not in predict  # there are no keys
+        assert spec["paths"]["/v1/reload"]["post"]["security"]
         assert set(spec["paths"]) == {
             "/v1/predict",
             "/v1/reload",

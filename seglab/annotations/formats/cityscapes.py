@@ -1,6 +1,8 @@
 """Cityscapes JSON: `gtFine/SPLIT/CITY/NAME_gtFine_polygons.json` beside `leftImg8bit`.
 
-- Rasteriser: Pillow's, as json2labelImg uses it; vertices are pixel centres, edges inclusive.
+- Rasteriser: Pillow's, as json2labelImg uses it; vertices are pixel centres, edges inclusive. No pixel
+  differs from createLabelImage of cityscapesScripts 2.3.0, of drawn streets and of crossed, thin, fractional
+  outlines and ones beyond the edge.
 - Order: that of the list; later polygons cover earlier ones. Those that are `deleted` and those of
   labels with a negative id (`license plate`) are not drawn.
 - Holes: polygons have none; what lies in one is drawn later, nothing as `unlabeled`. Masks: none.

@@ -34,6 +34,7 @@ from seglab.annotations.shapes import AnnotatedImage, Annotations, Shape
 from seglab.core.disk.files import write_text
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
+from seglab.core.text.yaml_words import read_yaml_words, whole_number
 
 _VOID = "void"
 _DATA, _CLASSES = "data.yaml", "classes.txt"
@@ -90,7 +91,12 @@ class Yolo(AnnotationFormat):
         if told:
             file, content = told[0]
             with reasons_named(file):
-                return file, _names(content["names"]), list(_places(tree, file, content))
+                words = read_yaml_words(tree.bytes(file))
+                return (
+                    file,
+                    _names(content["names"], words.get("names")),
+                    list(_places(tree, file, content)),
+                )
         if not given and (tree.root / _CLASSES).is_file():
             lines = tree.text(_CLASSES).splitlines()
             return _CLASSES, [line.strip() for line in lines if line.strip()], []
@@ -155,18 +161,34 @@ def _yaml(tree: Tree, file: str) -> Any:
         raise DataError(f"{file}: not YAML: {str(error)[:200]}") from error
 
 
-def _names(content: Any) -> list[str]:
-    """Return the names of classes 0, 1, ...; data.yaml has a list, or a mapping from the index."""
-    if isinstance(content, dict):
-        indices = sorted(int(key) for key in content)
-        if indices != list(range(len(indices))):
-            raise DataError(f"names: expected the indices 0, 1, ..., got {indices[:20]}")
-        content = [content.get(index, content.get(str(index))) for index in indices]
-    if not isinstance(content, list) or not all(isinstance(one, str) for one in content):
+def _names(content: Any, written: Any) -> list[str]:
+    """Return the names of classes 0, 1, ...; data.yaml has a list, or a mapping from the index.
+
+    Args:
+        content: As YAML reads it, and the tool.
+        written: The same with every word as it stands in the file.
+    """
+    if not isinstance(content, dict | list) or type(written) is not type(content):
+        raise DataError("names: expected a list of names, or a mapping from 0, 1, ... to them")
+    pairs_of = list(written.items()) if isinstance(written, dict) else list(enumerate(written))
+    indices = [key if isinstance(key, int) else whole_number(key) for key, _ in pairs_of]
+    order = sorted(index for index in indices if index is not None)
+    if order != list(range(len(pairs_of))):
+        told = ", ".join(str(key)[:20] for key, _ in pairs_of[:20])
+        raise DataError(f"names: expected the indices 0, 1, ..., got {told}")
+    names = {index: word for index, (_, word) in zip(indices, pairs_of, strict=True)}
+    read = content.values() if isinstance(content, dict) else content
+    wrong = [
+        f"{index}: {word}"
+        for (index, word), one in zip(names.items(), read, strict=True)
+        if not isinstance(one, str) or not one.strip()
+    ]
+    if wrong:
         raise DataError(
-            "names: expected texts; one that YAML reads otherwise, such as no, needs quotes"
+            f"names: expected texts, got {', '.join(wrong)[:200]}; a name that YAML reads as a number, "
+            "a date, yes or no, or nothing needs quotes, such as 'no'"
         )
-    return content
+    return [str(names[index]) for index in order]
 
 
 def _places(tree: Tree, file: str, content: dict[str, Any]) -> Any:

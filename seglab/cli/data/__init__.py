@@ -18,6 +18,9 @@ DATA_COMMANDS = {
     "describe": Command("seglab.cli.data.describe", "print splits, classes, sizes and warnings"),
     "diff": Command("seglab.cli.data.diff", "what changed between two versions of a manifest"),
     "export": Command("seglab.cli.data.export", "write annotations for a labelling tool"),
+    "honeypots": Command(
+        "seglab.cli.data.honeypots", "work lists for annotators, known images hidden among them"
+    ),
     "import": Command("seglab.cli.data.importing", "write the manifest of a data set"),
     "instructions": Command("seglab.cli.data.instructions", "a page for annotators, from the data"),
     "preview": Command("seglab.cli.data.preview", "draw what an augmentation does to samples"),

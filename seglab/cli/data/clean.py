@@ -22,6 +22,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="MANIFEST",
         help="of annotations that were corrected and imported again: their masks become this manifest's",
     )
+    parser.add_argument(
+        "--gold",
+        type=Path,
+        metavar="MANIFEST",
+        help="with --corrected: images whose mask is known (honeypots); what was drawn on them stays out",
+    )
     parser.add_argument("--findings", type=Path, help="of the audit; audit beside the manifest")
     parser.add_argument("--root", type=Path, help="where the data is now, if it moved")
 
@@ -39,6 +45,8 @@ def work(args: argparse.Namespace) -> int:
 
     if args.decisions is None and args.corrected is None:
         raise ConfigError("--decisions or --corrected: give at least one of them")
+    if args.gold is not None and args.corrected is None:
+        raise ConfigError("--gold: says what to leave out of --corrected MANIFEST; give that too")
     manifest = Manifest.read(args.manifest.expanduser(), args.root)
     folder = folder_of(args.manifest)
     place = args.findings or folder / "audit"
@@ -48,7 +56,9 @@ def work(args: argparse.Namespace) -> int:
     if args.decisions is not None:
         decisions = read_decisions(args.decisions.expanduser(), manifest, findings)
     if args.corrected is not None:
-        masks = corrected_masks(manifest, Manifest.read(args.corrected.expanduser()))
+        known = None if args.gold is None else Manifest.read(args.gold.expanduser())
+        corrected = Manifest.read(args.corrected.expanduser())
+        masks = corrected_masks(manifest, corrected, known)
         decisions = joined_decisions(decisions, masks)
     if decisions.cap_duplicates is not None and not is_there:
         raise DataError(

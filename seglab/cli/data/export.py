@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglab.cli.data.importer_options import parse_options
-from seglab.core.errors import ConfigError, DataNotFoundError, list_problems, nearest
+from seglab.core.errors import ConfigError, DataError, DataNotFoundError, list_problems, nearest
 from seglab.core.parts.components import components
 
 if TYPE_CHECKING:
+    from seglab.annotations.format import AnnotationFormat
     from seglab.data.annotated.export import MaskOf
     from seglab.data.manifest import Manifest
 
@@ -26,7 +29,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command."""
     parser.add_argument("manifest", type=Path, help="a manifest (folder or .parquet)")
     parser.add_argument("--root", type=Path, help="where the raw data is")
-    parser.add_argument("--format", dest="annotation", required=True, help=", ".join(_formats()))
+    add_format(parser)
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
     parser.add_argument(
         "--tolerance",
@@ -62,6 +65,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="an evaluation with save_predictions=true (of a run or an ensemble), or a cross-validation: "
         "its masks instead of the manifest's; images without one are written as not annotated",
     )
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """Add the words that name a format and its options, as `format_maker` takes them."""
+    parser.add_argument("--format", dest="annotation", required=True, help=", ".join(_formats()))
     parser.add_argument(
         "--option",
         action="append",
@@ -74,25 +82,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def work(args: argparse.Namespace) -> int:
     """Export and print what was written; 1 where samples were left out."""
-    from seglab.annotations.format import annotation_format
     from seglab.data.annotated.export import ExportSettings, export_manifest
     from seglab.data.manifest import Manifest
 
-    known: Any = components("annotation_format")
-    if args.annotation not in _formats():
-        raise ConfigError(
-            f"--format: unknown format {args.annotation!r}{nearest(args.annotation, known)}; formats "
-            f"are {', '.join(known)}"
-        )
-    options = known[args.annotation].read(parse_options(args.options, args.annotation), "--option")
+    make = format_maker(args)
     manifest = Manifest.read(args.manifest.expanduser(), args.root)
     settings = ExportSettings(
         args.tolerance, args.unlabelled, args.images, tuple(args.splits), _samples(args)
     )
     masks = None if args.predictions is None else _predicted(args.predictions, manifest)
-    report = export_manifest(
-        manifest, annotation_format(args.annotation, options), args.out, settings, masks
-    )
+    report = export_manifest(manifest, make(), args.out, settings, masks)
     shapes = ", ".join(f"{count} {kind}s" for kind, count in sorted(report.shapes.items()))
     empty = f", {report.unannotated} of them not annotated" if report.unannotated else ""
     sys.stdout.write(f"{args.out}: {report.images} images{empty}; {shapes or 'no shapes'}\n")
@@ -101,6 +100,43 @@ def work(args: argparse.Namespace) -> int:
     texts = [f"{sample}: {text}" for sample, text in report.faults.items()]
     sys.stderr.write(list_problems(f"{len(texts)} samples are left out", texts, len(texts)) + "\n")
     return 1
+
+
+def format_maker(args: argparse.Namespace) -> Callable[[], AnnotationFormat]:
+    """Return what makes the format that `--format` and `--option` ask for.
+
+    Raises:
+        ConfigError: There is no such format, or it has no such option.
+    """
+    from seglab.annotations.format import annotation_format
+
+    known: Any = components("annotation_format")
+    if args.annotation not in _formats():
+        raise ConfigError(
+            f"--format: unknown format {args.annotation!r}{nearest(args.annotation, known)}; formats "
+            f"are {', '.join(known)}"
+        )
+    options = known[args.annotation].read(parse_options(args.options, args.annotation), "--option")
+    return partial(annotation_format, args.annotation, options)
+
+
+def read_names(path: Path) -> list[str]:
+    """Read the file of `--samples`: a sample_id a line, each once.
+
+    Raises:
+        DataNotFoundError: There is no such file.
+        DataError: It is no text, or names no sample.
+    """
+    if not path.is_file():
+        raise DataNotFoundError(f"--samples: there is no file {path}")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"--samples: {path} is no text in UTF-8: {error}") from error
+    names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not names:
+        raise DataError(f"--samples: {path} names no sample; expected a sample_id a line")
+    return names
 
 
 def _samples(args: argparse.Namespace) -> list[str] | None:
@@ -113,10 +149,7 @@ def _samples(args: argparse.Namespace) -> list[str] | None:
     if args.worst is not None and args.samples is not None:
         raise ConfigError("--worst and --samples both say which; give one")
     if args.samples is not None:
-        if not args.samples.is_file():
-            raise DataNotFoundError(f"--samples: there is no file {args.samples}")
-        lines = args.samples.read_text(encoding="utf-8").splitlines()
-        return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+        return read_names(args.samples)
     if args.worst is None:
         return None
     ranking = read_ranking(args.ranking or folder_of(args.manifest.expanduser()) / "audit")

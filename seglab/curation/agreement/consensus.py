@@ -6,7 +6,6 @@ References:
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from seglab.curation.agreement.panel import Masks, Panel, RatedImage
 from seglab.curation.agreement.staple import Staple, fit_staple
 from seglab.curation.agreement.votes import Patterns, find_patterns, votes, winner
 from seglab.data.manifest import Manifest
+from seglab.data.remote import common_root, name_below
 
 Method = Literal["majority", "staple"]
 Scope = Literal["dataset", "image"]
@@ -66,7 +66,7 @@ def write_consensus(
     shared = _fit_all(panel) if method == "staple" and scope == "dataset" else None
     num_classes, void = panel.labels.num_classes, panel.labels.ignore_index
     unsettled = [] if shared is None or shared.converged else ["all"]
-    root = Path(os.path.commonpath([out.absolute(), *_roots(panel)]))
+    root = common_root([out.absolute(), *_roots(panel)])
     rows: list[dict[str, Any]] = []
     for image, masks in panel.read():
         patterns, inverse, counts = find_patterns(_of_all(panel, masks))
@@ -131,7 +131,7 @@ def _row(
         **first.row,
         "sample_id": image.sample_id,
         "group": image.group,
-        "image": (first.manifest.root / first.row["image"]).relative_to(root).as_posix(),
+        "image": name_below(root, first.manifest.path(first.row["image"])),
         "mask": path.relative_to(root).as_posix(),
         "annotator": f"{method} of {', '.join(image.drawings)}",
         "mask_sha256": sha256_bytes(content),

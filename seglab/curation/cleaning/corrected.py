@@ -23,7 +23,9 @@ FOLDER = ".seglab-masks"
 _KIND = "label_error"
 
 
-def corrected_masks(manifest: Manifest, corrected: Manifest) -> tuple[Decision, ...]:
+def corrected_masks(
+    manifest: Manifest, corrected: Manifest, known: Manifest | None = None
+) -> tuple[Decision, ...]:
     """Return what to do so that a manifest has the masks of another one, and write these masks.
 
     Samples are the same where their names are, else where their image files are; classes where their
@@ -34,11 +36,16 @@ def corrected_masks(manifest: Manifest, corrected: Manifest) -> tuple[Decision, 
         manifest: What is to be corrected.
         corrected: Of the annotations, such as those of an export that was corrected and imported again.
             Its samples without a mask say nothing.
+        known: Images whose mask is known, such as honeypots: what was drawn on them is left out.
 
     Raises:
         DataError: Samples or classes are not those of the manifest; all such are listed, and nothing is
             written.
     """
+    if known is not None:
+        hashes = known.table["sha256"].dropna()
+        table = corrected.table
+        corrected = corrected.with_table(table[~table["sha256"].isin(hashes)])
     found, problems = _pairs(manifest, corrected)
     meaning = _meaning(manifest.labels, corrected.labels, problems)
     stored = _stored_values(manifest.labels)

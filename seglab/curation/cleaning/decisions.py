@@ -21,6 +21,7 @@ import pandas as pd
 import yaml
 
 from seglab.core.errors import DataError, DataNotFoundError, list_problems, nearest
+from seglab.core.text.yaml_words import read_yaml_words, whole_number
 from seglab.data.manifest import Manifest
 
 DEEDS = ("drop", "keep", "relabel")
@@ -78,7 +79,7 @@ def read_decisions(path: Path, manifest: Manifest, findings: pd.DataFrame) -> De
     if not path.is_file():
         raise DataNotFoundError(f"--decisions: there is no file {path}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml_words(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is neither YAML nor JSON: {error}") from error
     if not isinstance(content, dict):
@@ -104,9 +105,10 @@ def read_decisions(path: Path, manifest: Manifest, findings: pd.DataFrame) -> De
                 f"decision {number}: {made.sample_id} is to {before.do} and to {made.do}"
             )
     merged = _merged(content.get("merge_classes") or {}, manifest, problems)
-    cap = content.get("cap_duplicates")
-    if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int) or cap < 1):
-        problems.append(f"cap_duplicates: expected a whole number from 1, got {cap!r}")
+    cap = whole_number(content.get("cap_duplicates"))
+    if content.get("cap_duplicates") is not None and not cap:
+        given = content["cap_duplicates"]
+        problems.append(f"cap_duplicates: expected a whole number from 1, got {given}")
     if problems:
         raise DataError(list_problems(f"{path} cannot be carried out", problems))
     return Decisions(tuple(each.values()), merged, cap)
@@ -154,7 +156,8 @@ def _decision(
 
 def _merged(given: Any, manifest: Manifest, problems: list[str]) -> dict[str, tuple[str, ...]]:
     names = manifest.labels.class_names
-    if not isinstance(given, dict) or not all(isinstance(old, list) for old in given.values()):
+    is_lists = isinstance(given, dict) and all(isinstance(old, list) for old in given.values())
+    if not is_lists or not all(one for new, old in given.items() for one in (new, *old)):
         problems.append(
             "merge_classes: expected {new class: [classes]}, such as {car: [van, truck]}"
         )

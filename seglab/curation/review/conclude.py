@@ -155,6 +155,8 @@ def conclusion_text(conclusion: Conclusion) -> str:
         f"{errors.of} of {conclusion.population} masks inspected, {errors.count} wrong: error rate "
         f"{errors.value:.1%}, {level} interval [{errors.low:.1%}, {errors.high:.1%}]"
     ]
+    if plan.chosen:
+        lines.append("these masks were chosen: what follows is of them, and of no others")
     if conclusion.undecided:
         lines.append(
             f"{conclusion.undecided} items are not decided; they count as wrong, and as not caught"

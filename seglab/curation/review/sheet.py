@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from seglab.core.disk.files import hash_json, write_json, write_text
-from seglab.core.errors import ConfigError, DataError, list_problems
+from seglab.core.errors import ConfigError, DataError, list_problems, nearest
 from seglab.core.labels import LabelSpace
 from seglab.core.seeding import generator
 from seglab.curation.review.page import overlay, photo, render, swatch
@@ -42,6 +42,7 @@ class ReviewPlan:
         number: Masks to inspect; None: as few as can show it.
         planted: Errors planted among them, beside the masks inspected.
         seed: The same seed draws the same masks and errors.
+        chosen: Whether the masks are a list that somebody chose, all of it, and no random sample.
     """
 
     error_rate: float = 0.05
@@ -50,6 +51,7 @@ class ReviewPlan:
     number: int | None = None
     planted: int = 10
     seed: int = 0
+    chosen: bool = False
 
     def check(self) -> None:
         """Refuse what makes no sense.
@@ -128,6 +130,7 @@ def write_review(
     plan: ReviewPlan | None = None,
     splits: Sequence[str] = (),
     max_side: int = 1024,
+    samples: Sequence[str] | None = None,
 ) -> Review:
     """Draw masks, plant errors, and write page and key into a folder.
 
@@ -137,26 +140,30 @@ def write_review(
         plan: What is to be shown.
         splits: Splits to draw from; all when empty.
         max_side: Longer side of the pictures in px.
+        samples: The `sample_id` of masks to inspect, all of them, instead of a random sample; without
+            planted errors the page has them in this order.
 
     Raises:
         ConfigError: The plan makes no sense, or cannot be had of so few masks.
         DataError: There is nothing to draw from, a file drawn cannot be read, or the masks hold nothing
             an error could be planted into.
     """
-    plan = plan or ReviewPlan()
+    plan = replace(plan or ReviewPlan(), chosen=samples is not None)
     plan.check()
     rows = _population(manifest, splits)
-    number = _number(plan, len(rows))
+    rows = rows if samples is None else _chosen(rows, samples)
+    number = len(rows) if plan.chosen else _number(plan, len(rows))
     rng = generator("review", plan.seed, manifest.fingerprint)
-    order = [rows[index] for index in rng.permutation(len(rows))]
+    as_given = plan.chosen and not plan.planted
+    order = rows if as_given else [rows[index] for index in rng.permutation(len(rows))]
     drawn = _draw(manifest, order[:number], max_side)
     # Errors go into masks that are not inspected; only where all are, a second time into those.
     drawn += _plant(manifest, [*order[number:], *order[:number]], plan, rng, max_side)
-    sheet_id = hash_json({"data": manifest.fingerprint, **asdict(plan), "splits": list(splits)})[
-        :12
-    ]
+    sheet = {"data": manifest.fingerprint, **asdict(plan), "splits": [*splits]}
+    sheet_id = hash_json({**sheet, "samples": samples and [*samples]})[:12]
     items, content = [], []
-    for place, index in enumerate(rng.permutation(len(drawn)), start=1):
+    places = range(len(drawn)) if as_given else rng.permutation(len(drawn))
+    for place, index in enumerate(places, start=1):
         item, pictures = drawn[index]
         hidden = f"item-{sheet_id}-{place}" if plan.planted else item.sample_id
         items.append(replace(item, id=hidden))
@@ -197,6 +204,15 @@ def _population(manifest: Manifest, splits: Sequence[str]) -> list[dict[str, Any
         named = f" in {', '.join(splits)}" if splits else ""
         raise DataError(f"{manifest.name} has no mask to review{named}")
     return table.sort_values("sample_id").to_dict(orient="records")  # type: ignore[return-value]
+
+
+def _chosen(rows: list[dict[str, Any]], samples: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of a list of names, in its order."""
+    by_name = {row["sample_id"]: row for row in rows}
+    missing = [f"{name!r}{nearest(name, by_name)}" for name in samples if name not in by_name]
+    if missing:
+        raise DataError(list_problems("there are no such samples with a mask to review", missing))
+    return [by_name[name] for name in dict.fromkeys(samples)]
 
 
 def _number(plan: ReviewPlan, population: int) -> int:

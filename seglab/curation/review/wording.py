@@ -27,6 +27,7 @@ from typing import Any
 import yaml
 
 from seglab.core.errors import DataError, DataNotFoundError, list_problems, nearest
+from seglab.core.text.yaml_words import read_yaml_words, whole_number
 
 HARD_CASES = ("overlap", "partly_visible", "too_small")
 _KEYS = ("title", "general", "classes", "hard_cases")
@@ -77,7 +78,7 @@ def read_wording(path: Path, class_names: Sequence[str]) -> Wording:
     if not path.is_file():
         raise DataNotFoundError(f"--text: there is no file {path}")
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        content: Any = read_yaml_words(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
@@ -115,15 +116,14 @@ def _class_wording(name: str, entry: Any, problems: list[str]) -> ClassWording:
     if not isinstance(entry, dict):
         return ClassWording(_text(entry))
     problems += _unknown(entry, _CLASS_KEYS, f"classes: {name}: ")
-    smallest = entry.get("smallest_px")
-    if smallest is not None and (
-        not isinstance(smallest, int) or isinstance(smallest, bool) or smallest < 1
-    ):
-        problems.append(f"classes: {name}: smallest_px: expected pixels from 1, got {smallest!r}")
+    smallest = whole_number(entry.get("smallest_px"))
+    if entry.get("smallest_px") is not None and not smallest:
+        given = entry["smallest_px"]
+        problems.append(f"classes: {name}: smallest_px: expected pixels from 1, got {given}")
     lists = {key: entry.get(key) or [] for key in ("include", "exclude")}
     for key, value in lists.items():
         if not isinstance(value, list):
-            problems.append(f"classes: {name}: {key}: expected a list, got {value!r}")
+            problems.append(f"classes: {name}: {key}: expected a list, got {value}")
             lists[key] = []
     include, exclude = (tuple(map(_text, value)) for value in lists.values())
     return ClassWording(_text(entry.get("definition")), include, exclude, smallest)

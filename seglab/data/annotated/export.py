@@ -15,10 +15,12 @@ import pandas as pd
 from seglab.annotations.format import AnnotationFormat, LabelledImage
 from seglab.annotations.vectorise import to_shapes
 from seglab.core.disk.files import atomic_path
+from seglab.core.disk.places import placing
 from seglab.core.disk.urls import is_url
 from seglab.core.errors import ConfigError, DataError, list_problems, nearest
 from seglab.core.labels import LabelSpace
 from seglab.data.annotated.options import VOID
+from seglab.data.image_files import read_bytes
 from seglab.data.manifest import Manifest
 from seglab.data.masks import read_mask
 
@@ -162,13 +164,16 @@ def _place(
         raise DataError(f"{row.sample_id}: a sample_id that leaves the folder")
     if not source.is_file():
         raise DataError(f"{source}: no such file")
+    if settings.images == "link" and is_url(source):
+        raise DataError(f"{source}: a file by URL cannot be linked; copy it (--images copy)")
     target = out / relative
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if settings.images == "link":
-        if is_url(source):
-            raise DataError(f"{source}: a file by URL cannot be linked; copy it (--images copy)")
-        target.symlink_to(os.path.realpath(source))
-    elif settings.images == "copy":
+    # Read before, so that what is wrong with it is not said of the copy.
+    content = read_bytes(source) if settings.images == "copy" else b""
+    with placing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if settings.images == "link":
+            target.symlink_to(os.path.realpath(source))
+    if settings.images == "copy":
         with atomic_path(target) as temporary:
-            temporary.write_bytes(source.read_bytes())
+            temporary.write_bytes(content)
     return relative.as_posix()

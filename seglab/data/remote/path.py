@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path, PosixPath
 from typing import IO, Any
 
@@ -126,3 +127,18 @@ def place_of(place: str | os.PathLike[str], folder: Path | None = None) -> Path:
 def below(root: Path, name: str) -> Path:
     """Return where a file of a data set is: below its root, or at a URL of its own."""
     return place_of(name) if is_url(name) else root / name
+
+
+def common_root(places: Sequence[Path]) -> Path:
+    """Return a root for files below several folders and URLs: what the folders have in common.
+
+    Args:
+        places: Absolute folders, or URLs; at least one.
+    """
+    local = [place for place in places if not is_url(place)]
+    return Path(os.path.commonpath(local)) if local else places[0]
+
+
+def name_below(root: Path, place: Path) -> str:
+    """Return what `below` takes for a file: its path relative to the root, or its whole URL."""
+    return str(place) if is_url(place) else place.relative_to(root).as_posix()

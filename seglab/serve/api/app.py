@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from seglab import __version__
 from seglab.serve.answers import colours
 from seglab.serve.api import predicting
 from seglab.serve.api.callers import admin, known_key, reader_of_metrics, service_of
-from seglab.serve.api.documented import refusals
+from seglab.serve.api.documented import refusals, without_security
 from seglab.serve.api.errors import handle_errors
 from seglab.serve.api.middleware import Observed
 from seglab.serve.metrics import CONTENT_TYPE
@@ -44,7 +45,7 @@ def create_app(service: Service, reload: Reload) -> FastAPI:
         description=_ABOUT,
         docs_url=None,  # their scripts would come from elsewhere
         redoc_url=None,
-        openapi_url="/openapi.json",
+        openapi_url=None,  # below: it depends on the keys
         redirect_slashes=False,
     )
     app.state.service, app.state.reload = service, reload
@@ -54,10 +55,22 @@ def create_app(service: Service, reload: Reload) -> FastAPI:
         app.add_api_route(path, page, methods=["GET", "HEAD"], include_in_schema=False)
     for path, answer in (("/healthz", healthz), ("/readyz", readyz)):
         app.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
+    app.add_api_route("/openapi.json", openapi, methods=["GET"], include_in_schema=False)
     handle_errors(app, service.metrics)
     paths = {getattr(route, "path", "") for route in (*app.routes, *router.routes)}
     app.add_middleware(Observed, service=service, routes=paths | {"/v1/predict"})
     return app
+
+
+async def openapi(request: Request) -> Response:
+    """Return what OpenAPI says of the service, with the keys that it asks for now."""
+    service = service_of(request)
+    spec = request.app.openapi()
+    if not service.keys.known:
+        spec = without_security(spec, {"/v1/predict", "/info", "/metrics"})
+    elif not service.options.protect_metrics:
+        spec = without_security(spec, {"/metrics"})
+    return Response(json.dumps(spec), media_type="application/json")
 
 
 async def page(request: Request) -> Response:

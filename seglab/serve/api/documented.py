@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from seglab.serve.schema import ErrorAnswer
@@ -17,6 +18,7 @@ IMAGES_IN: dict[str, Any] = {
             "schema": {
                 "type": "object",
                 "required": ["image"],
+                "additionalProperties": False,
                 "properties": {"image": {"type": "array", "items": _BINARY, "minItems": 1}},
             },
             "encoding": {"image": {"contentType": "image/png, image/jpeg, image/webp"}},
@@ -72,6 +74,19 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
         if status in (429, 503):
             found[status]["headers"] = _RETRY
     return found
+
+
+def without_security(spec: dict[str, Any], paths: Collection[str]) -> dict[str, Any]:
+    """Return an OpenAPI document that asks for no key on some paths."""
+    changed = {
+        path: {
+            method: {name: part for name, part in operation.items() if name != "security"}
+            for method, operation in methods.items()
+        }
+        for path, methods in spec["paths"].items()
+        if path in paths
+    }
+    return {**spec, "paths": {**spec["paths"], **changed}}
 
 
 ANSWERS: dict[int | str, dict[str, Any]] = {

@@ -57,7 +57,7 @@ async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> 
     if png and query.output not in (None, ["mask"]):
         raise Refused("not_acceptable", f"{PNG} answers output=mask alone; ask for {_JSON}")
     wanted = Wanted(query.output or _DEFAULT, query.tolerance)
-    hold = Hold(service.budget)
+    hold, uploads = Hold(service.budget), None
     try:
         async with asyncio.timeout(service.options.deadline):
             uploads = await _read(request, service, hold, clock)
@@ -67,7 +67,7 @@ async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> 
             return await _while_there(request, work(request, uploads, wanted, hold, clock))
     except TimeoutError:
         seconds = service.options.deadline
-        code = "deadline" if "decode" in clock.seconds else "slow"
+        code = "slow" if uploads is None else "deadline"
         raise Refused(code, f"no answer within the deadline of {seconds:g} s") from None
     finally:
         hold.close()
