@@ -30,9 +30,9 @@ import httpx
 import numpy as np
 import psutil
 from PIL import Image
-
 from server_attack.files import encoded
 from server_attack.requests import broken_http, post, with_files
+
 from seglab.bundle.loader import Bundle, load
 
 _PIECE = 1 << 16
