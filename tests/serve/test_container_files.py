@@ -298,3 +298,9 @@ class TestWatching:
             assert not cells & taken, panel["title"]
             taken |= cells
             assert {target["datasource"]["uid"] for target in panel["targets"]} == {uid}
+
+    def test_every_alert_is_documented(self) -> None:
+        rows = re.findall(
+            r"^\| (Seglab\w+) \|", (ROOT / "docs/container.md").read_text(), re.MULTILINE
+        )
+        assert rows == [rule["alert"] for rule in self.RULES]
