@@ -101,7 +101,7 @@ def _planted(
         write_mask(root / f"masks/{place}.png", mask, labels.palette)
         pixels = np.bincount(mask.ravel(), minlength=256)
         counts = [*pixels[: labels.num_classes].tolist(), int(pixels[labels.ignore_index])]
-        new = {"image": f"images/{place}.png", "mask": f"masks/{place}.png"}
+        new: dict[str, object] = {"image": f"images/{place}.png", "mask": f"masks/{place}.png"}
         rows.append({**row, **new, "class_pixels": counts, "sha256": None, "mask_sha256": None})
     return Manifest(pd.DataFrame(rows), labels, root, data.name, "index", {}), planted
 
