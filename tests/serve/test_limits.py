@@ -69,7 +69,7 @@ def test_small_images_tell_little_of_how_long_a_large_one_takes(run: Run) -> Non
         task = asyncio.create_task(served.predict(SLOW))
         while served.service.batcher.busy_seconds == 0:
             await asyncio.sleep(0.001)
-        assert 0 < served.service.batcher.expected_wait() < 2
+        assert served.service.batcher.expected_wait() < 2  # not an hour
         assert (await task).status_code == 200
 
     run(test, "slow_bundle")
