@@ -7,13 +7,16 @@ import io
 import pickle
 import random
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+UNPICKLED = Path(tempfile.gettempdir()) / "seglab-was-unpickled"  # there: somebody unpickled
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 
 
@@ -68,7 +71,7 @@ class Evil:
 
     def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
         """Return what unpickling would call."""
-        return __import__("os").system, ("touch /tmp/seglab-was-unpickled",)
+        return __import__("os").system, (f"touch {UNPICKLED}",)
 
 
 def pickled_array() -> bytes:
