@@ -30,9 +30,9 @@ import httpx
 import numpy as np
 import psutil
 from PIL import Image
-
 from server_attack.files import encoded
 from server_attack.requests import broken_http, post, with_files
+
 from seglab.bundle.loader import Bundle, load
 
 _PIECE = 1 << 16
@@ -291,7 +291,7 @@ def main() -> int:
     try:
         attack = Attack(target, load(args.bundle), args.seed)
         attack.all(args.requests, args.at_once, args.slow_seconds)
-        found = []
+        found: list[str] = []
         if args.schemathesis:
             attack.tried["schemathesis"], found = _schemathesis(args.schemathesis, target.url)
         found += attack.judge(args.most_memory << 20)

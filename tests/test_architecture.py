@@ -145,7 +145,12 @@ PARTS = {
             "experiment.cv",
         },
     },
-    "serve": {"serve": set(), "serve.api": {"serve"}, "serve.process": {"serve", "serve.api"}},
+    "serve": {
+        "serve": set(),
+        "serve.pipeline": {"serve"},
+        "serve.api": {"serve", "serve.pipeline"},
+        "serve.process": {"serve", "serve.pipeline", "serve.api"},
+    },
     "sweep": {
         "sweep": {"sweep.ask", "sweep.conclude", "sweep.workers"},
         "sweep.ask": set(),
