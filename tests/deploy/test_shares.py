@@ -76,13 +76,16 @@ def test_a_share_that_fails_says_why(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["local", "slurm", "ray"])
-def test_launchers_do_all_files(given: dict[str, Any], launcher: Any) -> None:
+def test_launchers_do_all_files(
+    given: dict[str, Any], launcher: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options: dict[str, Any] = {}
     if launcher == "slurm":
         pytest.importorskip("submitit")
         options = {"cluster": "local", "timeout_min": 5}
     if launcher == "ray":
         pytest.importorskip("ray")
+        monkeypatch.setenv("RAY_raylet_start_wait_time_s", "180")
         options = {"address": None, "cpus_per_worker": 1}
     found = predict_shares(
         PredictFilesOptions(
