@@ -14,6 +14,7 @@ from seglab.bundle.loader import Bundle, BundleError, load
 from seglab.core.disk.files import write_text
 from seglab.core.disk.urls import is_url, local_path, url_text
 from seglab.core.errors import ConfigError, nearest
+from seglab.core.text.wording import plural
 from seglab.deploy.predict.annotations import write_annotations
 from seglab.deploy.predict.areas import write_areas
 from seglab.deploy.predict.files.sources import Source, find_sources, share_of
@@ -92,6 +93,12 @@ def predict_files(options: PredictFilesOptions) -> Predicted:
         found = Predicted(
             output, len(left) - skipped, len(share) - len(left), pipeline.faults, notes
         )
+        if large.cut:
+            found.notes.append(
+                f"{plural(large.cut, 'image')} of more than whole_pixels={options.whole_pixels} went by "
+                f"windows of {options.window[0]} x {options.window[1]}; the bundle itself predicts in "
+                "one piece"
+            )
         _conclude(found, sources, bundle, options)
     return found
 
