@@ -30,12 +30,17 @@ ALLOWED = {
     **{room: {"core"} for room in FLOOR_2},
     "data": {"annotations", "core"},
     "engine": FLOOR_2 | {"core", "config"},
+    "bundle": {"core"},
+    "serve": {"bundle", "annotations", "core"},
     "testing": FLOOR_2 | {"engine", "core", "config"},
     "analysis": {"runs", "metrics", "core"},
     "curation": {"data", "annotations", "metrics", "runs", "core"},
     "experiment": FLOOR_2 | {"engine", "analysis", "core", "config"},
+    "deploy": FLOOR_2 | {"experiment", "engine", "analysis", "bundle", "core", "config"},
     "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
-    "cli": FLOOR_2 | {"experiment", "engine", "analysis", "curation", "core", "config"},
+    "cli": FLOOR_2
+    | {"deploy", "bundle", "serve", "experiment", "engine", "analysis", "curation"}
+    | {"core", "config"},
 }
 # Inside a package: part (a folder, or one file) -> parts it may import. Files that lie in no part that
 # is named here belong to the nearest one above; a package's __init__.py may hand on what lies below it.
@@ -93,6 +98,14 @@ PARTS = {
         "curation.page": {"curation"},
         "curation.checks": {"curation", "curation.alike", "curation.labels"},
     },
+    "deploy": {
+        "deploy": set(),
+        "deploy.export": set(),
+        "deploy.predict.files": set(),
+        "deploy.predict": {"deploy.predict.files"},
+        "deploy.predict.large": {"deploy.predict", "deploy.predict.files"},
+        "deploy.predict.run": {"deploy.predict", "deploy.predict.files", "deploy.predict.large"},
+    },
     "engine": {
         "engine": set(),
         "engine.device": set(),
@@ -125,6 +138,12 @@ PARTS = {
             "experiment.train",
             "experiment.cv",
         },
+    },
+    "serve": {
+        "serve": set(),
+        "serve.pipeline": {"serve"},
+        "serve.api": {"serve", "serve.pipeline"},
+        "serve.process": {"serve", "serve.pipeline", "serve.api"},
     },
     "sweep": {
         "sweep": {"sweep.ask", "sweep.conclude", "sweep.workers"},
@@ -355,6 +374,7 @@ def test_folders_of_a_package_stay_small(room: str) -> None:
         (tuple(FLOOR_2 - {"data", "runs"}), {"pytorch_lightning", "hydra", "wandb"}),
         (("engine", "analysis"), {"hydra"}),
         (("testing",), {"pytest"}),
+        (("serve", "bundle"), {"torch", "pytorch_lightning", "hydra", "wandb", "pandas"}),
         (("cli",), {"torch", "pytorch_lightning", "wandb", "pandas", "cv2", "matplotlib"}),
     ],
 )

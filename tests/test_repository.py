@@ -38,6 +38,9 @@ TOP_LEVEL = {
     "constraints.txt",
     "LICENSE",
     ".ci/run",
+    ".dockerignore",
+    "Dockerfile",
+    "compose.yaml",
     ".gitignore",
     ".pre-commit-config.yaml",
 }

@@ -101,8 +101,9 @@ def _planted(
         write_mask(root / f"masks/{place}.png", mask, labels.palette)
         pixels = np.bincount(mask.ravel(), minlength=256)
         counts = [*pixels[: labels.num_classes].tolist(), int(pixels[labels.ignore_index])]
-        new = {"image": f"images/{place}.png", "mask": f"masks/{place}.png"}
-        rows.append({**row, **new, "class_pixels": counts, "sha256": None, "mask_sha256": None})
+        row["image"], row["mask"] = f"images/{place}.png", f"masks/{place}.png"
+        row["class_pixels"], row["sha256"], row["mask_sha256"] = counts, None, None
+        rows.append(row)
     return Manifest(pd.DataFrame(rows), labels, root, data.name, "index", {}), planted
 
 

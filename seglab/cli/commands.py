@@ -27,12 +27,15 @@ class Command:
 COMMANDS = {
     "train": Command("seglab.cli.train", "train a model; a grid of them with -m"),
     "evaluate": Command("seglab.cli.evaluate", "score a run on a split or on other data"),
+    "predict": Command("seglab.cli.predict", "predict files, folders and videos with a bundle"),
     "compare": Command("seglab.cli.compare", "tell whether one run is better than another"),
     "report": Command("seglab.cli.report", "write an HTML page about runs"),
     "cv": Command("seglab.cli.cv", "join folds that were trained one by one"),
     "metrics": Command("seglab.cli.metrics", "explain scores; tell whether more data would help"),
     "wandb": Command("seglab.cli.wandb", "upload runs that were recorded offline"),
+    "export": Command("seglab.cli.export", "write a run as a bundle that proves itself"),
     "data": Command("seglab.cli.data", "describe, import, draw and preview data sets"),
+    "serve": Command("seglab.cli.serve", "serve a bundle over HTTP"),
     "new": Command("seglab.cli.new", "write a project with a model, loss and data of your own"),
     "doctor": Command("seglab.cli.doctor", "check this machine and what is installed"),
 }

@@ -20,24 +20,26 @@ from seglab.core.problems import show
 _Item = TypeVar("_Item")
 
 
-def _each_once(values: tuple[_Item, ...]) -> tuple[_Item, ...]:
+def each_once(values: tuple[_Item, ...]) -> tuple[_Item, ...]:
+    """Return the values; broken where one is repeated."""
     if len(set(values)) < len(values):
         raise broken_rule(f"expected each once, got {show(list(values))}")
     return values
 
 
-def _some(values: tuple[_Item, ...]) -> tuple[_Item, ...]:
+def some(values: tuple[_Item, ...]) -> tuple[_Item, ...]:
+    """Return the values; broken where there is none, or one is repeated."""
     if not values:
         raise broken_rule("expected at least one, got []; [1.0] is the image as it is")
-    return _each_once(values)
+    return each_once(values)
 
 
 class PredictOptions(Options):
     """How logits come about: whole or by windows, of views of the image, by several runs."""
 
-    flips: Annotated[tuple[Literal["h", "v", "hv"], ...], FromList, AfterValidator(_each_once)] = ()
+    flips: Annotated[tuple[Literal["h", "v", "hv"], ...], FromList, AfterValidator(each_once)] = ()
     """Mirrored views, their probabilities averaged: left-right, upside down, both (a half turn)."""
-    scales: Annotated[tuple[PositiveFloat, ...], FromList, AfterValidator(_some)] = (1.0,)
+    scales: Annotated[tuple[PositiveFloat, ...], FromList, AfterValidator(some)] = (1.0,)
     """Factors of both sides of rescaled views, likewise; 1.0 is only a view if it is listed."""
     window: Size | None = None
     """Height and width, to go window by window, for images larger than the memory; null: in one piece."""

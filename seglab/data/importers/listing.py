@@ -54,11 +54,15 @@ class Listing:
     Args:
         root: The root of the data set.
         base: Folder below it that all paths count from; default is the root itself.
+        suffixes: Endings of the files that are listed as images, in lower case.
     """
 
-    def __init__(self, root: Path, base: Path | None = None) -> None:
+    def __init__(
+        self, root: Path, base: Path | None = None, suffixes: tuple[str, ...] = IMAGE_SUFFIXES
+    ) -> None:
         self.root = root
         self.base = base or root
+        self.suffixes = suffixes
         self._files: dict[str, str] = {}
         self._lists: dict[str, str | None] = {}
         self._skipped: dict[tuple[str, str], dict[str, None]] = {}
@@ -78,7 +82,7 @@ class Listing:
                 for folder in self._folders(match):
                     if self._is_first(folder, listed):
                         found.update(dict.fromkeys(self._entries(folder)[1]))
-            elif match.suffix.lower() in IMAGE_SUFFIXES and match.is_file():
+            elif match.suffix.lower() in self.suffixes and match.is_file():
                 found[match] = None
         for folder in {path.parent: None for path in sorted(found)}:
             if not self._is_first(folder, listed):
@@ -188,7 +192,7 @@ class Listing:
                 folders.append(path)
             elif not entry.is_file():
                 self._skip(_NOWHERE, path)
-            elif every or path.suffix.lower() in IMAGE_SUFFIXES:
+            elif every or path.suffix.lower() in self.suffixes:
                 files.append(path)
             else:
                 self._skip(_NO_IMAGE, path)

@@ -1,0 +1,1 @@
+"""Contenders and load of `scripts/bench_serve.py`."""

@@ -1,0 +1,1 @@
+"""What a hostile caller may send to `seglab serve`; run by scripts/attack_server.py."""

@@ -1,0 +1,1 @@
+"""A trained model as a folder that proves itself: format and loader, without torch."""

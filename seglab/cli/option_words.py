@@ -1,0 +1,86 @@
+"""Words such as `bundle=DIR batch_size=8` of a command that runs where Hydra is not installed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TypeVar
+
+import yaml
+
+from seglab.config.declared.key_help import Key
+from seglab.core.errors import ConfigError, nearest
+from seglab.core.option_problems import hints_of
+from seglab.core.options import Options
+
+_Declared = TypeVar("_Declared", bound=Options)
+
+
+def asks_for_help(argv: Sequence[str]) -> bool:
+    """Tell whether the words ask for help."""
+    return any(word in ("-h", "--help") for word in argv)
+
+
+def print_word_help(
+    command: str, summary: str, options: type[Options], examples: Sequence[tuple[str, str]] = ()
+) -> int:
+    """Print what a command does, examples, and each of its options; return the exit code."""
+    width = max((len(words) for words, _ in examples), default=0)
+    lines = [f"usage: seglab {command} key=value ...", "", summary, ""]
+    lines += [f"  {words:<{width}}  {says}" for words, says in examples]
+    lines += ["", "keys:"]
+    for name, hint in hints_of(options).items():
+        lines += Key(name, hint, options).lines()
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def read_words(argv: Sequence[str], options: type[_Declared], command: str) -> _Declared:
+    """Return the words as declared options; values are read as YAML, text keys as they stand.
+
+    Args:
+        argv: Each `key=value`; a list is `[a,b]` or `a,b`.
+        options: The declaration.
+        command: For messages.
+
+    Raises:
+        ConfigError: With every mistake: words that are no `key=value`, keys given twice or unknown,
+            values out of range, keys that are missing.
+    """
+    found: list[str] = []
+    given: dict[str, object] = {}
+    known = hints_of(options)
+    for word in argv:
+        key, equals, text = word.partition("=")
+        key = key.removeprefix("--").replace("-", "_") if word.startswith("--") else key
+        if not equals:
+            found.append(f"'{word}': expected key=value, such as {next(iter(known))}=VALUE")
+        elif key in given:
+            found.append(f"{key}: given twice")
+        elif key not in known:
+            found.append(f"{key}: no such key{nearest(key, known)}; see seglab {command} --help")
+        else:
+            given[key] = _value(text, str(known[key]))
+    found += [_as_word(problem) for problem in options.problems(given)]
+    if found:
+        raise ConfigError(found)
+    return options.read(given)
+
+
+def _as_word(problem: str) -> str:
+    key, _, rest = problem.partition(": ")
+    return f"{key}: missing; give {key}=VALUE" if rest.startswith("missing;") else problem
+
+
+def _value(text: str, hint: str) -> object:
+    if text in ("null", "None") and "None" in hint:
+        return None
+    if "tuple[" in hint or "list[" in hint:
+        if not text.startswith("["):
+            text = f"[{text}]"
+    elif hint.startswith(("str", "<class 'str'")) or "str | None" in hint:
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text

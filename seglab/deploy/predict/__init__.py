@@ -1,0 +1,1 @@
+"""Predict files, folders and videos with a bundle; free of torch."""

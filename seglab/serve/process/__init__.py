@@ -1,0 +1,1 @@
+"""The service's processes: connections, one worker, and the supervisor of all workers."""

@@ -1,0 +1,105 @@
+"""Networks as graphs: pooling that exports, sizes that stay open, and what cannot be exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from seglab.deploy.export.graph import (
+    ExportError,
+    RawInput,
+    _PoolByProducts,
+    example_sizes,
+    export_program,
+    exportable,
+    measure_parity,
+    write_onnx,
+)
+from seglab.models import Segmenter, SegNetBasic, build_smp
+from seglab.models.normalization import Normalization
+from seglab.models.options import ModelFacts
+
+
+class Branching(Segmenter):
+    """A network whose way depends on what the image holds."""
+
+    def __init__(self) -> None:
+        facts = ModelFacts(stride=1, min_size=1, min_train_batch=1)
+        super().__init__("branching", 2, 3, Normalization((0.5,) * 3, (0.5,) * 3), facts)
+        self.head = nn.Conv2d(3, 2, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits."""
+        return self.head(image) if image.mean() > 0 else -self.head(image)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("bins", [1, 2, 3, 6, (2, None), (None, 5)])
+@pytest.mark.parametrize("size", [(6, 6), (7, 13), (2, 3), (1, 1), (48, 64)])
+def test_pooling_by_products_is_adaptive_pooling(
+    bins: int | tuple[int | None, int | None], size: tuple[int, int]
+) -> None:
+    image = torch.rand(2, 3, *size)
+    pair = bins if isinstance(bins, tuple) else (bins, bins)
+    wanted = nn.AdaptiveAvgPool2d(bins)(image)
+    torch.testing.assert_close(_PoolByProducts(pair)(image), wanted)
+
+
+def test_pooling_is_put_back() -> None:
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.AdaptiveAvgPool2d(3), nn.ReLU())
+    pools = [model[0], model[1]]
+    with exportable(model):
+        assert model[0] is pools[0]
+        assert isinstance(model[1], _PoolByProducts)
+    assert [model[0], model[1]] == pools
+
+
+def test_takes_stored_values_and_gives_features() -> None:
+    model = build_smp(arch="unet", encoder_name="resnet18", encoder_weights=None, num_classes=3)
+    model.eval()
+    image = torch.randint(0, 256, (2, 3, 32, 64)).float()
+    mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (model.mean, model.std))
+    logits, *features = RawInput(model).eval()(image)
+    normalised = (image / 255 - mean) / std
+    torch.testing.assert_close(logits, model(normalised), atol=1e-4, rtol=1e-4)
+    wanted = model.encoder(normalised)[-1].mean((2, 3))
+    torch.testing.assert_close(features[0], wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_sizes_are_ones_that_the_model_takes() -> None:
+    model = build_smp(arch="pan", encoder_name="resnet18", encoder_weights=None, num_classes=2)
+    for size in example_sizes(model):
+        model.check_image(torch.zeros(1, 3, *size))
+    assert len(set(example_sizes(model))) == 4
+
+
+def test_names_what_cannot_be_exported() -> None:
+    with pytest.raises(
+        ExportError, match=r"torch.export cannot export Branching \(branching\): \S"
+    ):
+        export_program(RawInput(Branching()).eval())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ["pspnet", "segformer", "segnet_basic"])
+def test_graph_is_the_network_at_sizes_it_has_not_seen(arch: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    if arch == "segnet_basic":
+        model: Segmenter = SegNetBasic(num_classes=5, width=8)
+    else:
+        encoder = "mit_b0" if arch == "segformer" else "resnet18"
+        model = build_smp(arch=arch, encoder_name=encoder, encoder_weights=None, num_classes=5)
+    network = RawInput(model.eval()).eval()
+    with exportable(model):
+        write_onnx(export_program(network), model, tmp_path / "m.onnx")
+    found = measure_parity(network, tmp_path / "m.onnx")
+    assert len(found.tried) == 8
+    assert found.share_off <= 0.005
+    # Another network than that of the graph is noticed.
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.5)
+    with pytest.raises(ExportError, match="is not the network"):
+        measure_parity(network, tmp_path / "m.onnx")
