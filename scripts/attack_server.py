@@ -291,7 +291,7 @@ def main() -> int:
     try:
         attack = Attack(target, load(args.bundle), args.seed)
         attack.all(args.requests, args.at_once, args.slow_seconds)
-        found = []
+        found: list[str] = []
         if args.schemathesis:
             attack.tried["schemathesis"], found = _schemathesis(args.schemathesis, target.url)
         found += attack.judge(args.most_memory << 20)

@@ -98,7 +98,14 @@ PARTS = {
         "curation.page": {"curation"},
         "curation.checks": {"curation", "curation.alike", "curation.labels"},
     },
-    "deploy": {"deploy": set(), "deploy.export": set(), "deploy.predict": set()},
+    "deploy": {
+        "deploy": set(),
+        "deploy.export": set(),
+        "deploy.predict.files": set(),
+        "deploy.predict": {"deploy.predict.files"},
+        "deploy.predict.large": {"deploy.predict", "deploy.predict.files"},
+        "deploy.predict.run": {"deploy.predict", "deploy.predict.files", "deploy.predict.large"},
+    },
     "engine": {
         "engine": set(),
         "engine.device": set(),
@@ -132,7 +139,12 @@ PARTS = {
             "experiment.cv",
         },
     },
-    "serve": {"serve": set(), "serve.api": {"serve"}, "serve.process": {"serve", "serve.api"}},
+    "serve": {
+        "serve": set(),
+        "serve.pipeline": {"serve"},
+        "serve.api": {"serve", "serve.pipeline"},
+        "serve.process": {"serve", "serve.pipeline", "serve.api"},
+    },
     "sweep": {
         "sweep": {"sweep.ask", "sweep.conclude", "sweep.workers"},
         "sweep.ask": set(),

@@ -81,7 +81,8 @@ async def arriving(
     url: str, requests: list[dict[str, Any]], rate: float, seconds: float, seed: int = 0
 ) -> Answers:
     """Let requests arrive as a Poisson process, whether or not former ones were answered."""
-    rng, found, tasks = np.random.default_rng(seed), Answers(), []
+    rng, found = np.random.default_rng(seed), Answers()
+    tasks: list[asyncio.Task[None]] = []
     started = due = time.perf_counter()
     async with _client() as client:
         while due - started < seconds:

@@ -38,17 +38,17 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png_bomb(height: int, width: int) -> bytes:
-    """Return a PNG that unpacks to height x width pixels of nothing, as far as 64 MB."""
+    """Return a PNG that unpacks to height x width pixels of nothing, as far as 12 MB."""
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     packer = zlib.compressobj(9)
     row = b"\0" * (1 + 3 * width)
-    rows = min(height, 64_000_000 // len(row))
+    rows = min(height, 12_000_000 // len(row))
     data = b"".join(packer.compress(row) for _ in range(rows)) + packer.flush()
     end = png_chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", data) + end
 
 
-def zip_bomb(megabytes: int = 64) -> bytes:
+def zip_bomb(megabytes: int = 16) -> bytes:
     """Return a zip of a few kB that unpacks to as much."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -57,9 +57,9 @@ def zip_bomb(megabytes: int = 64) -> bytes:
 
 
 def text_bomb() -> bytes:
-    """Return a PNG whose comment unpacks to 60 MB."""
+    """Return a PNG whose comment unpacks to 10 MB."""
     content = encoded("PNG")
-    comment = b"Comment\0\0" + zlib.compress(b"a" * 60_000_000, 9)
+    comment = b"Comment\0\0" + zlib.compress(b"a" * 10_000_000, 9)
     return content[:33] + png_chunk(b"zTXt", comment) + content[33:]
 
 
@@ -103,7 +103,7 @@ def fixed() -> dict[str, bytes]:
         "BMP of runs": encoded("BMP")[:30] + b"\x01" + encoded("BMP")[31:],
         "BMP of 2 billion rows": encoded("BMP")[:22] + b"\xff\xff\xff\x7f" + encoded("BMP")[26:],
         "zip bomb": zip_bomb(),
-        "gzip bomb": gzip.compress(b"\0" * (32 << 20)),
+        "gzip bomb": gzip.compress(b"\0" * (8 << 20)),
         "pickle": pickle.dumps(Evil()),
         "array with a pickle": pickled_array(),
         "array that claims too much": claims,

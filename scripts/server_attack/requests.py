@@ -98,8 +98,8 @@ def _form(rng: random.Random) -> bytes:
         lines = "".join(
             f"X-{n}: {'y' * rng.randint(0, 300)}\r\n" for n in range(rng.randint(1, 200))
         )
-        body = f'--edge\r\n{lines}Content-Disposition: form-data; name="a"\r\n\r\nx\r\n--edge--'
-        return post(body.encode(), kind="multipart/form-data; boundary=edge")
+        text = f'--edge\r\n{lines}Content-Disposition: form-data; name="a"\r\n\r\nx\r\n--edge--'
+        return post(text.encode(), kind="multipart/form-data; boundary=edge")
     if choice == 3:
         return post(rng.randbytes(300), kind="multipart/form-data; boundary=edge")
     if choice == 4:

@@ -61,14 +61,15 @@ def read_words(argv: Sequence[str], options: type[_Declared], command: str) -> _
             found.append(f"{key}: no such key{nearest(key, known)}; see seglab {command} --help")
         else:
             given[key] = _value(text, str(known[key]))
-    found += [
-        problem
-        for problem in options.problems(given)
-        if problem.partition(":")[0] not in given or problem not in found
-    ]
+    found += [_as_word(problem) for problem in options.problems(given)]
     if found:
         raise ConfigError(found)
     return options.read(given)
+
+
+def _as_word(problem: str) -> str:
+    key, _, rest = problem.partition(": ")
+    return f"{key}: missing; give {key}=VALUE" if rest.startswith("missing;") else problem
 
 
 def _value(text: str, hint: str) -> object:

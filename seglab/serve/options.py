@@ -45,7 +45,7 @@ class ServeOptions(Options):
     queue: Positive = 64
     """Images that may wait for the network; further ones are answered 503."""
     max_wait: PositiveFloat = 2.0
-    """Seconds that an image may be expected to wait for the network; else it is answered 503 at once."""
+    """Seconds that an image may be expected to wait for others; else it is answered 503 at once."""
     deadline: PositiveFloat = 30.0
     """Seconds for a request, from its headers to its answer: reading, decoding and predicting."""
     drain: PositiveFloat = 30.0

@@ -33,7 +33,7 @@ def test_tells_all_mistakes_together() -> None:
         "name: given twice",
         "max_miou_drop: ",
         "split: expected one of auto, train, val, test",
-        "run: ",
+        "run: missing; give run=VALUE",
     ):
         assert said in text, text
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seglab.curation.alike.outliers import outlier_scores
+from seglab.curation.alike.outliers import outlier_cut, outlier_scores
 from seglab.curation.audit import audit
 from seglab.curation.registry import AuditInputs
 from tests.curation.conftest import Make, picture
@@ -17,6 +17,22 @@ def test_many_outliers_that_are_alike_do_not_vouch_for_each_other() -> None:
     assert (scores[200:, None] > scores[:200]).mean() > 0.99
     with pytest.raises(ValueError, match="at least 20 vectors, got 5"):
         outlier_scores(bulk[:5])
+
+
+def test_the_cut_is_in_the_gap_that_parts_many_outliers_from_the_bulk() -> None:
+    rng = np.random.default_rng(2)
+    bulk = rng.normal(0, 1, (200, 48))
+    for share in (0.02, 0.1, 0.2):
+        odd = rng.normal(0, 1, (round(share / (1 - share) * 200), 48))
+        odd += rng.normal(0, 1.5, 48)
+        scores = outlier_scores(np.concatenate([bulk, odd]))
+        found = scores >= outlier_cut(scores, 3.0)
+        assert found[200:].mean() > 0.9
+        assert found[:200].mean() <= 0.02
+    even = np.linspace(-2, 2.4, 200)
+    assert outlier_cut(even, 3.0) == 3.0, "no gap: only what exceeds the limit"
+    assert outlier_cut(np.append(even, 2.6), 3.0) == 2.6
+    assert outlier_cut(np.append(even, 2.6), 6.0) == 6.0, "who raises the limit raises both ends"
 
 
 def test_an_image_unlike_the_others_is_named_and_without_an_encoder_the_kind_is_left_out(

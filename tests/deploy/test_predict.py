@@ -17,7 +17,6 @@ from PIL import Image
 from seglab.bundle.loader import load
 from seglab.core.errors import ConfigError, DataError
 from seglab.deploy.predict.ledger import SETTINGS, open_ledger, read_done
-from seglab.deploy.predict.network import argmax
 from seglab.deploy.predict.options import PredictFilesOptions
 from seglab.deploy.predict.outputs import entropy
 from seglab.deploy.predict.progress import Progress
@@ -97,11 +96,6 @@ def test_the_short_way_gives_the_mask_of_the_long_one(
     for name in SIZES:
         wanted = bundle.predict(bundle.decode((photos / f"{name}.png").read_bytes()))
         np.testing.assert_array_equal(_mask(found, name), wanted.mask)
-
-
-def test_argmax_takes_the_first_of_equal_classes() -> None:
-    planes = _RNG.integers(0, 3, (5, 17, 13)).astype(np.float32)
-    np.testing.assert_array_equal(argmax(planes), planes.argmax(0))
 
 
 def test_entropy_is_nothing_where_sure_and_all_where_not() -> None:

@@ -19,7 +19,7 @@ from seglab.serve.keys import Keys
 from seglab.serve.limits import Rate
 from seglab.serve.metrics import Metrics
 from seglab.serve.options import ServeOptions
-from seglab.serve.service import Service, open_bundle
+from seglab.serve.pipeline.service import Service, open_bundle
 from tests.bundle.tiny import write_tiny_bundle
 
 _WIDE = 31  # a kernel that makes large images slow: a tenth of a second or more at SLOW_SIDE

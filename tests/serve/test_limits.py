@@ -55,7 +55,7 @@ def test_who_would_wait_for_too_long_is_refused(run: Run) -> None:
             await asyncio.sleep(0.02)
         answers = await asyncio.gather(*tasks)
         codes = [one.status_code for one in answers]
-        assert codes[0] == 200
+        assert codes[:2] == [200, 200]  # one in the network, and the next
         assert codes[-1] == 503
         assert answers[-1].json()["error"]["code"] == "wait"
 

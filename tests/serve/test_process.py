@@ -129,6 +129,8 @@ def test_a_new_bundle_under_load_drops_nothing(tmp_path: Path, place: Path, bund
             switched = len(ids)
             time.sleep(0.5)
             put(place, bundle)
+            second, second_line = new_key("second")
+            (tmp_path / "keys").write_text(f"{line}\n{second_line}")
             found.process.send_signal(signal.SIGHUP)
             wait_for(lambda: found.metrics().get('seglab_reloads_total{outcome="done"}') == 4)
             # One that is damaged: nobody uses it, and the former goes on.
@@ -138,6 +140,7 @@ def test_a_new_bundle_under_load_drops_nothing(tmp_path: Path, place: Path, bund
             ends.set()
             for one in calls:
                 one.result()
+        assert found.http.get("/info", headers={"x-api-key": second}).status_code == 200
         assert first.status_code == 200, first.text
         assert (first.json()["model"]["name"], first.json()["workers"]) == ("next", 2)
         assert (refused.status_code, refused.json()["error"]["code"]) == (409, "bundle")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -35,3 +38,42 @@ def write_mask(path: Path, mask: np.ndarray, palette: Sequence[tuple[int, int, i
     """Write a mask in one step; arguments as for `mask_png`."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(mask_png(mask, palette))
+
+
+def write_mask_rows(
+    path: Path,
+    rows: Iterable[np.ndarray],
+    size: tuple[int, int],
+    palette: Sequence[tuple[int, int, int]],
+) -> None:
+    """Write a mask that is not held as a whole, in one step.
+
+    Args:
+        path: The file.
+        rows: uint8 `(rows, W)` from top to bottom, together the mask.
+        size: (H, W) of the mask.
+        palette: As for `mask_png`.
+
+    References:
+        W3C, PNG Specification (Third Edition), 5 and 11: https://www.w3.org/TR/png-3/
+    """
+    colours = np.zeros((256, 3), dtype=np.uint8)
+    colours[: len(palette)] = palette
+    packer = zlib.compressobj(6)
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        stream.write(b"\x89PNG\r\n\x1a\n")
+        # 8 bits, indexed, not interlaced.
+        _chunk(stream, b"IHDR", struct.pack(">IIBBBBB", size[1], size[0], 8, 3, 0, 0, 0))
+        _chunk(stream, b"PLTE", colours.tobytes())
+        for band in rows:
+            # Each row begins with its filter: none.
+            content = packer.compress(np.pad(band, ((0, 0), (1, 0))).tobytes())
+            if content:
+                _chunk(stream, b"IDAT", content)
+        _chunk(stream, b"IDAT", packer.flush())
+        _chunk(stream, b"IEND", b"")
+
+
+def _chunk(stream: IO[bytes], kind: bytes, content: bytes) -> None:
+    stream.write(struct.pack(">I", len(content)) + kind + content)
+    stream.write(struct.pack(">I", zlib.crc32(content, zlib.crc32(kind))))

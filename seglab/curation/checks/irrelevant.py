@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from seglab.curation.alike.outliers import LEAST_VECTORS, outlier_scores
+from seglab.curation.alike.outliers import LEAST_VECTORS, outlier_cut, outlier_scores
 from seglab.curation.findings import Finding, Kind
 from seglab.curation.registry import AuditInputs, check
 from seglab.curation.samples import Sample
@@ -20,7 +20,8 @@ from seglab.curation.samples import Sample
         "look",
         "encoder",
         3.0,
-        "log of the distance from the bulk, in robust standard deviations above the median image",
+        "log of the distance from the bulk, in robust standard deviations above the median image; down to "
+        "half of it where a gap parts such images from the others",
     )
 )
 class IrrelevantCheck:
@@ -43,9 +44,10 @@ class IrrelevantCheck:
         if len(self._names) < LEAST_VECTORS:
             return
         scores = outlier_scores(np.stack(self._vectors))
+        cut = outlier_cut(scores, self._limit)
         for place in np.argsort(-scores, kind="stable").tolist():
             score = float(scores[place])
-            if score < self._limit:
+            if score < cut:
                 return
             words = f"{score:.1f} robust standard deviations further from the bulk than usual"
             yield Finding("irrelevant", self._names[place], words, round(score, 4))

@@ -14,8 +14,8 @@ from PIL import Image
 from seglab.bundle.loader import Bundle
 from seglab.core.disk.urls import is_url
 from seglab.core.labels import LabelSpace
+from seglab.deploy.predict.files.sources import Source
 from seglab.deploy.predict.options import PredictFilesOptions
-from seglab.deploy.predict.sources import Source
 
 # Tracing outlines takes some 40 bytes a pixel.
 _MOST_PIXELS = 25_000_000

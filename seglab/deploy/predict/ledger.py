@@ -19,7 +19,7 @@ from seglab.core.disk.files import write_json
 from seglab.core.disk.places import filling, placing
 from seglab.core.errors import ConfigError, DataError
 from seglab.core.problems import show
-from seglab.deploy.predict.sources import Source
+from seglab.deploy.predict.files.sources import Source
 
 SETTINGS = "predict.json"
 _DONE = "done"

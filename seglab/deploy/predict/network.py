@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seglab.bundle.loader import Bundle, pad
+from seglab.bundle.loader import Bundle, argmax, pad
 
 
 class Scores(NamedTuple):
@@ -38,7 +38,7 @@ def predict_alike(
     height, width = images[0].shape[:2]
     batch = np.stack([image.transpose(2, 0, 1) for image in images]).astype(np.float32)
     logits, _ = bundle.run(pad(batch, *padded_size(bundle, height, width)))
-    return [Scores(argmax(one), None) for one in logits[..., :height, :width]]
+    return [Scores(mask, None) for mask in argmax(logits[..., :height, :width])]
 
 
 def padded_size(bundle: Bundle, height: int, width: int) -> tuple[int, int]:
@@ -47,20 +47,6 @@ def padded_size(bundle: Bundle, height: int, width: int) -> tuple[int, int]:
     divisor, least = accepts["size_divisor"], accepts["min_size"]
     tall, wide = (-(-max(side, least) // divisor) * divisor for side in (height, width))
     return tall, wide
-
-
-def argmax(planes: np.ndarray) -> np.ndarray:
-    """Return where `(classes, H, W)` is largest, uint8 `(H, W)`; the first of several that are equal.
-
-    Plane by plane, in the order in which they lie in memory: NumPy's own goes across them.
-    """
-    best = planes[0].copy()
-    found = np.zeros(best.shape, np.uint8)
-    for index, plane in enumerate(planes[1:], 1):
-        better = plane > best
-        np.copyto(best, plane, where=better)
-        found[better] = index
-    return found
 
 
 def _is_plain(bundle: Bundle) -> bool:

@@ -14,11 +14,11 @@ from seglab.bundle.loader import Bundle
 from seglab.core.disk.files import atomic_path
 from seglab.core.disk.mask_png import write_mask
 from seglab.deploy.predict.areas import count_classes
-from seglab.deploy.predict.georeference import Georeference, write_raster
+from seglab.deploy.predict.files.georeference import Georeference, write_raster
+from seglab.deploy.predict.files.reading import Decoded
+from seglab.deploy.predict.files.sources import Source
 from seglab.deploy.predict.network import Scores
 from seglab.deploy.predict.options import PredictFilesOptions
-from seglab.deploy.predict.reading import Decoded
-from seglab.deploy.predict.sources import Source
 
 _JPEG_QUALITY = 90
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from seglab.bundle.loader import Bundle
 from seglab.core.errors import PlaceError
+from seglab.deploy.predict.files.reading import FAULTS, Decoded, decode
+from seglab.deploy.predict.files.sources import Source
 from seglab.deploy.predict.ledger import Ledger
 from seglab.deploy.predict.network import Scores, predict_alike
 from seglab.deploy.predict.outputs import Outputs
 from seglab.deploy.predict.progress import Progress
-from seglab.deploy.predict.reading import FAULTS, Decoded, decode
-from seglab.deploy.predict.sources import Source
 
 # Class scores that are held at once, as a number of floats.
 _MOST_SCORES = 64 << 20

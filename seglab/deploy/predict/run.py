@@ -16,12 +16,14 @@ from seglab.core.disk.urls import is_url, local_path, url_text
 from seglab.core.errors import ConfigError, nearest
 from seglab.deploy.predict.annotations import write_annotations
 from seglab.deploy.predict.areas import write_areas
+from seglab.deploy.predict.files.sources import Source, find_sources, share_of
+from seglab.deploy.predict.large.predict import LargeImages
 from seglab.deploy.predict.ledger import open_ledger, read_done
 from seglab.deploy.predict.options import PredictFilesOptions
 from seglab.deploy.predict.outputs import Outputs
 from seglab.deploy.predict.pipeline import Pipeline
 from seglab.deploy.predict.progress import Progress
-from seglab.deploy.predict.sources import Source, find_sources, share_of
+from seglab.deploy.predict.video import Videos
 
 # What decides what the files of a folder hold; the rest may change from call to call.
 _DECIDES = ("overlays", "overlay_alpha", "probabilities", "entropy", "whole_pixels", "window")
@@ -77,7 +79,10 @@ def predict_files(options: PredictFilesOptions) -> Predicted:
         left = [source for source in share if not ledger.is_done(source)]
         progress = Progress(len(left))
         outputs = Outputs(output, bundle, options)
-        pipeline = Pipeline(bundle, outputs, ledger, progress, _not_yet, _not_yet)
+        share_name = "-of-".join(map(str, options.place))
+        large = LargeImages(bundle, outputs, output / "done" / f"large-{share_name}")
+        video = Videos(bundle, outputs)
+        pipeline = Pipeline(bundle, outputs, ledger, progress, large.predict, video.predict)
         try:
             pipeline.run(left)
         finally:
@@ -115,10 +120,6 @@ def _conclude(
             "shares are done"
         )
     _list_skipped(output, options, found.faults)
-
-
-def _not_yet(*_: Any) -> dict[str, Any]:
-    raise ValueError("not yet")
 
 
 def _settings(options: PredictFilesOptions, bundle: Bundle) -> dict[str, Any]:

@@ -9,15 +9,15 @@ from pathlib import Path
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 
 from seglab import __version__
-from seglab.serve.answers import colours
 from seglab.serve.api import predicting
 from seglab.serve.api.callers import admin, known_key, reader_of_metrics, service_of
 from seglab.serve.api.documented import refusals, without_security
 from seglab.serve.api.errors import handle_errors
 from seglab.serve.api.middleware import Observed
 from seglab.serve.metrics import CONTENT_TYPE
+from seglab.serve.pipeline.answers import colours
+from seglab.serve.pipeline.service import Service, describe
 from seglab.serve.schema import InfoAnswer, Limits, ReloadAnswer, State, StateAnswer
-from seglab.serve.service import Service, describe
 
 Reload = Callable[[], Awaitable[ReloadAnswer]]
 _PAGE = Path(__file__).parent / "page"

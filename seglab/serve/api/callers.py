@@ -9,7 +9,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 
 from seglab.serve.errors import Refused
 from seglab.serve.keys import Key
-from seglab.serve.service import Service
+from seglab.serve.pipeline.service import Service
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, where the service asks for keys.")
 _header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same, as a header.")

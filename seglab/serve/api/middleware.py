@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seglab.serve.api.errors import error_response
 from seglab.serve.errors import Refused
-from seglab.serve.service import Service
+from seglab.serve.pipeline.service import Service
 
 LOG = logging.getLogger("seglab.serve.access")
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)

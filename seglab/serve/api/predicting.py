@@ -15,8 +15,8 @@ from seglab.serve.api.documented import ANSWERS, IMAGES_IN
 from seglab.serve.api.reading import read_uploads
 from seglab.serve.errors import Refused
 from seglab.serve.limits import Hold
+from seglab.serve.pipeline.service import Clock, Service, Upload, Wanted, describe
 from seglab.serve.schema import Output, PredictAnswer
-from seglab.serve.service import Clock, Service, Upload, Wanted, describe
 
 PNG = "image/png"
 _JSON = "application/json"

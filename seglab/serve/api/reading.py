@@ -10,10 +10,10 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from seglab.serve.errors import Refused
-from seglab.serve.images import safe_name, shown
 from seglab.serve.limits import Hold
 from seglab.serve.options import ServeOptions
-from seglab.serve.service import Upload
+from seglab.serve.pipeline.images import safe_name, shown
+from seglab.serve.pipeline.service import Upload
 
 FORM = "multipart/form-data"
 RAW = "application/octet-stream"

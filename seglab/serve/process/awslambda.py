@@ -19,8 +19,8 @@ from seglab.serve.keys import read_keys
 from seglab.serve.logs import log_as_json
 from seglab.serve.metrics import Metrics
 from seglab.serve.options import ServeOptions
+from seglab.serve.pipeline.service import Service, open_bundle
 from seglab.serve.schema import ErrorAnswer, ErrorDetail, ReloadAnswer
-from seglab.serve.service import Service, open_bundle
 
 VARIABLE = "SEGLAB_SERVE_OPTIONS"
 MOST_BYTES = 6 * 2**20  # of an answer, Lambda's limit

@@ -31,10 +31,10 @@ from seglab.serve.limits import Rate
 from seglab.serve.logs import log_as_json
 from seglab.serve.metrics import Metrics
 from seglab.serve.options import ServeOptions
+from seglab.serve.pipeline.service import Service, describe, open_bundle
 from seglab.serve.process.channel import Channel
 from seglab.serve.process.connection import bounded_connections
 from seglab.serve.schema import Model, ReloadAnswer
-from seglab.serve.service import Service, describe, open_bundle
 
 _LOG = logging.getLogger("seglab.serve")
 _REFRESH = 2.0  # seconds between looks at the memory

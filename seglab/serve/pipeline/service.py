@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from seglab.bundle.loader import Bundle, ImageError, load
-from seglab.serve.answers import answer_image, palette_png
-from seglab.serve.batcher import Batcher
 from seglab.serve.errors import Refused
-from seglab.serve.images import decode, held_size
 from seglab.serve.keys import Keys
 from seglab.serve.limits import Budget, Hold, Rate
 from seglab.serve.metrics import Metrics
 from seglab.serve.options import ServeOptions
+from seglab.serve.pipeline.answers import answer_image, palette_png
+from seglab.serve.pipeline.batcher import Batcher
+from seglab.serve.pipeline.images import decode, held_size
 from seglab.serve.schema import ImageAnswer, Model, Output, Timing
 
 _HELPERS = 2  # threads that decode and encode, beside the network's

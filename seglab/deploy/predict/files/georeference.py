@@ -14,7 +14,7 @@ import numpy as np
 
 from seglab.core.disk.files import atomic_path
 from seglab.core.errors import DataError
-from seglab.deploy.predict.sources import Source
+from seglab.deploy.predict.files.sources import Source
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 # GDAL keeps 5 % of the machine's memory by default.

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from seglab.core.disk.urls import is_url, local_path, url_text
 from seglab.core.errors import DataError, DataNotFoundError
@@ -49,6 +50,10 @@ class Source:
             DataError: It cannot be read.
         """
         return read_bytes(self.place)
+
+    def open(self) -> IO[bytes]:
+        """Open it for reading, without its content in memory where it is a file of this machine."""
+        return self.place.open("rb")
 
     def version(self) -> list[int] | None:
         """Return numbers that change when the file does; None where nothing is told of it."""

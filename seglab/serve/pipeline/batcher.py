@@ -91,7 +91,8 @@ class Batcher:
         wait = self.expected_wait()
         if self.waiting + images > self._options.queue and self.waiting:
             raise Refused("queue", f"{self.waiting} images wait; try again later", max(wait, 1))
-        if wait > self._options.max_wait:
+        # One always waits: the network must not rest while the next is on its way.
+        if wait > self._options.max_wait and self.waiting:
             text = f"an image would wait {wait:.1f} s for the network; try again later"
             raise Refused("wait", text, wait)
 

@@ -13,7 +13,7 @@ from PIL import Image
 from seglab.bundle.loader import Bundle, ImageError
 from seglab.serve.errors import Refused
 from seglab.serve.options import BYTES_PER_PIXEL, ServeOptions
-from seglab.serve.structure import check_structure
+from seglab.serve.pipeline.structure import check_structure
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # JPEG opens MPO too
 _ARRAY_MAGIC = b"\x93NUMPY"

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import io
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
 
 from seglab.bundle.loader import Bundle, ImageError
-from seglab.deploy.predict.georeference import (
+from seglab.deploy.predict.files.georeference import (
     TIFF_SUFFIXES,
     Georeference,
     georeference_of,
     open_raster,
 )
-from seglab.deploy.predict.sources import Source
+from seglab.deploy.predict.files.sources import Source
 
 # What reading, decoding or predicting a file may raise that is the fault of this file alone.
 FAULTS = (ValueError, OSError, RuntimeError, MemoryError)
@@ -54,20 +54,18 @@ def decode(source: Source, bundle: Bundle, most_pixels: int) -> Decoded:
         DataError: It cannot be read.
     """
     version = source.version()
-    content = source.read()
+    pixels = count_pixels(source)
     is_tiff = source.place.suffix.lower() in TIFF_SUFFIXES
-    by_raster = is_tiff and (bool(bundle.info["input"]["bands"]) or _has_place(content))
-    if not by_raster:
-        if (pixels := _count_pixels(content)) is not None and pixels > most_pixels:
-            return Decoded(source, version, None)
-        return Decoded(source, version, bundle.decode(content))
+    if not (is_tiff and (bundle.info["input"]["bands"] or _has_place(source))):
+        is_large = pixels is not None and pixels > most_pixels
+        return Decoded(source, version, None if is_large else bundle.decode(source.read()))
     with open_raster(source, "a GeoTIFF") as raster:
         place = georeference_of(raster)
         if raster.height * raster.width > most_pixels:
             return Decoded(source, version, None, place)
         if bundle.info["input"]["bands"]:
             return Decoded(source, version, read_bands(raster, bundle), place)
-    return Decoded(source, version, bundle.decode(content), place)
+    return Decoded(source, version, bundle.decode(source.read()), place)
 
 
 def read_bands(
@@ -88,28 +86,30 @@ def read_bands(
     return np.moveaxis(pixels, 0, 2)
 
 
-def _count_pixels(content: bytes) -> int | None:
+def count_pixels(source: Source) -> int | None:
     """Return height times width; None where only decoding tells what is wrong with the file."""
     try:
-        if content[:6] == b"\x93NUMPY":
-            shape = np.lib.format.read_array_header_1_0(_after_magic(content))[0]
-            return int(np.prod(shape[:2]))
-        with Image.open(io.BytesIO(content)) as image:
-            return image.width * image.height
+        with source.open() as stream:
+            if source.place.suffix.lower() == ".npy":
+                return _count_array(stream)
+            with Image.open(stream) as image:
+                return image.width * image.height
     except (*FAULTS, SyntaxError):
         return None
 
 
-def _after_magic(content: bytes) -> io.BytesIO:
-    stream = io.BytesIO(content[:4096])
-    np.lib.format.read_magic(stream)
-    return stream
+def _count_array(stream: IO[bytes]) -> int:
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0
+    if version != (1, 0):
+        read = np.lib.format.read_array_header_2_0
+    return math.prod(read(stream)[0][:2])
 
 
-def _has_place(content: bytes) -> bool:
+def _has_place(source: Source) -> bool:
     """Return whether a TIFF has tags of a georeference, as far as Pillow can tell."""
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with source.open() as stream, Image.open(stream) as image:
             tags = image.getexif()
             return any(tag in tags for tag in _GEO_TAGS)
     except (*FAULTS, SyntaxError):

@@ -1,0 +1,1 @@
+"""What `audit_bench.py` plants, and how it is scored."""

@@ -1,0 +1,1 @@
+"""Files that are predicted: found, read, and where on Earth they are."""
