@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "docker.io/library/python:3.11-slim-bookworm"
 _PLAIN = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
-_KEPT = "SEGLAB_TEST_IMAGES"  # a folder that keeps everything for the next run, which takes seconds then
+_KEPT = "SEGLAB_TEST_IMAGES"  # a folder that keeps base, packages and layers for the next run
 
 
 def skip_without_tools() -> None:
