@@ -86,7 +86,13 @@ PARTS = {
         "config.language": set(),
         "config.rules": {"config.declared", "config.language"},
     },
-    "core": {"core": set(), "core.disk": {"core"}, "core.parts": {"core"}, "core.text": set()},
+    "core": {
+        "core": set(),
+        "core.cluster": {"core"},
+        "core.disk": {"core"},
+        "core.parts": {"core"},
+        "core.text": set(),
+    },
     "curation": {
         "curation": {"curation.alike"},
         "curation.alike": set(),

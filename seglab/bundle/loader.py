@@ -80,7 +80,8 @@ class Bundle:
                 return self._checked(np.asarray(rgb.convert("L") if grey else rgb))
         except Exception as error:
             ours = isinstance(error, ImageError)
-            raise error if ours else ImageError(f"not an image, or damaged: {error}") from error
+            text = str(error).partition(" <")[0]  # Pillow adds where in memory the bytes are
+            raise error if ours else ImageError(f"not an image, or damaged: {text}") from error
 
     def predict(self, image: Array) -> Prediction:
         """Predict one decoded image `(H, W, channels)`."""

@@ -32,9 +32,9 @@ def run(argv: Sequence[str]) -> int:
         return print_word_help("predict", _SUMMARY, PredictFilesOptions, _EXAMPLES)
     words = _joined(argv)
     options = read_words(words, PredictFilesOptions, "predict")
-    from seglab.deploy.predict.run import predict_files
+    from seglab.deploy.predict.run import predict_files, predict_shares
 
-    found = predict_files(options)
+    found = predict_files(options) if options.shards == 1 else predict_shares(options)
     for note in found.notes:
         sys.stderr.write(f"{note}\n")
     before = f", {found.before} were done before" if found.before else ""

@@ -230,6 +230,22 @@ def test_files_of_one_stem_keep_their_endings(predict: Predict, photos: Path) ->
     }
 
 
+def test_reads_by_url(predict: Predict, photos: Path) -> None:
+    import fsspec
+
+    store = fsspec.filesystem("memory")
+    store.put(str(photos), "/bucket", recursive=True)
+    found = predict(input="memory://bucket")
+    assert (found.done, found.faults) == (5, {})
+    assert predict(input="memory://bucket").before == 5
+    one = predict(input="memory://bucket/sub/c.png", output=str(photos.parent / "one"))
+    np.testing.assert_array_equal(_mask(one, "c"), _mask(found, "sub/c"))
+    some = predict(input="memory://bucket/*/[cd].png", output=str(photos.parent / "some"))
+    assert some.done == 2
+    with pytest.raises(DataError, match="holds no images"):
+        predict(input="memory://bucket/nothing", output=str(photos.parent / "none"))
+
+
 def test_the_output_is_no_input(predict: Predict, photos: Path) -> None:
     found = predict(output=str(photos / "out"))
     assert (found.done, predict(output=str(photos / "out")).before) == (5, 5)

@@ -1,4 +1,8 @@
-"""The holdout scored again through the bundle, from the files' bytes, beside the run's own evaluation."""
+"""The holdout scored again through the bundle, from the files' bytes, beside the run's own evaluation.
+
+References:
+    Guo et al. (2017): https://arxiv.org/abs/1706.04599
+"""
 
 from __future__ import annotations
 

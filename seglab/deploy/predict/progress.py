@@ -39,12 +39,9 @@ class Progress:
     def line(self, seconds: float) -> str:
         """Return what is told after some seconds."""
         rate = self._done / max(seconds, 1e-9)
-        left = (self.total - self._done) / rate if rate else 0.0
+        left = f", {duration((self.total - self._done) / rate)} left" if rate else ""
         skipped = f", {self.skipped} skipped" if self.skipped else ""
-        return (
-            f"{self._done:.4g} of {self.total} {self.noun}{skipped}, {rate:.3g}/s, "
-            f"{duration(left)} left"
-        )
+        return f"{self._done:.4g} of {self.total} {self.noun}{skipped}, {rate:.3g}/s{left}"
 
     def end(self) -> None:
         """Leave the terminal's line free for what is said next."""

@@ -14,10 +14,12 @@ from seglab.bundle.loader import Bundle, BundleError, load
 from seglab.core.disk.files import write_text
 from seglab.core.disk.urls import is_url, local_path, url_text
 from seglab.core.errors import ConfigError, nearest
+from seglab.core.text.wording import plural
 from seglab.deploy.predict.annotations import write_annotations
 from seglab.deploy.predict.areas import write_areas
 from seglab.deploy.predict.files.sources import Source, find_sources, share_of
 from seglab.deploy.predict.large.predict import LargeImages
+from seglab.deploy.predict.launch import run_shares
 from seglab.deploy.predict.ledger import open_ledger, read_done
 from seglab.deploy.predict.options import PredictFilesOptions
 from seglab.deploy.predict.outputs import Outputs
@@ -91,7 +93,30 @@ def predict_files(options: PredictFilesOptions) -> Predicted:
         found = Predicted(
             output, len(left) - skipped, len(share) - len(left), pipeline.faults, notes
         )
+        if large.cut:
+            found.notes.append(
+                f"{plural(large.cut, 'image')} of more than whole_pixels={options.whole_pixels} went by "
+                f"windows of {options.window[0]} x {options.window[1]}; the bundle itself predicts in "
+                "one piece"
+            )
         _conclude(found, sources, bundle, options)
+    return found
+
+
+def predict_shares(options: PredictFilesOptions) -> Predicted:
+    """Predict all files in processes of their own, and write the tables; see `predict_files`.
+
+    Raises:
+        ConfigError: Also of the launcher.
+        ShareError: A process failed.
+    """
+    sources, _ = find_sources(options.input, local_path(options.output))
+    _require_class(options, open_bundle(options))
+    done = run_shares(options, len(sources))
+    found = predict_files(options.replace(shards=1, launcher="local", launcher_options={}))
+    for path in found.output.glob("skipped-*-of-*.txt"):
+        path.unlink()
+    found.done, found.before = found.done + done, found.before - done
     return found
 
 

@@ -16,11 +16,12 @@ from typing import Any, Protocol
 from omegaconf import DictConfig
 from rich.console import Console
 
+from seglab.core.cluster.jobs import SUBMIT, Handle
 from seglab.core.errors import TrainingError, list_problems
 from seglab.core.text.terminal import say
 from seglab.sweep.workers.follow import Follower
 from seglab.sweep.workers.serve import LocalWorkers, open_watch
-from seglab.sweep.workers.submit import SUBMIT, Handle, Worker
+from seglab.sweep.workers.submit import Worker
 from seglab.sweep.workers.sweep import Sweep
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class ClusterWorkers:
         Raises:
             TrainingError: Jobs end without doing anything; the message has the reasons of the last.
         """
-        submit = SUBMIT[self.place](sweep, self.options)
+        submit = SUBMIT[self.place](sweep.plan.name, sweep.folder, self.options)
         worker = Worker(sweep, dict(self.options))
         handles = [submit(worker) for _ in range(int(self.options["jobs"]))]
         for handle in handles:

@@ -29,13 +29,13 @@ class Band(NamedTuple):
         rows: Where it is.
         columns: Likewise.
         mask: uint8 `(H, W)`, class indices.
-        probabilities: float32 `(classes, H, W)`.
+        probabilities: float32 `(classes, H, W)`; None where nobody asked for them.
     """
 
     rows: slice
     columns: slice
     mask: np.ndarray
-    probabilities: np.ndarray
+    probabilities: np.ndarray | None
 
 
 class Layout(NamedTuple):
@@ -150,13 +150,16 @@ class _View:
         return planes
 
 
-def predict_bands(bundle: Bundle, part: Part, layout: Layout) -> Iterator[Band]:
+def predict_bands(
+    bundle: Bundle, part: Part, layout: Layout, with_probabilities: bool
+) -> Iterator[Band]:
     """Yield the image in bands: strips from left to right, each from top to bottom.
 
     Args:
         bundle: The model, with its views and temperature.
         part: Reads the image.
         layout: Sizes and windows.
+        with_probabilities: Whether they are wanted.
     """
     views = bundle.info["predict"]
     flips = ((), *(_FLIPS[name] for name in views["flips"]))
@@ -180,9 +183,11 @@ def predict_bands(bundle: Bundle, part: Part, layout: Layout) -> Iterator[Band]:
             for view in open_views:
                 one = view.logits(top, end)[None]
                 total = one if len(hows) == 1 else total + softmax(one)
-            logits = total if len(hows) == 1 else np.log(np.maximum(total, 1e-38))
-            probabilities = softmax(logits / np.float32(bundle.info["temperature"]))
-            yield Band(slice(top, end), slice(*strip), argmax(total)[0], probabilities[0])
+            probabilities = None
+            if with_probabilities:
+                logits = total if len(hows) == 1 else np.log(np.maximum(total, 1e-38))
+                probabilities = softmax(logits / np.float32(bundle.info["temperature"]))[0]
+            yield Band(slice(top, end), slice(*strip), argmax(total)[0], probabilities)
 
 
 def _at(start: int, end: int, old: int, new: int) -> np.ndarray:

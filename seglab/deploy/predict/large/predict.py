@@ -30,12 +30,16 @@ class LargeImages:
         bundle: The model.
         outputs: Says what is written, and where.
         folder: For pixels and scores that are not finished; emptied before and after each image.
+
+    Attributes:
+        cut: Number of images that went by windows though the bundle predicts in one piece.
     """
 
     def __init__(self, bundle: Bundle, outputs: Outputs, folder: Path) -> None:
         self._bundle = bundle
         self._outputs = outputs
         self._folder = folder
+        self.cut = 0
 
     def predict(self, decoded: Decoded, tell: Callable[[float], None]) -> dict[str, Any]:
         """Write all outputs of an image; return its entry in the ledger.
@@ -67,12 +71,12 @@ class LargeImages:
             np.lib.format.open_memmap(shares, "w+", np.float16, planes)
         counts = np.zeros(planes[0], np.int64)
         seen = 0
-        for band in predict_bands(bundle, part, layout):
+        for band in predict_bands(bundle, part, layout, self._outputs.with_probabilities):
             mask.write(band.rows, band.columns, band.mask)
             counts += count_classes(band.mask, planes[0])
-            if options.entropy:
+            if band.probabilities is not None and options.entropy:
                 unsure.write(band.rows, band.columns, entropy(band.probabilities))
-            if options.probabilities:
+            if band.probabilities is not None and options.probabilities:
                 np.load(shares, "r+")[:, band.rows, band.columns] = band.probabilities
             seen += band.mask.size
             tell(seen / (height * width))
@@ -91,6 +95,7 @@ class LargeImages:
         window = self._bundle.window or options.window
         overlap, size = info["predict"]["overlap"], (pixels.shape[0], pixels.shape[1])
         if info["input"]["image_size"] is None:
+            self.cut += self._bundle.window is None
             return pixels.part, Layout(size, size, (window[0], window[1]), overlap)
         small = shrunk(pixels, tuple(info["input"]["image_size"]))
         source = (small.shape[0], small.shape[1])
