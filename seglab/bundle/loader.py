@@ -35,7 +35,7 @@ class Prediction(NamedTuple):
     """What comes of one image."""
 
     mask: Array  # uint8 (H, W), class indices
-    probabilities: Array  # float32 (classes, H, W)
+    probabilities: Array  # float32 (classes, H, W); (0, H, W) where they were not asked for
     features: Array | None  # float32 (F,), the encoder's, pooled over the image
 
 
@@ -87,13 +87,13 @@ class Bundle:
         """Predict one decoded image `(H, W, channels)`."""
         return self.predict_batch([image])[0]
 
-    def predict_batch(self, images: Sequence[Array]) -> list[Prediction]:
-        """Predict decoded images; those of one size go through the network together."""
+    def predict_batch(self, images: Sequence[Array], whole: bool = True) -> list[Prediction]:
+        """Predict decoded images, those of one size together; `whole=False`: no probabilities."""
         images, found = [self._checked(image) for image in images], dict[int, Prediction]()
         for shape in dict.fromkeys(image.shape for image in images):
             places = [index for index, image in enumerate(images) if image.shape == shape]
             part = np.stack([images[index] for index in places])
-            found |= zip(places, self._predict(part), strict=True)
+            found |= zip(places, self._predict(part, whole), strict=True)
         return [found[index] for index in range(len(images))]
 
     def run(self, batch: Array, net: int = 0) -> tuple[Array, Array | None]:
@@ -108,7 +108,7 @@ class Bundle:
             return image
         raise ImageError(f"expected an image (H, W, {channels}), got {image.shape}")
 
-    def _predict(self, images: Array) -> list[Prediction]:
+    def _predict(self, images: Array, whole: bool) -> list[Prediction]:
         size, views = images.shape[1:3], self.info["predict"]
         images = at_working_size(images, self.info["input"]["image_size"])
         batch, seen = np.moveaxis(images, 3, 1).astype(np.float32), list[Array]()
@@ -123,7 +123,8 @@ class Bundle:
                     total = one if is_one else total + softmax(one)
                     seen += [] if features is None else [features]
         logits = total if is_one else np.log(np.maximum(total, 1e-38))
-        probabilities = softmax(logits / np.float32(self.info["temperature"]))
+        heated = (logits if whole else logits[:, :0]) / np.float32(self.info["temperature"])
+        probabilities = softmax(heated) if whole else heated
         pooled = np.mean(seen, axis=0) if seen else [None] * len(images)
         return [Prediction(*one) for one in zip(argmax(total), probabilities, pooled, strict=True)]
 

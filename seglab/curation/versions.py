@@ -12,9 +12,7 @@ import pandas as pd
 
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
-from seglab.data.manifest import Manifest
-
-_VERSIONS = "versions"
+from seglab.data.manifest import OF_DATA, VERSIONS, Manifest
 
 
 def new_version(
@@ -37,10 +35,11 @@ def new_version(
         "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "by": by,
         "of": manifest.fingerprint,
+        OF_DATA: manifest.data_fingerprint,
         **note,
     }
-    versions = [*manifest.provenance.get(_VERSIONS, []), entry]
-    provenance = {**manifest.provenance, _VERSIONS: versions}
+    versions = [*manifest.provenance.get(VERSIONS, []), entry]
+    provenance = {**manifest.provenance, VERSIONS: versions}
     return replace(manifest, table=table, provenance=provenance, labels=labels or manifest.labels)
 
 
@@ -63,11 +62,11 @@ def undo(folder: Path, root: Path | None = None) -> tuple[Manifest, dict[str, An
         DataError: It was made from no other one, or that is no longer there.
     """
     now = Manifest.read(folder, root)
-    if not now.provenance.get(_VERSIONS):
+    if not now.provenance.get(VERSIONS):
         raise DataError(f"{folder}: nothing to undo; it is as it was imported")
     former = Manifest.read(former_file(folder), now.root)
     former.write(folder)
-    return former, dict(now.provenance[_VERSIONS][-1])
+    return former, dict(now.provenance[VERSIONS][-1])
 
 
 def former_file(path: Path) -> Path:
@@ -77,7 +76,7 @@ def former_file(path: Path) -> Path:
         DataError: It was made from no other one, or that is no longer there.
     """
     folder = folder_of(path)
-    versions = Manifest.read(path).provenance.get(_VERSIONS, [])
+    versions = Manifest.read(path).provenance.get(VERSIONS, [])
     if not versions:
         raise DataError(f"{folder}: it is as it was imported, no version is before it")
     former = folder / f"manifest.{versions[-1]['of']}.parquet"

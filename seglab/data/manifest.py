@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 
 MASK_ENCODINGS = ("index", "colour")
 MANIFEST_NAME = "manifest.parquet"
+# In the provenance: the versions that a manifest was made from, and the data fingerprint of each.
+VERSIONS, OF_DATA = "versions", "of_data"
 _SCHEMA_VERSION = 2
 # Of the first version, which knew no hashes of masks.
 _READABLE = (1, _SCHEMA_VERSION)
@@ -107,7 +109,8 @@ class Manifest:
 
         The table holds hashes of images and masks, so a change of any of them is one of the
         fingerprint. It is independent of the place of the data, the name, the provenance and the
-        order of rows.
+        order of rows. Flags count, so that versions which differ in them alone are told apart and can be
+        gone back to; to ask whether two fingerprints stand for the same data see `is_of`.
         """
         known = self.table["mask_sha256"].notna().any()
         return self._digest(_SCHEMA_VERSION) if known else self._fingerprint_without_mask_hashes
@@ -126,11 +129,23 @@ class Manifest:
     def is_of(self, fingerprint: str | None) -> bool:
         """Return whether a fingerprint is that of this data, as far as it can tell.
 
-        Also one of a former version of seglab, which did not stand for the content of masks.
+        Also one of a former version of seglab, which did not stand for the content of masks, and that of
+        a version which differs from this one in flags alone: an audit changes no image, mask or split.
         """
-        return fingerprint == self.fingerprint or (
-            fingerprint == self._fingerprint_without_mask_hashes
+        return (
+            fingerprint in (self.fingerprint, self._fingerprint_without_mask_hashes)
+            or fingerprint in self._fingerprints_of_same_data()
         )
+
+    def _fingerprints_of_same_data(self) -> set[str]:
+        """Return those of the former versions that differ from this one in flags alone."""
+        entries = [one for one in self.provenance.get(VERSIONS, []) if OF_DATA in one]
+        return {one["of"] for one in entries if one[OF_DATA] == self.data_fingerprint}
+
+    @cached_property
+    def data_fingerprint(self) -> str:
+        """As `fingerprint`, without the flags: what is trained on, whatever is said of it."""
+        return self._digest(_SCHEMA_VERSION, without="flags")
 
     def path(self, name: str) -> Path:
         """Return where a file of the table is: below the root, or at its own URL."""

@@ -63,9 +63,13 @@ def test_predicts_as_the_evaluation(
     image = torch.from_numpy(IMAGE).permute(2, 0, 1)[None].float()
     wanted = Ensemble([views])(image)
 
-    found = load(folder).predict(IMAGE)
+    bundle = load(folder)
+    found = bundle.predict(IMAGE)
 
     np.testing.assert_array_equal(found.mask, wanted[0].argmax(0).numpy())
+    [mask_alone] = bundle.predict_batch([IMAGE], whole=False)
+    np.testing.assert_array_equal(mask_alone.mask, found.mask)
+    assert mask_alone.probabilities.shape == (0, *found.mask.shape)
     probabilities = (wanted[0] / 1.7).softmax(0).numpy()
     np.testing.assert_allclose(found.probabilities, probabilities, atol=2e-5)
 

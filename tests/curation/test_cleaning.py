@@ -111,3 +111,24 @@ def test_names_in_decisions_are_the_words_that_stand_there(make: Make, tmp_path:
     path.write_text("merge_classes: {~: [tree]}\ncap_duplicates: 1.5\n")
     with pytest.raises(DataError, match=r"expected {new class: .*\n.*from 1, got 1.5"):
         read_decisions(path, manifest, findings_table([], {}))
+
+
+def test_an_audit_and_flags_alone_leave_the_data_what_it_was(make: Make, tmp_path: Path) -> None:
+    first = make({name: picture(0 if name in "ab" else ord(name)) for name in "abcd"})
+    first.write(tmp_path / "m")
+    words = ["audit", str(tmp_path / "m"), "--only", "exact_duplicate"]
+    assert seglab_data(words) == 0
+    audited = Manifest.read(tmp_path / "m")
+    assert audited.fingerprint != first.fingerprint, (
+        "versions are told apart, so that undo can go back"
+    )
+    assert audited.data_fingerprint == first.data_fingerprint
+    assert audited.is_of(first.fingerprint), "what was trained on it goes on"
+    todo = decide(tmp_path / "m", "decisions: [{sample: c, do: relabel, note: blurred}]")
+    assert todo.is_of(first.fingerprint)
+    assert todo.is_of(audited.fingerprint)
+    moved = todo.with_table(todo.table.assign(split="val"))
+    assert not moved.is_of(first.fingerprint), "other splits are other data, whatever was audited"
+    assert not decide(tmp_path / "m", "decisions: [{sample: c, do: drop}]").is_of(first.fingerprint)
+    seglab_data(["undo", str(tmp_path / "m")])
+    assert Manifest.read(tmp_path / "m").is_of(first.fingerprint)

@@ -232,6 +232,16 @@ def test_write_and_read_give_the_same_manifest(tmp_path: Path) -> None:
     ]
 
 
+def test_a_version_has_the_same_bytes_wherever_it_is_written(tmp_path: Path) -> None:
+    """W&B tells an artifact by the digests of its files: so all runs on a version share one."""
+    manifest = make_manifest(make_row("a"), make_row("b"))
+    one, again = manifest.write(tmp_path / "one"), manifest.write(tmp_path / "two")
+    read = Manifest.read(tmp_path / "one").write(tmp_path / "three")
+    for suffix in (".parquet", ".yaml"):
+        contents = {path.with_suffix(suffix).read_bytes() for path in (one, again, read)}
+        assert len(contents) == 1, suffix
+
+
 def test_write_keeps_the_former_version(tmp_path: Path) -> None:
     old = make_manifest()
     old.write(tmp_path)

@@ -51,9 +51,8 @@ def test_it_comes_back_when_the_service_asks_for_it(run: Run, tmp_path: Path) ->
         await served.predict(image)
         client = client_of(served, 10)
         start = time.monotonic()
-        answers = [await client.predict(image) for _ in range(2)]  # the second is refused once
+        assert (await client.predict(image)).images  # refused at first
         assert time.monotonic() - start > 0.9
-        assert len(answers) == 2
         assert served.value("seglab_refused_total", reason="rate") >= 1
         with pytest.raises(ServiceError) as caught:
             await client_of(served, 0).predict(image)

@@ -69,7 +69,7 @@ def test_small_images_tell_little_of_how_long_a_large_one_takes(run: Run) -> Non
         task = asyncio.create_task(served.predict(SLOW))
         while served.service.batcher.busy_seconds == 0:
             await asyncio.sleep(0.001)
-        assert 0 < served.service.batcher.expected_wait() < 2
+        assert served.service.batcher.expected_wait() < 2  # not an hour
         assert (await task).status_code == 200
 
     run(test, "slow_bundle")
@@ -120,6 +120,28 @@ def test_what_nobody_waits_for_is_not_predicted(run: Run) -> None:
         assert served.value("seglab_batch_images_sum") == 1
 
     run(test, "slow_bundle", max_batch=1)
+
+
+def test_health_tells_a_hanging_network_from_a_server_that_drains(run: Run) -> None:
+    async def states(served: Served) -> list[tuple[int, str]]:
+        answers = [await served.client.get(path) for path in ("/healthz", "/readyz")]
+        return [(one.status_code, one.json()["status"]) for one in answers]
+
+    async def test(served: Served) -> None:
+        assert await states(served) == [(200, "ok"), (200, "ok")]
+        served.service.draining = True
+        assert await states(served) == [(200, "ok"), (503, "draining")]
+        served.service.draining = False
+        task = asyncio.create_task(served.predict(SLOW))
+        while served.service.batcher.busy_seconds == 0:
+            await asyncio.sleep(0.001)
+        assert await states(served) == [(200, "ok"), (200, "ok")]
+        served.service.batcher._running = (time.monotonic() - 1000, 1)  # as if for that long
+        assert await states(served) == [(503, "stuck"), (503, "stuck")]
+        await task
+        assert await states(served) == [(200, "ok"), (200, "ok")]
+
+    run(test, "slow_bundle")
 
 
 def test_memory_is_bounded_over_all_requests(run: Run) -> None:

@@ -107,7 +107,7 @@ def put(place: Path, content: Path) -> None:
 def test_a_new_bundle_under_load_drops_nothing(tmp_path: Path, place: Path, bundle: Path) -> None:
     key, line = new_key("boss", admin=True)
     (tmp_path / "keys").write_text(line)
-    words = (f"bundle={place}", f"keys={tmp_path / 'keys'}", "max_wait=60")
+    words = (f"bundle={place}", f"keys={tmp_path / 'keys'}", "max_wait=60", "proxies=127.0.0.1")
     with server(tmp_path, *words, workers=2) as found:
         auth = {"authorization": f"Bearer {key}"}
         statuses: list[int] = []
@@ -140,7 +140,9 @@ def test_a_new_bundle_under_load_drops_nothing(tmp_path: Path, place: Path, bund
             ends.set()
             for one in calls:
                 one.result()
-        assert found.http.get("/info", headers={"x-api-key": second}).status_code == 200
+        behind = {"x-api-key": second, "x-forwarded-for": "203.0.113.9"}
+        assert found.http.get("/info", headers=behind).status_code == 200
+        wait_for(lambda: any(one.get("client") == "203.0.113.9" for one in found.log()), 5)
         assert first.status_code == 200, first.text
         assert (first.json()["model"]["name"], first.json()["workers"]) == ("next", 2)
         assert (refused.status_code, refused.json()["error"]["code"]) == (409, "bundle")

@@ -14,7 +14,7 @@ _STEPS = 4
 _BULK = 2 / 3
 # The standard is taken from at most so many, whatever their number.
 _MOST_FITTED = 5000
-_LEAST_GAP = 0.1
+_LEAST_GAP, _NEARLY = 0.1, 0.7
 # Vectors that are all alike have none.
 _LEAST_VARIANCE = 1e-12
 
@@ -62,8 +62,9 @@ def outlier_cut(scores: np.ndarray, limit: float) -> float:
 
     Where a tenth or more are foreign, they widen the spread that scores are in, and hardly any would reach
     a limit that one alone exceeds by far. But then they lie apart from the rest: the cut is in the widest
-    gap between neighbouring scores that begins between half the limit and the limit. In one that is
-    narrower than a tenth of a standard deviation nothing is read.
+    gap between neighbouring scores from half the limit to the limit, or in a lower one nearly as wide, as
+    foreign images of several kinds lie apart from each other too. Nothing is read in gaps narrower than a
+    tenth of a standard deviation.
 
     Args:
         scores: Of `outlier_scores`.
@@ -72,8 +73,11 @@ def outlier_cut(scores: np.ndarray, limit: float) -> float:
     ordered = np.sort(scores)
     begins, gaps = ordered[:-1], np.diff(ordered)
     gaps = np.where((ordered[1:] >= limit / 2) & (begins < limit), gaps, 0.0)
-    widest = int(np.argmax(gaps))
-    return min(limit, float(ordered[widest + 1])) if gaps[widest] >= _LEAST_GAP else limit
+    widest = float(gaps.max())
+    if widest < _LEAST_GAP:
+        return limit
+    lowest = int(np.flatnonzero(gaps >= max(_LEAST_GAP, _NEARLY * widest))[0])
+    return min(limit, float(ordered[lowest + 1]))
 
 
 def _judged(values: np.ndarray, usual: np.ndarray, part: np.ndarray) -> np.ndarray:

@@ -130,7 +130,7 @@ class FoldPlan:
         Raises:
             DataError: It was made for another one.
         """
-        if manifest.fingerprint != self.manifest_fingerprint:
+        if not manifest.is_of(self.manifest_fingerprint):
             raise DataError(
                 f"the folds were made for data set {self.manifest_fingerprint}, the manifest "
                 f"{manifest.name!r} is {manifest.fingerprint}; make the folds again"

@@ -21,7 +21,7 @@ def service_of(request: Request) -> Service:
     return service
 
 
-def known_key(
+async def known_key(
     request: Request,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     header: Annotated[str | None, Depends(_header)],
@@ -42,7 +42,7 @@ def known_key(
     return found
 
 
-def within_rate(request: Request, key: Annotated[Key | None, Depends(known_key)]) -> None:
+async def within_rate(request: Request, key: Annotated[Key | None, Depends(known_key)]) -> None:
     """Count a request of its caller: the owner of a key, else an address.
 
     Raises:
@@ -54,7 +54,7 @@ def within_rate(request: Request, key: Annotated[Key | None, Depends(known_key)]
         rate.take(f"key {key.name}" if key else f"address {address}")
 
 
-def admin(request: Request, key: Annotated[Key | None, Depends(known_key)]) -> None:
+async def admin(request: Request, key: Annotated[Key | None, Depends(known_key)]) -> None:
     """Let through only who has a key of an administrator.
 
     Raises:
@@ -64,11 +64,11 @@ def admin(request: Request, key: Annotated[Key | None, Depends(known_key)]) -> N
         raise Refused("forbidden", "expected an API key that is marked `admin` in the keys file")
 
 
-def reader_of_metrics(
+async def reader_of_metrics(
     request: Request,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     header: Annotated[str | None, Depends(_header)],
 ) -> None:
     """Ask for a key where the metrics are protected; raises as `known_key`."""
     if service_of(request).options.protect_metrics:
-        known_key(request, bearer, header)
+        await known_key(request, bearer, header)
