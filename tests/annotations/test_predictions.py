@@ -17,6 +17,8 @@ from seglab.annotations.format import format_names
 from seglab.cli.main import main
 from seglab.core.labels import LabelSpace
 from seglab.data.build import ImportedFiles, SampleFiles, build_manifest
+from seglab.data.manifest import Manifest
+from seglab.runs import RunRecord
 from seglab.runs.predictions import PREDICTIONS, prediction_path
 
 MASK = np.kron([[0, 1], [1, 0]], np.ones((4, 4), np.uint8)).astype(np.uint8)
@@ -79,9 +81,11 @@ def test_what_does_not_fit_is_told(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.slow
-def test_a_run_becomes_proposals_in_every_format(
+def test_an_ensemble_of_folds_becomes_proposals_in_every_format(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """End to end: folds are trained, their ensemble predicts the test split, tools get its masks."""
+
     def call(*words: object) -> None:
         command = [sys.executable, "-m", "seglab.cli", *map(str, words)]
         environment = {**os.environ, "WANDB_MODE": "disabled"}
@@ -91,15 +95,33 @@ def test_a_run_becomes_proposals_in_every_format(
         assert done.returncode == 0, done.stderr
 
     common = ("logger=none", "paths.runs_dir=runs")
-    size = ("--num-images", 24, "--image-size", 48, 64)
-    call("data", "synth", "s", *size)
+    call("data", "synth", "s", "--num-images", 24, "--image-size", 48, 64)
     words = ["data=synth", "data.manifest=s/manifest", "data.crop_size=[32,32]", *common]
-    call("train", *words, "model=segnet_basic", "model.width=4", "trainer.max_epochs=1")
-    (trained,) = (tmp_path / "runs" / "synth-segnet_basic").iterdir()
-    call("evaluate", f"run={trained}", "save_predictions=true", *common)
-    (place,) = (tmp_path / "runs").rglob(PREDICTIONS)
-    for name in format_names():
-        out = tmp_path / f"out-{name}"
-        words = (tmp_path / "s" / "manifest", "--format", name, "--split", "val", "--out", out)
-        assert run(*words, "--predictions", place.parent) == 0
+    words += ["model=segnet_basic", "model.width=4", "trainer.max_epochs=1", "data.batch_size=4"]
+    call("train", *words, "cv=grouped", "cv.folds=2")
+    records = {one: RunRecord.open(one).read() for one in _runs(tmp_path)}
+    (cv,) = (one for one, record in records.items() if record["kind"] == "cv")
+    assert sum(record["kind"] == "fold" for record in records.values()) == 2
+    call("evaluate", f"run={cv}", "data.split=test", "save_predictions=true", *common)
+    (place,) = (one / PREDICTIONS for one in _runs(tmp_path) if one not in records)
+    manifest = tmp_path / "s" / "manifest"
+
+    def export(name: str, split: str, predictions: Path) -> Path:
+        out = tmp_path / f"{name}-{split}"
+        words = (manifest, "--format", name, "--split", split, "--out", out)
+        assert run(*words, "--predictions", predictions) == 0
         assert f"{out}: 6 images; " in capsys.readouterr().out
+        return out
+
+    for name in format_names():
+        export(name, "test", place.parent)
+    table = Manifest.read(manifest).table.set_index("sample_id")
+    for one in table.index[table["split"] == "test"]:
+        drawn = np.asarray(Image.open(tmp_path / "masks-test" / "masks" / "test" / f"{one}.png"))
+        assert np.array_equal(drawn, Image.open(prediction_path(place.parent, one)))
+    # Of the folds themselves each image comes from the fold that did not train on it.
+    export("labelme", "val", cv)
+
+
+def _runs(root: Path) -> list[Path]:
+    return sorted(path.parent for path in (root / "runs").rglob("run.json"))
