@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from seglab.annotations.format import LabelledImage, annotation_format
 from seglab.annotations.vectorise import to_shapes
@@ -93,17 +92,8 @@ def test_honeypots_are_dealt_unseen_scored_and_taken_out(seglab: Run, tmp_path: 
         assert np.array_equal(read_mask(taken.root / mask, taken.labels), TRUTH[str(name)])
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("--annotators", "a", "A", "--share", "1"), "a is named twice"),
-        (("--annotators", "../a"), "cannot be the name of a folder"),
-        (("--annotators", "a", "--share", "0.9"), "honeypots a list are asked for, 3 images"),
-        (("--annotators", "a", "--shared", "40"), "--shared: there are 18 images to annotate"),
-    ],
-)
 def test_what_would_give_honeypots_away_or_cannot_be_dealt_is_refused(
-    seglab: Run, tmp_path: Path, words: tuple[str, ...], message: str
+    seglab: Run, tmp_path: Path
 ) -> None:
     for folder in ("work/images/street", "work/masks/street"):
         (tmp_path / folder).mkdir(parents=True)
@@ -111,7 +101,13 @@ def test_what_would_give_honeypots_away_or_cannot_be_dealt_is_refused(
     # One of another size than all the work: it could be told.
     write_annotator(tmp_path, "gold", {**GOLD, "known 0": scene(100, 30, 32)})
     first = ("data", "honeypots", "work/manifest", "--gold", "gold/manifest", "--format", "labelme")
-    refused = seglab(*first, "--out", "lists", *words)
-    assert refused.code == 2, refused.out
-    assert message in refused.err
-    assert not (tmp_path / "lists").exists()
+    for words, message in (
+        (("--annotators", "a", "A", "--share", "1"), "a is named twice"),
+        (("--annotators", "../a"), "cannot be the name of a folder"),
+        (("--annotators", "a", "--share", "0.9"), "honeypots a list are asked for, 3 images"),
+        (("--annotators", "a", "--shared", "40"), "--shared: there are 18 images to annotate"),
+    ):
+        refused = seglab(*first, "--out", "lists", *words)
+        assert refused.code == 2, refused.out
+        assert message in refused.err
+        assert not (tmp_path / "lists").exists()
