@@ -122,9 +122,8 @@ class Bundle:
                     one = np.flip(resize(logits, size), flip)
                     total = one if is_one else total + softmax(one)
                     seen += [] if features is None else [features]
-        logits = total if is_one else np.log(np.maximum(total, 1e-38))
-        heated = (logits if whole else logits[:, :0]) / np.float32(self.info["temperature"])
-        probabilities = softmax(heated) if whole else heated
+        logits, heat = total if is_one else np.log(total + 1e-38), self.info["temperature"]
+        probabilities = softmax(logits / np.float32(heat)) if whole else total[:, :0]
         pooled = np.mean(seen, axis=0) if seen else [None] * len(images)
         return [Prediction(*one) for one in zip(argmax(total), probabilities, pooled, strict=True)]
 
