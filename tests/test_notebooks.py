@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import training
+
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
@@ -37,22 +39,7 @@ def test_prose_is_there_and_cells_are_short(notebook: Path) -> None:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one finished training; notebooks that need more add it themselves."""
     root = tmp_path_factory.mktemp("runs")
-    words = [
-        "data=synth",
-        "data.options.num_images=24",
-        "data.options.image_size=[48,64]",
-        "data.options.frames_per_group=2",
-        "data.crop_size=[48,64]",
-        "data.batch_size=4",
-        "model=segnet_basic",
-        "model.width=4",
-        "model.kernel_size=3",
-        "trainer.max_epochs=2",
-        "trainer.num_workers=0",
-        "trainer.num_threads=1",
-        "logger=none",
-        f"paths.runs_dir={root}",
-    ]
+    words = [*training.TINY, "trainer.max_epochs=2", "logger=none", f"paths.runs_dir={root}"]
     subprocess.run([sys.executable, "-m", "seglab.cli", "train", *words], check=True, timeout=300)
     return root
 

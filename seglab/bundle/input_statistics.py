@@ -34,6 +34,20 @@ def input_statistics(image: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, A
     }
 
 
+def pixel_entropy(probabilities: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return how unsure each pixel is.
+
+    Args:
+        probabilities: float32 `(classes, H, W)`.
+
+    Returns:
+        float32 `(H, W)`, 0 to 1: the entropy over its largest possible value, all classes alike.
+    """
+    logs = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
+    share: np.ndarray[Any, Any] = -(probabilities * logs).sum(0)
+    return share / np.log(np.float32(max(2, len(probabilities))))
+
+
 def output_statistics(found: Prediction) -> dict[str, np.ndarray[Any, Any]]:
     """Return what a prediction is like.
 
@@ -45,10 +59,9 @@ def output_statistics(found: Prediction) -> dict[str, np.ndarray[Any, Any]]:
     probabilities = found.probabilities
     classes = len(probabilities)
     shares = np.bincount(found.mask.ravel(), minlength=classes) / found.mask.size
-    entropy = -(probabilities * np.log(np.maximum(probabilities, 1e-12))).sum(0).mean()
     return {
         "class_shares": shares.astype(np.float32),
         "confidence": np.float32(probabilities.max(0).mean()),
-        "entropy": np.float32(entropy / np.log(max(2, classes))),
+        "entropy": np.float32(pixel_entropy(probabilities).mean()),
         "predicted_mean": probabilities.mean((1, 2)),
     }

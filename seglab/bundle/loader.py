@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 VERSIONS = (1,)
 Array = np.ndarray[Any, np.dtype[Any]]
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
-_FLIPS = {"h": (-1,), "v": (-2,), "hv": (-2, -1)}
+FLIPS = {"h": (-1,), "v": (-2,), "hv": (-2, -1)}
 
 
 class BundleError(ValueError):
@@ -101,6 +101,14 @@ class Bundle:
         logits, *features = self.nets[net].run(None, {"image": batch})
         return logits, features[0] if features else None
 
+    def run_padded(self, batch: Array, net: int) -> tuple[Array, Array | None]:
+        """As `run`, for any height and width: padded to what the network takes, and cut off again."""
+        (height, width), accepts = batch.shape[2:], self.info["input"]
+        divisor, least = accepts["size_divisor"], accepts["min_size"]
+        sides = (-(-max(side, least) // divisor) * divisor for side in (height, width))
+        logits, features = self.run(pad(batch, *sides), net)
+        return logits[..., :height, :width], features
+
     def _checked(self, image: Array) -> Array:
         channels = self.info["input"]["channels"]
         image = image[..., None] if image.ndim == 2 else image
@@ -117,7 +125,7 @@ class Bundle:
         for net in range(len(self.nets)):
             for scale in views["scales"]:
                 scaled = resize(batch, [max(1, round(side * scale)) for side in batch.shape[2:]])
-                for flip in ((), *(_FLIPS[name] for name in views["flips"])):
+                for flip in ((), *(FLIPS[name] for name in views["flips"])):
                     logits, features = self._blended(np.flip(scaled, flip), net)
                     one = np.flip(resize(logits, size), flip)
                     total = one if is_one else total + softmax(one)
@@ -129,7 +137,7 @@ class Bundle:
 
     def _blended(self, batch: Array, net: int) -> tuple[Array, Array | None]:
         if self.window is None:
-            return self._padded(batch, net)
+            return self.run_padded(batch, net)
         (height, width), (tall, wide) = batch.shape[2:], self.window
         batch = pad(batch, max(height, tall), max(width, wide))
         overlap, weight = self.info["predict"]["overlap"], bell(tall)[:, None] * bell(wide)
@@ -138,18 +146,11 @@ class Bundle:
         for top in window_starts(shape[2], tall, overlap):
             for left in window_starts(shape[3], wide, overlap):
                 area = np.s_[..., top : top + tall, left : left + wide]
-                logits, features = self._padded(batch[area], net)
+                logits, features = self.run_padded(batch[area], net)
                 sums[area] += logits * weight
                 total[area] += weight
                 seen += [] if features is None else [features]
         return (sums / total)[..., :height, :width], np.mean(seen, axis=0) if seen else None
-
-    def _padded(self, batch: Array, net: int) -> tuple[Array, Array | None]:
-        (height, width), accepts = batch.shape[2:], self.info["input"]
-        divisor, least = accepts["size_divisor"], accepts["min_size"]
-        sides = (-(-max(side, least) // divisor) * divisor for side in (height, width))
-        logits, features = self.run(pad(batch, *sides), net)
-        return logits[..., :height, :width], features
 
 
 def load(

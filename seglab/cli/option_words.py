@@ -29,8 +29,8 @@ def print_word_help(
     lines = [f"usage: seglab {command} key=value ...", "", summary, ""]
     lines += [f"  {words:<{width}}  {says}" for words, says in examples]
     lines += ["", "keys:"]
-    for name, hint in hints_of(options).items():
-        lines += Key(name, hint, options).lines()
+    for name in _asked_for_first(options):
+        lines += Key(name, hints_of(options)[name], options).lines()
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
@@ -54,7 +54,9 @@ def read_words(argv: Sequence[str], options: type[_Declared], command: str) -> _
         key, equals, text = word.partition("=")
         key = key.removeprefix("--").replace("-", "_") if word.startswith("--") else key
         if not equals:
-            found.append(f"'{word}': expected key=value, such as {next(iter(known))}=VALUE")
+            found.append(
+                f"'{word}': expected key=value, such as {_asked_for_first(options)[0]}=VALUE"
+            )
         elif key in given:
             found.append(f"{key}: given twice")
         elif key not in known:
@@ -65,6 +67,12 @@ def read_words(argv: Sequence[str], options: type[_Declared], command: str) -> _
     if found:
         raise ConfigError(found)
     return options.read(given)
+
+
+def _asked_for_first(options: type[Options]) -> list[str]:
+    """Return the keys in their order, those that have to be given before those that may."""
+    fields = options.model_fields
+    return sorted(fields, key=lambda name: not fields[name].is_required())
 
 
 def _as_word(problem: str) -> str:

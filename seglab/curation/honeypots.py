@@ -135,7 +135,7 @@ def write_work_lists(
     _require_same_classes(manifest, gold)
     known = _known(gold)
     work = _work(manifest, {row["sha256"] for _, row in known}, samples)
-    fitting = [one for one in known if _looks_like(one, work)]
+    fitting = _alike(known, work)
     rng = generator("honeypots", plan.seed, manifest.fingerprint, gold.fingerprint)
     dealt = _deal(work, fitting, len(known) - len(fitting), plan, rng)
     prefix = hash_json([manifest.fingerprint, gold.fingerprint, plan.seed])[:6]
@@ -203,14 +203,18 @@ def _work(manifest: Manifest, known: Collection[str], samples: Collection[str] |
     return _rows_of(manifest, table)
 
 
-def _looks_like(one: tuple[Manifest, dict[str, Any]], work: _Rows) -> bool:
-    """Return whether a file cannot be told from the work by its suffix and size."""
-    row = one[1]
-    if Path(row["image"]).suffix not in {Path(other["image"]).suffix for _, other in work}:
-        return False
-    sizes = Counter((other["height"], other["width"]) for _, other in work)
+def _alike(known: _Rows, work: _Rows) -> _Rows:
+    """Return the files that cannot be told from the work by their suffix and size."""
+    suffixes = {Path(row["image"]).suffix for _, row in work}
+    sizes = Counter((row["height"], row["width"]) for _, row in work)
     # Where images of the work have sizes of their own, one more tells nothing.
-    return (row["height"], row["width"]) in sizes or sum(n == 1 for n in sizes.values()) > 1
+    any_size = sum(number == 1 for number in sizes.values()) > 1
+    return [
+        (source, row)
+        for source, row in known
+        if Path(row["image"]).suffix in suffixes
+        and (any_size or (row["height"], row["width"]) in sizes)
+    ]
 
 
 def _deal(

@@ -17,24 +17,14 @@ from omegaconf import OmegaConf
 from seglab.cli.application import job_config
 from seglab.config.composer import open_composer
 from seglab.config.overrides import check_overrides
+from tests import training
 
 TINY = [
-    "data=synth",
-    "data.options.num_images=24",
-    "data.options.image_size=[48,64]",
-    "data.options.frames_per_group=2",
-    "data.crop_size=[48,64]",
-    "data.batch_size=4",
-    "model=segnet_basic",
-    "model.width=4",
-    "model.kernel_size=3",
+    *training.TINY,
     "trainer.max_epochs=1",
     "trainer.limit_train_batches=1",
     "trainer.limit_val_batches=1",
-    "trainer.num_workers=0",
-    "trainer.num_threads=1",
     "trainer.accelerator=cpu",
-    "callbacks.progress=off",
     "metrics.baseline=false",
     "logger=none",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,8 @@ import pytest
 from seglab.curation.audit import audit
 from seglab.curation.page.findings_page import write_findings_page
 from seglab.curation.registry import AuditInputs
+from tests.browser import NEEDS_BROWSER, open_browser
 from tests.curation.conftest import Make, picture
-
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-_BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-_DRIVER = shutil.which("chromedriver")
-_FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 
 
 def test_names_out_of_the_manifest_are_escaped(make: Make, tmp_path: Path) -> None:
@@ -33,19 +28,13 @@ def test_names_out_of_the_manifest_are_escaped(make: Make, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (_BROWSER and _DRIVER), reason="no chromium or chromedriver on PATH")
+@NEEDS_BROWSER
 def test_page_is_leafed_through_by_keyboard(make: Make, tmp_path: Path) -> None:
     images = {"a": picture(0), "b": picture(0), "c": picture(2) // 6, "d": picture(3) // 6}
     page = tmp_path / "p.html"
     found = audit(AuditInputs(make(images)), ["exact_duplicate", "dark"])
     write_findings_page(found, page)
-    options = webdriver.ChromeOptions()
-    options.binary_location = _BROWSER
-    for flag in (*_FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.chrome.service.Service(_DRIVER)
-    driver = webdriver.Chrome(options=options, service=service)
+    driver = open_browser(tmp_path / "profile")
     try:
         driver.get(page.as_uri())
         body = driver.find_element("css selector", "body")

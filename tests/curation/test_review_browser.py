@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,39 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from seglab.core.labels import LabelSpace
+from seglab.curation.cleaning.decisions import Decision
+from seglab.curation.review.conclude import conclude, for_cleaning, read_key
+from seglab.curation.review.decisions import read_saved
+from seglab.curation.review.sheet import Review, ReviewPlan, write_review
+from tests.annotators import scene, write_annotator
+from tests.browser import NEEDS_BROWSER, ActionChains, By, Keys, open_browser
 
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-
-from seglab.core.labels import LabelSpace  # noqa: E402
-from seglab.curation.cleaning.decisions import Decision  # noqa: E402
-from seglab.curation.review.conclude import conclude, for_cleaning, read_key  # noqa: E402
-from seglab.curation.review.decisions import read_saved  # noqa: E402
-from seglab.curation.review.sheet import Review, ReviewPlan, write_review  # noqa: E402
-from tests.annotators import scene, write_annotator  # noqa: E402
-
-_BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-_DRIVER = shutil.which("chromedriver")
-_FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-)
 # A name that would be a tag and end the script, were it not escaped.
 _NASTY = LabelSpace(("ground", "</script><img src=x onerror=alert(1)>", "car & 'bus'"))
 
-pytestmark = pytest.mark.skipif(
-    not (_BROWSER and _DRIVER), reason="no chromium or chromedriver on PATH"
-)
+pytestmark = NEEDS_BROWSER
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +40,7 @@ def review(tmp_path_factory: pytest.TempPathFactory) -> Review:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = _BROWSER
-    for flag in (*_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    driver = webdriver.Chrome(options=options, service=Service(_DRIVER))
+    driver = open_browser(tmp_path_factory.mktemp("profile"), downloads=downloads)
     yield driver
     driver.quit()
 

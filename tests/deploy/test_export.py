@@ -22,25 +22,11 @@ from seglab.experiment.evaluate import evaluate
 from seglab.experiment.train import TrainResult, train
 from seglab.runs import RunRecord
 from seglab.runs.predictions import prediction_path
+from tests import training
 
 pytestmark = pytest.mark.slow
 QUIET = Console(quiet=True)
-TINY = [
-    "data=synth",
-    "data.options.num_images=24",
-    "data.options.image_size=[48,64]",
-    "data.options.frames_per_group=2",
-    "data.crop_size=[48,64]",
-    "data.batch_size=4",
-    "model=segnet_basic",
-    "model.width=4",
-    "model.kernel_size=3",
-    "trainer.num_workers=0",
-    "trainer.num_threads=1",
-    "trainer.accelerator=cpu",
-    "callbacks.progress=off",
-    "logger=none",
-]
+TINY = [*training.TINY, "trainer.accelerator=cpu", "logger=none"]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from seglab.core.errors import CheckpointError, RunNotFoundError
 from seglab.engine.loop.callbacks import ResumableEarlyStopping
 from seglab.engine.loop.checkpoint import AtomicCheckpointIO, CheckpointWriter, read_checkpoint
 from seglab.engine.loop.ema import WarmEma
-from seglab.engine.loop.samples import spread_ids
+from seglab.engine.loop.samples import spread_evenly
 
 
 class TestAtomicCheckpoints:
@@ -212,5 +212,5 @@ def test_moving_average_warms_up_and_copies_counters() -> None:
 @pytest.mark.parametrize(
     ("count", "expected"), [(1, ["a"]), (2, ["a", "e"]), (3, ["a", "c", "e"]), (9, list("abcde"))]
 )
-def test_spread_ids_are_even_and_fixed(count: int, expected: list[str]) -> None:
-    assert spread_ids(list("abcde"), count) == expected
+def test_spread_evenly_are_even_and_fixed(count: int, expected: list[str]) -> None:
+    assert spread_evenly(list("abcde"), count) == expected

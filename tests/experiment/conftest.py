@@ -6,22 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import training
+
 TINY = [
-    "data=synth",
-    "data.options.num_images=24",
-    "data.options.image_size=[48,64]",
-    "data.options.frames_per_group=2",
-    "data.crop_size=[48,64]",
-    "data.batch_size=4",
-    "model=segnet_basic",
-    "model.width=4",
-    "model.kernel_size=3",
+    *training.TINY,
     "model.dropout=0.1",
     "trainer.max_epochs=2",
-    "trainer.num_workers=0",
-    "trainer.num_threads=1",
     "trainer.accelerator=cpu",
-    "callbacks.progress=off",
     "callbacks.overlays.num_images=2",
     "logger=none",
 ]

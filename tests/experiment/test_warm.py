@@ -21,25 +21,15 @@ from seglab.config.compose import compose
 from seglab.engine.device.slots import VISIBLE, Slot
 from seglab.engine.process.events import Ended, Ending
 from seglab.engine.process.pool import PRELOAD, Pool
+from tests import training
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 THREADS = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", VISIBLE: "MIG-1,MIG-2"}
 TINY = [
-    "data=synth",
-    "data.options.num_images=24",
-    "data.options.image_size=[48,64]",
-    "data.options.frames_per_group=2",
-    "data.crop_size=[48,64]",
-    "data.batch_size=4",
-    "model=segnet_basic",
-    "model.width=4",
-    "model.kernel_size=3",
+    *training.TINY,
     "trainer.max_epochs=2",
-    "trainer.num_workers=0",
-    "trainer.num_threads=1",
     "trainer.accelerator=cpu",
-    "callbacks.progress=off",
     "callbacks.overlays.num_images=2",
 ]
 SLOTS = [Slot("first", THREADS), Slot("second", THREADS | {"OMP_NUM_THREADS": "1"})]

@@ -10,23 +10,13 @@ from rich.console import Console
 
 from seglab.config.compose import compose
 from seglab.experiment.train import TrainResult, train
+from tests import training
 
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 TINY = [
-    "data=synth",
-    "data.options.num_images=24",
-    "data.options.image_size=[48,64]",
-    "data.options.frames_per_group=2",
-    "data.crop_size=[48,64]",
-    "data.batch_size=4",
-    "model=segnet_basic",
-    "model.width=4",
-    "model.kernel_size=3",
+    *training.TINY,
     "model.dropout=0.1",
     "trainer.max_epochs=2",
-    "trainer.num_workers=0",
-    "trainer.num_threads=1",
-    "callbacks.progress=off",
     "callbacks.overlays.num_images=0",
     "metrics.baseline=false",
     "logger=none",

@@ -16,21 +16,12 @@ from seglab.analysis.study import load_trials
 from seglab.config.language.grammar import literal_word
 from seglab.runs import RunRecord, load_runs
 from seglab.runs.locate import find_runs
+from tests import training
 
 TINY = [
-    "data=synth",
-    "data.options.num_images=24",
-    "data.options.image_size=[48,64]",
-    "data.options.frames_per_group=2",
-    "data.crop_size=[48,64]",
-    "data.batch_size=4",
-    "model=segnet_basic",
-    "model.width=4",
-    "model.kernel_size=3",
+    *training.TINY,
     "trainer.max_epochs=2",
-    "trainer.num_threads=1",
     "trainer.accelerator=cpu",
-    "callbacks.progress=off",
     "logger.wandb.mode=disabled",
     "experiment_name=e",
 ]

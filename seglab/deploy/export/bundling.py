@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from safetensors.torch import save_model
 
-from seglab.bundle.loader import Bundle, load
+from seglab.bundle.loader import load
 from seglab.bundle.sealing import pack, seal
 from seglab.core.errors import ConfigError
 from seglab.core.text.terminal import say
-from seglab.data.decoding import SourceFiles
-from seglab.deploy.export import integers
 from seglab.deploy.export.card import model_card
+from seglab.deploy.export.draft import FP32, INT8, Draft
 from seglab.deploy.export.graph import (
     ExportError,
     Parity,
@@ -34,45 +30,20 @@ from seglab.deploy.export.graph import (
     measure_parity,
     write_onnx,
 )
+from seglab.deploy.export.integers import try_int8
 from seglab.deploy.export.scoring import (
     Reference,
     Rescored,
     choose_split,
     fit_run_temperature,
     predict_by_run,
-    rescore,
 )
 from seglab.deploy.export.statistics import write_expected, write_golden, write_reference
-from seglab.deploy.export.trained import TrainedRun, open_run
+from seglab.deploy.export.trained import TrainedRun, open_run, views_of
 from seglab.deploy.options import ExportOptions
+from seglab.engine.loop.samples import spread_evenly
 
 _VERSIONS = ("seglab", "torch", "onnx", "onnxruntime", "segmentation-models-pytorch", "timm")
-_FP32, _INT8 = "fp32", "int8"
-
-
-@dataclass
-class _Work:
-    """An export under way.
-
-    Attributes:
-        options: What was asked for.
-        run: What is exported.
-        folder: Where the bundle grows.
-        console: For people.
-        info: Content of `bundle.json` so far.
-    """
-
-    options: ExportOptions
-    run: TrainedRun
-    folder: Path
-    console: Console
-    info: dict[str, Any]
-
-    def bundle(self, variant: str = _FP32) -> Bundle:
-        """Open what there is so far."""
-        names = self.info["variants"][variant]
-        files = {name: (self.folder / name).read_bytes() for name in names}
-        return Bundle({"bundle.json": json.dumps(self.info).encode(), **files}, variant, None)
 
 
 def export(options: ExportOptions, console: Console) -> Path:
@@ -83,7 +54,7 @@ def export(options: ExportOptions, console: Console) -> Path:
         ExportError: The network cannot be exported, or the bundle predicts otherwise than the run.
     """
     run = open_run(options)
-    target = Path(options.output or Path(run.record.run_dir) / "bundle").expanduser().absolute()
+    target = Path(options.output or run.record.run_dir / "bundle").expanduser().absolute()
     archive = target.with_name(f"{target.name}.zip")
     for place in (target, archive):
         if place.exists() or place.is_symlink():
@@ -92,56 +63,51 @@ def export(options: ExportOptions, console: Console) -> Path:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
         folder = Path(temporary) / "bundle"
         folder.mkdir()
-        work = _Work(options, run, folder, console, _describe(run, options))
-        _fill(work)
+        draft = Draft(options, run, folder, _describe(run, options))
+        with console.status("exporting") as status:
+            _fill(draft, status.update)
         packed = pack(folder, Path(temporary) / "bundle.zip")
         packed.replace(archive)
         folder.replace(target)
-    _conclude(work, target, archive)
+    _conclude(draft.info, target, archive, console)
     return target
 
 
-def _fill(work: _Work) -> None:
-    run, info, options = work.run, work.info, work.options
-    with work.console.status("exporting") as status:
-        parity = _write_networks(work)
-        info["temperature"] = round(_temperature(run), 4)
-        split = choose_split(run, options.split)
-        reference = predict_by_run(run, split, status.update)
-        if not reference.sources:
-            raise ConfigError(f"split: '{split}' of {run.manifest.name} has no labelled images")
-        scored = {_FP32: rescore(run, work.bundle(), reference, status.update)}
-        info["export"] = {
-            "split": split,
-            "images": len(reference.sources),
-            "is_holdout": _is_holdout(run, split),
-            "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-            "largest_logit_difference_random": max(one.largest for one in parity),
-            "sizes_tried": parity[0].tried,
-        }
-        _require_equal(scored[_FP32], options)
-        info["export"]["int8"] = _try_int8(work, reference, scored, status.update)
-        info["variant"] = list(info["variants"])[-1]
-        info["export"]["variants"] = {
-            name: {**one.to_dict(), "megabytes": _megabytes(work, name)}
-            for name, one in scored.items()
-        }
-        for path in work.folder.glob("*.onnx"):
-            if not any(path.name in names for names in info["variants"].values()):
-                path.unlink()
-        if options.openvino:
-            _write_openvino(work)
-        _write_statistics(work, reference, status.update)
-        card = model_card(run, info, reference, scored[info["variant"]].counts)
-        (work.folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-        seal(work.folder, info)
-        load(work.folder)
+def _fill(draft: Draft, tell: Callable[[str], None]) -> None:
+    run, info, options = draft.run, draft.info, draft.options
+    parity = _write_networks(draft)
+    info["temperature"] = round(_temperature(run), 4)
+    split = choose_split(run, options.split)
+    reference = predict_by_run(run, split, tell)
+    if not reference.sources:
+        raise ConfigError(f"split: '{split}' of {run.manifest.name} has no labelled images")
+    info["export"] = {
+        "split": split,
+        "images": len(reference.sources),
+        # Of an ensemble of folds, every validation image was seen by some member.
+        "is_holdout": split == "test" or (split == "val" and len(run.models) == 1),
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "largest_logit_difference_random": max(one.largest for one in parity),
+        "sizes_tried": parity[0].tried,
+        "variants": {},
+    }
+    kept = draft.score(FP32, reference, tell)
+    _require_equal(kept, options)
+    info["export"]["int8"], smaller = try_int8(draft, reference, kept, tell)
+    if smaller is not None:
+        info["variant"], kept = INT8, smaller
+    if options.openvino:
+        _write_openvino(draft)
+    _write_statistics(draft, reference, tell)
+    card = model_card(run, info, reference, kept.counts)
+    (draft.folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+    seal(draft.folder, info)
+    load(draft.folder)
 
 
 def _describe(run: TrainedRun, options: ExportOptions) -> dict[str, Any]:
     record, first, bands = run.record.read(), run.models[0], run.bands
     labels = run.manifest.labels
-    views = {name: options.to_dict()[name] for name in ("window", "overlap", "flips", "scales")}
     return {
         "name": options.name or record["experiment"],
         "run_id": record["run_id"],
@@ -162,10 +128,10 @@ def _describe(run: TrainedRun, options: ExportOptions) -> dict[str, Any]:
             "image_size": list(run.image_size) if run.image_size else None,
             "max_pixels": options.max_pixels,
         },
-        "predict": views,
+        "predict": views_of(options),
         "temperature": 1.0,
-        "variant": _FP32,
-        "variants": {_FP32: []},
+        "variant": FP32,
+        "variants": {FP32: []},
         "scores": {
             key: value
             for key, value in run.record.metrics.items()
@@ -181,32 +147,28 @@ def _describe(run: TrainedRun, options: ExportOptions) -> dict[str, Any]:
     }
 
 
-def _write_networks(work: _Work) -> list[Parity]:
+def _write_networks(draft: Draft) -> list[Parity]:
     found = []
-    for number, model in enumerate(work.run.models):
+    for number, model in enumerate(draft.run.models):
         stem = f"model_{number}" if number else "model"
         network = RawInput(model).eval()
         with exportable(model):
             program = export_program(network)
-            write_onnx(program, model, work.folder / f"{stem}.onnx")
-        torch.export.save(program, work.folder / f"{stem}.pt2")
-        save_model(model, str(work.folder / f"{stem}.safetensors"))
-        (work.folder / f"{stem}.safetensors").chmod(0o644)  # it was made for its owner alone
-        found.append(measure_parity(network, work.folder / f"{stem}.onnx"))
-        work.info["variants"][_FP32].append(f"{stem}.onnx")
+            write_onnx(program, model, draft.folder / f"{stem}.onnx")
+        torch.export.save(program, draft.folder / f"{stem}.pt2")
+        save_model(model, str(draft.folder / f"{stem}.safetensors"))
+        (draft.folder / f"{stem}.safetensors").chmod(0o644)  # it was made for its owner alone
+        found.append(measure_parity(network, draft.folder / f"{stem}.onnx"))
+        draft.info["variants"][FP32].append(f"{stem}.onnx")
     return found
 
 
 def _temperature(run: TrainedRun) -> float:
-    # What a cross-validation fitted on images its folds had not seen is better than any fitted here.
+    # A cross-validation fits its own on images that its folds had not seen; here all were.
     recorded = run.record.metrics.get("val/temperature")
-    if len(run.models) > 1 or recorded:
-        return recorded or 1.0
-    return fit_run_temperature(run) or 1.0
-
-
-def _is_holdout(run: TrainedRun, split: str) -> bool:
-    return split == "test" or (split == "val" and len(run.models) == 1)
+    if recorded is None and len(run.models) == 1:
+        recorded = fit_run_temperature(run)
+    return 1.0 if recorded is None else recorded
 
 
 def _require_equal(scored: Rescored, options: ExportOptions) -> None:
@@ -218,109 +180,39 @@ def _require_equal(scored: Rescored, options: ExportOptions) -> None:
         )
 
 
-def _try_int8(
-    work: _Work, reference: Reference, scored: dict[str, Rescored], tell: Callable[[str], None]
-) -> str:
-    """Add the variant int8 where it is good and fast enough; return what came of it in words."""
-    options = work.options
-    if not options.int8:
-        return "int8 was not asked for."
-    batches = _network_inputs(work, work.run.sources("train")[: options.calibration_images])
-    if not batches:
-        return "int8: no labelled training images to calibrate on."
-    said = ""
-    for share in integers.FLOAT_SHARES:
-        tell(f"int8, {share:.0%} of the layers in float")
-        names = []
-        for number, name in enumerate(work.info["variants"][_FP32]):
-            names.append(f"{Path(name).stem}.int8.onnx")
-            own = [batch for net, batch in batches if net == number]
-            integers.quantise(work.folder / name, work.folder / names[-1], own, share)
-        work.info["variants"][_INT8] = names
-        found = rescore(work.run, work.bundle(_INT8), reference, tell)
-        scored[_INT8] = found
-        fast, slow = (float(np.median(one.latency_ms)) for one in (found, scored[_FP32]))
-        loss = -found.difference.value
-        said = (
-            f"int8 with {share:.0%} of the layers in float: mIoU {-loss:+.4f}, "
-            f"{slow / fast:.2f} times as fast as fp32 here"
-        )
-        if fast >= slow:
-            del work.info["variants"][_INT8]
-            return f"{said}: not faster, so it was not kept."
-        if loss <= options.max_miou_drop:
-            return f"{said}: kept."
-        del work.info["variants"][_INT8]
-    return f"{said}: loses too much, so it was not kept."
+def _write_statistics(draft: Draft, reference: Reference, tell: Callable[[str], None]) -> None:
+    variants = {name: draft.open(name) for name in draft.info["variants"]}
+    kept = variants[draft.info["variant"]]
+    some = spread_evenly(reference.sources, draft.options.reference_images)
+    write_reference(kept, some, draft.folder / "reference.npz", tell)
+    golden = write_golden(kept, reference.sources, draft.folder / "golden")
+    draft.info["golden"] = write_expected([*variants.values()], golden, draft.folder)
 
 
-class _Recording(Bundle):
-    """Keeps what goes into the networks."""
-
-    seen: list[tuple[int, np.ndarray]]
-
-    def run(self, batch: np.ndarray, net: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
-        """As of `Bundle`."""
-        self.seen.append((net, batch))
-        return super().run(batch, net)
-
-
-def _network_inputs(work: _Work, sources: Sequence[SourceFiles]) -> list[tuple[int, np.ndarray]]:
-    """Return what the networks get of these images, padded and in windows as in service."""
-    names = work.info["variants"][_FP32]
-    files = {name: (work.folder / name).read_bytes() for name in names}
-    one = _Recording({"bundle.json": json.dumps(work.info).encode(), **files}, _FP32, None)
-    one.seen = []
-    for source in sources:
-        one.predict(one.decode(source.image.read_bytes()))
-    most = work.options.calibration_images * len(names)
-    step = max(1, len(one.seen) // most)
-    return one.seen[::step][:most]
-
-
-def _write_statistics(work: _Work, reference: Reference, tell: Callable[[str], None]) -> None:
-    variants = [work.bundle(name) for name in work.info["variants"]]
-    kept = next(one for one in variants if one.variant == work.info["variant"])
-    sources = reference.sources
-    step = max(1, len(sources) // work.options.reference_images)
-    write_reference(
-        kept, sources[::step][: work.options.reference_images], work.folder / "reference.npz", tell
-    )
-    golden = write_golden(kept, sources, work.folder / "golden")
-    work.info["golden"] = write_expected(variants, golden, work.folder)
-
-
-def _write_openvino(work: _Work) -> None:
+def _write_openvino(draft: Draft) -> None:
     try:
         import openvino
     except ImportError as error:
         raise ConfigError("openvino: is not installed; pip install 'seglab[openvino]'") from error
-    for name in work.info["variants"][_FP32]:
-        model = openvino.convert_model(str(work.folder / name))
+    for name in draft.info["variants"][FP32]:
+        model = openvino.convert_model(str(draft.folder / name))
         openvino.save_model(
-            model, str(work.folder / f"{Path(name).stem}.xml"), compress_to_fp16=False
+            model, str(draft.folder / f"{Path(name).stem}.xml"), compress_to_fp16=False
         )
 
 
-def _megabytes(work: _Work, variant: str) -> float:
-    parts = [work.folder / name.replace(".int8", "") for name in work.info["variants"][_FP32]]
-    if variant == _INT8:
-        parts = [one.with_suffix(".int8.onnx") for one in parts]
-    return round(sum(one.stat().st_size for one in parts) / 1e6, 2)
-
-
-def _conclude(work: _Work, target: Path, archive: Path) -> None:
-    exported = work.info["export"]
-    one = exported["variants"][_FP32]
+def _conclude(info: dict[str, Any], target: Path, archive: Path, console: Console) -> None:
+    exported = info["export"]
+    one = exported["variants"][FP32]
     low, high = one["miou_difference_interval"]
     say(
-        work.console,
+        console,
         f"{exported['split']}, {exported['images']} images: mIoU {one['miou']} through the bundle, "
         f"{one['miou_difference']:+.6f} [{low}, {high}] against the run; {one['mask_agreement']:.4%} of "
         f"the pixels equal; {one['latency_ms_p50']} ms an image (p95 {one['latency_ms_p95']}), "
-        f"{one['megabytes']} MB",
+        f"{one['megabytes']} MB; temperature {info['temperature']}",
     )
-    say(work.console, exported["int8"])
+    say(console, exported["int8"])
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 1e6
-    say(work.console, f"bundle  {target}  ({size:.1f} MB, variant {work.info['variant']})")
-    say(work.console, f"zip     {archive}")
+    say(console, f"bundle  {target}  ({size:.1f} MB, variant {info['variant']})")
+    say(console, f"zip     {archive}")

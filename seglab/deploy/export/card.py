@@ -156,6 +156,8 @@ def _limits(run: TrainedRun, info: Mapping[str, Any], reference: Reference) -> l
         "- scores hold for images like those of the data above; `reference.npz` is what likeness is "
         "measured against",
     ]
+    if reference.split == "val" and info["export"]["is_holdout"]:
+        lines.append("- the same split chose the weights, so its scores are a little too good")
     masks = [set(target.ravel().tolist()) for target in reference.targets]
     for index, name in enumerate(info["labels"]["class_names"]):
         seen = sum(index in one for one in masks)

@@ -7,7 +7,7 @@ at the two ends of the network, until it fits or too little is left to be worth 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,6 +22,10 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from seglab.deploy.export.draft import FP32, INT8, Draft
+from seglab.deploy.export.scoring import Reference, Rescored
+from seglab.engine.loop.samples import spread_evenly
 
 _OPERATORS = ("Conv", "MatMul", "Gemm")
 # Shares of the layers that stay float, tried one after the other.
@@ -69,6 +73,53 @@ def quantise(source: Path, target: Path, batches: Sequence[np.ndarray], float_sh
             )
     finally:
         logging.disable(former)
+
+
+def try_int8(
+    draft: Draft, reference: Reference, scored: Rescored, tell: Callable[[str], None]
+) -> tuple[str, Rescored | None]:
+    """Add the variant int8 where it is good and fast enough.
+
+    Args:
+        draft: The bundle.
+        reference: The split to score it on.
+        scored: How float32 did there.
+        tell: Told what is at work.
+
+    Returns:
+        What came of it in words; and how it scores, where it was kept.
+    """
+    options, variants = draft.options, draft.info["variants"]
+    if not options.int8:
+        return "int8 was not asked for.", None
+    sources = spread_evenly(draft.run.sources("train"), options.calibration_images)
+    if not sources:
+        return "int8: no labelled training images to calibrate on.", None
+    inputs = draft.network_inputs(sources)
+    said = ""
+    for share in FLOAT_SHARES:
+        tell(f"int8, {share:.0%} of the layers in float")
+        variants[INT8] = []
+        for number, name in enumerate(variants[FP32]):
+            own = [batch for net, batch in inputs if net == number]
+            smaller = draft.folder / f"{Path(name).stem}.int8.onnx"
+            few = spread_evenly(own, options.calibration_images)
+            quantise(draft.folder / name, smaller, few, share)
+            variants[INT8].append(smaller.name)
+        found = draft.score(INT8, reference, tell)
+        fast, slow = (float(np.median(one.latency_ms)) for one in (found, scored))
+        said = (
+            f"int8 with {share:.0%} of the layers in float: mIoU {found.difference.value:+.4f}, "
+            f"{slow / fast:.2f} times as fast as fp32 here"
+        )
+        loss = -found.difference.value
+        if fast < slow and loss <= options.max_miou_drop:
+            return f"{said}: kept.", found
+        for name in variants.pop(INT8):
+            (draft.folder / name).unlink()
+        if fast >= slow:
+            return f"{said}: not faster, so it was not kept.", None
+    return f"{said}: loses too much, so it was not kept.", None
 
 
 def _float_layers(path: Path, share: float) -> list[str]:

@@ -17,6 +17,7 @@ import torch
 from seglab.bundle.loader import Bundle
 from seglab.data.decoding import SourceFiles
 from seglab.deploy.export.trained import TrainedRun
+from seglab.engine.loop.samples import spread_evenly
 from seglab.metrics.calibration import fit_temperature
 from seglab.metrics.confusion import confusion_matrices
 from seglab.metrics.jackknife import (
@@ -198,10 +199,9 @@ def fit_run_temperature(run: TrainedRun) -> float | None:
     sources = run.sources("val")
     if not sources:
         return None
-    step = max(1, len(sources) // _IMAGES_FOR_TEMPERATURE)
     rng = np.random.default_rng(0)
     logits, targets = [], []
-    for source in sources[::step][:_IMAGES_FOR_TEMPERATURE]:
+    for source in spread_evenly(sources, _IMAGES_FOR_TEMPERATURE):
         target = torch.from_numpy(run.mask(source))
         flat = run.logits(source, (target.shape[0], target.shape[1])).flatten(1).T
         valid = np.flatnonzero(target.flatten().numpy() != run.manifest.labels.ignore_index)

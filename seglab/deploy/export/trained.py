@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from seglab.config.compose import compose
 from seglab.config.own_parts import own_targets
 from seglab.core.bands import Bands
-from seglab.core.errors import ConfigError, DataError
+from seglab.core.errors import DataError
 from seglab.core.parts.plugins import require_named
 from seglab.data.decoding import SampleDecoder, SourceFiles
 from seglab.data.manifest import Manifest
@@ -23,6 +23,7 @@ from seglab.experiment.prepare.records import saved_config
 from seglab.experiment.prepare.resolved import resolved
 from seglab.experiment.scoring.members import Member, load_model, members_of
 from seglab.experiment.scoring.predictors import build_predictor, take_same_images
+from seglab.inference.options import ViewOptions
 from seglab.inference.predictor import Predictor
 from seglab.models import Segmenter
 from seglab.runs import RunRecord
@@ -94,8 +95,6 @@ def open_run(options: ExportOptions) -> TrainedRun:
     members = members_of(cfg, record)
     run_cfg = saved_config(members[0].record)
     require_named(own_targets(resolved(run_cfg)))
-    if resolved(run_cfg.get("predict", {})).get("predictor"):
-        raise ConfigError("run: a predictor of one's own is Python code, which no bundle can hold")
     manifest = Manifest.read(record.run_dir / "manifest")
     run_cfg.trainer.accelerator, run_cfg.trainer.precision = "cpu", "fp32"
     plan, _ = make_plan(run_cfg)
@@ -111,11 +110,16 @@ def open_run(options: ExportOptions) -> TrainedRun:
     )
 
 
+def views_of(options: ExportOptions) -> dict[str, Any]:
+    """Return what the model shall see of an image, as plain content."""
+    content = options.to_dict()
+    return {name: content[name] for name in ViewOptions.model_fields}
+
+
 def _evaluation(options: ExportOptions, record: RunRecord) -> DictConfig:
     """Return the configuration of the evaluation whose predictions the bundle is to repeat."""
     cfg = compose([], "evaluate", allow_missing=True)
-    views = {name: options.to_dict()[name] for name in ("flips", "scales", "window", "overlap")}
     with open_dict(cfg):
-        cfg.run, cfg.checkpoint = str(Path(record.run_dir)), options.checkpoint
-        cfg.predict = OmegaConf.merge(cfg.predict, views)
+        cfg.run, cfg.checkpoint = str(record.run_dir), options.checkpoint
+        cfg.predict = OmegaConf.merge(cfg.predict, views_of(options))
     return cfg

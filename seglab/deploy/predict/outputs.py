@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from seglab.bundle.loader import Bundle
+from seglab.bundle.input_statistics import pixel_entropy
+from seglab.bundle.loader import Bundle, Prediction
 from seglab.core.disk.files import atomic_path
 from seglab.core.disk.mask_png import write_mask
 from seglab.deploy.predict.areas import count_classes
 from seglab.deploy.predict.files.georeference import Georeference, write_raster
 from seglab.deploy.predict.files.reading import Decoded
 from seglab.deploy.predict.files.sources import Source
-from seglab.deploy.predict.network import Scores
 from seglab.deploy.predict.options import PredictFilesOptions
 
 _JPEG_QUALITY = 90
@@ -52,19 +52,19 @@ class Outputs:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def write(self, decoded: Decoded, scores: Scores) -> dict[str, Any]:
+    def write(self, decoded: Decoded, found: Prediction) -> dict[str, Any]:
         """Write all outputs of an image; return its entry in the ledger."""
         source, place = decoded.source, decoded.georeference
-        files = [self._plane("masks", source, scores.mask, place, coloured=True)]
+        files = [self._plane("masks", source, found.mask, place, coloured=True)]
         if self.options.overlays and decoded.image is not None:
-            picture = self.overlay(decoded.image, scores.mask)
+            picture = self.overlay(decoded.image, found.mask)
             files.append(self.write_jpeg(source, picture))
-        if scores.probabilities is not None and self.options.entropy:
-            files.append(self._plane("entropy", source, entropy(scores.probabilities), place))
-        if scores.probabilities is not None and self.options.probabilities:
-            files.append(self._probabilities(source, scores.probabilities, place))
-        counts = count_classes(scores.mask, self.num_classes)
-        return self.entry(decoded, files, scores.mask.shape, [(None, counts)])
+        if self.options.entropy:
+            files.append(self._plane("entropy", source, entropy(found.probabilities), place))
+        if self.options.probabilities:
+            files.append(self._probabilities(source, found.probabilities, place))
+        counts = count_classes(found.mask, self.num_classes)
+        return self.entry(decoded, files, found.mask.shape, [(None, counts)])
 
     def entry(
         self,
@@ -132,9 +132,7 @@ class Outputs:
 
 def entropy(probabilities: np.ndarray) -> np.ndarray:
     """Return the entropy of `(classes, H, W)` over its largest possible value times 255, uint8 `(H, W)`."""
-    logs = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
-    share = -(probabilities * logs).sum(0) / np.log(np.float32(len(probabilities)))
-    return np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)
+    return np.rint(255 * np.clip(pixel_entropy(probabilities), 0, 1)).astype(np.uint8)
 
 
 def picture(image: np.ndarray) -> np.ndarray:

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from seglab.bundle.loader import Bundle
+from seglab.bundle.loader import Bundle, Prediction
 from seglab.core.errors import PlaceError
 from seglab.deploy.predict.files.reading import FAULTS, Decoded, decode
 from seglab.deploy.predict.files.sources import Source
 from seglab.deploy.predict.ledger import Ledger
-from seglab.deploy.predict.network import Scores, predict_alike
 from seglab.deploy.predict.outputs import Outputs
 from seglab.deploy.predict.progress import Progress
 
@@ -125,18 +124,18 @@ class Pipeline:
     def _predict(self, shape: tuple[int, ...], writers: ThreadPoolExecutor) -> None:
         group = self._alike.pop(shape)
         for decoded, scores in zip(group, self._scores(group), strict=True):
-            if isinstance(scores, Scores):
+            if isinstance(scores, Prediction):
                 future = writers.submit(self._outputs.write, decoded, scores)
                 self._writing.append((decoded.source, future))
             else:
                 self._skip(decoded.source, scores)
         self._note(all_of_them=False)
 
-    def _scores(self, group: Sequence[Decoded]) -> list[Scores | Exception]:
+    def _scores(self, group: Sequence[Decoded]) -> list[Prediction | Exception]:
         """Predict images of one size; one by one where that fails together."""
         images = [one.image for one in group if one.image is not None]
         try:
-            return [*predict_alike(self._bundle, images, self._outputs.with_probabilities)]
+            return [*self._bundle.predict_batch(images, self._outputs.with_probabilities)]
         except FAULTS as error:
             if len(group) == 1:
                 return [error]

@@ -16,12 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from seglab.bundle.loader import Bundle, ImageError
+from seglab.bundle.loader import Bundle, ImageError, Prediction
 from seglab.core.disk.files import atomic_path
 from seglab.core.errors import DataError
 from seglab.deploy.predict.areas import count_classes
 from seglab.deploy.predict.files.reading import Decoded
-from seglab.deploy.predict.network import Scores, predict_alike
 from seglab.deploy.predict.outputs import Outputs, entropy
 
 _OVERLAY_OPTIONS = {"crf": "20", "preset": "veryfast", "bf": "0"}
@@ -90,7 +89,7 @@ class Videos:
         classes, size = len(self._bundle.class_names), (0, 0)
         files: list[Path] = []
         with ExitStack() as stack, ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            writers: list[tuple[Callable[[Frame, Scores], np.ndarray], _Writer]] = []
+            writers: list[tuple[Callable[[Frame, Prediction], np.ndarray], _Writer]] = []
             coming, written = reader.submit(next, batches, None), None
             while (batch := coming.result()) is not None:
                 coming = reader.submit(next, batches, None)
@@ -99,11 +98,8 @@ class Videos:
                     writers = self._open(decoded, size, time_base, stack, files)
                 if any(frame.image.shape[:2] != size for frame in batch):
                     raise ImageError("the size of its frames changes on the way")
-                found = predict_alike(
-                    self._bundle,
-                    [self._as_taken(frame.image) for frame in batch],
-                    self._outputs.with_probabilities,
-                )
+                images = [self._as_taken(frame.image) for frame in batch]
+                found = self._bundle.predict_batch(images, self._outputs.with_probabilities)
                 if written is not None:
                     written.result()
                 written = writer.submit(_put_all, writers, batch, found)
@@ -126,12 +122,12 @@ class Videos:
         time_base: Fraction,
         stack: ExitStack,
         files: list[Path],
-    ) -> list[tuple[Callable[[Frame, Scores], np.ndarray], _Writer]]:
+    ) -> list[tuple[Callable[[Frame, Prediction], np.ndarray], _Writer]]:
         """Open the files of all outputs; each with what makes a frame of it."""
         outputs, colours = self._outputs, np.zeros((256, 4), np.uint8)
         colours[:, 0] = 255
         colours[: len(outputs.palette), 1:] = outputs.palette
-        kinds: list[tuple[str, str, Any, Callable[[Frame, Scores], np.ndarray]]] = [
+        kinds: list[tuple[str, str, Any, Callable[[Frame, Prediction], np.ndarray]]] = [
             ("masks", ".mov", ("png", "pal8", colours), lambda _frame, scores: scores.mask)
         ]
         if outputs.options.overlays:
@@ -245,18 +241,16 @@ def _batches(frames: Iterator[Frame], count: int) -> Iterator[list[Frame]]:
 
 
 def _put_all(
-    writers: list[tuple[Callable[[Frame, Scores], np.ndarray], _Writer]],
+    writers: list[tuple[Callable[[Frame, Prediction], np.ndarray], _Writer]],
     batch: list[Frame],
-    found: list[Scores],
+    found: list[Prediction],
 ) -> None:
     for frame, scores in zip(batch, found, strict=True):
         for make, writer in writers:
             writer.put(make(frame, scores), frame.pts)
 
 
-def _unsure(_frame: Frame, scores: Scores) -> np.ndarray:
-    if scores.probabilities is None:
-        raise DataError("entropy needs probabilities")
+def _unsure(_frame: Frame, scores: Prediction) -> np.ndarray:
     return entropy(scores.probabilities)
 
 

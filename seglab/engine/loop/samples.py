@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import pytorch_lightning as pl
@@ -20,14 +21,15 @@ from seglab.inference import argmax_mask
 from seglab.runs import SamplePrediction
 
 _MAX_OVERLAY_ROUNDS = 10
+_Item = TypeVar("_Item")
 
 
-def spread_ids(sample_ids: Sequence[str], count: int) -> list[str]:
-    """Return `count` ids spread evenly over a list, always the same ones; all if there are fewer."""
-    if count >= len(sample_ids):
-        return list(sample_ids)
-    places = np.linspace(0, len(sample_ids) - 1, count).round().astype(int)
-    return [sample_ids[place] for place in places]
+def spread_evenly(items: Sequence[_Item], count: int) -> list[_Item]:
+    """Return `count` items spread evenly over a list, always the same ones; all if there are fewer."""
+    if count >= len(items):
+        return list(items)
+    places = np.linspace(0, len(items) - 1, count).round().astype(int)
+    return [items[place] for place in places]
 
 
 @torch.no_grad()
@@ -95,7 +97,7 @@ class OverlayLogger(Callback):
         if not self.view.active or (epochs - 1 - trainer.current_epoch) % every:
             return
         datamodule: SegDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        sample_ids = spread_ids(datamodule.sample_ids("val"), self.num_images)
+        sample_ids = spread_evenly(datamodule.sample_ids("val"), self.num_images)
         module = as_module(pl_module)
         labels = module.evaluator.labels
         self.view.log_overlays(

@@ -14,7 +14,7 @@ from seglab.analysis.overlays import colour_mask, fit_image
 from seglab.core.disk.files import atomic_path
 from seglab.core.labels import LabelSpace
 from seglab.data.manifest import Manifest
-from seglab.engine.loop.samples import spread_ids
+from seglab.engine.loop.samples import spread_evenly
 from seglab.engine.loop.scorer import Scorer
 from seglab.engine.step.prediction_files import write_png
 from seglab.metrics.errors import ErrorBreakdown, classify_errors
@@ -85,7 +85,7 @@ def _choose(
     ids = sorted(per_image["sample_id"])
     score = per_image.set_index("sample_id")["miou"]
     ranked = per_image.dropna(subset="miou").sort_values("miou", kind="stable")
-    for rank, sample_id in enumerate(spread_ids(ids, _FIXED), start=1):
+    for rank, sample_id in enumerate(spread_evenly(ids, _FIXED), start=1):
         yield _case(sample_id, "fixed", rank, score[sample_id])
     worst = list(zip(ranked["sample_id"], ranked["miou"], strict=True))
     for rank, (sample_id, miou) in enumerate(worst[:_FIXED], start=1):

@@ -30,7 +30,7 @@ from seglab.core.labels import LabelSpace
 from seglab.core.text.terminal import say, show
 from seglab.data.datamodule import SegDataModule
 from seglab.engine.loop.checkpoint import CheckpointWriter
-from seglab.engine.loop.samples import spread_ids
+from seglab.engine.loop.samples import spread_evenly
 from seglab.engine.loop.scorer import Scorer
 from seglab.engine.step.evaluation import EvalResult
 from seglab.engine.tracking.tracking import WandbView
@@ -172,7 +172,7 @@ def _at_mask_size(
 def _baselines(dataset: Dataset, datamodule: SegDataModule) -> dict[str, float]:
     def pairs(split: str, limit: int | None) -> list[tuple[np.ndarray, np.ndarray]]:
         ids = datamodule.sample_ids(split)
-        rows = dataset.cache.rows(ids if limit is None else spread_ids(ids, limit))
+        rows = dataset.cache.rows(ids if limit is None else spread_evenly(ids, limit))
         cache, bands = dataset.cache, dataset.bands
         return [_at_mask_size(cache.image(row), cache.mask(row), bands) for row in rows]
 
@@ -195,7 +195,7 @@ def draw_figures(
     ranked = result.per_image.dropna(subset="miou").sort_values("miou")["sample_id"].tolist()
     paths = {}
     if ranked and num_samples:
-        samples = scorer.predict(spread_ids(ranked, num_samples))
+        samples = scorer.predict(spread_evenly(ranked, num_samples))
         paths["samples"] = record.figures_dir / "samples.png"
         save_figure(samples_figure(samples, labels), paths["samples"])
     for name, one in results.items():

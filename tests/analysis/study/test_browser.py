@@ -10,47 +10,21 @@ from typing import Any
 
 import pytest
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from seglab.analysis.report.study_page import write_study_page
+from seglab.analysis.study import write_figures
+from seglab.runs.study import StudyFolder
+from tests.browser import NEEDS_BROWSER, By, open_browser
 
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-
-from seglab.analysis.report.study_page import write_study_page  # noqa: E402
-from seglab.analysis.study import write_figures  # noqa: E402
-from seglab.runs.study import StudyFolder  # noqa: E402
-
-_BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-_DRIVER = shutil.which("chromedriver")
 # Parallel coordinates are drawn by WebGL, here in software.
-_FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-sync",
-    "--disable-component-update",
-    "--disable-dev-shm-usage",
-)
-
+_WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 NAMES = ("history", "importance", "parallel", "contour", "slice", "intermediate", "timeline")
 
-pytestmark = [
-    pytest.mark.skipif(not (_BROWSER and _DRIVER), reason="no chromium or chromedriver on PATH"),
-    pytest.mark.slow,
-]
+pytestmark = [NEEDS_BROWSER, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = _BROWSER
-    for flag in (*_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(_DRIVER))
+    driver = open_browser(tmp_path_factory.mktemp("profile"), *_WEBGL)
     # Whatever a page would ask the network for, fails and is seen in the log.
     driver.execute_cdp_cmd("Network.enable", {})
     offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}

@@ -12,10 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seglab.bundle.loader import Bundle, argmax, bell, pad, softmax, window_starts
-from seglab.deploy.predict.network import padded_size
+from seglab.bundle.loader import FLIPS, Bundle, argmax, bell, pad, softmax, window_starts
 
-_FLIPS = {"h": (-1,), "v": (-2,), "hv": (-2, -1)}
 # Floats of class scores that all views together hold of a strip, and of a band.
 _MOST_HELD, _MOST_BAND = 80 << 20, 6 << 20
 # Returns raw values, `(rows, columns, channels)`.
@@ -129,7 +127,7 @@ class _View:
         tall, wide = self._layout.window
         height, width = image.shape[2:]
         batch = pad(np.flip(image, self._flip), tall, wide)
-        logits, _ = self._bundle.run(pad(batch, *padded_size(self._bundle, tall, wide)), self._net)
+        logits, _ = self._bundle.run_padded(batch, self._net)
         weight = self._weight[:height, :width]
         weighted = logits[0, :, :height, :width] * weight
         return np.flip(weighted, self._flip), np.flip(weight, self._flip)
@@ -162,7 +160,7 @@ def predict_bands(
         with_probabilities: Whether they are wanted.
     """
     views = bundle.info["predict"]
-    flips = ((), *(_FLIPS[name] for name in views["flips"]))
+    flips = ((), *(FLIPS[name] for name in views["flips"]))
     hows = [
         (net, float(scale), flip)
         for net in range(len(bundle.nets))

@@ -147,7 +147,7 @@ def _orientation(source: Source) -> int:
         with source.open() as stream, Image.open(stream) as image:
             return orientation_of(image)
     except (OSError, ValueError, SyntaxError):
-        return 1
+        return 1  # what Pillow cannot open, as GDAL can, has no EXIF
 
 
 def _stored(upright: np.ndarray, turned: int) -> np.ndarray:
