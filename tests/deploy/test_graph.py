@@ -93,10 +93,10 @@ def test_graph_is_the_network_at_sizes_it_has_not_seen(arch: str, tmp_path: Path
         model = build_smp(arch=arch, encoder_name=encoder, encoder_weights=None, num_classes=5)
     network = RawInput(model.eval()).eval()
     with exportable(model):
-        write_onnx(export_program(network), model, tmp_path / "m.onnx")
+        write_onnx(export_program(network)[0], model, tmp_path / "m.onnx")
     found = measure_parity(network, tmp_path / "m.onnx")
     assert len(found.tried) == 8
-    assert found.share_off <= 0.005
+    assert found.largest <= 1e-3 * max(1.0, found.scale)
     # Another network than that of the graph is noticed.
     with torch.no_grad():
         for parameter in model.parameters():

@@ -124,7 +124,7 @@ def _describe(run: TrainedRun, options: ExportOptions) -> dict[str, Any]:
             "mean": [value * first.full_scale for value in first.mean],
             "std": [value * first.full_scale for value in first.std],
             "size_divisor": max(one.size_divisor for one in run.models),
-            "min_size": max(one.min_size for one in run.models),
+            "min_size": 1,
             "image_size": list(run.image_size) if run.image_size else None,
             "max_pixels": options.max_pixels,
         },
@@ -153,13 +153,15 @@ def _write_networks(draft: Draft) -> list[Parity]:
         stem = f"model_{number}" if number else "model"
         network = RawInput(model).eval()
         with exportable(model):
-            program = export_program(network)
+            program, smallest = export_program(network)
             write_onnx(program, model, draft.folder / f"{stem}.onnx")
         torch.export.save(program, draft.folder / f"{stem}.pt2")
         save_model(model, str(draft.folder / f"{stem}.safetensors"))
         (draft.folder / f"{stem}.safetensors").chmod(0o644)  # it was made for its owner alone
         found.append(measure_parity(network, draft.folder / f"{stem}.onnx"))
         draft.info["variants"][FP32].append(f"{stem}.onnx")
+        accepts = draft.info["input"]
+        accepts["min_size"] = max(accepts["min_size"], smallest)
     return found
 
 
