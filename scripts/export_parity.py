@@ -29,6 +29,7 @@ from seglab.models import Segmenter, SegNet, SegNetBasic, build_smp
 
 _OWN = {"segnet": SegNet, "segnet_basic": SegNetBasic}
 _ENCODERS = {"segformer": "mit_b0", "dpt": "vit_tiny_patch16_224"}
+_MORE = ("unet/tu-tf_efficientnet_lite0",)  # SAME padding
 _CLASSES = 5
 
 
@@ -39,7 +40,7 @@ def main() -> int:
     )
     parser.add_argument("models", nargs="*", help="ARCH or ARCH/ENCODER; none: every one there is")
     failed = 0
-    for word in parser.parse_args().models or [*ARCHITECTURES, *_OWN]:
+    for word in parser.parse_args().models or [*ARCHITECTURES, *_OWN, *_MORE]:
         started = time.perf_counter()
         try:
             said = parity_of(build(*word.split("/")))

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 
 from seglab.deploy.export.graph import (
     ExportError,
     RawInput,
+    _fixed_same_padding,
     _PoolByProducts,
     example_sizes,
     export_program,
     exportable,
     measure_parity,
+    save_program,
     write_onnx,
 )
 from seglab.models import Segmenter, SegNetBasic, build_smp
 from seglab.models.normalization import Normalization
 from seglab.models.options import ModelFacts
+
+_SAME_PADDED = "tu-tf_efficientnet_lite0"
 
 
 class Branching(Segmenter):
@@ -47,13 +53,22 @@ def test_pooling_by_products_is_adaptive_pooling(
     torch.testing.assert_close(_PoolByProducts(pair)(image), wanted)
 
 
-def test_pooling_is_put_back() -> None:
+def test_same_padding_is_fixed_where_the_stride_divides_the_side() -> None:
+    wanted = timm.layers.padding.get_same_padding
+    for side, kernel_size, stride, dilation in product((12, 24), (1, 2, 3, 5), (1, 2, 3), (1, 2)):
+        found = _fixed_same_padding(side, kernel_size, stride, dilation)
+        assert found == wanted(side, kernel_size, stride, dilation)
+
+
+def test_what_is_replaced_is_put_back() -> None:
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.AdaptiveAvgPool2d(3), nn.ReLU())
-    pools = [model[0], model[1]]
+    pools, padding = [model[0], model[1]], timm.layers.padding.get_same_padding
     with exportable(model):
         assert model[0] is pools[0]
         assert isinstance(model[1], _PoolByProducts)
+        assert timm.layers.padding.get_same_padding is _fixed_same_padding
     assert [model[0], model[1]] == pools
+    assert timm.layers.padding.get_same_padding is padding
 
 
 def test_takes_stored_values_and_gives_features() -> None:
@@ -83,17 +98,19 @@ def test_names_what_cannot_be_exported() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", ["pspnet", "segformer", "segnet_basic"])
+@pytest.mark.parametrize("arch", ["pspnet", "segformer", "segnet_basic", "unet"])
 def test_graph_is_the_network_at_sizes_it_has_not_seen(arch: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     if arch == "segnet_basic":
         model: Segmenter = SegNetBasic(num_classes=5, width=8)
     else:
-        encoder = "mit_b0" if arch == "segformer" else "resnet18"
+        encoder = {"segformer": "mit_b0", "unet": _SAME_PADDED}.get(arch, "resnet18")
         model = build_smp(arch=arch, encoder_name=encoder, encoder_weights=None, num_classes=5)
     network = RawInput(model.eval()).eval()
     with exportable(model):
-        write_onnx(export_program(network)[0], model, tmp_path / "m.onnx")
+        program, _ = export_program(network)
+        write_onnx(program, model, tmp_path / "m.onnx")
+    save_program(program, model, tmp_path / "m.pt2")
     found = measure_parity(network, tmp_path / "m.onnx")
     assert len(found.tried) == 8
     assert found.largest <= 1e-3 * max(1.0, found.scale)

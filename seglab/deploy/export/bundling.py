@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from safetensors.torch import save_model
 
@@ -28,6 +27,7 @@ from seglab.deploy.export.graph import (
     export_program,
     exportable,
     measure_parity,
+    save_program,
     write_onnx,
 )
 from seglab.deploy.export.integers import try_int8
@@ -155,7 +155,7 @@ def _write_networks(draft: Draft) -> list[Parity]:
         with exportable(model):
             program, smallest = export_program(network)
             write_onnx(program, model, draft.folder / f"{stem}.onnx")
-        torch.export.save(program, draft.folder / f"{stem}.pt2")
+        save_program(program, model, draft.folder / f"{stem}.pt2")
         save_model(model, str(draft.folder / f"{stem}.safetensors"))
         (draft.folder / f"{stem}.safetensors").chmod(0o644)  # it was made for its owner alone
         found.append(measure_parity(network, draft.folder / f"{stem}.onnx"))

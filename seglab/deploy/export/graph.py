@@ -1,8 +1,8 @@
 """A network as a graph: torch.export, then ONNX, with batch and size left open, and proof of both.
 
-torch.export fixes sizes it has seen where a network's code depends on them, and adaptive pooling of an
-open size comes out wrong in ONNX. So pooling is replaced by matrix products, and what came out is run
-at sizes that the exporter never saw.
+torch.export fixes sizes it has seen where a network's code depends on them, adaptive pooling of an open
+size comes out wrong in ONNX, and padding that depends on the size takes minutes and cannot be saved. So
+both are replaced by what gives the same, and what came out is run at sizes that the exporter never saw.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import torch
+from timm.layers import padding as timm_padding
 from torch import Tensor, nn
 from torch._dynamo.exc import UserError  # what torch.export raises; it has no public name
 from torch.export import Dim, ExportedProgram
@@ -103,9 +104,15 @@ def _shares(side: int, bins: int | None, dtype: torch.dtype) -> Tensor | None:
     return inside / inside.sum(1, keepdim=True)
 
 
+def _fixed_same_padding(side: int, kernel_size: int, stride: int, dilation: int) -> int:
+    """Return TensorFlow's SAME padding for every side that the stride divides: the side is not in it."""
+    del side
+    return max(0, (kernel_size - 1) * dilation + 1 - stride)
+
+
 @contextmanager
 def exportable(model: nn.Module) -> Iterator[None]:
-    """Replace what exports wrongly for as long as the block lasts."""
+    """Replace what exports wrongly, or not at all, for as long as the block lasts."""
     found = [
         (parent, name, child)
         for parent in model.modules()
@@ -115,9 +122,13 @@ def exportable(model: nn.Module) -> Iterator[None]:
     for parent, name, child in found:
         size = child.output_size
         setattr(parent, name, _PoolByProducts(size if isinstance(size, tuple) else (size, size)))
+    # All of timm's convolutions and poolings with SAME padding ask this one function.
+    former = timm_padding.get_same_padding
+    timm_padding.get_same_padding = _fixed_same_padding
     try:
         yield
     finally:
+        timm_padding.get_same_padding = former
         for parent, name, child in found:
             setattr(parent, name, child)
 
@@ -172,6 +183,19 @@ def _export(network: RawInput, least: int) -> ExportedProgram:
             dynamic_shapes={"image": {0: Dim("batch"), **sides}},
             strict=False,
         )
+
+
+def save_program(program: ExportedProgram, model: Segmenter, path: Path) -> None:
+    """Write the program as torch reads it again.
+
+    Raises:
+        ExportError: An operator of it cannot be written; it is named.
+    """
+    try:
+        with _quiet():
+            torch.export.save(program, path)
+    except Exception as error:
+        raise ExportError(_why(model, "torch.export.save", error)) from error
 
 
 def write_onnx(program: ExportedProgram, model: Segmenter, path: Path) -> None:
