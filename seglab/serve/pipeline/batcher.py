@@ -200,7 +200,7 @@ def _hand_over(answer: asyncio.Future[Prediction], outcome: Prediction | Excepti
 def _predict(bundle: Bundle, images: Sequence[np.ndarray]) -> list[Prediction | Exception]:
     """Predict a batch; where it fails each image alone, so that one cannot fail the others."""
     try:
-        return list(bundle.predict_batch(images, whole=False))  # masks are all that is answered
+        return list(bundle.predict_batch(images, give="masks"))  # masks are all that is answered
     except Exception as error:  # noqa: BLE001 - whatever it is, the service goes on
         if len(images) == 1:
             return [error]
