@@ -146,7 +146,11 @@ PARTS = {
             "experiment.cv",
         },
     },
-    "monitor": {"monitor": {"monitor.log"}, "monitor.log": set()},
+    "monitor": {
+        "monitor": {"monitor.log"},
+        "monitor.log": set(),
+        "monitor.drift": {"monitor"},
+    },
     "serve": {
         "serve": set(),
         "serve.pipeline": {"serve"},
