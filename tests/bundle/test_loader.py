@@ -163,6 +163,18 @@ def test_a_zip_is_a_bundle_too(tmp_path: Path) -> None:
     assert load(pack(folder, tmp_path / "b.zip")).id == load(folder).id
 
 
+def test_a_bundle_of_every_version_still_loads() -> None:
+    """Each file was written when its version was the newest; none of them is ever written anew."""
+    for version in loader.VERSIONS:
+        bundle = load(Path(__file__).parent / f"version_{version}.zip")
+        assert bundle.info["version"] == version
+        image = np.array([[[200, 10, 10], [10, 200, 10]]], np.uint8)
+        found = bundle.predict(image)
+        logits = np.einsum("kcij,hwc->khw", tiny_weights(), image.astype(np.float32))
+        np.testing.assert_allclose(found.probabilities, loader.softmax(logits[None])[0], atol=1e-6)
+        assert found.features is not None
+
+
 def test_a_bundle_that_was_changed_is_refused(tmp_path: Path) -> None:
     folder = write_tiny_bundle(tmp_path / "b")
     model = folder / "model.onnx"
