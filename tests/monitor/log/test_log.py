@@ -28,14 +28,21 @@ NOON = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC).timestamp()
 def numbers(seed: int = 0, classes: int = 3) -> dict[str, Any]:
     """Return the columns of one image's statistics."""
     rng = np.random.default_rng(seed)
-    found = {name: rng.random(3) for name in ("size", "channel_mean", "channel_std")}
+    found: dict[str, Any] = {
+        name: rng.random(3) for name in ("size", "channel_mean", "channel_std")
+    }
     found |= {name: rng.random(classes) for name in ("class_shares", "predicted_mean")}
     found |= {name: rng.random() for name in ("sharpness", "confidence", "entropy")}
     return found | {"confusion": rng.random((classes, classes)), "features": rng.random(4)}
 
 
 def entry(number: int = 0, **more: Any) -> Entry:
-    given = {"time": NOON + number, "request_id": f"r{number}", "bundle": "b", "variant": "fp32"}
+    given: dict[str, Any] = {
+        "time": NOON + number,
+        "request_id": f"r{number}",
+        "bundle": "b",
+        "variant": "fp32",
+    }
     given |= {"latency": 0.1, "measure": lambda: numbers(number)}
     return Entry(**(given | more))
 
@@ -144,7 +151,7 @@ def test_small_files_are_joined_and_no_row_counts_twice(
         | {"variant": "fp32", "status": "ok", "latency": 0.1}
         for n in range(6)
     ]
-    kept = {}
+    kept: dict[Path, bytes] = {}
     for row in rows:
         kept |= {path: path.read_bytes() for path in parts.parts_of(tmp_path)}
         writer.write(table_of([row]))
@@ -205,9 +212,13 @@ def test_what_cannot_be_kept_is_counted_and_said_once(opened: Open, tmp_path: Pa
     assert log.counts == {"rows": 1, "rows_lost": 3, "images_lost": 0}
     assert "ValueError: no numbers" in log.told[0]  # type: ignore[attr-defined]
 
+    def slow() -> dict[str, Any]:
+        time.sleep(0.01)
+        return {}
+
     full = opened(memory=1)
     for number in range(200):
-        full.add(entry(number, measure=lambda: time.sleep(0.01) or {}, held=2**19))
+        full.add(entry(number, measure=slow, held=2**19))
     full.close()
     assert full.counts["rows_lost"] > 100
     assert full.counts["rows"] + full.counts["rows_lost"] == 200
