@@ -150,6 +150,7 @@ PARTS = {
         "monitor": {"monitor.log"},
         "monitor.log": set(),
         "monitor.drift": {"monitor"},
+        "monitor.quality": {"monitor", "monitor.drift"},
     },
     "serve": {
         "serve": set(),
