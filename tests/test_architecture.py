@@ -151,6 +151,14 @@ PARTS = {
         "monitor.log": set(),
         "monitor.drift": {"monitor"},
         "monitor.quality": {"monitor", "monitor.drift"},
+        "monitor.alerts": {"monitor", "monitor.log", "monitor.drift", "monitor.quality"},
+        "monitor.watch": {
+            "monitor",
+            "monitor.log",
+            "monitor.drift",
+            "monitor.quality",
+            "monitor.alerts",
+        },
     },
     "serve": {
         "serve": set(),
