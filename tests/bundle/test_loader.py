@@ -67,7 +67,7 @@ def test_predicts_as_the_evaluation(
     found = bundle.predict(IMAGE)
 
     np.testing.assert_array_equal(found.mask, wanted[0].argmax(0).numpy())
-    [mask_alone] = bundle.predict_batch([IMAGE], whole=False)
+    [mask_alone] = bundle.predict_batch([IMAGE], give="masks")
     np.testing.assert_array_equal(mask_alone.mask, found.mask)
     assert mask_alone.probabilities.shape == (0, *found.mask.shape)
     probabilities = (wanted[0] / 1.7).softmax(0).numpy()
