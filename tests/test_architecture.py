@@ -107,6 +107,7 @@ PARTS = {
     "deploy": {
         "deploy": set(),
         "deploy.export": set(),
+        "deploy.registry": set(),
         "deploy.predict.files": set(),
         "deploy.predict": {"deploy.predict.files"},
         "deploy.predict.large": {"deploy.predict", "deploy.predict.files"},
