@@ -37,6 +37,7 @@ COMMANDS = {
     "registry": Command(
         "seglab.cli.registry", "promote bundles, roll back, tell who answered when"
     ),
+    "retrain": Command("seglab.cli.retrain", "train the champion anew; promote what is no worse"),
     "data": Command("seglab.cli.data", "describe, import, draw and preview data sets"),
     "serve": Command("seglab.cli.serve", "serve a bundle over HTTP"),
     "new": Command("seglab.cli.new", "write a project with a model, loss and data of your own"),
