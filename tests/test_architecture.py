@@ -37,7 +37,8 @@ ALLOWED = {
     "analysis": {"runs", "metrics", "core"},
     "curation": {"data", "annotations", "metrics", "runs", "core"},
     "experiment": FLOOR_2 | {"engine", "analysis", "core", "config"},
-    "deploy": FLOOR_2 | {"experiment", "engine", "analysis", "bundle", "core", "config"},
+    "deploy": FLOOR_2
+    | {"experiment", "engine", "analysis", "curation", "bundle", "core", "config"},
     "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
     "cli": FLOOR_2
     | {"deploy", "bundle", "monitor", "serve", "experiment", "engine", "analysis", "curation"}
@@ -108,6 +109,8 @@ PARTS = {
     "deploy": {
         "deploy": set(),
         "deploy.export": set(),
+        "deploy.registry": set(),
+        "deploy.retrain": {"deploy.export", "deploy.registry"},
         "deploy.predict.files": set(),
         "deploy.predict": {"deploy.predict.files"},
         "deploy.predict.large": {"deploy.predict", "deploy.predict.files"},

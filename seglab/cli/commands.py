@@ -34,6 +34,10 @@ COMMANDS = {
     "metrics": Command("seglab.cli.metrics", "explain scores; tell whether more data would help"),
     "wandb": Command("seglab.cli.wandb", "upload runs that were recorded offline"),
     "export": Command("seglab.cli.export", "write a run as a bundle that proves itself"),
+    "registry": Command(
+        "seglab.cli.registry", "promote bundles, roll back, tell who answered when"
+    ),
+    "retrain": Command("seglab.cli.retrain", "train the champion anew; promote what is no worse"),
     "data": Command("seglab.cli.data", "describe, import, draw and preview data sets"),
     "serve": Command("seglab.cli.serve", "serve a bundle over HTTP"),
     "monitor": Command("seglab.cli.monitor", "watch a model in service by its log of requests"),
