@@ -67,9 +67,7 @@ def confusion_of(queue: Queue, predicted: np.ndarray, label: np.ndarray) -> np.n
     return found
 
 
-def quality_of(
-    queue: Queue, part: Part, confusions: Sequence[np.ndarray] | np.ndarray
-) -> PartQuality:
+def quality_of(queue: Queue, part: Part, confusions: Sequence[np.ndarray]) -> PartQuality:
     """Return how good the model was on a part.
 
     Images of the random share are independent draws whatever videos they come from, so each is a unit of
@@ -82,7 +80,7 @@ def quality_of(
     """
     names, of = queue.labels.class_names, len(queue.of_part(part))
     nothing = Score(float("nan"), float("nan"), float("nan"))
-    if not len(confusions):
+    if not confusions:
         return PartQuality(0, of, nothing, dict.fromkeys(names, nothing), float("nan"))
     matrices = np.stack(confusions)
     counts = ImageCounts(*class_counts(matrices))
