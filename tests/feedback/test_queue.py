@@ -26,7 +26,7 @@ def test_a_log_becomes_a_queue_that_knows_requests_reasons_and_probabilities(
         "answered by another bundle": 1,
         "refused by the service": 1,
         "stored as thumbnails alone": 1,
-        "without a stored image (serve with privacy=images)": 1,
+        "without a stored image (serve with log.privacy=images)": 1,
     }
     control, hard = queue.of_part("control"), queue.of_part("hard")
     assert (len(control), len(hard)) == (3, 7)

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 
 from seglab.bundle.input_statistics import output_statistics
@@ -22,9 +24,11 @@ from seglab.deploy.predict.files.sources import find_sources
 from seglab.feedback.options import QueueOptions
 from seglab.monitor.log.reading import read_log
 from seglab.monitor.log.schema import OK
+from seglab.monitor.samples import logged_sample
 
 Tell = Callable[[str], None]
-_COLUMNS = "time request_id image name stream bundle status size entropy features stored".split()
+_OF_ITEMS = "time request_id image name stream".split()
+_COLUMNS = [*_OF_ITEMS, *"bundle status size entropy features stored".split()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,17 +89,26 @@ def _of_log(options: QueueOptions, bundle: Bundle, tell: Tell) -> Candidates:
         None if text is None else datetime.datetime.fromisoformat(text)
         for text in (options.start, options.end)
     )
-    table = read_log(folder, start, end, _COLUMNS, tell=tell).to_pylist()
+    table = read_log(folder, start, end, _COLUMNS, tell=tell)
     left_out: Counter[str] = Counter()
-    by_id: dict[str, dict[str, Any]] = {}
-    for row in table:
-        reason = _why_not(row, folder, bundle)
-        if reason:
+    for reason, fits in (
+        ("answered by another bundle", pc.field("bundle") == bundle.id),
+        ("refused by the service", pc.field("status") == OK),
+        ("without a stored image (serve with log.privacy=images)", pc.field("stored").is_valid()),
+    ):
+        kept = table.filter(fits)
+        left_out[reason], table = len(table) - len(kept), kept
+    by_id: dict[str, int] = {}
+    told = zip(table["stored"].to_pylist(), table["size"].to_pylist(), strict=True)
+    for row, (stored, size) in enumerate(told):
+        if reason := _why_not(folder / stored, size):
             left_out[reason] += 1
             continue
-        name = Path(row["stored"]).stem
+        name = Path(stored).stem
         left_out["answered again under the same id"] += name in by_id
         by_id[name] = row
+    table = table.take(pa.array(list(by_id.values()), pa.int64()))
+    numbers = logged_sample(table)
     rows = [
         {
             "id": name,
@@ -105,36 +118,23 @@ def _of_log(options: QueueOptions, bundle: Bundle, tell: Tell) -> Candidates:
             "stream": row["stream"] or "",
             "time": row["time"].isoformat(),
         }
-        for name, row in by_id.items()
+        for name, row in zip(by_id, table.select(_OF_ITEMS).to_pylist(), strict=True)
     ]
-    features = [row["features"] for row in by_id.values()]
-    has_features = bool(features) and all(one is not None for one in features)
-    return Candidates(
-        rows,
-        [folder / row["stored"] for row in by_id.values()],
-        np.array([row["entropy"] for row in by_id.values()], dtype=np.float64),
-        np.array(features, dtype=np.float32) if has_features else None,
-        +left_out,
-    )
+    places = [folder / stored for stored in table["stored"].to_pylist()]
+    entropy = numbers.statistics["entropy"].astype(np.float64)
+    return Candidates(rows, places, entropy, numbers.features, +left_out)
 
 
-def _why_not(row: dict[str, Any], folder: Path, bundle: Bundle) -> str:
-    """Return why a row of the log is no candidate; empty where it is one."""
-    if row["bundle"] != bundle.id:
-        return "answered by another bundle"
-    if row["status"] != OK:
-        return "refused by the service"
-    if row["stored"] is None:
-        return "without a stored image (serve with privacy=images)"
-    path = folder / row["stored"]
+def _why_not(path: Path, size: list[float]) -> str:
+    """Return why an image of the log is no candidate; empty where it is one."""
     if path.suffix == ".npy":
         return "stored as an array, which annotation tools do not show"
     try:
         with Image.open(path) as image:
-            size = [image.height, image.width]
+            found = [image.height, image.width]
     except OSError:
         return "whose stored image is gone or damaged"
-    return "" if size == list(map(int, row["size"])) else "stored as thumbnails alone"
+    return "" if found == list(map(int, size)) else "stored as thumbnails alone"
 
 
 def _of_folder(options: QueueOptions, bundle: Bundle, tell: Tell) -> Candidates:
