@@ -83,6 +83,9 @@ class QueueOptions(Options):
     """So many times the images wanted, those with the highest scores, are looked at for disagreement and
     diversity."""
 
+    former: Annotated[tuple[Name, ...], FromList] = ()
+    """Folders of former queues: what is in them is not chosen again. It may be drawn at random again, or
+    the share would be that of the images that were not hard before."""
     holdout: Name | None = None
     """Manifest of the frozen holdout: images that nearly are in it are refused."""
     holdout_splits: Splits = ("val", "test")

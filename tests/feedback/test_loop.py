@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -24,7 +25,7 @@ from seglab.feedback.exchange.measuring import quality_of
 from seglab.feedback.exchange.pushing import model_mask, push, queue_manifest
 from seglab.feedback.exchange.taking import take
 from seglab.feedback.options import PushOptions, TakeOptions
-from seglab.feedback.queue.content import Item, Queue
+from seglab.feedback.queue.content import Item, Queue, read_queue
 from seglab.metrics import miou
 from seglab.monitor.log.reading import read_log
 from seglab.monitor.quality.labels import folder_labels
@@ -130,6 +131,34 @@ def test_the_loop_by_files_of_labelme(
     for _ in range(2):
         assert seglab(["data", "undo", str(manifest)]) == 0
     assert Manifest.read(manifest).fingerprint == before.fingerprint
+
+
+def test_the_commands_of_the_page_run(
+    tmp_path: Path, manifest: Path, log: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "feedback.md").read_text(encoding="utf-8")
+    block = page.partition("```bash\n")[2].partition("```")[0]
+    places = {"log=log": f"log={log}", "bundle=model": f"bundle={bundle}"}
+    places |= {
+        "output=review": f"output={tmp_path}/review",
+        "queue=review": f"queue={tmp_path}/review",
+    }
+    places["manifests/street"] = str(manifest)
+    for name, place in places.items():
+        block = block.replace(name, place)
+    lines = [shlex.split(line, comments=True)[1:] for line in block.splitlines()]
+    assert [line[:2] for line in lines[1:4]] == [
+        ["review", name] for name in ("queue", "push", "take")
+    ]
+    for line in lines[1:]:
+        if line[1] == "take":
+            queue = read_queue(tmp_path / "review")
+            corrected(queue, queue.folder / "labelme", "labelme", [queue.items[0].id])
+        assert seglab(line) == 0, line
+    told = capsys.readouterr().out
+    assert "23 chosen, 10 of 10 drawn at random from 34" in told
+    assert "refused, nearly in the holdout: 1: r05-0 (nearly seen)" in told
+    assert "1 new in the manifest" in told
 
 
 @pytest.mark.parametrize("tool", ["cvat", "yolo"])

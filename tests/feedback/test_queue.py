@@ -47,7 +47,9 @@ def test_a_log_becomes_a_queue_that_knows_requests_reasons_and_probabilities(
 def test_a_seed_says_it_all(queued: Queued) -> None:
     first, again = queued("one"), queued("two")
     assert (first.folder / QUEUE_NAME).read_bytes() == (again.folder / QUEUE_NAME).read_bytes()
-    other = queued("three", seed=1)
+    other = queued("three", seed=1, former=[str(first.folder)])
+    known = {one.id for one in first.items}
+    assert not known & {one.id for one in other.of_part("hard")}
     assert {one.id for one in other.of_part("control")} != {
         one.id for one in first.of_part("control")
     }

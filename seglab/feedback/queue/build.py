@@ -20,14 +20,14 @@ from seglab.data.manifest import Manifest
 from seglab.feedback.options import QueueOptions
 from seglab.feedback.queue.candidates import Candidates, Tell, find_candidates
 from seglab.feedback.queue.choice import Rules, choose, draw_control, percentiles, weighted
-from seglab.feedback.queue.content import Part, Queue
+from seglab.feedback.queue.content import Part, Queue, read_queue
 from seglab.feedback.queue.items import Chosen, in_order, scores_at
 from seglab.feedback.queue.scores import drift_distances, member_disagreement, scaled
 from seglab.monitor.samples import reference_sample
 
 _LOOK_SIDE = 16
 # What goes into the queue's record; the rest says where things lie.
-_PLACES = {"bundle", "log", "images", "output", "holdout", "threads"}
+_PLACES = {"bundle", "log", "images", "output", "former", "holdout", "threads"}
 
 
 @dataclass(eq=False)
@@ -164,8 +164,10 @@ def _chosen(
     first = {name: values for name, values in scores.items() if weights[name]}
     first = first or {"uncertainty": scores["uncertainty"]}
     weights["uncertainty"] = weights["uncertainty"] or float(len(first) == 1)
-    rest = np.setdiff1d(np.arange(len(found.rows)), drawn)
     ids = np.array(found.ids)
+    former = [read_queue(Path(one).expanduser()) for one in options.former]
+    known = np.isin(ids, [item.id for queue in former for item in queue.items])
+    rest = np.setdiff1d(np.flatnonzero(~known), drawn)
     has_members = bool(options.disagreement) and len(work.bundle.nets) > 1
     overall = weighted(first, weights)
     # By name where scores are the same, whatever the order in the log.
