@@ -36,12 +36,15 @@ ALLOWED = {
     "testing": FLOOR_2 | {"engine", "core", "config"},
     "analysis": {"runs", "metrics", "core"},
     "curation": {"data", "annotations", "metrics", "runs", "core"},
+    "feedback": {"deploy", "curation", "monitor", "bundle"}
+    | {"data", "annotations", "metrics", "core"},
     "experiment": FLOOR_2 | {"engine", "analysis", "core", "config"},
     "deploy": FLOOR_2
     | {"experiment", "engine", "analysis", "curation", "bundle", "core", "config"},
     "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
     "cli": FLOOR_2
-    | {"deploy", "bundle", "monitor", "serve", "experiment", "engine", "analysis", "curation"}
+    | {"deploy", "bundle", "monitor", "serve", "feedback", "experiment", "engine", "analysis"}
+    | {"curation"}
     | {"core", "config"},
 }
 # Inside a package: part (a folder, or one file) -> parts it may import. Files that lie in no part that
@@ -148,6 +151,11 @@ PARTS = {
             "experiment.train",
             "experiment.cv",
         },
+    },
+    "feedback": {
+        "feedback": set(),
+        "feedback.queue": set(),
+        "feedback.exchange": {"feedback.queue"},
     },
     "monitor": {
         "monitor": {"monitor.log"},
