@@ -82,7 +82,6 @@ PARTS = {
             "analysis.study.text",
             "analysis.report",
             "analysis.report.reading",
-            "analysis.report.page",
         },
     },
     "config": {
