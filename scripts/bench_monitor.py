@@ -2,8 +2,8 @@
 
     python scripts/bench_monitor.py --bundle DIR --data CAMVID --cache DIR [alarms detection quality report]
 
-- `alarms`: the watch over endless drives made of runs of neighbouring real frames, references drawn apart from
-  the streams. Bar: images between false alarms within 20 % of what was asked.
+- `alarms`: the watch over endless drives made of runs of neighbouring real frames, references drawn apart
+  from the streams. Bar: images between false alarms within 20 % of what was asked.
 - `detection`: the same drives, which become foggy, dark, blurred or noisy. Bar: at severity 2 and above found
   within one window of 50 images.
 - `quality`: estimated against true mIoU of each shift. Bar: within 0.05, or flagged; and labels that changed
@@ -36,7 +36,7 @@ from seglab.monitor.quality.measured import agreement
 from seglab.monitor.quality.scores import scores_of
 from seglab.monitor.samples import Sample
 
-WINDOW, REFERENCE = 50, 3_000
+WINDOW, REFERENCE = 50, 6_000
 Rows = list[dict[str, Any]]
 
 
@@ -49,7 +49,8 @@ def alarms(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
     """Count false alarms; references and streams are drawn apart, and many times."""
     pool, rows, passed = joined(frames.sample("val"), frames.sample("train")), [], True
     for run, asked in ((8, 500), (8, 1000), (25, 500), (25, 1000)):
-        counts, windows, images = [], 0, 20 * asked
+        counts: list[int] = []
+        windows, images = 0, 20 * asked
         for seed in range(args.references):
             rng = np.random.default_rng([seed, run])
             options = DriftOptions(window=WINDOW, step=10, run_length=asked, seed=seed)
@@ -58,8 +59,17 @@ def alarms(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
             counts.append(len(found.alarms))
             windows += len(found.ends)
         length = images * len(counts) / max(1, sum(counts))
-        spread = np.std(counts, ddof=1) / math.sqrt(len(counts)) / max(1e-9, np.mean(counts))
-        row = {"run": run, "asked": asked, "between_alarms": round(length), "alarms": sum(counts)}
+        spread = (
+            float(np.std(counts, ddof=1))
+            / math.sqrt(len(counts))
+            / max(1e-9, sum(counts) / len(counts))
+        )
+        row: dict[str, Any] = {
+            "run": run,
+            "asked": asked,
+            "between_alarms": round(length),
+            "alarms": sum(counts),
+        }
         row |= {"off": round(length / asked - 1, 3), "standard_error": round(float(spread), 3)}
         row |= {"windows": windows, "notes": list(detector.notes)}
         rows.append(row)
@@ -105,7 +115,7 @@ def quality(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
     reference = QualityReference.fit(frames.sample("val"))
     assert reference is not None, "the frames have labels"
     rows, passed = [], True
-    cases = [("val", "clean", 0), ("train", "clean", 0)]
+    cases: list[tuple[str, str, int]] = [("val", "clean", 0), ("train", "clean", 0)]
     cases += [("val", shift, severity) for shift in (*SHIFTS, *MILD) for severity in (1, 2, 3)]
     cases += [("train", shift, 2) for shift in SHIFTS]
     for split, shift, severity in cases:
@@ -113,7 +123,12 @@ def quality(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
         found = estimate_quality(sample, reference)
         true = float(scores_of(sample.statistics["true_confusion"].sum(0)).miou)
         off, flag = found.miou - true, not found.assumption.ok
-        row = {"frames": split, "shift": shift, "severity": severity, "true": round(true, 3)}
+        row: dict[str, Any] = {
+            "frames": split,
+            "shift": shift,
+            "severity": severity,
+            "true": round(true, 3),
+        }
         row |= {"estimate": round(found.miou, 3), "off": round(off, 3), "flagged": flag}
         row |= {"interval": [round(end, 3) for end in found.interval]}
         row |= {"distance": round(found.assumption.distance, 2)}
@@ -131,7 +146,7 @@ def _concept(sample: Sample, reference: QualityReference) -> tuple[dict[str, Any
     true[:, 4] += true[:, 3]
     true[:, 3] = 0
     against = agreement(sample.statistics["confusion"], true, sample.streams, expected, reference)
-    row = {"shift": "road is called pavement", "estimate": round(expected.miou, 3)}
+    row: dict[str, Any] = {"shift": "road is called pavement", "estimate": round(expected.miou, 3)}
     row |= {"true": round(float(scores_of(true.sum(0)).miou), 3), "flagged": against.kind}
     row |= {"flagged_without_labels": not expected.assumption.ok}
     print(row, flush=True)

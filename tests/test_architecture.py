@@ -31,7 +31,7 @@ ALLOWED = {
     "data": {"annotations", "core"},
     "engine": FLOOR_2 | {"core", "config"},
     "bundle": {"core"},
-    "monitor": {"bundle", "metrics", "core"},
+    "monitor": {"analysis", "bundle", "metrics", "core"},
     "serve": {"bundle", "monitor", "annotations", "core"},
     "testing": FLOOR_2 | {"engine", "core", "config"},
     "analysis": {"runs", "metrics", "core"},
@@ -151,6 +151,7 @@ PARTS = {
         "monitor.log": set(),
         "monitor.drift": {"monitor"},
         "monitor.quality": {"monitor", "monitor.drift"},
+        "monitor.report": {"monitor", "monitor.log", "monitor.drift", "monitor.quality"},
     },
     "serve": {
         "serve": set(),
