@@ -18,6 +18,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import resource
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -28,7 +31,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from monitor_bench.frames import MILD, SHIFTS, Frames, drive, joined, part
+from monitor_bench.million import write_log
 
+from seglab.bundle.sealing import seal
 from seglab.monitor.drift.detector import DriftDetector
 from seglab.monitor.drift.options import DriftOptions
 from seglab.monitor.quality.estimate import QualityReference, estimate_quality
@@ -37,6 +42,7 @@ from seglab.monitor.quality.scores import scores_of
 from seglab.monitor.samples import Sample
 
 WINDOW, REFERENCE = 50, 6_000
+SEALED = ("format", "version", "files")
 Rows = list[dict[str, Any]]
 
 
@@ -153,10 +159,46 @@ def _concept(sample: Sample, reference: QualityReference) -> tuple[dict[str, Any
     return row, against.kind == "concept"
 
 
+def report(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
+    """Write a log of a million images, ten days of them, and time the report of it."""
+    folder, bundle = args.cache / "million", _with_reference(frames, args)
+    if not folder.exists():
+        write_log(folder, frames.sample("val"), bundle, args.rows)
+    size = sum(path.stat().st_size for path in folder.rglob("*.parquet"))
+    command = [sys.executable, "-m", "seglab.cli", "monitor", "report", f"log={folder}"]
+    command += [f"bundle={bundle}", f"output={args.cache / 'million.html'}"]
+    begun = time.time()
+    subprocess.run(command, check=True)
+    seconds, used = time.time() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+    row: dict[str, Any] = {"rows": args.rows, "gigabytes": round(size / 1e9, 2)}
+    row |= {"seconds": round(seconds, 1), "peak_gigabytes": round(used.ru_maxrss / 1e6, 2)}
+    row["processor_seconds"] = round(used.ru_utime + used.ru_stime, 1)
+    print(row, flush=True)
+    return [row], seconds <= 30
+
+
+def _with_reference(frames: Frames, args: argparse.Namespace) -> Path:
+    """Return the bundle, with all frames of the validation drive as its reference."""
+    place: Path = args.cache / "bundle"
+    if not place.exists():
+        shutil.copytree(args.bundle, place)
+        held = frames.sample("val")
+        content = {
+            **held.statistics,
+            "features": np.asarray(held.features),
+            "streams": held.streams,
+        }
+        np.savez_compressed(place / "reference.npz", allow_pickle=False, **content)
+        info = json.loads((place / "bundle.json").read_text())
+        seal(place, {name: info[name] for name in info if name not in SEALED})
+    return place
+
+
 PARTS: dict[str, Callable[[Frames, argparse.Namespace], tuple[Rows, bool]]] = {
     "alarms": alarms,
     "detection": detection,
     "quality": quality,
+    "report": report,
 }
 
 
@@ -171,6 +213,7 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, required=True, help="statistics of frames")
     parser.add_argument("--references", type=int, default=16, help="of each run length")
     parser.add_argument("--changes", type=int, default=40, help="streams of each shift")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the log reported on")
     parser.add_argument("--output", type=Path, help="JSON of all figures")
     args = parser.parse_args()
     frames, results, passed = Frames(args.data, args.bundle, args.cache), {}, True

@@ -151,7 +151,21 @@ PARTS = {
         "monitor.log": set(),
         "monitor.drift": {"monitor"},
         "monitor.quality": {"monitor", "monitor.drift"},
-        "monitor.report": {"monitor", "monitor.log", "monitor.drift", "monitor.quality"},
+        "monitor.alerts": {"monitor", "monitor.log", "monitor.drift", "monitor.quality"},
+        "monitor.watch": {
+            "monitor",
+            "monitor.log",
+            "monitor.drift",
+            "monitor.quality",
+            "monitor.alerts",
+        },
+        "monitor.report": {
+            "monitor",
+            "monitor.log",
+            "monitor.drift",
+            "monitor.quality",
+            "monitor.alerts",
+        },
     },
     "serve": {
         "serve": set(),

@@ -36,7 +36,7 @@ COMMANDS = {
     "export": Command("seglab.cli.export", "write a run as a bundle that proves itself"),
     "data": Command("seglab.cli.data", "describe, import, draw and preview data sets"),
     "serve": Command("seglab.cli.serve", "serve a bundle over HTTP"),
-    "monitor": Command("seglab.cli.monitor", "report on a model in service from its log"),
+    "monitor": Command("seglab.cli.monitor", "watch a model in service by its log of requests"),
     "new": Command("seglab.cli.new", "write a project with a model, loss and data of your own"),
     "doctor": Command("seglab.cli.doctor", "check this machine and what is installed"),
 }

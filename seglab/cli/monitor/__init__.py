@@ -1,46 +1,34 @@
-"""`seglab monitor`: commands about a model in service, where neither torch nor Hydra is needed."""
+"""`seglab monitor`: one module a sub-command, whose words are `key=value`."""
 
 from __future__ import annotations
 
-import importlib
-import sys
+import argparse
 from collections.abc import Sequence
 
-from seglab.core.errors import ConfigError, nearest
+from seglab.cli.commands import Command
+from seglab.cli.subcommands import parse_subcommand
 
-# Each a module with `run(argv) -> int`.
+# Each module holds `run(argv) -> int`.
 MONITOR_COMMANDS = {
-    "report": ("seglab.cli.monitor.report", "write a period of service as an HTML page")
+    "report": Command("seglab.cli.monitor.report", "write a period of service as an HTML page"),
+    "watch": Command("seglab.cli.monitor.watch", "judge the latest requests, and tell people"),
+    "silence": Command("seglab.cli.monitor.silence", "keep alerts quiet for some hours"),
+    "backfill": Command("seglab.cli.monitor.backfill", "log images that were not logged"),
 }
 
 
 def run(argv: Sequence[str]) -> int:
-    """Hand over to the sub-command; return its exit code."""
-    words = list(argv)
-    if not words or words[0] in ("-h", "--help"):
-        sys.stdout.write(_help())
-        return 0
-    if words[0] not in MONITOR_COMMANDS:
-        raise ConfigError(
-            f"no such command '{words[0]}'{nearest(words[0], MONITOR_COMMANDS)}; commands are "
-            f"{', '.join(MONITOR_COMMANDS)}"
-        )
-    code: int = importlib.import_module(MONITOR_COMMANDS[words[0]][0]).run(words[1:])
-    return code
+    """Run the sub-command and return the exit code."""
+    parse_subcommand(build_parser(), argv[:1])
+    return int(MONITOR_COMMANDS[argv[0]].load().run(argv[1:]))
 
 
-def _help() -> str:
-    lines = [f"  {name:<10} {summary}" for name, (_, summary) in MONITOR_COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: seglab monitor COMMAND key=value ...",
-            "",
-            "What becomes of a model in service, from the log that seglab serve writes.",
-            "",
-            "commands:",
-            *lines,
-            "",
-            "seglab monitor COMMAND --help says more.",
-            "",
-        ]
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the sub-commands' names; each reads its own words."""
+    parser = argparse.ArgumentParser(
+        prog="seglab monitor", description="Watch a model in service by the log of its requests."
     )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, command in MONITOR_COMMANDS.items():
+        commands.add_parser(name, help=command.summary, add_help=False)
+    return parser

@@ -126,23 +126,24 @@ def quality_charts(watched: Sequence[Watched], clock: Clock) -> list[Chart]:
     """Return the estimated mIoU over time, and beside what labels say."""
     lines, rows = [], []
     for slot, one in enumerate(watched):
+        of = f" {one.label}" if len(watched) > 1 else ""
         if one.known_miou == one.known_miou:
-            rows.append(Spread(f"{one.label}, reference", one.known_miou, slot=slot))
+            rows.append(Spread(f"reference{of}", one.known_miou, slot=slot))
         if one.estimate is not None:
             low, high = one.estimate.interval
-            rows.append(Spread(f"{one.label}, estimated", one.estimate.miou, low, high, slot=slot))
+            rows.append(Spread(f"estimated{of}", one.estimate.miou, low, high, slot=slot))
         if one.measured is not None:
             found = one.measured.measured
-            rows.append(Spread(f"{one.label}, measured", found.miou, *found.interval, slot=slot))
+            rows.append(Spread(f"measured{of}", found.miou, *found.interval, slot=slot))
         if one.estimates:
             times = np.array([time for time, _ in one.estimates])
             found_all = [each for _, each in one.estimates]
             ends = [("low", 0), ("high", 1)]
             middle = np.array([each.miou for each in found_all])
-            lines.append(Line(f"{one.label}, estimated", clock.at(times), middle, slot))
+            lines.append(Line(f"estimated{of}", clock.at(times), middle, slot))
             lines += [
                 Line(
-                    f"{one.label}, {name} end of 95 %",
+                    f"{name} end of 95 %{of}",
                     clock.at(times),
                     np.array([each.interval[end] for each in found_all]),
                     slot + svg.NUM_COLOURS * (end + 1),
@@ -151,7 +152,12 @@ def quality_charts(watched: Sequence[Watched], clock: Clock) -> list[Chart]:
             ]
     charts = []
     if lines:
-        charts.append(_chart(clock, "Estimated mIoU", lines, "mIoU"))
+        doubtful, count = (
+            sum(len(each) for each in (getattr(one, name) for one in watched))
+            for name in ("doubtful", "estimates")
+        )
+        note = f"Of {count} estimates {doubtful} are not to be relied on." if doubtful else ""
+        charts.append(_chart(clock, "Estimated mIoU", lines, "mIoU", note))
     if rows:
         words = "; ".join(f"{row.label} {row.middle:.3f}" for row in rows)
         drawn = spread_chart(rows, f"mIoU: {words}", "mIoU")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from seglab.bundle.loader import Bundle, BundleError, load
 from seglab.core.disk.files import write_text
 from seglab.core.disk.provenance import utc_now
 from seglab.core.errors import DataError
+from seglab.monitor.alerts.book import Alert, AlertBook
 from seglab.monitor.log.reading import read_log
 from seglab.monitor.log.schema import OK
 from seglab.monitor.quality.estimate import QualityReference
@@ -96,23 +96,24 @@ def page_content(
 ) -> dict[str, Any]:
     """Return the parts of the page by their names in the template."""
     clock = Clock(float(period.edges[0]), float(period.edges[-1]))
-    labels = {one.bundle.id: one.label for one in watched}
     alerts = _alerts(options.alerts, clock)
     names = _class_names(watched, len(period.shares))
-    count = sum(len(one.alarms) for one in watched)
+    count = sum(len(one.drifts) for one in watched)
     bad, good = _verdicts(period, watched)
     return {
         "facts": _facts(period, options),
         "big": _figures(period, watched),
         "bad": bad,
         "good": good,
-        "timeline": charts.timeline_chart(_bars(period, watched, labels, alerts), clock),
-        "bundles": tables.bundle_table(period, labels),
+        "timeline": charts.timeline_chart(_bars(period, watched, alerts), clock),
+        "bundles": tables.bundle_table(
+            period, {one.bundle.id: one.bundle.info["name"] for one in watched}
+        ),
         "alerts": tables.alert_table(alerts),
         "run_length": f"{options.run_length:,}",
         "drift": charts.drift_chart(watched, clock),
-        "alarms": tables.alarm_table(watched),
-        "more_alarms": max(0, count - tables.MOST_ALARMS),
+        "drifts": tables.drift_table(watched),
+        "more_drifts": max(0, count - tables.MOST_DRIFTS),
         "statistics": [
             (f"Every statistic, {one.label}", table)
             for one in watched
@@ -201,7 +202,7 @@ def _figures(period: Period, watched: Sequence[Watched]) -> list[tuple[str, str,
             f"{period.p95:.3g} s" if period.p95 == period.p95 else "-",
             "",
         ),
-        ("alarms of drift", str(sum(len(one.alarms) for one in watched)), ""),
+        ("times of drift", str(sum(len(one.drifts) for one in watched)), ""),
     ]
     for one in watched:
         for name, score in (
@@ -220,12 +221,13 @@ def _verdicts(period: Period, watched: Sequence[Watched]) -> tuple[list[str], li
     bad, good = [], []
     for one in watched:
         windows = sum(len(line.ends) for line in one.timelines)
-        if one.alarms:
-            line, place = one.alarms[0]
-            share = sum(int(each.drifted.sum()) for each in one.timelines) / windows
+        if one.drifts:
+            above = sum(drift.windows for drift in one.drifts)
+            lasts = one.timelines[-1].drifted[-1]
             bad.append(
-                f"The images of {one.label} are no longer those it was measured on: drift since "
-                f"{moment(float(line.times[place]))}, in {share:.0%} of {windows:,} windows."
+                f"The images that {one.label} got were not like those it was measured on: drift first at "
+                f"{moment(one.drifts[0].first)}, in {above / windows:.0%} of {windows:,} windows, "
+                f"{'and at the end of the period too' if lasts else 'but not at the end of the period'}."
             )
         elif windows:
             good.append(f"No drift of {one.label} in {windows:,} windows.")
@@ -240,41 +242,42 @@ def _assumptions(watched: Sequence[Watched]) -> list[tuple[str, bool]]:
     found = []
     for one in watched:
         if one.estimate is not None:
-            told = one.estimate.assumption
-            found.append((f"{one.label}, estimated: {told.why}", told.ok))
+            told, doubtful = one.estimate.assumption, one.doubtful
+            sentence = f"{one.label}, estimated: {told.why}"
+            if told.ok and doubtful:
+                time, first = doubtful[0]
+                sentence += (
+                    f" But not in {len(doubtful)} of {len(one.estimates)} parts of the period, first about "
+                    f"{moment(time)}: {first.assumption.why}"
+                )
+            found.append((sentence, told.ok and not doubtful))
         if one.measured is not None:
-            told = one.measured.measured.assumption
-            found.append((f"{one.label}, measured: {told.why}", told.ok))
+            against = one.measured.measured.assumption
+            found.append((f"{one.label}, measured: {against.why}", against.ok))
     return found
 
 
-def _bars(
-    period: Period,
-    watched: Sequence[Watched],
-    labels: Mapping[str, str],
-    alerts: Sequence[Mapping[str, Any]],
-) -> list[Bar]:
+def _bars(period: Period, watched: Sequence[Watched], alerts: Sequence[Alert]) -> list[Bar]:
     spans = sorted(period.bundles.items(), key=lambda one: one[1][0])
     bars = [
-        Bar(labels.get(name, name), ((first, last),), slot=slot)
+        Bar(name[:8], ((first, last),), slot=slot)
         for slot, (name, (first, last, _)) in enumerate(spans)
     ]
-    drift = tuple(float(line.times[place]) for one in watched for line, place in one.alarms)
-    if drift:
-        bars.append(Bar("drift", moments=drift, slot=1))
+    drifts = sorted((one.first, one.last) for each in watched for one in each.drifts)
+    if drifts:
+        bars.append(Bar("drift", tuple(drifts), tuple(first for first, _ in drifts), 3))
     if alerts:
-        bars.append(Bar("alerts", moments=tuple(float(one["since"]) for one in alerts), slot=3))
+        bars.append(Bar("alerts", moments=tuple(one.since for one in alerts), slot=4))
     return bars
 
 
-def _alerts(file: str | None, clock: Clock) -> list[Mapping[str, Any]]:
+def _alerts(file: str | None, clock: Clock) -> list[Alert]:
+    """Return the alerts that lasted into the period."""
     if file is None:
         return []
-    try:
-        content = json.loads(Path(file).expanduser().read_text(encoding="utf-8"))
-        found = [one for one in content["alerts"] if one["since"] <= clock.last]
-        return sorted(found, key=lambda one: float(one["since"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"alerts: expected the file that seglab monitor watch keeps, got {file}: {error}"
-        ) from error
+    place = Path(file).expanduser()
+    if not place.is_file():
+        raise DataError(f"alerts: expected the file that seglab monitor watch keeps, got {file}")
+    kept = AlertBook.read(place).alerts.values()
+    inside = (one for one in kept if one.since <= clock.last and one.seen >= clock.first)
+    return sorted(inside, key=lambda one: one.since)

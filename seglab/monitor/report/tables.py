@@ -17,20 +17,21 @@ from seglab.analysis.report.cells import (
     number_cell,
     text_cell,
 )
-from seglab.monitor.drift.detector import DriftTimeline
+from seglab.core.text.wording import joined
+from seglab.monitor.alerts.book import Alert
 from seglab.monitor.quality.estimate import Estimate
 from seglab.monitor.report.charts import moment
 from seglab.monitor.report.period import Period
-from seglab.monitor.report.watched import Watched
+from seglab.monitor.report.watched import Drift, Watched
 
-MOST_ALARMS, _NAMED = 50, 4
+MOST_DRIFTS, _NAMED = 50, 4
 
 
-def bundle_table(period: Period, labels: Mapping[str, str]) -> Table:
+def bundle_table(period: Period, names: Mapping[str, str]) -> Table:
     """Return one row for each bundle that answered."""
     rows = sorted(period.bundles.items(), key=lambda one: one[1][0])
     fields: list[Field[Any]] = [
-        (Column("bundle", numeric=False), lambda one: text_cell(labels.get(one[0], one[0]))),
+        (Column("bundle", numeric=False), lambda one: text_cell(one[0], sub=names.get(one[0], ""))),
         (Column("first answer", numeric=False), lambda one: Cell(moment(one[1][0]), one[1][0])),
         (Column("last answer", numeric=False), lambda one: Cell(moment(one[1][1]), one[1][1])),
         (Column("images"), lambda one: number_cell(one[1][2])),
@@ -51,17 +52,23 @@ def status_table(period: Period) -> Table | None:
     return make_table("statuses", "How requests ended", fields, rows)
 
 
-def alarm_table(watched: Sequence[Watched]) -> Table | None:
-    """Return one row for each alarm of drift, the first ones; None without any."""
-    rows = [(one, line, place) for one in watched for line, place in one.alarms]
-    fields: list[Field[Any]] = [
-        (Column("time", numeric=False), lambda row: _time_cell(row[1], row[2])),
+def drift_table(watched: Sequence[Watched]) -> Table | None:
+    """Return one row for each time of drift, the first ones; None without any."""
+    rows = sorted(
+        ((one, drift) for one in watched for drift in one.drifts), key=lambda row: row[1].first
+    )
+    fields: list[Field[tuple[Watched, Drift]]] = [
+        (Column("from", numeric=False), lambda row: Cell(moment(row[1].first), row[1].first)),
+        (Column("to", numeric=False), lambda row: Cell(moment(row[1].last), row[1].last)),
         (Column("bundle", numeric=False), lambda row: text_cell(row[0].label)),
-        (Column("over threshold"), lambda row: number_cell(_over(row[0], row[1], row[2]), 2)),
+        (
+            Column("at most, over threshold"),
+            lambda row: number_cell(float(row[1].scores.max() / row[0].threshold), 2),
+        ),
         (Column("what changed", numeric=False), lambda row: text_cell(_what(*row), css="prose")),
     ]
-    caption = "Alarms of drift: the first window of each"
-    return make_table("alarms", caption, fields, rows[:MOST_ALARMS]) if rows else None
+    caption = "Times of drift, by the last image of a window"
+    return make_table("drifts", caption, fields, rows[:MOST_DRIFTS]) if rows else None
 
 
 def statistic_table(one: Watched) -> Table | None:
@@ -104,22 +111,16 @@ def class_table(one: Watched) -> Table | None:
     return make_table(f"classes-{one.bundle.id}", caption, fields, places)
 
 
-def alert_table(alerts: Sequence[Mapping[str, Any]]) -> Table | None:
+def alert_table(alerts: Sequence[Alert]) -> Table | None:
     """Return the alerts that the watch keeps; None without any."""
-    fields: list[Field[Mapping[str, Any]]] = [
-        (
-            Column("since", numeric=False),
-            lambda one: Cell(moment(float(one["since"])), float(one["since"])),
-        ),
-        (Column("severity", numeric=False), lambda one: text_cell(one["severity"])),
-        (
-            Column("alert", numeric=False),
-            lambda one: text_cell(f"{one['kind']} ({one['subject']})"),
-        ),
-        (Column("message", numeric=False), lambda one: text_cell(one["message"], css="prose")),
-        (Column("what to do", numeric=False), lambda one: text_cell(one["runbook"], css="prose")),
+    fields: list[Field[Alert]] = [
+        (Column("since", numeric=False), lambda one: Cell(moment(one.since), one.since)),
+        (Column("severity", numeric=False), lambda one: text_cell(one.severity)),
+        (Column("alert", numeric=False), lambda one: text_cell(f"{one.kind} ({one.subject})")),
+        (Column("message", numeric=False), lambda one: text_cell(one.message, css="prose")),
+        (Column("what to do", numeric=False), lambda one: text_cell(one.runbook, css="prose")),
     ]
-    return make_table("alerts", "Alerts", fields, alerts) if alerts else None
+    return make_table("alerts", "Alerts that last", fields, alerts) if alerts else None
 
 
 def _iou_cell(found: Estimate, place: int) -> Cell:
@@ -128,17 +129,7 @@ def _iou_cell(found: Estimate, place: int) -> Cell:
     return number_cell(iou, 3, sub=interval_text(low, high, "") if iou == iou else "")
 
 
-def _time_cell(line: DriftTimeline, place: int) -> Cell:
-    return Cell(moment(float(line.times[place])), float(line.times[place]))
-
-
-def _over(one: Watched, line: DriftTimeline, place: int) -> float:
-    return float(line.scores[place].max() / one.threshold)
-
-
-def _what(one: Watched, line: DriftTimeline, place: int) -> str:
-    scores = line.scores[place]
-    above = [at for at in np.argsort(-scores) if scores[at] > one.threshold]
-    names = [one.statistics[at] for at in above[:_NAMED]]
-    more = f" and {len(above) - _NAMED} more" if len(above) > _NAMED else ""
-    return ", ".join(names) + more
+def _what(one: Watched, drift: Drift) -> str:
+    order = np.argsort(-drift.scores)
+    above = [one.statistics[at] for at in order if drift.scores[at] > one.threshold]
+    return joined(above, _NAMED)

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,17 @@ _COLUMNS = ("time", "status", "stream", *STATISTICS, "features")
 
 
 _Told = TypeVar("_Told")
+
+
+class Drift(NamedTuple):
+    """A time at which images were not like the reference's."""
+
+    first: float
+    """Time of the first window above the threshold: of its last image."""
+    last: float
+    windows: int
+    scores: np.ndarray
+    """Largest of each statistic."""
 
 
 @dataclass
@@ -60,8 +71,13 @@ class Watched:
 
     @property
     def label(self) -> str:
-        """Name and the beginning of the id."""
-        return f"{self.bundle.info['name']} {self.bundle.id[:6]}"
+        """The beginning of the id, as in the list of bundles."""
+        return self.bundle.id[:8]
+
+    @property
+    def doubtful(self) -> list[tuple[float, Estimate]]:
+        """Estimates over time whose assumption fails."""
+        return [(time, one) for time, one in self.estimates if not one.assumption.ok]
 
     @property
     def threshold(self) -> float:
@@ -75,9 +91,24 @@ class Watched:
         return [_readable(name, classes) for name in names]
 
     @property
-    def alarms(self) -> list[tuple[DriftTimeline, int]]:
-        """Timeline and window of each alarm."""
-        return [(line, place) for line in self.timelines for place in line.alarms]
+    def drifts(self) -> list[Drift]:
+        """Each time that the images were others, from its first window to its last."""
+        return [one for line in self.timelines for one in _drifts(line)]
+
+
+def _drifts(line: DriftTimeline) -> list[Drift]:
+    """Return runs of windows above the threshold; gaps of fewer than half a window do not end one."""
+    places = np.flatnonzero(line.drifted)
+    if not len(places):
+        return []
+    length = int(line.ends[0]) + 1
+    gaps = np.flatnonzero(np.diff(line.ends[places]) > length // 2) + 1
+    return [
+        Drift(
+            float(line.times[run[0]]), float(line.times[run[-1]]), len(run), line.scores[run].max(0)
+        )
+        for run in np.split(places, gaps)
+    ]
 
 
 def _readable(name: str, classes: Sequence[str]) -> str:
