@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -12,6 +13,8 @@ from seglab.config.declared.key_help import Key, keys_below
 from seglab.core.errors import ConfigError, nearest
 from seglab.core.options import Options
 
+# Of text, also where it is checked further or may be null: YAML would read a date, a number, a list.
+_TEXT = re.compile(r"(typing\.)?(Optional\[)?(typing\.)?(Annotated\[|<class ')?str\b")
 _Declared = TypeVar("_Declared", bound=Options)
 
 
@@ -99,12 +102,12 @@ def _as_word(problem: str) -> str:
 
 
 def _value(text: str, hint: str) -> object:
-    if text in ("null", "None") and "None" in hint:
+    if text in ("null", "None") and ("None" in hint or "Optional[" in hint):
         return None
     if "tuple[" in hint or "list[" in hint:
         if not text.startswith("["):
             text = f"[{text}]"
-    elif hint.startswith(("str", "<class 'str'")) or "str | None" in hint:
+    elif _TEXT.match(hint) or "str | None" in hint:
         return text
     try:
         return yaml.safe_load(text)

@@ -7,6 +7,7 @@ import pytest
 from seglab.cli.option_words import print_word_help, read_words
 from seglab.core.errors import ConfigError
 from seglab.deploy.options import ExportOptions
+from seglab.monitor.report.options import ReportOptions
 
 
 def test_reads_every_type() -> None:
@@ -20,6 +21,9 @@ def test_reads_every_type() -> None:
 def test_text_stays_text() -> None:
     found = read_words(["run=007", "name=no", "licence=1.0"], ExportOptions, "export")
     assert (found.run, found.name, found.licence) == ("007", "no", "1.0")
+    words = ["log=1e3", "start=2026-11-27", "title=null"]
+    period = read_words(words, ReportOptions, "monitor report")
+    assert (period.log, period.start, period.title) == ("1e3", "2026-11-27", None)
 
 
 def test_tells_all_mistakes_together() -> None:
