@@ -36,11 +36,15 @@ ALLOWED = {
     "testing": FLOOR_2 | {"engine", "core", "config"},
     "analysis": {"runs", "metrics", "core"},
     "curation": {"data", "annotations", "metrics", "runs", "core"},
+    "feedback": {"deploy", "curation", "monitor", "bundle"}
+    | {"data", "annotations", "metrics", "core"},
     "experiment": FLOOR_2 | {"engine", "analysis", "core", "config"},
-    "deploy": FLOOR_2 | {"experiment", "engine", "analysis", "bundle", "core", "config"},
+    "deploy": FLOOR_2
+    | {"experiment", "engine", "analysis", "curation", "bundle", "core", "config"},
     "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
     "cli": FLOOR_2
-    | {"deploy", "bundle", "monitor", "serve", "experiment", "engine", "analysis", "curation"}
+    | {"deploy", "bundle", "monitor", "serve", "feedback", "experiment", "engine", "analysis"}
+    | {"curation"}
     | {"core", "config"},
 }
 # Inside a package: part (a folder, or one file) -> parts it may import. Files that lie in no part that
@@ -78,7 +82,6 @@ PARTS = {
             "analysis.study.text",
             "analysis.report",
             "analysis.report.reading",
-            "analysis.report.page",
         },
     },
     "config": {
@@ -108,6 +111,8 @@ PARTS = {
     "deploy": {
         "deploy": set(),
         "deploy.export": set(),
+        "deploy.registry": set(),
+        "deploy.retrain": {"deploy.export", "deploy.registry"},
         "deploy.predict.files": set(),
         "deploy.predict": {"deploy.predict.files"},
         "deploy.predict.large": {"deploy.predict", "deploy.predict.files"},
@@ -145,6 +150,11 @@ PARTS = {
             "experiment.train",
             "experiment.cv",
         },
+    },
+    "feedback": {
+        "feedback": set(),
+        "feedback.queue": set(),
+        "feedback.exchange": {"feedback.queue"},
     },
     "monitor": {
         "monitor": {"monitor.log"},

@@ -13,9 +13,9 @@ from seglab.config.declared.key_help import Key, keys_below
 from seglab.core.errors import ConfigError, nearest
 from seglab.core.options import Options
 
-# Of text, also where it is checked further or may be null: YAML would read a date, a number, a list.
-_TEXT = re.compile(r"(typing\.)?(Optional\[)?(typing\.)?(Annotated\[|<class ')?str\b")
 _Declared = TypeVar("_Declared", bound=Options)
+# A declaration of text, also one with rules and one that may be null.
+_TEXT = re.compile(r"(typing\.)?(Optional\[)?(typing\.)?(Annotated\[)?(str\b|<class 'str')")
 
 
 def asks_for_help(argv: Sequence[str]) -> bool:

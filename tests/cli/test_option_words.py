@@ -7,6 +7,7 @@ import pytest
 from seglab.cli.option_words import print_word_help, read_words
 from seglab.core.errors import ConfigError
 from seglab.deploy.options import ExportOptions
+from seglab.deploy.registry.options import PromoteOptions
 from seglab.monitor.report.options import ReportOptions
 
 
@@ -24,6 +25,9 @@ def test_text_stays_text() -> None:
     words = ["log=1e3", "start=2026-11-27", "title=null"]
     period = read_words(words, ReportOptions, "monitor report")
     assert (period.log, period.start, period.title) == ("1e3", "2026-11-27", None)
+    words = ["bundle=1e3", "why=true"]  # text with a rule
+    asked = read_words(words, PromoteOptions, "registry promote")
+    assert (asked.bundle, asked.why) == ("1e3", "true")
 
 
 def test_tells_all_mistakes_together() -> None:

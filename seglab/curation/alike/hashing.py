@@ -10,8 +10,14 @@ _CUT = 0.03
 # Where the cut-away part lies, as shares of it above and left: the middle is kept, or a corner.
 _CORNERS = ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
 NUM_VARIANTS = 2 + len(_CORNERS)
+# Place of the mirror image among the variants.
+MIRRORED = 1
 # An image shrunk to this first gives the same hashes but for a bit or two, at a tenth of the time.
 _MOST_PX = 256
+# Hashes of one picture differ in up to ten bits after all that `alike.transforms` does to it.
+MAX_BITS = 11
+# Correlation of two images, moved over each other, from which they are one picture.
+SAME_PICTURE = 0.9
 
 
 def perceptual_hash(image: np.ndarray) -> int:

@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from seglab.curation.alike.hamming import near_pairs
-
-# Places of the variants: the image itself, then its mirror image.
-_MIRRORED = 1
+from seglab.curation.alike.hashing import MIRRORED
 
 
 def candidate_pairs(hashes: np.ndarray, max_distance: int) -> np.ndarray:
@@ -35,7 +33,7 @@ def candidate_pairs(hashes: np.ndarray, max_distance: int) -> np.ndarray:
         one, other = _products((query_owners, query_starts, left), (owners, starts, right))
         apart = one != other
         low, high = np.minimum(one, other)[apart], np.maximum(one, other)[apart]
-        mirrored = np.full(len(low), int(variant == _MIRRORED))
+        mirrored = np.full(len(low), int(variant == MIRRORED))
         found.append(np.stack([low, high, mirrored], axis=1))
     pairs = np.unique(np.concatenate(found), axis=0)
     # Sorted, so the row that needs no mirror comes first.

@@ -7,15 +7,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from seglab.curation.alike.hashing import variant_hashes
+from seglab.curation.alike.hashing import MAX_BITS, SAME_PICTURE, variant_hashes
 from seglab.curation.alike.pairs import candidate_pairs, confirmed_pairs
 from seglab.curation.alike.second_look import similarity, small_grey
 from seglab.curation.findings import Finding, Kind
 from seglab.curation.registry import AuditInputs, check
 from seglab.curation.samples import Sample, read_sample
 
-# Hashes of one picture differ in up to ten bits after all that `alike.transforms` does to it.
-MAX_BITS = 11
 _HELD_OUT = ("train", "val", "test")
 
 
@@ -29,7 +27,7 @@ _HELD_OUT = ("train", "val", "test")
         "The image is another one, recompressed, resized, cropped, moved, flipped or lit differently.",
         "cap",
         "images",
-        0.9,
+        SAME_PICTURE,
         "correlation of the two, moved over each other, from which they are one picture",
     ),
     Kind(
