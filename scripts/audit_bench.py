@@ -24,11 +24,10 @@ import numpy as np
 from audit_bench_parts.scoring import bench_irrelevant, bench_kinds, tell
 from PIL import Image
 
-from seglab.curation.alike.hashing import NUM_VARIANTS
+from seglab.curation.alike.hashing import MAX_BITS, NUM_VARIANTS
 from seglab.curation.alike.pairs import candidate_pairs
 from seglab.curation.alike.transforms import TRANSFORMS
 from seglab.curation.audit import audit
-from seglab.curation.checks.duplicates import MAX_BITS
 from seglab.curation.labels.confident import ClassThresholds, score_labels
 from seglab.curation.predictions import kept_predictions
 from seglab.curation.registry import AuditInputs, choose_kinds

@@ -26,25 +26,12 @@ from torch import nn
 from seglab.bundle.loader import load
 from seglab.bundle.sealing import seal
 from seglab.core.labels import default_palette
+from seglab.deploy.export.graph import RawInput, export_program, exportable, write_onnx
 from seglab.deploy.predict.options import PredictFilesOptions
 from seglab.deploy.predict.run import predict_files
-from seglab.models import build_smp
+from seglab.models import Segmenter, build_smp
 
 CLASSES = 11
-
-
-class RawInput(nn.Module):
-    """The network with its normalisation inside, as a bundle has it."""
-
-    def __init__(self, model: nn.Module, mean: torch.Tensor, std: torch.Tensor) -> None:
-        super().__init__()
-        self.model = model
-        self.register_buffer("mean", 255 * mean)
-        self.register_buffer("std", 255 * std)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Return logits of raw values."""
-        return self.model((image - self.mean) / self.std)  # type: ignore[operator]
 
 
 def main() -> None:
@@ -52,7 +39,7 @@ def main() -> None:
     args = _parse()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
-    model: Any = build_smp(CLASSES, arch="unet", encoder_name=args.encoder).eval()
+    model = build_smp(CLASSES, arch="unet", encoder_name=args.encoder).eval()
     mean, std = (torch.tensor(one).view(3, 1, 1) for one in (model.mean, model.std))
     with tempfile.TemporaryDirectory() as held:
         folder = Path(held)
@@ -60,7 +47,7 @@ def main() -> None:
         (folder / "in").mkdir()
         for file in files:
             shutil.copy(file, folder / "in")
-        write_bundle(folder / "bundle", model, mean, std)
+        write_bundle(folder / "bundle", model)
         plain, ours = [], []
         for turn in range(args.turns):
             shutil.rmtree(folder / "plain", ignore_errors=True)
@@ -88,20 +75,12 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def write_bundle(folder: Path, model: Any, mean: torch.Tensor, std: torch.Tensor) -> None:
+def write_bundle(folder: Path, model: Segmenter) -> None:
     """Write the network as a bundle without golden images."""
     folder.mkdir()
-    batch, height, width = (torch.export.Dim.DYNAMIC for _ in range(3))
-    torch.onnx.export(
-        RawInput(model, mean, std).eval(),
-        (torch.zeros(2, 3, 96, 128),),
-        folder / "model.onnx",
-        input_names=["image"],
-        output_names=["logits"],
-        dynamic_shapes=({0: batch, 2: height, 3: width},),
-        dynamo=True,
-        external_data=False,
-    )
+    with exportable(model):
+        program, _ = export_program(RawInput(model).eval())
+        write_onnx(program, model, folder / "model.onnx")
     seal(
         folder,
         {
@@ -130,7 +109,7 @@ def write_bundle(folder: Path, model: Any, mean: torch.Tensor, std: torch.Tensor
 
 
 @torch.no_grad()
-def loop(folder: Path, model: nn.Module, mean: torch.Tensor, std: torch.Tensor) -> None:
+def loop(folder: Path, model: Segmenter, mean: torch.Tensor, std: torch.Tensor) -> None:
     """Predict as a script of ten lines does."""
     (folder / "plain").mkdir()
     palette = [value for colour in default_palette(CLASSES) for value in colour]

@@ -31,16 +31,20 @@ ALLOWED = {
     "data": {"annotations", "core"},
     "engine": FLOOR_2 | {"core", "config"},
     "bundle": {"core"},
-    "serve": {"bundle", "annotations", "core"},
+    "monitor": {"bundle", "metrics", "core"},
+    "serve": {"bundle", "monitor", "annotations", "core"},
     "testing": FLOOR_2 | {"engine", "core", "config"},
     "analysis": {"runs", "metrics", "core"},
     "curation": {"data", "annotations", "metrics", "runs", "core"},
+    "feedback": {"deploy", "curation", "monitor", "bundle"}
+    | {"data", "annotations", "metrics", "core"},
     "experiment": FLOOR_2 | {"engine", "analysis", "core", "config"},
     "deploy": FLOOR_2
     | {"experiment", "engine", "analysis", "curation", "bundle", "core", "config"},
     "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
     "cli": FLOOR_2
-    | {"deploy", "bundle", "serve", "experiment", "engine", "analysis", "curation"}
+    | {"deploy", "bundle", "monitor", "serve", "feedback", "experiment", "engine", "analysis"}
+    | {"curation"}
     | {"core", "config"},
 }
 # Inside a package: part (a folder, or one file) -> parts it may import. Files that lie in no part that
@@ -78,7 +82,6 @@ PARTS = {
             "analysis.study.text",
             "analysis.report",
             "analysis.report.reading",
-            "analysis.report.page",
         },
     },
     "config": {
@@ -146,6 +149,25 @@ PARTS = {
             "experiment.scoring",
             "experiment.train",
             "experiment.cv",
+        },
+    },
+    "feedback": {
+        "feedback": set(),
+        "feedback.queue": set(),
+        "feedback.exchange": {"feedback.queue"},
+    },
+    "monitor": {
+        "monitor": {"monitor.log"},
+        "monitor.log": set(),
+        "monitor.drift": {"monitor"},
+        "monitor.quality": {"monitor", "monitor.drift"},
+        "monitor.alerts": {"monitor", "monitor.log", "monitor.drift", "monitor.quality"},
+        "monitor.watch": {
+            "monitor",
+            "monitor.log",
+            "monitor.drift",
+            "monitor.quality",
+            "monitor.alerts",
         },
     },
     "serve": {
@@ -383,7 +405,10 @@ def test_folders_of_a_package_stay_small(room: str) -> None:
         (tuple(FLOOR_2 - {"data", "runs"}), {"pytorch_lightning", "hydra", "wandb"}),
         (("engine", "analysis"), {"hydra"}),
         (("testing",), {"pytest"}),
-        (("serve", "bundle"), {"torch", "pytorch_lightning", "hydra", "wandb", "pandas"}),
+        (
+            ("serve", "bundle", "monitor"),
+            {"torch", "pytorch_lightning", "hydra", "wandb", "pandas"},
+        ),
         (("cli",), {"torch", "pytorch_lightning", "wandb", "pandas", "cv2", "matplotlib"}),
     ],
 )

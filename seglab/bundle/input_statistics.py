@@ -8,8 +8,13 @@ import numpy as np
 
 from seglab.bundle.loader import Prediction
 
+_SEEN_SIDE = (
+    96  # pixels along the shorter side that numbers of probabilities are taken from, at least
+)
+Array = np.ndarray[Any, Any]
 
-def input_statistics(image: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+
+def input_statistics(image: Array) -> dict[str, Array]:
     """Return what an image looks like.
 
     Args:
@@ -20,21 +25,34 @@ def input_statistics(image: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, A
         width; `sharpness`, `()`: mean absolute difference of neighbouring pixels over the standard
         deviation, on every n-th pixel of large images; 0 for an image of one colour.
     """
-    values = image.astype(np.float32)
     step = max(1, min(image.shape[:2]) // 256)
-    small = values[::step, ::step].mean(2)
+    # The sum of the channels: the same as their mean, since only a ratio is taken of it.
+    small = np.add.reduce(
+        [image[::step, ::step, channel].astype(np.float32) for channel in range(image.shape[2])]
+    )
     changes = [np.abs(np.diff(small, axis=axis)) for axis in (0, 1) if small.shape[axis] > 1]
     change = np.mean([one.mean() for one in changes]) if changes else 0.0
     spread = float(small.std())
-    return {
-        "channel_mean": values.mean((0, 1)),
-        "channel_std": values.std((0, 1)),
+    moments = np.array([_moments(image[..., channel]) for channel in range(image.shape[2])])
+    found: dict[str, Any] = {
+        "channel_mean": moments[:, 0].astype(np.float32),
+        "channel_std": moments[:, 1].astype(np.float32),
         "size": np.array(image.shape[:2], np.float32),
         "sharpness": np.float32(change / spread if spread > 0 else 0.0),
     }
+    return found
 
 
-def pixel_entropy(probabilities: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _moments(plane: Array) -> tuple[float, float]:
+    """Return mean and standard deviation of a channel; of bytes by counting, twenty times as fast."""
+    if plane.dtype != np.uint8:
+        return float(plane.mean(dtype=np.float64)), float(plane.std(dtype=np.float64))
+    counts, values = np.bincount(plane.reshape(-1), minlength=256), np.arange(256)
+    mean = counts @ values / plane.size
+    return float(mean), float(np.sqrt(counts @ (values - mean) ** 2 / plane.size))
+
+
+def pixel_entropy(probabilities: Array) -> Array:
     """Return how unsure each pixel is.
 
     Args:
@@ -44,24 +62,51 @@ def pixel_entropy(probabilities: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         float32 `(H, W)`, 0 to 1: the entropy over its largest possible value, all classes alike.
     """
     logs = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
-    share: np.ndarray[Any, Any] = -(probabilities * logs).sum(0)
+    share: Array = -(probabilities * logs).sum(0)
     return share / np.log(np.float32(max(2, len(probabilities))))
 
 
-def output_statistics(found: Prediction) -> dict[str, np.ndarray[Any, Any]]:
+def thinned(planes: Array) -> Array:
+    """Return every n-th row and column of `(..., H, W)`: enough of an image for numbers of the whole."""
+    step = max(1, min(planes.shape[-2:]) // _SEEN_SIDE)
+    return planes[..., ::step, ::step]
+
+
+def output_statistics(found: Prediction) -> dict[str, Array]:
     """Return what a prediction is like.
+
+    Args:
+        found: Its probabilities may be `thinned` already. Those of a large image are thinned here: what is
+            measured in service has to cost little.
 
     Returns:
         `class_shares`, float32 `(classes,)`: share of the pixels given to each; `confidence`, `()`:
         mean probability of the class given; `entropy`, `()`: mean entropy of the probabilities over
-        its maximum, 0 to 1; `predicted_mean`, `(classes,)`: mean probability of each class.
+        its maximum, 0 to 1; `predicted_mean`, `(classes,)`: mean probability of each class; `confusion`,
+        `(classes, classes)`: how many pixels may be expected to be of class t and given p, at `[t, p]`,
+        from the probabilities; its sum is the number of pixels.
     """
-    probabilities = found.probabilities
+    probabilities, mask = found.probabilities, found.mask
     classes = len(probabilities)
-    shares = np.bincount(found.mask.ravel(), minlength=classes) / found.mask.size
+    if probabilities.shape[1:] == mask.shape:
+        probabilities = thinned(probabilities)
+    shares = np.bincount(mask.reshape(-1), minlength=classes) / mask.size
+    confusion = _expected_confusion(probabilities, thinned(mask)) * np.float32(mask.size)
     return {
         "class_shares": shares.astype(np.float32),
         "confidence": np.float32(probabilities.max(0).mean()),
         "entropy": np.float32(pixel_entropy(probabilities).mean()),
         "predicted_mean": probabilities.mean((1, 2)),
+        "confusion": confusion,
     }
+
+
+def _expected_confusion(probabilities: Array, mask: Array) -> Array:
+    """Return the mean over the pixels of probability `[t]` where class `[p]` was given."""
+    classes = len(probabilities)
+    given = np.flatnonzero(np.bincount(mask.reshape(-1), minlength=classes))
+    # One product instead of a pass a class; only the classes that were given have columns.
+    hot = (mask.reshape(1, -1) == given[:, None]).astype(np.float32)
+    found = np.zeros((classes, classes), np.float32)
+    found[:, given] = probabilities.reshape(classes, -1) @ hot.T / np.float32(mask.size)
+    return found

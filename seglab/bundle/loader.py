@@ -87,13 +87,13 @@ class Bundle:
         """Predict one decoded image `(H, W, channels)`."""
         return self.predict_batch([image])[0]
 
-    def predict_batch(self, images: Sequence[Array], whole: bool = True) -> list[Prediction]:
-        """Predict decoded images, those of one size together; `whole=False`: no probabilities."""
+    def predict_batch(self, images: Sequence[Array], give: str = "all") -> list[Prediction]:
+        """Predict decoded images; `give="masks"`: no probabilities, `"logits"`: to `softmax` later."""
         images, found = [self._checked(image) for image in images], dict[int, Prediction]()
         for shape in dict.fromkeys(image.shape for image in images):
             places = [index for index, image in enumerate(images) if image.shape == shape]
-            part = np.stack([images[index] for index in places])
-            found |= zip(places, self._predict(part, whole), strict=True)
+            part = self._predict(np.stack([images[index] for index in places]), give)
+            found |= zip(places, part, strict=True)
         return [found[index] for index in range(len(images))]
 
     def run(self, batch: Array, net: int = 0) -> tuple[Array, Array | None]:
@@ -116,7 +116,7 @@ class Bundle:
             return image
         raise ImageError(f"expected an image (H, W, {channels}), got {image.shape}")
 
-    def _predict(self, images: Array, whole: bool) -> list[Prediction]:
+    def _predict(self, images: Array, give: str) -> list[Prediction]:
         size, views = images.shape[1:3], self.info["predict"]
         images = at_working_size(images, self.info["input"]["image_size"])
         batch, seen = np.moveaxis(images, 3, 1).astype(np.float32), list[Array]()
@@ -130,10 +130,11 @@ class Bundle:
                     one = np.flip(resize(logits, size), flip)
                     total = one if is_one else total + softmax(one)
                     seen += [] if features is None else [features]
-        logits, heat = total if is_one else np.log(total + 1e-38), self.info["temperature"]
-        probabilities = softmax(logits / np.float32(heat)) if whole else total[:, :0]
+        logits = total if is_one else np.log(total + 1e-38)
+        shares = total[:, :0] if give == "masks" else logits / np.float32(self.info["temperature"])
+        shares = softmax(shares) if give == "all" else shares
         pooled = np.mean(seen, axis=0) if seen else [None] * len(images)
-        return [Prediction(*one) for one in zip(argmax(total), probabilities, pooled, strict=True)]
+        return [Prediction(*one) for one in zip(argmax(total), shares, pooled, strict=True)]
 
     def _blended(self, batch: Array, net: int) -> tuple[Array, Array | None]:
         if self.window is None:
@@ -164,9 +165,7 @@ def load(
         expected = np.load(io.BytesIO(files[golden["expected"]]), allow_pickle=False)
         off = float(np.abs(found - expected[bundle.variant]).mean())
         if not off <= golden["tolerance"]:
-            raise BundleError(
-                f"{path}: {golden['image']} comes out other than at export ({off:.4f})"
-            )
+            raise BundleError(f"{path}: {golden['image']} comes out other than at export: {off:g}")
     return bundle
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
-from seglab.config.declared.key_help import Key
+from seglab.config.declared.key_help import Key, keys_below
 from seglab.core.errors import ConfigError, nearest
-from seglab.core.option_problems import hints_of
 from seglab.core.options import Options
 
 _Declared = TypeVar("_Declared", bound=Options)
@@ -32,8 +31,8 @@ def print_word_help(
     lines = [f"usage: seglab {command} key=value ...", "", summary, ""]
     lines += [f"  {words:<{width}}  {says}" for words, says in examples]
     lines += ["", "keys:"]
-    for name in _asked_for_first(options):
-        lines += Key(name, hints_of(options)[name], options).lines()
+    for key in _keys(options):
+        lines += key.lines()
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
@@ -42,7 +41,7 @@ def read_words(argv: Sequence[str], options: type[_Declared], command: str) -> _
     """Return the words as declared options; values are read as YAML, text keys as they stand.
 
     Args:
-        argv: Each `key=value`; a list is `[a,b]` or `a,b`.
+        argv: Each `key=value`; a list is `[a,b]` or `a,b`, a key of a group `group.key=value`.
         options: The declaration.
         command: For messages.
 
@@ -52,7 +51,7 @@ def read_words(argv: Sequence[str], options: type[_Declared], command: str) -> _
     """
     found: list[str] = []
     given: dict[str, object] = {}
-    known = hints_of(options)
+    known = {key.name: key.hint for key in _keys(options)}
     for word in argv:
         key, equals, text = word.partition("=")
         key = key.removeprefix("--").replace("-", "_") if word.startswith("--") else key
@@ -66,16 +65,35 @@ def read_words(argv: Sequence[str], options: type[_Declared], command: str) -> _
             found.append(f"{key}: no such key{nearest(key, known)}; see seglab {command} --help")
         else:
             given[key] = _value(text, str(known[key]))
-    found += [_as_word(problem) for problem in options.problems(given)]
+    content = _nested(given)
+    found += [_as_word(problem) for problem in options.problems(content)]
     if found:
         raise ConfigError(found)
-    return options.read(given)
+    return options.read(content)
 
 
 def _asked_for_first(options: type[Options]) -> list[str]:
     """Return the keys in their order, those that have to be given before those that may."""
     fields = options.model_fields
     return sorted(fields, key=lambda name: not fields[name].is_required())
+
+
+def _keys(options: type[Options]) -> list[Key]:
+    """Return the keys in the same order, those of groups below their group."""
+    order = _asked_for_first(options)
+    return sorted(keys_below(options), key=lambda key: order.index(key.name.partition(".")[0]))
+
+
+def _nested(given: dict[str, object]) -> dict[str, Any]:
+    """Return groups for the keys with a dot."""
+    content: dict[str, Any] = {}
+    for key, value in given.items():
+        group, dot, name = key.partition(".")
+        if not dot:
+            content.setdefault(group, value)
+        elif isinstance(held := content.setdefault(group, {}), dict):
+            held[name] = value
+    return content
 
 
 def _as_word(problem: str) -> str:

@@ -73,10 +73,13 @@ class _Call(NamedTuple):
     more: dict[str, Any]
 
     @classmethod
-    def predict(cls, images: Sequence[Image], output: Sequence[Output], tolerance: float) -> _Call:
+    def predict(
+        cls, images: Sequence[Image], output: Sequence[Output], tolerance: float, stream: str | None
+    ) -> _Call:
         files = [("image", _named(image)) for image in images]
         query = {"output": list(output), "tolerance": tolerance}
-        return cls("POST", "/v1/predict", {"files": files, "params": query})
+        headers = {} if stream is None else {"X-Stream-ID": stream}
+        return cls("POST", "/v1/predict", {"files": files, "params": query, "headers": headers})
 
 
 class _Patience:
@@ -126,7 +129,11 @@ class Client:
         )
 
     def predict(
-        self, image: Image, output: Sequence[Output] = ("mask", "areas"), tolerance: float = 0.0
+        self,
+        image: Image,
+        output: Sequence[Output] = ("mask", "areas"),
+        tolerance: float = 0.0,
+        stream: str | None = None,
     ) -> PredictAnswer:
         """Predict one image.
 
@@ -134,20 +141,22 @@ class Client:
             image: A file's path, or its bytes.
             output: What to answer: mask, areas, rle, polygons.
             tolerance: How far outlines of polygons may move, pixels.
+            stream: Camera or sequence that the image is of, for the service's log.
 
         Raises:
             ServiceError: It was refused, or there was no answer.
         """
-        return self.predict_many([image], output, tolerance)
+        return self.predict_many([image], output, tolerance, stream)
 
     def predict_many(
         self,
         images: Sequence[Image],
         output: Sequence[Output] = ("mask", "areas"),
         tolerance: float = 0.0,
+        stream: str | None = None,
     ) -> PredictAnswer:
         """Predict several images with one request; arguments and errors as for `predict`."""
-        return self._call(_Call.predict(images, output, tolerance), PredictAnswer)
+        return self._call(_Call.predict(images, output, tolerance, stream), PredictAnswer)
 
     def info(self) -> InfoAnswer:
         """Return the model, its classes and the limits."""
@@ -197,19 +206,24 @@ class AsyncClient:
         )
 
     async def predict(
-        self, image: Image, output: Sequence[Output] = ("mask", "areas"), tolerance: float = 0.0
+        self,
+        image: Image,
+        output: Sequence[Output] = ("mask", "areas"),
+        tolerance: float = 0.0,
+        stream: str | None = None,
     ) -> PredictAnswer:
         """Predict one image; arguments and errors as for `Client.predict`."""
-        return await self.predict_many([image], output, tolerance)
+        return await self.predict_many([image], output, tolerance, stream)
 
     async def predict_many(
         self,
         images: Sequence[Image],
         output: Sequence[Output] = ("mask", "areas"),
         tolerance: float = 0.0,
+        stream: str | None = None,
     ) -> PredictAnswer:
         """Predict several images with one request; arguments and errors as for `Client.predict`."""
-        call = await asyncio.to_thread(_Call.predict, images, output, tolerance)
+        call = await asyncio.to_thread(_Call.predict, images, output, tolerance, stream)
         return await self._call(call, PredictAnswer)
 
     async def info(self) -> InfoAnswer:

@@ -68,6 +68,15 @@ class Metrics:
         self.reloads = Counter(
             "seglab_reloads", "Reloads of the bundle in a worker.", ("outcome",), registry=own
         )
+        self.log_rows = Counter(
+            "seglab_log_rows", "Rows written to the log of requests.", registry=own
+        )
+        self.log_rows_lost = Counter(
+            "seglab_log_rows_lost", "Rows that could not be measured or written.", registry=own
+        )
+        self.log_images_lost = Counter(
+            "seglab_log_images_lost", "Images that could not be stored.", registry=own
+        )
         self.worker_starts = Counter("seglab_worker_starts", "Workers started.", registry=own)
         self.queue_images = self._sum("seglab_queue_images", "Images waiting for the network.")
         self.in_flight = self._sum("seglab_in_flight_requests", "Requests being answered.")

@@ -18,6 +18,7 @@ from seglab.core.options import (
     PositiveFloat,
     broken_rule,
 )
+from seglab.monitor.options import LogOptions
 
 Port = Annotated[int, Interval(ge=0, le=65535)]
 BYTES_PER_PIXEL = 4
@@ -80,6 +81,8 @@ class ServeOptions(Options):
     """Whether /metrics asks for a key too."""
     proxies: Name = ""
     """Addresses of proxies whose X-Forwarded-For is believed, with commas between."""
+    log: LogOptions | None = None
+    """Log of the requests for `seglab monitor`; null: there is none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severity of what is logged, as JSON lines on the standard output."""
 

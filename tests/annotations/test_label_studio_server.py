@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
-import os
 import shutil
-import socket
-import subprocess
-import time
-import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,70 +16,16 @@ from seglab.annotations.format import LabelledImage, annotation_format
 from seglab.annotations.vectorise import to_shapes
 from seglab.core.labels import LabelSpace
 from seglab.data.importers import import_dataset
+from tests.label_studio import Api, asking
 
 pytestmark = pytest.mark.slow
-TOKEN = "0123456789abcdef" * 2 + "01234567"
-START = "from label_studio.server import main; main()"
 LABELS = LabelSpace(("road", "car", "sign"))
-Api = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def api(
-    tmp_path_factory: pytest.TempPathFactory, python_with: Callable[[str], str]
-) -> Iterator[Api]:
-    """Start a server, or take the one that SEGLAB_LABEL_STUDIO_URL names; return what asks it."""
-    url = os.environ.get("SEGLAB_LABEL_STUDIO_URL")
-    process = None
-    if not url:
-        python = python_with("label_studio")
-        port = _free_port()
-        url = f"http://127.0.0.1:{port}"
-        folder = tmp_path_factory.mktemp("label-studio")
-        env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        env |= {"LABEL_STUDIO_BASE_DATA_DIR": str(folder), "COLLECT_ANALYTICS": "false"}
-        env |= {"LATEST_VERSION_CHECK": "false", "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true"}
-        account = ["--username", "a@b.co", "--password", "secret123", "--user-token", TOKEN]
-        command = [python, "-c", START, "start", "--no-browser", "--port", str(port), *account]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
-
-    def ask(path: str, content: Any = None, kind: str = "application/json") -> Any:
-        body = content if isinstance(content, bytes | None) else json.dumps(content).encode()
-        headers = {"Authorization": f"Token {TOKEN}", "Content-Type": kind}
-        request = urllib.request.Request(f"{url}{path}", body, headers)  # noqa: S310 - ours
-        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
-            return json.load(answer)
-
-    try:
-        _wait(ask, process)
-        yield ask
-    finally:
-        if process is not None:
-            process.terminate()
-            process.wait(30)
-
-
-def _free_port() -> int:
-    """Return a port below those of clients: one that asks in vain could be given it, and meet itself."""
-    for port in range(20000 + os.getpid() % 5000, 30000):
-        with socket.socket() as free, contextlib.suppress(OSError):
-            free.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no free port")
-
-
-def _wait(ask: Api, process: subprocess.Popen[bytes] | None) -> None:
-    until = time.monotonic() + 400
-    while True:
-        try:
-            ask("/api/projects")
-            return
-        except (OSError, http.client.HTTPException) as error:
-            gone = process is not None and process.poll() is not None
-            if gone or time.monotonic() > until:
-                raise AssertionError(f"Label Studio does not answer: {error}") from error
-            time.sleep(2)
+@pytest.fixture
+def api(label_studio: str) -> Api:
+    """Return what asks the server."""
+    return asking(label_studio)
 
 
 def _upload(ask: Api, project: int, files: list[Path]) -> None:

@@ -67,7 +67,7 @@ def test_predicts_as_the_evaluation(
     found = bundle.predict(IMAGE)
 
     np.testing.assert_array_equal(found.mask, wanted[0].argmax(0).numpy())
-    [mask_alone] = bundle.predict_batch([IMAGE], whole=False)
+    [mask_alone] = bundle.predict_batch([IMAGE], give="masks")
     np.testing.assert_array_equal(mask_alone.mask, found.mask)
     assert mask_alone.probabilities.shape == (0, *found.mask.shape)
     probabilities = (wanted[0] / 1.7).softmax(0).numpy()
@@ -161,6 +161,18 @@ def test_refuses_more_pixels_than_the_contract_says(tmp_path: Path) -> None:
 def test_a_zip_is_a_bundle_too(tmp_path: Path) -> None:
     folder = write_tiny_bundle(tmp_path / "b")
     assert load(pack(folder, tmp_path / "b.zip")).id == load(folder).id
+
+
+def test_a_bundle_of_every_version_still_loads() -> None:
+    """Each file was written when its version was the newest; none of them is ever written anew."""
+    for version in loader.VERSIONS:
+        bundle = load(Path(__file__).parent / f"version_{version}.zip")
+        assert bundle.info["version"] == version
+        image = np.array([[[200, 10, 10], [10, 200, 10]]], np.uint8)
+        found = bundle.predict(image)
+        logits = np.einsum("kcij,hwc->khw", tiny_weights(), image.astype(np.float32))
+        np.testing.assert_allclose(found.probabilities, loader.softmax(logits[None])[0], atol=1e-6)
+        assert found.features is not None
 
 
 def test_a_bundle_that_was_changed_is_refused(tmp_path: Path) -> None:

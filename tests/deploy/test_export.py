@@ -100,6 +100,9 @@ def test_reference_statistics_are_of_the_holdout(exported: Path) -> None:
         assert len(held["class_shares"]) == info["export"]["images"]
         np.testing.assert_allclose(held["class_shares"].sum(1), 1, atol=1e-5)
         assert ((held["entropy"] >= 0) & (held["entropy"] <= 1)).all()
+        pixels = held["true_confusion"].sum((1, 2))
+        np.testing.assert_allclose(held["confusion"].sum((1, 2)), pixels, rtol=0.5)
+        assert len(held["streams"]) == len(pixels)
 
 
 def test_loads_where_torch_is_not(exported: Path) -> None:

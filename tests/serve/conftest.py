@@ -19,6 +19,7 @@ from seglab.serve.keys import Keys
 from seglab.serve.limits import Rate
 from seglab.serve.metrics import Metrics
 from seglab.serve.options import ServeOptions
+from seglab.serve.pipeline.logged import open_log
 from seglab.serve.pipeline.service import Service, open_bundle
 from tests.bundle.tiny import write_tiny_bundle
 
@@ -78,7 +79,9 @@ async def serving(
     if rates is not None:
         Rate.create(rates, b"secret")
         rate = Rate(rates, chosen.rate, chosen.burst)
-    service = Service(open_bundle(chosen), chosen, Metrics(), keys or Keys(), rate)
+    metrics = Metrics()
+    log = open_log(chosen.log, metrics) if chosen.log else None
+    service = Service(open_bundle(chosen), chosen, metrics, keys or Keys(), rate, log)
 
     async def reload() -> Any:
         raise NotImplementedError

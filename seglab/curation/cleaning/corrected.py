@@ -47,8 +47,8 @@ def corrected_masks(
         table = corrected.table
         corrected = corrected.with_table(table[~table["sha256"].isin(hashes)])
     found, problems = _pairs(manifest, corrected)
-    meaning = _meaning(manifest.labels, corrected.labels, problems)
-    stored = _stored_values(manifest.labels)
+    meaning = meaning_of(manifest.labels, corrected.labels, problems)
+    stored = stored_values(manifest.labels)
     changed: dict[str, np.ndarray] = {}
     decisions = []
     for row, new in [] if problems else found:
@@ -72,7 +72,7 @@ def corrected_masks(
         )
     for name, mask in changed.items():
         path = f"{FOLDER}/corrected-{corrected.fingerprint}/{name}.png"
-        _write(manifest.root / path, mask, manifest, stored)
+        write_as_stored(manifest.root / path, mask, manifest, stored)
         decisions.append(Decision(name, "relabel", path, _KIND))
     return tuple(decisions)
 
@@ -105,8 +105,14 @@ def _pairs(
     return [(rows[name], mask) for name, mask in found.items()], problems
 
 
-def _meaning(labels: LabelSpace, given: LabelSpace, problems: list[str]) -> np.ndarray:
-    """Return the class index in `labels` of every value in masks of `given`."""
+def meaning_of(labels: LabelSpace, given: LabelSpace, problems: list[str]) -> np.ndarray:
+    """Return the class index in `labels` of every value in masks of `given`, uint8 `(256,)`.
+
+    Args:
+        labels: Of the masks to be.
+        given: Of those that are there.
+        problems: Gets a line for every class of `given` that `labels` does not have.
+    """
     table = np.full(256, labels.ignore_index, dtype=np.uint8)
     for index, name in enumerate(given.class_names):
         if name in labels.class_names:
@@ -116,7 +122,7 @@ def _meaning(labels: LabelSpace, given: LabelSpace, problems: list[str]) -> np.n
     return table
 
 
-def _stored_values(labels: LabelSpace) -> dict[int, int]:
+def stored_values(labels: LabelSpace) -> dict[int, int]:
     """Return class index -> the value that files hold for it, the first one where there are several."""
     if not labels.raw_ids:
         return {value: value for value in (*range(labels.num_classes), labels.ignore_index)}
@@ -132,7 +138,9 @@ def _own(manifest: Manifest, row: Mapping[str, Any]) -> np.ndarray | None:
     return read_mask(manifest.path(row["mask"]), manifest.labels, manifest.mask_encoding)
 
 
-def _write(path: Path, mask: np.ndarray, manifest: Manifest, stored: Mapping[int, int]) -> None:
+def write_as_stored(
+    path: Path, mask: np.ndarray, manifest: Manifest, stored: Mapping[int, int]
+) -> None:
     """Write a mask of class indices as the manifest's masks are stored."""
     labels = manifest.labels
     path.parent.mkdir(parents=True, exist_ok=True)

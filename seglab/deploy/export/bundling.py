@@ -41,7 +41,6 @@ from seglab.deploy.export.scoring import (
 from seglab.deploy.export.statistics import write_expected, write_golden, write_reference
 from seglab.deploy.export.trained import TrainedRun, open_run, views_of
 from seglab.deploy.options import ExportOptions
-from seglab.engine.loop.samples import spread_evenly
 
 _VERSIONS = ("seglab", "torch", "onnx", "onnxruntime", "segmentation-models-pytorch", "timm")
 
@@ -185,8 +184,10 @@ def _require_equal(scored: Rescored, options: ExportOptions) -> None:
 def _write_statistics(draft: Draft, reference: Reference, tell: Callable[[str], None]) -> None:
     variants = {name: draft.open(name) for name in draft.info["variants"]}
     kept = variants[draft.info["variant"]]
-    some = spread_evenly(reference.sources, draft.options.reference_images)
-    write_reference(kept, some, draft.folder / "reference.npz", tell)
+    some = reference.some(draft.options.reference_images)
+    samples = [one.sample_id for one in some.sources]
+    streams = draft.run.manifest.groups_of(samples) or samples  # else each is of its own
+    write_reference(kept, some, streams, draft.folder / "reference.npz", tell)
     golden = write_golden(kept, reference.sources, draft.folder / "golden")
     draft.info["golden"] = write_expected([*variants.values()], golden, draft.folder)
 

@@ -34,6 +34,12 @@ _IMAGES_FOR_TEMPERATURE = 32
 _LOGIT_IMAGES = 4
 
 
+def confusion_of(mask: np.ndarray, target: np.ndarray, num_classes: int, ignore: int) -> np.ndarray:
+    """Return the confusion matrix of one image, int64 `(classes, classes)`: rows are the true class."""
+    given, wanted = torch.from_numpy(mask)[None], torch.from_numpy(target)[None]
+    return confusion_matrices(given, wanted, num_classes, ignore)[0].numpy()
+
+
 @dataclass
 class Counts:
     """tp, fp and fn of images, each int64 `(N, C)`."""
@@ -42,9 +48,7 @@ class Counts:
 
     def add(self, mask: np.ndarray, target: np.ndarray, num_classes: int, ignore: int) -> None:
         """Count one image."""
-        pred_mask, wanted = torch.from_numpy(mask)[None], torch.from_numpy(target)[None]
-        matrix = confusion_matrices(pred_mask, wanted, num_classes, ignore)[0].numpy()
-        self.rows.append(class_counts(matrix))
+        self.rows.append(class_counts(confusion_of(mask, target, num_classes, ignore)))
 
     @property
     def tp(self) -> np.ndarray:
@@ -81,6 +85,19 @@ class Reference:
     masks: list[np.ndarray]
     counts: Counts
     groups: list[str] | None
+
+    def some(self, most: int) -> Reference:
+        """Return so many of the samples at most, evenly spread over all."""
+        kept = spread_evenly(range(len(self.sources)), most)
+        counts = Counts([self.counts.rows[index] for index in kept])
+        return Reference(
+            self.split,
+            [self.sources[index] for index in kept],
+            [self.targets[index] for index in kept],
+            [self.masks[index] for index in kept],
+            counts,
+            None if self.groups is None else [self.groups[index] for index in kept],
+        )
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from PIL import Image
 from seglab.bundle.input_statistics import input_statistics, output_statistics
 from seglab.bundle.loader import Bundle
 from seglab.data.decoding import SourceFiles
+from seglab.deploy.export.scoring import Reference, confusion_of, nearest_mask
 
 _GOLDEN_SIDE, _GOLDEN_IMAGES = 160, 2
 _ORIENTATION_TAG, _TURNED = 274, 6
@@ -26,21 +27,36 @@ TOLERANCE = 0.03
 
 
 def write_reference(
-    bundle: Bundle, sources: Sequence[SourceFiles], path: Path, tell: Callable[[str], None]
+    bundle: Bundle,
+    known: Reference,
+    streams: Sequence[str],
+    path: Path,
+    tell: Callable[[str], None],
 ) -> None:
-    """Write the statistics of images as the bundle sees them, `reference.npz`; one row an image."""
+    """Write `reference.npz`: statistics of labelled images as the bundle sees them, one row an image.
+
+    Args:
+        bundle: Predicts.
+        known: The images, with their masks.
+        streams: Group of each image, such as its sequence.
+        path: Of the file.
+        tell: Gets the progress.
+    """
     rows: dict[str, list[Any]] = {}
-    for number, source in enumerate(sources, 1):
+    ignore = bundle.info["labels"]["ignore_index"]
+    for number, (source, target) in enumerate(zip(known.sources, known.targets, strict=True), 1):
         image = bundle.decode(source.image.read_bytes())
         found = bundle.predict(image)
         row: dict[str, Any] = {**input_statistics(image), **output_statistics(found)}
+        mask = nearest_mask(found.mask, target.shape)
+        row["true_confusion"] = confusion_of(mask, target, len(bundle.class_names), ignore)
         if found.features is not None:
             row["features"] = found.features
         for name, value in row.items():
             rows.setdefault(name, []).append(value)
-        tell(f"statistics for drift: {number} of {len(sources)}")
+        tell(f"statistics for drift: {number} of {len(known.sources)}")
     content = {name: np.stack(values).astype(np.float32) for name, values in rows.items()}
-    np.savez_compressed(path, allow_pickle=False, **content)
+    np.savez_compressed(path, allow_pickle=False, streams=np.array(streams, np.str_), **content)
 
 
 def write_golden(

@@ -46,6 +46,11 @@ class Outputs:
         """Whether anything is written that needs them."""
         return self.options.probabilities or self.options.entropy
 
+    @property
+    def wanted(self) -> str:
+        """What the bundle is to give, as `predict_batch` calls it."""
+        return "all" if self.with_probabilities else "masks"
+
     def path(self, kind: str, source: Source, suffix: str) -> Path:
         """Return where an output of a file goes, such as `masks/NAME.png`."""
         path = self.folder / kind / f"{source.name}{suffix}"

@@ -135,7 +135,7 @@ class Pipeline:
         """Predict images of one size; one by one where that fails together."""
         images = [one.image for one in group if one.image is not None]
         try:
-            return [*self._bundle.predict_batch(images, self._outputs.with_probabilities)]
+            return [*self._bundle.predict_batch(images, self._outputs.wanted)]
         except FAULTS as error:
             if len(group) == 1:
                 return [error]

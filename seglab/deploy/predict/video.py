@@ -99,7 +99,7 @@ class Videos:
                 if any(frame.image.shape[:2] != size for frame in batch):
                     raise ImageError("the size of its frames changes on the way")
                 images = [self._as_taken(frame.image) for frame in batch]
-                found = self._bundle.predict_batch(images, self._outputs.with_probabilities)
+                found = self._bundle.predict_batch(images, self._outputs.wanted)
                 if written is not None:
                     written.result()
                 written = writer.submit(_put_all, writers, batch, found)

@@ -13,7 +13,7 @@ from seglab.serve.api import predicting
 from seglab.serve.api.callers import admin, known_key, reader_of_metrics, service_of
 from seglab.serve.api.documented import refusals, without_security
 from seglab.serve.api.errors import handle_errors
-from seglab.serve.api.middleware import Observed
+from seglab.serve.api.middleware import PREDICT, Observed
 from seglab.serve.metrics import CONTENT_TYPE
 from seglab.serve.pipeline.answers import colours
 from seglab.serve.pipeline.service import Service, describe
@@ -58,7 +58,7 @@ def create_app(service: Service, reload: Reload) -> FastAPI:
     app.add_api_route("/openapi.json", openapi, methods=["GET"], include_in_schema=False)
     handle_errors(app, service.metrics)
     paths = {getattr(route, "path", "") for route in (*app.routes, *router.routes)}
-    app.add_middleware(Observed, service=service, routes=paths | {"/v1/predict"})
+    app.add_middleware(Observed, service=service, routes=paths | {PREDICT})
     return app
 
 

@@ -19,6 +19,7 @@ from seglab.serve.pipeline.service import Service
 
 LOG = logging.getLogger("seglab.serve.access")
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+PREDICT = "/v1/predict"
 _GONE = 499  # the caller closed the connection; only in log and metrics
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -52,6 +53,7 @@ class Observed:
         state["request_id"] = _request_id(scope)
         seen: dict[str, object] = {}  # what the log is to say besides
         state["seen"] = seen
+        state["is_logged"] = self._is_logged(scope)
         answer = _Answer(send, self.service.options.header_seconds, state["request_id"])
         start = time.monotonic()
         self.service.metrics.in_flight.inc()
@@ -69,10 +71,19 @@ class Observed:
             self.service.metrics.in_flight.dec()
             self._note(scope, answer.status or _GONE, time.monotonic() - start, seen)
 
+    def _is_logged(self, scope: Scope) -> bool:
+        log = self.service.log
+        return log is not None and scope["path"] == PREDICT and log.draws()
+
     def _note(self, scope: Scope, status: int, seconds: float, seen: dict[str, object]) -> None:
         route = scope["path"] if scope["path"] in self.routes else "other"
         self.service.metrics.requests.labels(route, str(status)).inc()
         self.service.metrics.request_seconds.labels(route).observe(seconds)
+        if scope["state"]["is_logged"]:
+            from seglab.serve.pipeline.logged import log_request
+
+            code = "gone" if status == _GONE else str(seen.get("code", status))
+            log_request(self.service, scope["state"], status, code, seconds)
         quiet = status < 400 and route in ("/healthz", "/readyz", "/metrics")
         client = scope.get("client")
         LOG.log(

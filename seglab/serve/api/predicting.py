@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
 
@@ -15,11 +16,13 @@ from seglab.serve.api.documented import ANSWERS, IMAGES_IN
 from seglab.serve.api.reading import read_uploads
 from seglab.serve.errors import Refused
 from seglab.serve.limits import Hold
+from seglab.serve.pipeline.images import shown
 from seglab.serve.pipeline.service import Clock, Service, Upload, Wanted, describe
 from seglab.serve.schema import Output, PredictAnswer
 
 PNG = "image/png"
 _JSON = "application/json"
+_STREAM = re.compile(r"[\w.:/@+-]{1,64}", re.ASCII)
 _DEFAULT: tuple[Output, ...] = ("mask", "areas")
 _Result = TypeVar("_Result")
 
@@ -53,6 +56,7 @@ async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> 
     With `Accept: image/png` the answer to one image is its mask alone, as a PNG with a palette.
     """
     service, clock = service_of(request), Clock()
+    request.state.stream = _stream(request)
     png = _wants_png(request)
     if png and query.output not in (None, ["mask"]):
         raise Refused("not_acceptable", f"{PNG} answers output=mask alone; ask for {_JSON}")
@@ -80,11 +84,25 @@ def _wants_png(request: Request) -> bool:
     return PNG in types and _JSON not in types
 
 
+def _stream(request: Request) -> str | None:
+    stream: str | None = request.headers.get("x-stream-id")
+    if stream is not None and not _STREAM.fullmatch(stream):
+        raise Refused(
+            "invalid",
+            "X-Stream-ID: expected a camera or sequence, up to 64 letters, digits and . _ : / @ + -, got "
+            f"'{shown(stream)}'",
+        )
+    return stream
+
+
 async def _read(request: Request, service: Service, hold: Hold, clock: Clock) -> list[Upload]:
     service.batcher.check_room()  # refused before the body comes
     with clock.stage("read"):
         uploads = await read_uploads(request, service.options, hold)
     request.state.seen.update(images=len(uploads), bytes=sum(len(one.content) for one in uploads))
+    for one in uploads:
+        one.is_logged = request.state.is_logged
+    request.state.uploads = uploads
     return uploads
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from seglab.bundle.input_statistics import thinned
 from seglab.bundle.loader import Bundle, Prediction
 from seglab.serve.errors import Refused
 from seglab.serve.metrics import Metrics
@@ -31,6 +32,8 @@ class _Waiting:
     bundle: Bundle
     image: np.ndarray
     answer: asyncio.Future[Prediction]
+    is_logged: bool
+    waited: float = 0.0
     since: float = field(default_factory=time.monotonic)
 
     @property
@@ -108,18 +111,24 @@ class Batcher:
         self._show()
         self._more.set()
 
-    async def predict(self, bundle: Bundle, image: np.ndarray) -> Prediction:
+    async def predict(
+        self, bundle: Bundle, image: np.ndarray, is_logged: bool = False
+    ) -> tuple[Prediction, float]:
         """Predict an image that was let in.
 
         Args:
             bundle: What decoded the image; a batch has one bundle.
             image: `(H, W, channels)` as `bundle.decode` returns it.
+            is_logged: Whether thinned logits are returned in the place of probabilities; else there are none.
+
+        Returns:
+            The prediction, and the seconds that the image waited for the network.
         """
-        one = _Waiting(bundle, image, asyncio.get_running_loop().create_future())
+        one = _Waiting(bundle, image, asyncio.get_running_loop().create_future(), is_logged)
         self._queue.append(one)
         self.drop(1)
         try:
-            return await one.answer
+            return await one.answer, one.waited
         finally:
             if one in self._queue:  # nobody waits for it any more
                 self._queue.remove(one)
@@ -171,11 +180,12 @@ class Batcher:
     async def _run(self, batch: list[_Waiting]) -> None:
         start = time.monotonic()
         for one in batch:
-            self._metrics.stage_seconds.labels("wait").observe(start - one.since)
+            one.waited = start - one.since
+            self._metrics.stage_seconds.labels("wait").observe(one.waited)
         cost = sum(one.cost for one in batch)
         self._running = start, cost
         outcomes = await asyncio.get_running_loop().run_in_executor(
-            self._network, _predict, batch[0].bundle, [one.image for one in batch]
+            self._network, _predict, batch[0].bundle, batch
         )
         self._running = None
         seconds = time.monotonic() - start
@@ -197,12 +207,21 @@ def _hand_over(answer: asyncio.Future[Prediction], outcome: Prediction | Excepti
         answer.set_result(outcome)
 
 
-def _predict(bundle: Bundle, images: Sequence[np.ndarray]) -> list[Prediction | Exception]:
+def _predict(bundle: Bundle, batch: Sequence[_Waiting]) -> list[Prediction | Exception]:
     """Predict a batch; where it fails each image alone, so that one cannot fail the others."""
+    # Masks are all that is answered; what the log needs besides it makes of the logits, later.
+    give = "logits" if any(one.is_logged for one in batch) else "masks"
     try:
-        return list(bundle.predict_batch(images, whole=False))  # masks are all that is answered
+        found = bundle.predict_batch([one.image for one in batch], give)
     except Exception as error:  # noqa: BLE001 - whatever it is, the service goes on
-        if len(images) == 1:
+        if len(batch) == 1:
             return [error]
-        _LOG.warning("a batch of %d failed, each image alone now: %s", len(images), error)
-    return [_predict(bundle, [image])[0] for image in images]
+        _LOG.warning("a batch of %d failed, each image alone now: %s", len(batch), error)
+        return [_predict(bundle, [one])[0] for one in batch]
+    return [
+        # A copy, so that the log does not hold the whole batch.
+        one._replace(probabilities=thinned(one.probabilities).copy())
+        if wanted.is_logged
+        else one._replace(probabilities=one.probabilities[:0])
+        for one, wanted in zip(found, batch, strict=True)
+    ]

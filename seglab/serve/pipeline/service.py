@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seglab.bundle.aliases import locate_bundle
-from seglab.bundle.loader import Bundle, ImageError, load
+from seglab.bundle.loader import Bundle, ImageError, Prediction, load
 from seglab.serve.errors import Refused
 from seglab.serve.keys import Keys
 from seglab.serve.limits import Budget, Hold, Rate
@@ -25,15 +25,32 @@ from seglab.serve.pipeline.batcher import Batcher
 from seglab.serve.pipeline.images import decode, held_size
 from seglab.serve.schema import ImageAnswer, Model, Output, Timing
 
+if TYPE_CHECKING:
+    from seglab.monitor.log.writer import RequestLog
+
+_LOG_SECONDS = 4.0  # in which the log is written at the end; the supervisor waits 5
 _HELPERS = 2  # threads that decode and encode, beside the network's
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the log is to know of an image that was predicted."""
+
+    bundle: Bundle
+    pixels: np.ndarray
+    found: Prediction  # thinned logits in the place of probabilities
+    queue: float  # seconds
+    predict: float  # seconds
 
 
 @dataclass
 class Upload:
-    """An image as it was sent."""
+    """An image as it was sent; one of a request that is logged gets `seen`."""
 
     name: str | None
     content: bytes
+    is_logged: bool = False
+    seen: Seen | None = None
 
 
 @dataclass
@@ -77,6 +94,7 @@ class Service:
         metrics: What is counted.
         keys: Who may call.
         rate: How often; None: as often as they like.
+        log: Gets the requests; None: nothing does.
     """
 
     def __init__(
@@ -86,9 +104,10 @@ class Service:
         metrics: Metrics,
         keys: Keys,
         rate: Rate | None = None,
+        log: RequestLog | None = None,
     ) -> None:
         self.options, self.metrics, self.keys, self.rate = options, metrics, keys, rate
-        self.bundle = bundle
+        self.bundle, self.log = bundle, log
         self.draining = False
         self.batcher = Batcher(options, metrics)
         self.budget = Budget(options.memory * 2**20, metrics)
@@ -151,10 +170,15 @@ class Service:
             self.batcher.drop(1)
             raise
         with clock.stage("predict"):
+            start = time.monotonic()
             try:
-                mask = (await self.batcher.predict(bundle, image)).mask
+                found, waited = await self.batcher.predict(bundle, image, upload.is_logged)
             except ImageError as error:
                 raise Refused("image", str(error)) from error
+        mask = found.mask
+        if upload.is_logged:
+            seconds = time.monotonic() - start - waited
+            upload.seen = Seen(bundle, image, found, waited, seconds)
         self.metrics.images.inc()
         self.metrics.pixels.inc(mask.size)
         counts = np.bincount(mask.reshape(-1), minlength=len(bundle.class_names)).tolist()
@@ -170,6 +194,8 @@ class Service:
         """End the threads once what they do is done."""
         await self.batcher.close()
         self._helpers.shutdown(wait=False, cancel_futures=True)
+        if self.log is not None:
+            await asyncio.to_thread(self.log.close, _LOG_SECONDS)
 
 
 async def _named(one: Any, uploads: Sequence[Upload], number: int) -> ImageAnswer:

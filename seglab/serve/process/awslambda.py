@@ -26,7 +26,7 @@ VARIABLE = "SEGLAB_SERVE_OPTIONS"
 MOST_BYTES = 6 * 2**20  # of an answer, Lambda's limit
 # What the platform does itself, or what could not hold over the many instances of a function.
 _OF_A_SERVER = {"host", "port", "workers", "drain", "connections", "header_seconds", "keep_alive"}
-_OF_A_SERVER |= {"rate", "burst", "proxies"}
+_OF_A_SERVER |= {"rate", "burst", "proxies", "log"}
 Event = dict[str, Any]
 
 

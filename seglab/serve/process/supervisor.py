@@ -7,6 +7,8 @@ that dies is started again, after a growing pause; what waits to be accepted wai
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib.util
 import json
 import logging
 import os
@@ -23,7 +25,9 @@ from typing import Any
 from prometheus_client.multiprocess import mark_process_dead
 
 from seglab.bundle.aliases import locate_bundle, split_reference
-from seglab.core.errors import ConfigError, PlaceError, SeglabError
+from seglab.core.disk.places import placing
+from seglab.core.errors import ConfigError, DiskFullError, PlaceError, SeglabError
+from seglab.monitor.options import LogOptions
 from seglab.serve.keys import VARIABLE, read_keys
 from seglab.serve.limits import Rate
 from seglab.serve.logs import log_as_json
@@ -250,9 +254,11 @@ def serve(options: ServeOptions) -> None:
 
     Raises:
         ConfigError: The bundle or the keys cannot be used.
-        PlaceError: The address is taken, or is none of this machine.
+        PlaceError: The address is taken, or is none of this machine; the log cannot be where it should.
     """
     log_as_json(options.log_level)
+    if options.log is not None:
+        _make_log(options.log)
     keys = read_keys(options.keys)
     with _listen_on(options) as listener, tempfile.TemporaryDirectory(prefix="seglab-") as folder:
         host, port = listener.getsockname()[:2]
@@ -264,6 +270,15 @@ def serve(options: ServeOptions) -> None:
             )
         asyncio.run(Supervisor(options, listener, Path(folder)).run())
     _LOG.info("ended")
+
+
+def _make_log(options: LogOptions) -> None:
+    """Make the folder of the log, while its user still looks."""
+    if importlib.util.find_spec("pyarrow") is None:
+        raise ConfigError("log: needs pyarrow, which is not installed; pip install pyarrow")
+    folder = Path(options.folder).expanduser()
+    with contextlib.suppress(DiskFullError), placing(folder):  # there may be room later
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _in_url(host: str) -> str:

@@ -127,7 +127,12 @@ async def _serve(options: ServeOptions, place: Place) -> int:
         return 2
     metrics = Metrics()
     rate = Rate(Path(place.rates), options.rate, options.burst) if options.rate else None
-    service = Service(bundle, options, metrics, keys, rate)
+    log = None
+    if options.log is not None:
+        from seglab.serve.pipeline.logged import open_log  # needs pyarrow
+
+        log = open_log(options.log, metrics)
+    service = Service(bundle, options, metrics, keys, rate, log)
     worker = Worker(options, service, channel)
     server = _Server(_configuration(service, worker), service)
     following = asyncio.create_task(worker.follow())

@@ -119,7 +119,9 @@ function row(area) {
   const bar = document.createElement("meter");
   bar.value = area.share;
   bar.setAttribute("aria-hidden", "true");
-  value.append(bar, `${(100 * area.share).toFixed(1)} %`);
+  const share = document.createElement("span");
+  share.textContent = `${(100 * area.share).toFixed(1)} %`;
+  value.append(bar, share);
   line.append(name, value);
   return line;
 }

@@ -1,0 +1,26 @@
+"""`seglab review report`: how far a queue is, and what its labels say of the model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from seglab.cli.option_words import asks_for_help, print_word_help, read_words
+
+_EXAMPLES = (("seglab review report queue=review", ""),)
+_SUMMARY = "Tell what is in a queue, where it was pushed to, and what the labels taken back say."
+
+
+def run(argv: Sequence[str]) -> int:
+    """Print the report."""
+    from seglab.feedback.options import ReviewReportOptions
+
+    if not argv or asks_for_help(argv):
+        return print_word_help("review report", _SUMMARY, ReviewReportOptions, _EXAMPLES)
+    options = read_words(argv, ReviewReportOptions, "review report")
+    from seglab.feedback.exchange.telling import report_lines
+    from seglab.feedback.queue.content import read_queue
+
+    sys.stdout.write("\n".join(report_lines(read_queue(Path(options.queue)))) + "\n")
+    return 0

@@ -1,0 +1,214 @@
+"""What annotators made of a queue: masks, who drew them, in what time, and why others have none."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from seglab.annotations.format import annotation_format
+from seglab.core.disk.files import sha256_bytes, write_json
+from seglab.core.errors import ConfigError, DataError
+from seglab.core.parts.components import components
+from seglab.data.annotated.importer import import_annotated
+from seglab.data.annotated.options import VOID
+from seglab.data.masks import read_mask
+from seglab.feedback.exchange.pushing import pushes
+from seglab.feedback.exchange.studio import SAMPLE, Studio
+from seglab.feedback.options import SERVER, TakeOptions
+from seglab.feedback.queue.content import Item, Queue
+
+Status = Literal["labelled", "empty", "missing", "untouched", "skipped", "broken"]
+_STUDIO = "label_studio"
+# What Label Studio puts before the name of a file that was uploaded.
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-")
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What came back of an item.
+
+    Attributes:
+        item: The item.
+        status: `labelled`; `empty`: annotated, and no pixel of it says anything; `missing`: nobody has
+            annotated it; `untouched`: its file is as it was pushed; `skipped`: annotators passed it over;
+            `broken`: its annotation cannot be read.
+        mask: Class indices uint8 `(H, W)`, where it is labelled.
+        why: What is wrong with it, where it is broken.
+        annotations: How many there are.
+        seconds: How long annotators were at it; None: the tool does not tell.
+        annotator: Who made the one that counts; None: the tool does not tell.
+    """
+
+    item: Item
+    status: Status
+    mask: np.ndarray | None = None
+    why: str = ""
+    annotations: int = 0
+    seconds: float | None = None
+    annotator: str | None = None
+
+
+def read_answers(queue: Queue, options: TakeOptions) -> list[Answer]:
+    """Return what came back of every item of a queue, in its order.
+
+    Raises:
+        ConfigError: It is not known where, or in what format, the annotations are.
+        DataError: They cannot be read.
+        StudioError: The server refuses, or stays away.
+    """
+    tool = _tool(queue, options)
+    entry = pushes(queue).get(tool, {})
+    told: Mapping[str, Answer] = {}
+    place = Path(options.annotations or entry.get("folder", ".")).expanduser()
+    if tool == SERVER and options.annotations is None:
+        with Studio(entry["url"], None, options.retries) as studio:
+            place, told = _of_tasks(queue, options, studio.export(entry["project"]))
+    elif place.is_file():
+        place, told = _of_tasks(queue, options, _tasks_in(place))
+    name = _STUDIO if tool == SERVER else tool
+    unlabelled = options.unlabelled or entry.get("unlabelled") or VOID
+    masks, broken = _drawn(queue, name, place, unlabelled, options)
+    pushed = set(entry.get("files", {}).values())
+    is_untouched = _untouched(queue, place, pushed) if options.untouched == "skip" else set()
+    found = []
+    for item in queue.items:
+        known = told.get(item.id, Answer(item, "missing"))
+        status: Status = known.status
+        mask = masks.get(item.id)
+        if item.id in broken:
+            status = "broken"
+        elif item.id in is_untouched:
+            status, mask = "untouched", None
+        elif mask is not None:
+            is_empty = bool((mask == queue.labels.ignore_index).all())
+            status, mask = ("empty", None) if is_empty else ("labelled", mask)
+        number = known.annotations or int(mask is not None)
+        why = broken.get(item.id, "")
+        found.append(Answer(item, status, mask, why, number, known.seconds, known.annotator))
+    return found
+
+
+def _tool(queue: Queue, options: TakeOptions) -> str:
+    known = pushes(queue)
+    if options.format is not None and (options.annotations is not None or options.format in known):
+        return options.format
+    if options.format is None and len(known) == 1:
+        return next(iter(known))
+    names = ", ".join(known) or "no tool yet"
+    raise ConfigError(
+        f"format: the queue was pushed to {names}; say which one counts with format=, and with "
+        "annotations= where the annotations are elsewhere"
+    )
+
+
+def _drawn(
+    queue: Queue, name: str, root: Path, unlabelled: str, options: TakeOptions
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return the masks that annotations draw, and why others cannot be read, by item."""
+    labels = queue.labels
+    given: dict[str, Any] = {
+        "unlabelled": unlabelled,
+        "class_names": list(labels.class_names),
+        "palette": [list(colour) for colour in labels.palette],
+        "val_fraction": 0.0,
+    }
+    given |= {"several": options.several} if name == _STUDIO else {}
+    chosen: Any = components("importer")[name].read(given)
+    own: Any = components("annotation_format")[name]
+    declared = own.read({key: getattr(chosen, key) for key in own.model_fields})
+    made = import_annotated(name, annotation_format(name, declared), root, chosen)
+    ids = {one.id for one in queue.items}
+    masks: dict[str, np.ndarray] = {}
+    for sample in made.samples:
+        key = sample.image.stem
+        if sample.mask is not None and key in ids:
+            if key in masks:
+                raise DataError(f"{root}: {key} is annotated in several places; keep one of them")
+            masks[key] = read_mask(root / sample.mask, made.labels)
+    return masks, {
+        Path(file).stem: why for file, why in made.faults.items() if Path(file).stem in ids
+    }
+
+
+def _untouched(queue: Queue, root: Path, pushed: set[str]) -> set[str]:
+    """Return the items whose annotation files all hold the bytes that were pushed.
+
+    An item's files begin with its name; where it has none, as with formats of one file, all count.
+    """
+    if not pushed:
+        return set()
+    images = {Path(one.image).name for one in queue.items}
+    files = [
+        path
+        for path in root.rglob("*")
+        if path.is_file()
+        and path.name not in images
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    ]
+    same = {path: sha256_bytes(path.read_bytes()) in pushed for path in files}
+    by_stem: dict[str, list[bool]] = {}
+    for path, is_same in same.items():
+        for end in re.finditer(r"[._]|$", path.name):
+            by_stem.setdefault(path.name[: end.start()], []).append(is_same)
+    return {one.id for one in queue.items if all(by_stem.get(one.id, same.values()))}
+
+
+def _tasks_in(path: Path) -> list[dict[str, Any]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, list) and all(isinstance(one["data"], dict) for one in content):
+            return content
+    except (ValueError, KeyError, TypeError, OSError):
+        pass
+    raise DataError(f"{path}: expected a folder, or tasks as Label Studio exports them (JSON)")
+
+
+def _of_tasks(
+    queue: Queue, options: TakeOptions, tasks: list[dict[str, Any]]
+) -> tuple[Path, dict[str, Answer]]:
+    """Put tasks and images where they are read as annotations; return where, and what tasks tell besides.
+
+    Tasks of one item count as one; those of other images are passed over.
+    """
+    items = {one.id: one for one in queue.items}
+    by_item: dict[str, list[dict[str, Any]]] = {}
+    for one in tasks:
+        name = _UPLOADED.sub("", Path(str(one["data"].get("image", ""))).stem)
+        key = str(one["data"].get(SAMPLE, name))
+        if key in items:
+            by_item.setdefault(key, []).extend(one.get("annotations") or [])
+    folder = queue.folder / SERVER
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "images").mkdir(parents=True)
+    written, told = [], {}
+    for key, made in by_item.items():
+        item = items[key]
+        shutil.copyfile(queue.folder / item.image, folder / item.image)
+        ordered = sorted(made, key=lambda one: str(one.get("created_at", "")))
+        written.append({"data": {"image": item.image}, "annotations": ordered})
+        told[key] = _told(item, ordered, options)
+    write_json(folder / "tasks.json", written)
+    return folder, told
+
+
+def _told(item: Item, annotations: list[dict[str, Any]], options: TakeOptions) -> Answer:
+    kept = [one for one in annotations if not one.get("was_cancelled")]
+    times = [float(one["lead_time"]) for one in annotations if one.get("lead_time") is not None]
+    who = None
+    if kept:
+        maker = kept[0 if options.several == "first" else -1].get("completed_by")
+        who = maker.get("email") or maker.get("id") if isinstance(maker, dict) else maker
+    return Answer(
+        item,
+        "skipped" if annotations and not kept else "missing",
+        annotations=len(kept),
+        seconds=sum(times) if times else None,
+        annotator=None if who is None else str(who),
+    )

@@ -1,0 +1,1 @@
+"""What to label next: candidates, how much each would tell, and which are taken."""

@@ -1,0 +1,103 @@
+"""Files of the log: `DAY/part-TIME-WRITER-NUMBER.parquet`, each whole or absent, small ones joined later."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seglab.core.disk.files import atomic_path
+from seglab.monitor.log.schema import REPLACES_KEY
+
+_ROWS_PER_GROUP = 16_384
+_AT_ONCE, _JOINED_BYTES = 24, 16 * 2**20
+
+
+def day_of(seconds: float) -> str:
+    """Return the name of the folder of a time, in UTC."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d")
+
+
+def parts_of(folder: Path, first: str = "", last: str = "9") -> list[Path]:
+    """Return the files of the log, the oldest first; of days from `first` to `last`."""
+    return [
+        path
+        for day in sorted(folder.glob("[0-9]*-[0-9]*-[0-9]*"))
+        if first <= day.name <= last
+        for path in sorted(day.glob("part-*.parquet"))
+    ]
+
+
+class Parts:
+    """The files that one writer makes.
+
+    Args:
+        folder: Of the log.
+        writer: Names the writer; no other may have the same name.
+    """
+
+    def __init__(self, folder: Path, writer: str) -> None:
+        self.folder, self._writer, self._number = folder, writer, 0
+        self._day, self._small = "", list[tuple[Path, int]]()
+
+    def write(self, table: pa.Table) -> int:
+        """Write rows, each day's in its folder; return the bytes of the new files.
+
+        Raises:
+            OSError: They cannot be written; those of days before may be.
+        """
+        size, days = 0, table["time"].cast(pa.date32()).to_pylist()
+        for day in sorted(set(days)):
+            rows = table.filter(pa.array([one == day for one in days])).sort_by("time")
+            size += self._write_day(rows, day.isoformat())
+        return size
+
+    def _write_day(self, rows: pa.Table, day: str) -> int:
+        if day != self._day:
+            self._join()
+            self._day, self._small = day, []
+        path = self._place(rows, day)
+        size = _write(rows, path)
+        self._small.append((path, size))
+        if len(self._small) >= _AT_ONCE:
+            self._join()
+        return size
+
+    def _place(self, rows: pa.Table, day: str) -> Path:
+        self._number += 1
+        first = rows["time"][0].as_py().strftime("%H%M%S")
+        return self.folder / day / f"part-{first}-{self._writer}-{self._number}.parquet"
+
+    def _join(self) -> None:
+        """Write the small files of a day as one: thousands of them take long to open.
+
+        The new one names those that it stands for, so that no row counts twice where the process ends
+        before they are removed.
+        """
+        small = [path for path, _ in self._small]
+        if len(small) < 2:
+            return
+        rows = pa.concat_tables([pq.read_table(path) for path in small]).sort_by("time")
+        names = json.dumps([path.name for path in small]).encode()
+        told = rows.replace_schema_metadata({**rows.schema.metadata, REPLACES_KEY: names})
+        path = self._place(rows, small[0].parent.name)
+        size = _write(told, path)
+        for old in small:
+            old.unlink(missing_ok=True)
+        self._small = [(path, size)] if size < _JOINED_BYTES else []
+
+
+def replaced_by(metadata: dict[bytes, bytes]) -> Sequence[str]:
+    """Return the names of the files that a file stands for."""
+    names: list[str] = json.loads(metadata.get(REPLACES_KEY, b"[]"))
+    return names
+
+
+def _write(table: pa.Table, path: Path) -> int:
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROWS_PER_GROUP)
+        return temporary.stat().st_size
