@@ -19,13 +19,13 @@ from seglab.core.parts.components import components
 from seglab.data.annotated.importer import import_annotated
 from seglab.data.annotated.options import VOID
 from seglab.data.masks import read_mask
+from seglab.feedback.exchange.drawn import STUDIO
 from seglab.feedback.exchange.pushing import pushes
 from seglab.feedback.exchange.studio import SAMPLE, Studio
 from seglab.feedback.options import SERVER, TakeOptions
 from seglab.feedback.queue.content import Item, Queue
 
 Status = Literal["labelled", "empty", "missing", "untouched", "skipped", "broken"]
-_STUDIO = "label_studio"
 # What Label Studio puts before the name of a file that was uploaded.
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 
@@ -72,7 +72,7 @@ def read_answers(queue: Queue, options: TakeOptions) -> list[Answer]:
             place, told = _of_tasks(queue, options, studio.export(entry["project"]))
     elif place.is_file():
         place, told = _of_tasks(queue, options, _tasks_in(place))
-    name = _STUDIO if tool == SERVER else tool
+    name = STUDIO if tool == SERVER else tool
     unlabelled = options.unlabelled or entry.get("unlabelled") or VOID
     masks, broken = _drawn(queue, name, place, unlabelled, options)
     pushed = set(entry.get("files", {}).values())
@@ -119,7 +119,7 @@ def _drawn(
         "palette": [list(colour) for colour in labels.palette],
         "val_fraction": 0.0,
     }
-    given |= {"several": options.several} if name == _STUDIO else {}
+    given |= {"several": options.several} if name == STUDIO else {}
     chosen: Any = components("importer")[name].read(given)
     own: Any = components("annotation_format")[name]
     declared = own.read({key: getattr(chosen, key) for key in own.model_fields})
