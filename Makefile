@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-latest lint format build lock clean
+.PHONY: help setup demo test test-all test-latest lint format docs docs-serve build lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -56,6 +56,15 @@ lint: $(STAMP) ## style and types only
 format: $(STAMP) ## rewrite the code in house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Its own advertisement for a successor, at every build.
+docs docs-serve: export NO_MKDOCS_2_WARNING := 1
+
+docs: $(STAMP) ## build the documentation into build/site; a broken link fails
+	$(BIN)/python -m mkdocs build
+
+docs-serve: $(STAMP) ## show the documentation at http://127.0.0.1:8000 while you write
+	$(BIN)/python -m mkdocs serve
 
 build: $(STAMP) ## build the wheel
 	$(BIN)/python -m build --wheel

@@ -1,7 +1,7 @@
-"""Write the tables of README.md anew from what there is to choose from.
+"""Write the tables of the documentation anew from what there is to choose from.
 
-Between `<!-- table: NAME -->` and `<!-- end -->` README holds what this script writes; a test fails where
-it does not. `--check` only says whether it does.
+Between `<!-- table: NAME -->` and `<!-- end -->` a page of docs/ holds what this script writes; a test
+fails where it does not. `--check` only says whether it does.
 
 Example: python scripts/tables.py
 """
@@ -18,7 +18,7 @@ from seglab.config.language.locate import conf_dir
 from seglab.config.language.sources import groups_of
 from seglab.metrics.names import declared_scores
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 # Chosen by `-m`, by a machine, or for a look only.
 _LEFT_OUT = ("study", "paths", "debug", "experiment")
@@ -51,7 +51,14 @@ TABLES = {"groups": groups_table, "scores": scores_table}
 
 def written(text: str) -> str:
     """Return a text with its tables as they should be."""
-    return _TABLE.sub(lambda m: m[1] + "\n".join([*TABLES[m[2]](), m[3]]), text)
+
+    def table(found: re.Match[str]) -> str:
+        # Some tables are measured, and written by the script that measures.
+        if found[2] not in TABLES:
+            return found[0]
+        return found[1] + "\n".join([*TABLES[found[2]](), found[3]])
+
+    return _TABLE.sub(table, text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,11 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--check", action="store_true", help="write nothing")
     args = parser.parse_args(argv)
-    text = README.read_text(encoding="utf-8")
-    if args.check:
-        return int(written(text) != text)
-    README.write_text(written(text), encoding="utf-8")
-    return 0
+    stale = 0
+    for page in sorted(DOCS.rglob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        if written(text) != text:
+            stale = 1
+            if not args.check:
+                page.write_text(written(text), encoding="utf-8")
+    return stale if args.check else 0
 
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ ALLOWED = {
     "feedback": {"deploy", "curation", "monitor", "bundle"}
     | {"data", "annotations", "metrics", "core"},
     "experiment": FLOOR_2 | {"engine", "analysis", "core", "config"},
-    "deploy": FLOOR_2 | {"experiment", "engine", "analysis", "bundle", "core", "config"},
+    "deploy": FLOOR_2
+    | {"experiment", "engine", "analysis", "curation", "bundle", "core", "config"},
     "sweep": {"experiment", "engine", "analysis", "runs", "core", "config"},
     "cli": FLOOR_2
     | {"deploy", "bundle", "monitor", "serve", "feedback", "experiment", "engine", "analysis"}
@@ -81,7 +82,6 @@ PARTS = {
             "analysis.study.text",
             "analysis.report",
             "analysis.report.reading",
-            "analysis.report.page",
         },
     },
     "config": {
@@ -111,6 +111,8 @@ PARTS = {
     "deploy": {
         "deploy": set(),
         "deploy.export": set(),
+        "deploy.registry": set(),
+        "deploy.retrain": {"deploy.export", "deploy.registry"},
         "deploy.predict.files": set(),
         "deploy.predict": {"deploy.predict.files"},
         "deploy.predict.large": {"deploy.predict", "deploy.predict.files"},
@@ -159,6 +161,14 @@ PARTS = {
         "monitor.log": set(),
         "monitor.drift": {"monitor"},
         "monitor.quality": {"monitor", "monitor.drift"},
+        "monitor.alerts": {"monitor", "monitor.log", "monitor.drift", "monitor.quality"},
+        "monitor.watch": {
+            "monitor",
+            "monitor.log",
+            "monitor.drift",
+            "monitor.quality",
+            "monitor.alerts",
+        },
     },
     "serve": {
         "serve": set(),

@@ -16,11 +16,17 @@ import pytest
 from packaging.requirements import Requirement
 
 from scripts import lock, tables
+from seglab.cli.commands import COMMANDS
 from seglab.cli.main import main
 from seglab.config.overrides import check_overrides
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+# The parts of one's own have tests of their own, which run them.
+PAGES = [
+    path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    if path.name != "add-your-own.md"
+]
 TOP_LEVEL = {
     "pyproject.toml",
     "conf",
@@ -41,21 +47,23 @@ TOP_LEVEL = {
     ".dockerignore",
     "Dockerfile",
     "compose.yaml",
+    "mkdocs.yml",
     ".gitignore",
     ".pre-commit-config.yaml",
 }
 
 
-def _readme_commands() -> list[list[str]]:
-    """Return the words of every `seglab ...` line in README's shell blocks, comments cut off."""
-    blocks = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+def _shown_commands() -> list[list[str]]:
+    """Return the words of every `seglab ...` line in the pages' shell blocks, comments cut off."""
+    blocks = re.findall(r"```bash\n(.*?)```", "\n".join(PAGES), flags=re.DOTALL)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [shlex.split(line, comments=True) for line in lines if line.startswith("seglab ")]
+    shown = dict.fromkeys(line for line in lines if line.startswith("seglab "))
+    return [shlex.split(line, comments=True) for line in shown]
 
 
 @pytest.fixture
 def places(tmp_path: Path) -> dict[str, str]:
-    """Real folders in place of README's DIR and run ids."""
+    """Real folders in place of the pages' DIR and run ids."""
     run = tmp_path / "runs" / "synth-unet" / "RUN_ID"
     run.mkdir(parents=True)
     (run / "run.json").write_text("{}")
@@ -63,6 +71,7 @@ def places(tmp_path: Path) -> dict[str, str]:
     (run / "checkpoints" / "best.ckpt").touch()
     (tmp_path / "DIR").mkdir()
     return {
+        "manifests/mine": str(tmp_path / "DIR"),
         "DIR": str(tmp_path / "DIR"),
         "runs/synth-unet/RUN_ID": str(run),
         "runs/synth-unet/CV_ID": str(run),
@@ -74,18 +83,18 @@ def test_top_level_is_complete() -> None:
     assert not {name for name in TOP_LEVEL if not (ROOT / name).exists()}
 
 
-def test_tables_of_readme_are_what_there_is() -> None:
-    assert README.count("<!-- table: ") == len(tables.TABLES)
-    assert tables.written(README) == README, "run scripts/tables.py to write them anew"
+def test_tables_of_the_pages_are_what_there_is() -> None:
+    for name in tables.TABLES:
+        assert "".join(PAGES).count(f"<!-- table: {name} -->") == 1
+    assert tables.main(["--check"]) == 0, "run scripts/tables.py to write them anew"
 
 
-def test_readme_shows_commands() -> None:
-    assert len(_readme_commands()) >= 12
-    assert {words[1] for words in _readme_commands()} >= {"train", "evaluate", "data", "doctor"}
+def test_every_command_is_shown() -> None:
+    assert {words[1] for words in _shown_commands()} == COMMANDS.keys()
 
 
-@pytest.mark.parametrize("words", _readme_commands(), ids=" ".join)
-def test_readme_command_is_sound(
+@pytest.mark.parametrize("words", _shown_commands(), ids=" ".join)
+def test_shown_command_is_sound(
     words: list[str], places: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     command, *rest = words[1:]

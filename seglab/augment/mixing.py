@@ -41,7 +41,7 @@ class BatchMixer:
 
     Raises:
         ShapeError: `ignore_index` is a class, or `class_frequency` has another length or is
-        negative.
+            negative.
     """
 
     def __init__(

@@ -34,8 +34,13 @@ COMMANDS = {
     "metrics": Command("seglab.cli.metrics", "explain scores; tell whether more data would help"),
     "wandb": Command("seglab.cli.wandb", "upload runs that were recorded offline"),
     "export": Command("seglab.cli.export", "write a run as a bundle that proves itself"),
+    "registry": Command(
+        "seglab.cli.registry", "promote bundles, roll back, tell who answered when"
+    ),
+    "retrain": Command("seglab.cli.retrain", "train the champion anew; promote what is no worse"),
     "data": Command("seglab.cli.data", "describe, import, draw and preview data sets"),
     "serve": Command("seglab.cli.serve", "serve a bundle over HTTP"),
+    "monitor": Command("seglab.cli.monitor", "watch a model in service by its log of requests"),
     "review": Command("seglab.cli.review", "choose what to label next, and take the labels back"),
     "new": Command("seglab.cli.new", "write a project with a model, loss and data of your own"),
     "doctor": Command("seglab.cli.doctor", "check this machine and what is installed"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -13,6 +14,8 @@ from seglab.core.errors import ConfigError, nearest
 from seglab.core.options import Options
 
 _Declared = TypeVar("_Declared", bound=Options)
+# A declaration of text, also one with rules and one that may be null.
+_TEXT = re.compile(r"(typing\.)?(Optional\[)?(typing\.)?(Annotated\[)?(str\b|<class 'str')")
 
 
 def asks_for_help(argv: Sequence[str]) -> bool:
@@ -104,7 +107,7 @@ def _value(text: str, hint: str) -> object:
     if "tuple[" in hint or "list[" in hint:
         if not text.startswith("["):
             text = f"[{text}]"
-    elif hint.startswith(("str", "<class 'str'")) or "str | None" in hint:
+    elif _TEXT.match(hint) or "str | None" in hint:
         return text
     try:
         return yaml.safe_load(text)

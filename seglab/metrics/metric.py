@@ -22,7 +22,7 @@ from seglab.metrics.scores import score_dict
 class SplitTotals(NamedTuple):
     """Sums over one split and all processes.
 
-    Args:
+    Attributes:
         confusion: int64 `(C, C)`, rows = target, columns = prediction.
         loss: Sum of the terms of the loss, each the mean of its batches by their weights, a float
             scalar; NaN when none was given. See `mean_of_terms`.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from annotated_types import Interval
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
+from seglab.bundle.aliases import locate_bundle
+from seglab.core.errors import ConfigError, SeglabError
 from seglab.core.options import (
     Name,
     NotNegativeFloat,
@@ -25,8 +27,10 @@ BYTES_PER_PIXEL = 4
 class ServeOptions(Options):
     """A bundle as an HTTP service; limits hold for each worker process."""
 
-    bundle: Annotated[Name, OnDisk("file or folder")]
-    """The bundle, a folder or a zip; read again from the same place at a reload."""
+    bundle: Name
+    """The bundle, a folder or a zip, or REGISTRY@champion; read again from there at a reload."""
+    follow: NotNegativeFloat = 5.0
+    """Seconds between looks at what REGISTRY@champion stands for; a change is a reload. 0: none by itself."""
     variant: Name | None = None
     """Which of the bundle's networks, such as int8; null: the one that the bundle recommends."""
     host: Name = "127.0.0.1"
@@ -81,6 +85,16 @@ class ServeOptions(Options):
     """Log of the requests for `seglab monitor`; null: there is none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severity of what is logged, as JSON lines on the standard output."""
+
+    @field_validator("bundle")
+    @classmethod
+    def _there_is_a_bundle(cls, bundle: str) -> str:
+        try:
+            locate_bundle(bundle)
+        except SeglabError as error:
+            text = error.problems[0] if isinstance(error, ConfigError) else str(error)
+            raise broken_rule(text.removeprefix("bundle: ")) from error
+        return bundle
 
     @model_validator(mode="after")
     def _limits_go_together(self) -> Self:

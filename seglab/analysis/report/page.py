@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import math
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-
-import jinja2
-from markupsafe import Markup, escape
 
 from seglab.analysis.evaluation.class_scores import class_table
 from seglab.analysis.report import cells
 from seglab.analysis.report.model import Picture, Report, RunView, by_data
 from seglab.analysis.report.plots import Spread, spread_chart
+from seglab.analysis.report.rendering import GENERATOR, render_template
 from seglab.analysis.report.sections import cases, confusion, curves, evaluation, folds
 from seglab.analysis.report.sections.runs_table import runs_table, splits_of
 from seglab.analysis.report.svg import NUM_SLOTS, series_class
-from seglab.analysis.times import format_moment, format_runtime
+from seglab.analysis.times import format_moment
 from seglab.core.disk.files import write_text
 from seglab.core.text.wording import joined
 from seglab.metrics.names import MIOU, metric_key
 
-GENERATOR = "seglab report"
-_TEMPLATES = Path(__file__).parent / "template"
 _MAX_MATRICES = 12
 _WRITTEN_BY_EVALUATE = {
     "slices": "scores by slice",
@@ -53,30 +45,6 @@ def is_report(path: Path) -> bool:
 def render_page(report: Report) -> str:
     """Return the page as HTML."""
     return render_template("report.html.j2", report=report, **page_content(report))
-
-
-def render_template(name: str, **content: Any) -> str:
-    """Return a page made of one of the templates and `parts.html.j2`.
-
-    All text out of records is escaped, and a content security policy allows the page's own script
-    only and no address outside it, so that a record from elsewhere cannot run or load anything.
-    """
-    script = Markup((_TEMPLATES / "report.js").read_text("utf-8"))  # noqa: S704 - our own file
-    style = Markup((_TEMPLATES / "report.css").read_text("utf-8"))  # noqa: S704 - our own file
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["runtime"] = format_runtime
-    environment.filters["moment"] = format_moment
-    environment.filters["breakable"] = breakable
-    environment.filters["words"] = lambda values: json.dumps(list(values), ensure_ascii=False)
-    own = {"script": script, "style": style, "script_hash": digest, "generator": GENERATOR}
-    return environment.get_template(name).render(**own, **content)
 
 
 def page_content(report: Report) -> dict[str, Any]:
@@ -247,8 +215,3 @@ def absent_sentences(runs: Sequence[RunView]) -> list[str]:
             "calibration and a failure gallery."
         )
     return sentences
-
-
-def breakable(text: str) -> Markup:
-    """Return escaped text that may break after the marks that names are joined by."""
-    return Markup(re.sub(r"([_/.-]+)", r"\1<wbr>", str(escape(text))))  # noqa: S704 - escaped first

@@ -63,6 +63,21 @@ class Spread:
     slot: int = 0
 
 
+@dataclass(frozen=True)
+class Chart:
+    """A drawing with its heading; the legend tells the style class of each label."""
+
+    title: str
+    svg: Markup
+    legend: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+
+
+def legend_of(lines: Sequence[Line]) -> tuple[tuple[str, str], ...]:
+    """Return label and style class of each curve."""
+    return tuple((line.label, series_class(line.slot)) for line in lines if len(line.x))
+
+
 def together(values: Iterable[np.ndarray]) -> np.ndarray:
     """Return the values of all curves, to lay an axis around."""
     return np.concatenate([np.empty(0), *values])

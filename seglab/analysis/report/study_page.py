@@ -23,8 +23,8 @@ from seglab.analysis.report.cells import (
     text_cell,
 )
 from seglab.analysis.report.model import Picture
-from seglab.analysis.report.page import render_template
 from seglab.analysis.report.reading.pictures import Album
+from seglab.analysis.report.rendering import render_template
 from seglab.analysis.study.figures.figure import StudyFigure
 from seglab.analysis.study.figures.write import drawings
 from seglab.analysis.study.load import PARAM, StudyView, read_study

@@ -36,19 +36,33 @@ class Key:
     owner: type[Options]
     choice: str = ""
 
-    def lines(self) -> Iterator[str]:
-        """Yield what is said about it."""
-        leaf = self.name.rpartition(".")[2]
+    @property
+    def leaf(self) -> str:
+        """The name without the keys above it."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def default(self) -> str:
+        """What holds where nothing is said, as it is typed; empty where it has to be said."""
         # The declaration itself, where what is asked about was made of it to have every key written.
         owners = [one for one in self.owner.__mro__ if issubclass(one, Options)]
-        fields = [one.model_fields[leaf] for one in owners if leaf in one.model_fields]
+        fields = [one.model_fields[self.leaf] for one in owners if self.leaf in one.model_fields]
         field = next((one for one in fields if not one.is_required()), fields[0])
-        default = ""
-        if not field.is_required() and not is_options(unwrap(self.hint)[0]):
-            default = f"; {show(field.get_default(call_default_factory=True))}"
+        if field.is_required() or is_options(unwrap(self.hint)[0]):
+            return ""
+        return show(field.get_default(call_default_factory=True))
+
+    @property
+    def sentence(self) -> str:
+        """What stands below it in its declaration."""
+        return " ".join(sentences(self.owner).get(self.leaf, "").split())
+
+    def lines(self) -> Iterator[str]:
+        """Yield what is said about it in a terminal."""
+        default = f"; {self.default}" if self.default else ""
         yield f"  {self.name}: {describe(self.hint)}{default}"
-        sentence = " ".join(sentences(self.owner).get(leaf, "").split())
-        yield from textwrap.wrap(sentence, 98, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        indent = " " * 6
+        yield from textwrap.wrap(self.sentence, 98, initial_indent=indent, subsequent_indent=indent)
 
 
 @cache

@@ -179,7 +179,7 @@ def rescore(
         times.append((time.perf_counter() - started) * 1e3)
         if found.mask.shape != target.shape:
             # Masks of another size than their image are scored at their own.
-            found = found._replace(mask=mask_at(found.mask, target.shape))
+            found = found._replace(mask=nearest_mask(found.mask, target.shape))
         counts.add(found.mask, target, labels.num_classes, labels.ignore_index)
         same += int((found.mask == mask).sum())
         total += mask.size
@@ -250,8 +250,8 @@ def _number(value: float) -> float | None:
     return round(float(value), 6) if np.isfinite(value) else None
 
 
-def mask_at(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Return a mask at another size, each pixel of the nearest class."""
+def nearest_mask(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Return a mask `(H, W)` at another size, by the nearest pixel."""
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(int)
         for new, old in zip(size, mask.shape, strict=True)

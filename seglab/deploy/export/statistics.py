@@ -17,7 +17,7 @@ from PIL import Image
 from seglab.bundle.input_statistics import input_statistics, output_statistics
 from seglab.bundle.loader import Bundle
 from seglab.data.decoding import SourceFiles
-from seglab.deploy.export.scoring import Reference, confusion_of, mask_at
+from seglab.deploy.export.scoring import Reference, confusion_of, nearest_mask
 
 _GOLDEN_SIDE, _GOLDEN_IMAGES = 160, 2
 _ORIENTATION_TAG, _TURNED = 274, 6
@@ -48,7 +48,7 @@ def write_reference(
         image = bundle.decode(source.image.read_bytes())
         found = bundle.predict(image)
         row: dict[str, Any] = {**input_statistics(image), **output_statistics(found)}
-        mask = mask_at(found.mask, target.shape)
+        mask = nearest_mask(found.mask, target.shape)
         row["true_confusion"] = confusion_of(mask, target, len(bundle.class_names), ignore)
         if found.features is not None:
             row["features"] = found.features

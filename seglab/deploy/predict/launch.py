@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from seglab.bundle.aliases import locate_bundle, split_reference
 from seglab.config.language.locate import conf_dir
 from seglab.core.cluster.jobs import SUBMIT, Handle, Work
 from seglab.core.disk.urls import is_url, local_path
@@ -146,6 +147,8 @@ def shares_of(options: PredictFilesOptions) -> list[Share]:
     for key in _PLACES:
         if not is_url(chosen[key]):
             chosen[key] = str(local_path(chosen[key]))
+    if split_reference(options.bundle):
+        chosen["bundle"] = str(locate_bundle(options.bundle))  # one for all, whatever is promoted
     if options.launcher == "local" and not options.threads:
         chosen["threads"] = max(1, (os.cpu_count() or 1) // options.shards)
     default = PredictFilesOptions(bundle="", input="").to_dict()

@@ -37,7 +37,7 @@ class PredictFilesOptions(Options):
     """What is predicted, what is written of it, and where the work is done."""
 
     bundle: Name
-    """The bundle: a folder, or a zip of one, as `seglab export` writes it."""
+    """The bundle: a folder, or a zip of one, as `seglab export` writes it; or REGISTRY@champion."""
     input: Name
     """An image, a video, a folder (with its sub-folders), a pattern such as `images/*.png`, or a URL."""
     output: Name = "predictions"

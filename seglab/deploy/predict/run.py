@@ -10,6 +10,7 @@ from typing import Any
 from filelock import FileLock
 from PIL import Image
 
+from seglab.bundle.aliases import locate_bundle
 from seglab.bundle.loader import Bundle, BundleError, load
 from seglab.core.disk.files import write_text
 from seglab.core.disk.urls import is_url, local_path, url_text
@@ -57,7 +58,7 @@ def open_bundle(options: PredictFilesOptions) -> Bundle:
         ConfigError: There is none, it is damaged, or has no such variant.
     """
     try:
-        return load(local_path(options.bundle), options.variant, options.threads or None)
+        return load(locate_bundle(options.bundle), options.variant, options.threads or None)
     except BundleError as error:
         raise ConfigError(f"bundle: {error}") from error
 

@@ -103,6 +103,11 @@ class RequestLog:
         self._thread = threading.Thread(target=self._work, daemon=True, name="request-log")
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """Entries that are not measured yet."""
+        return len(self._waiting)
+
     def draws(self) -> bool:
         """Tell whether the next request belongs to the sample."""
         return random.random() < self.options.sample  # noqa: S311 - no secret

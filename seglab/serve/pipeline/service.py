@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seglab.bundle.aliases import locate_bundle
 from seglab.bundle.loader import Bundle, ImageError, Prediction, load
 from seglab.serve.errors import Refused
 from seglab.serve.keys import Keys
@@ -219,7 +220,8 @@ def open_bundle(options: ServeOptions) -> Bundle:
 
     Raises:
         BundleError: It is damaged, or not of the palette and classes it says.
+        ConfigError: It is not there, or nothing has the alias.
     """
     cores = os.cpu_count() or 1
     threads = options.threads or max(1, cores // options.workers)
-    return load(options.bundle, variant=options.variant, threads=threads)
+    return load(locate_bundle(options.bundle), variant=options.variant, threads=threads)

@@ -24,8 +24,9 @@ from typing import Any
 
 from prometheus_client.multiprocess import mark_process_dead
 
+from seglab.bundle.aliases import locate_bundle, split_reference
 from seglab.core.disk.places import placing
-from seglab.core.errors import ConfigError, DiskFullError, PlaceError
+from seglab.core.errors import ConfigError, DiskFullError, PlaceError, SeglabError
 from seglab.monitor.options import LogOptions
 from seglab.serve.keys import VARIABLE, read_keys
 from seglab.serve.limits import Rate
@@ -45,7 +46,7 @@ _LOCAL = ("127.0.0.1", "::1", "localhost")
 class _Process:
     process: asyncio.subprocess.Process
     channel: Channel
-    ready: bool = False
+    model: str | None = None  # id of the bundle that it uses, once it is ready
     outcome: asyncio.Future[dict[str, Any]] | None = None
 
 
@@ -79,6 +80,8 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, lambda: self._keep(self.reload()))
         Rate.create(self.folder / "rates", secrets.token_bytes(16))
         keepers = [asyncio.create_task(self._keep_one()) for _ in range(self.options.workers)]
+        if self.options.follow and split_reference(self.options.bundle):
+            self._keep(self._follow())
         ended = asyncio.create_task(self._ending.wait())
         await asyncio.wait([ended, *keepers], return_when=asyncio.FIRST_COMPLETED)
         self._ending.set()
@@ -155,10 +158,10 @@ class Supervisor:
         while (message := await one.channel.hear()) is not None:
             what = message["say"]
             if what == "ready":
-                one.ready = True
+                one.model = message["model"]["id"]
                 more = {"worker": one.process.pid, "model": message["model"]}
                 _LOG.info("a worker serves", extra=more)
-            elif what == "failed" and not any(other.ready for other in self._processes):
+            elif what == "failed" and not any(other.model for other in self._processes):
                 self._failed = message["message"]
             elif what == "failed":
                 _LOG.error("a worker cannot start: %s", message["message"])
@@ -180,7 +183,7 @@ class Supervisor:
             `model` and `workers`; or `message` where a worker cannot.
         """
         async with self._reloading:
-            asked = [one for one in self._processes if one.ready]
+            asked = [one for one in self._processes if one.model]
             outcomes = await asyncio.gather(*(self._prepare(one) for one in asked))
             wrong = [found["message"] for found in outcomes if found["say"] != "prepared"]
             models = {found["model"]["id"]: found["model"] for found in outcomes if not wrong}
@@ -194,8 +197,24 @@ class Supervisor:
                 _LOG.error("the new bundle is not used: %s", wrong[0])
                 return {"message": wrong[0]}
             [model] = models.values()
+            for one in asked:
+                one.model = model["id"]
             _LOG.info("every worker uses the bundle that is there now", extra={"model": model})
             return {"model": model, "workers": len(asked)}
+
+    async def _follow(self) -> None:
+        """Reload whenever the registry's alias stands for another bundle; tried once for each."""
+        tried = None
+        while not self._ending.is_set():
+            await _either(self._ending, self.options.follow)
+            try:
+                wanted = locate_bundle(self.options.bundle).name
+            except (SeglabError, OSError) as error:
+                wanted = str(error)
+            used = {one.model for one in self._processes if one.model}
+            if used and used != {wanted} and wanted != tried:
+                await self.reload()
+                tried = wanted
 
     async def _prepare(self, one: _Process) -> dict[str, Any]:
         one.outcome = asyncio.get_running_loop().create_future()

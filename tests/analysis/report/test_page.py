@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from seglab.analysis.report import Report, collect_report, is_report, render_page, write_page
-from seglab.analysis.report.page import breakable
+from seglab.analysis.report.rendering import breakable
 from seglab.analysis.times import format_moment, format_runtime
 
 _VOID = {"meta", "link", "input", "img", "br", "hr", "wbr"}

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from seglab.analysis.learning.verdict import (
     TRAIN_LOSS,
@@ -29,28 +27,13 @@ from seglab.analysis.report.cells import (
     text_cell,
 )
 from seglab.analysis.report.model import RunView
-from seglab.analysis.report.plots import Line, line_chart, together
-from seglab.analysis.report.svg import Axis, series_class
+from seglab.analysis.report.plots import Chart, Line, legend_of, line_chart, together
+from seglab.analysis.report.svg import Axis
 from seglab.metrics.names import MIOU, metric_key
 
 # More curves than this in one chart cannot be told apart.
 MAX_LINES = 12
 _BEST = f"of the highest {VAL_PRESENT}, or {VAL_MIOU} in histories without it"
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A drawing with its heading; the legend tells the style class of each label."""
-
-    title: str
-    svg: Markup
-    legend: tuple[tuple[str, str], ...] = ()
-    note: str = ""
-
-
-def legend_of(lines: Sequence[Line]) -> tuple[tuple[str, str], ...]:
-    """Return label and style class of each curve."""
-    return tuple((line.label, series_class(line.slot)) for line in lines if len(line.x))
 
 
 def drawn_runs(runs: Sequence[RunView], limit: int = MAX_LINES) -> list[RunView]:

@@ -1,0 +1,160 @@
+"""`seglab registry`: which bundle is the champion, since when, and why; needs neither torch nor Hydra."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from seglab.bundle.aliases import ALIASES
+from seglab.cli.option_words import asks_for_help, print_word_help, read_words
+from seglab.core.disk.urls import local_path
+from seglab.core.errors import ConfigError, nearest
+from seglab.core.options import Options
+from seglab.core.text.escape import one_line
+from seglab.deploy.registry import options as declared
+
+
+class _Command(NamedTuple):
+    options: type[Options]
+    work: Callable[[Any], int]
+    bare: str | None  # the key that a word without `=` is the value of
+    summary: str
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run a sub-command and return the exit code; `verify` returns 1 where something is wrong.
+
+    Raises:
+        ConfigError: The words are wrong.
+    """
+    if not argv or argv[0] in ("-h", "--help"):
+        sys.stdout.write(_help())
+        return 0
+    name, words = argv[0], list(argv[1:])
+    if name not in _COMMANDS:
+        raise ConfigError(
+            f"no such command '{name}'{nearest(name, _COMMANDS)}; commands are {', '.join(_COMMANDS)}"
+        )
+    command = _COMMANDS[name]
+    if asks_for_help(words):
+        return print_word_help(f"registry {name}", command.summary, command.options)
+    if command.bare is not None:
+        words = [one if "=" in one else f"{command.bare}={one}" for one in words]
+    return command.work(read_words(words, command.options, f"registry {name}"))
+
+
+def _help() -> str:
+    lines = [
+        f"  {name + (f' {one.bare.upper()}' if one.bare else ''):<16} {one.summary}"
+        for name, one in _COMMANDS.items()
+    ]
+    head = [
+        "usage: seglab registry COMMAND [registry=DIR] [key=value ...]",
+        "",
+        "commands:",
+        *lines,
+    ]
+    tail = ["", "seglab registry COMMAND --help says more.", ""]
+    return "\n".join([*head, *tail])
+
+
+def _open(options: declared.InRegistry) -> Any:
+    from seglab.deploy.registry.registry import Registry
+
+    return Registry(local_path(options.registry))
+
+
+def _add(options: declared.AddOptions) -> int:
+    registry = _open(options)
+    name = registry.add(local_path(options.bundle), options.why, options.challenger)
+    _say(f"{name} is in {registry.folder}{_named(registry, name)}")
+    return 0
+
+
+def _promote(options: declared.PromoteOptions) -> int:
+    registry = _open(options)
+    name = registry.promote(options.bundle, options.why)
+    before = registry.aliases["previous"]
+    _say(f"{name} is the champion of {registry.folder}" + (f"; before: {before}" if before else ""))
+    return 0
+
+
+def _rollback(options: declared.RollbackOptions) -> int:
+    registry = _open(options)
+    left = registry.aliases["champion"]
+    name = registry.rollback(options.why)
+    _say(f"{name} is the champion of {registry.folder} again, instead of {left}")
+    return 0
+
+
+def _list(options: declared.InRegistry) -> int:
+    from seglab.deploy.registry.describe import list_lines
+
+    _say(*list_lines(_open(options)))
+    return 0
+
+
+def _show(options: declared.ShowOptions) -> int:
+    from seglab.deploy.registry.describe import show_lines
+
+    registry = _open(options)
+    _say(*show_lines(registry, registry.place(options.bundle).name))
+    return 0
+
+
+def _at(options: declared.AtOptions) -> int:
+    from seglab.deploy.registry.describe import entry_line
+
+    registry = _open(options)
+    time = _read_time(options.time)
+    entry = registry.champion_at(time)
+    if entry is None:
+        _say(f"no champion at {time.isoformat()}: the first one was promoted later")
+        return 1
+    _say(f"{entry.champion}  {registry.place(str(entry.champion))}", entry_line(entry))
+    return 0
+
+
+def _verify(options: declared.InRegistry) -> int:
+    registry = _open(options)
+    found = registry.problems()
+    for problem in found:
+        sys.stderr.write(f"{one_line(problem)}\n")
+    if not found:
+        count = len(registry.entries())
+        _say(
+            f"{registry.folder}: every bundle is as it was exported, and the log's {count} entries"
+        )
+    return 1 if found else 0
+
+
+def _read_time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"time: expected ISO 8601, such as 2026-11-27T09:00+01:00, got '{text}'"
+        ) from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _named(registry: Any, name: str) -> str:
+    named = [alias for alias in ALIASES if registry.aliases[alias] == name]
+    return f", {' and '.join(named)}" if named else ""
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.write("".join(f"{one_line(line)}\n" for line in lines))
+
+
+_COMMANDS = {
+    "add": _Command(declared.AddOptions, _add, "bundle", "copy a bundle into the registry"),
+    "list": _Command(declared.InRegistry, _list, None, "the bundles, and which is the champion"),
+    "show": _Command(declared.ShowOptions, _show, "bundle", "a bundle and what was done with it"),
+    "promote": _Command(declared.PromoteOptions, _promote, "bundle", "make a bundle the champion"),
+    "rollback": _Command(declared.RollbackOptions, _rollback, None, "back to the champion before"),
+    "at": _Command(declared.AtOptions, _at, "time", "which model was the champion at a time"),
+    "verify": _Command(declared.InRegistry, _verify, None, "check every bundle and the log"),
+}

@@ -1,0 +1,1 @@
+"""Alerts: what is wrong with the latest requests, told once, until it is over."""

@@ -1,0 +1,1 @@
+"""The watch: the latest requests judged again and again, and people told."""
