@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from seglab.annotations.format import annotation_format
 from seglab.bundle.loader import load
 from seglab.cli.main import run as seglab
 from seglab.core.errors import ConfigError, DataError
@@ -166,11 +165,10 @@ def test_other_tools_bring_masks_back_too(queued: Queued, manifest: Path) -> Non
     assert {one.status for one in read_answers(queue, options)} == {"untouched"}
     shutil.rmtree(folder)
     corrected(queue, folder, tool, [one.id for one in queue.items])
-    for item in queue.items:
-        name = annotation_format(tool).image_path(item.id, ".png", "unlabeled")
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(queue.folder / item.image, folder / name)
-    for one in read_answers(queue, options):
+    # As the tool exports them: without images, as a folder or as its one file.
+    (file,) = folder.glob("*.xml")
+    other = options.replace(annotations=str(file), format=tool)
+    for one in [*read_answers(queue, options), *read_answers(queue, other)]:
         assert one.status == "labelled", one.why
         assert one.mask is not None
         np.testing.assert_array_equal(one.mask, truth(queue, one.item))
@@ -248,6 +246,9 @@ def test_an_export_of_label_studio_tells_times_and_what_is_missing_empty_skipped
     (tmp_path / "export.json").write_text(json.dumps(tasks))
     _, joined = take(queue, options)
     assert (joined.relabelled, len(joined.same)) == ([queue.items[0].id], 1)
+    (tmp_path / "export.json").write_text(json.dumps(tasks[-1:]))
+    with pytest.raises(DataError, match="none of the 1 tasks is of the queue"):
+        take(queue, options)
     (tmp_path / "export.json").write_text(json.dumps([*tasks, bad]))
     with pytest.raises(DataError, match="'lamp': 1 shapes"):
         take(queue, options)
@@ -300,5 +301,7 @@ def test_where_annotations_are_has_to_be_known(queued: Queued, manifest: Path) -
     options = words(
         queue, manifest, annotations=str(queue.folder / "x.json"), format="label_studio"
     )
+    with pytest.raises(DataError, match="there is no file or folder nowhere"):
+        read_answers(queue, options.replace(annotations="nowhere"))
     with pytest.raises(DataError, match="expected a folder, or tasks as Label Studio exports them"):
         read_answers(queue, options)
