@@ -140,7 +140,7 @@ class Evaluator:
                 table.filter(pc.equal(table["status"], OK)),
                 Path(options.log).expanduser(),
                 folder_labels(options.labels),
-                load(options.bundle, check=False),
+                load(known.place, check=False),
                 known.quality,
             )
             self._labels = stamp, measured
