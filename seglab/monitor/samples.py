@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 
 from seglab.bundle.loader import read_files
 from seglab.core.errors import DataError
-from seglab.monitor.log.reading import in_order
-from seglab.monitor.log.schema import OK, SCHEMA, STATISTICS
+from seglab.monitor.log.schema import OK, SCHEMA, STATISTICS, in_order, times_of
 
 _NOT_STATISTICS = {"features", "streams"}
 
@@ -116,7 +115,7 @@ def logged_sample(table: pa.Table) -> Sample:
     streams = np.full(len(table), "")
     if "stream" in table.column_names:
         streams = np.array(table["stream"].fill_null("").to_pylist(), dtype=np.str_)
-    times = table["time"].cast(pa.int64()).to_numpy() / 1e6
+    times = times_of(table) / 1e6
     return Sample(statistics, _array(table, "features") if has_features else None, streams, times)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -161,6 +163,19 @@ def test_small_files_are_joined_and_no_row_counts_twice(
 
     assert len(parts.parts_of(tmp_path)) > 3
     assert read_log(tmp_path)["request_id"].to_pylist() == list("012345")
+
+
+def test_a_worker_of_the_service_gets_no_pandas(tmp_path: Path) -> None:
+    code = (
+        "import sys; from tests.monitor.log.test_log import *; from seglab.monitor.log.parts import Parts;"
+        f"log = RequestLog(LogOptions(folder={str(tmp_path)!r}, flush_seconds=0.001), print);"
+        "[(log.add(entry(n * 1000)), time.sleep(0.005)) for n in range(60)]; log.close();"
+        "print(log.counts['rows'], 'pandas' in sys.modules)"
+    )
+    root = Path(__file__).resolve().parents[3]
+    said = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=root)
+    assert said == "60 False\n"
+    assert read_log(tmp_path).num_rows == 60
 
 
 def test_broken_files_are_named_and_left_out(opened: Open, tmp_path: Path) -> None:
