@@ -100,7 +100,7 @@ def denser_notes(known: float, change: float | None) -> list[str]:
     if change is None or change > known / _DENSER:
         return []
     return [
-        f"Neighbouring images of a stream differ {known / max(change, 1e-9):.1f} times less than those of the "
-        "reference: they follow each other faster, so false alarms come more often than asked. Log a sample "
-        "of them (log.sample), ask for a longer window, or give a reference of images as they come."
+        f"Neighbouring images of a stream differ {known / max(change, 1e-9):.1f} times less than those of "
+        "the reference: they follow each other faster, so false alarms come more often than asked. Log a "
+        "sample of them (log.sample), ask for a longer window, or give a reference of images as they come."
     ]
