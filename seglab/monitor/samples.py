@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from seglab.bundle.loader import read_files
 from seglab.core.errors import DataError
+from seglab.monitor.log.reading import in_order
 from seglab.monitor.log.schema import OK, SCHEMA, STATISTICS
 
 _NOT_STATISTICS = {"features", "streams"}
@@ -105,7 +106,7 @@ def logged_sample(table: pa.Table) -> Sample:
     """
     if "status" in table.column_names:
         table = table.filter(pc.equal(table["status"], OK))
-    table = table.sort_by("time")
+    table = in_order(table)
     names = [name for name in STATISTICS if name in table.column_names]
     statistics = {name: _array(table, name) for name in names}
     if "confusion" in statistics and len(table):
