@@ -138,9 +138,20 @@ def test_only_what_privacy_allows_is_kept(opened: Open, tmp_path: Path, privacy:
         assert Image.open(tmp_path / stored[0]).size == (50, 30)
         assert Image.open(tmp_path / stored[1]).size == (3, 2)
     else:
-        assert stored[0] == "2026-03-01/images/___up_1-0.png"
+        assert stored[0] == "2026-03-01/images/__up:1-0.png"
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / stored[0])), pixels)
         np.testing.assert_array_equal(np.load(tmp_path / stored[1]), bands)
+
+
+def test_a_request_id_that_comes_again_keeps_both_images(opened: Open, tmp_path: Path) -> None:
+    log = opened(privacy="images")
+    for number in range(3):
+        log.add(entry(number, request_id="r", pixels=np.full((4, 4, 3), number, np.uint8)))
+    log.close()
+    stored = read_log(tmp_path)["stored"].to_pylist()
+    assert [Path(one).name for one in stored] == ["r-0.png", "r-0_2.png", "r-0_3.png"]
+    for number, place in enumerate(stored):
+        assert (np.asarray(Image.open(tmp_path / place)) == number).all()
 
 
 def test_small_files_are_joined_and_no_row_counts_twice(
