@@ -81,6 +81,17 @@ def test_night_is_told_silenced_and_over(
     assert json.loads((tmp_path / "alerts.json").read_text())["alerts"] == []
 
 
+def test_what_drifted_and_passed_between_two_evaluations_is_found(
+    tmp_path: Path, bundle: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = time.time()
+    rows = camera(100) + camera(60, seed=1, channel_mean=np.full(3, 60.0)) + camera(100, seed=2)
+    write_rows(tmp_path, rows, now - 260, bundle[1])
+    assert run(words(tmp_path, bundle, "interval=30")) == 0
+    assert run(words(tmp_path, bundle, "interval=300")) == 1
+    assert "[fired] warn: drift" in capsys.readouterr().out
+
+
 def test_labels_tell_what_the_probabilities_do_not(
     tmp_path: Path, bundle: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
