@@ -1,8 +1,4 @@
-"""IoU of confusions that need not be whole numbers, and how sure a number of pooled images is.
-
-References:
-    Guillory et al. (2021), predicting accuracy on shifted data: https://arxiv.org/abs/2107.03315
-"""
+"""IoU of confusions that need not be whole numbers, and how sure a number of pooled images is."""
 
 from __future__ import annotations
 
