@@ -124,7 +124,10 @@ def detection(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
 
 def quality(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
     """Hold estimates against labels; then change what the labels mean."""
-    reference = QualityReference.fit(frames.sample("val"))
+    whole = frames.sample("val")
+    # Every other 25 frames of the drive are known, the rest is estimated.
+    known = np.arange(len(whole.times)) // 25 % 2 == 0
+    reference = QualityReference.fit(whole.take(known))
     assert reference is not None, "the frames have labels"
     rows, passed = [], True
     cases: list[tuple[str, str, int]] = [("val", "clean", 0), ("train", "clean", 0)]
@@ -132,6 +135,7 @@ def quality(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
     cases += [("train", shift, 2) for shift in SHIFTS]
     for split, shift, severity in cases:
         sample = frames.sample(split, shift, severity)
+        sample = sample.take(~known) if split == "val" else sample
         found = estimate_quality(sample, reference)
         true = float(scores_of(sample.statistics["true_confusion"].sum(0)).miou)
         off, flag = found.miou - true, not found.assumption.ok
@@ -147,7 +151,7 @@ def quality(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
         rows.append(row)
         passed &= abs(off) <= 0.05 or flag
         print(row, flush=True)
-    concept, seen = _concept(frames.sample("val"), reference)
+    concept, seen = _concept(whole.take(~known), reference)
     return [*rows, concept], passed and seen
 
 
@@ -157,7 +161,7 @@ def _concept(sample: Sample, reference: QualityReference) -> tuple[dict[str, Any
     true = sample.statistics["true_confusion"].copy()
     true[:, 4] += true[:, 3]
     true[:, 3] = 0
-    against = agreement(sample.statistics["confusion"], true, sample.streams, expected, reference)
+    against = agreement(sample, true, expected, reference)
     row: dict[str, Any] = {"shift": "road is called pavement", "estimate": round(expected.miou, 3)}
     row |= {"true": round(float(scores_of(true.sum(0)).miou), 3), "flagged": against.kind}
     row |= {"flagged_without_labels": not expected.assumption.ok}

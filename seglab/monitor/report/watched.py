@@ -167,7 +167,7 @@ def _stretches(bundle: str, times: np.ndarray, options: ReportOptions) -> list[p
 def _watch_drift(
     found: Watched, reference: Sample, stretches: list[Sample], options: ReportOptions
 ) -> None:
-    found.detector = _tried(found, lambda: DriftDetector.fit(reference, options))
+    found.detector = _tried(found, lambda: DriftDetector.fit(reference, options.drift))
     if found.detector is None:
         return
     found.notes += found.detector.notes
