@@ -54,13 +54,17 @@ def _reference(pool: Sample, run: float, rng: np.random.Generator) -> Sample:
 def alarms(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
     """Count false alarms; references and streams are drawn apart, and many times."""
     pool, rows, passed = joined(frames.sample("val"), frames.sample("train")), [], True
-    for run, asked in ((8, 500), (8, 1000), (25, 500), (25, 1000)):
+    cases = [(run, asked, False) for run in (8, 25) for asked in (500, 1000)]
+    for run, asked, shuffled in (*cases, (25, 1000, True)):
         counts: list[int] = []
         windows, images = 0, 20 * asked
         for seed in range(args.references):
             rng = np.random.default_rng([seed, run])
             options = DriftOptions(window=WINDOW, step=10, run_length=asked, seed=seed)
-            detector = DriftDetector.fit(_reference(pool, run, rng), options)
+            reference = _reference(pool, run, rng)
+            if shuffled:
+                reference = reference.take(rng.permutation(REFERENCE))
+            detector = DriftDetector.fit(reference, options)
             found = detector.watch(part(pool, drive(pool, images, run, rng)))
             counts.append(len(found.alarms))
             windows += len(found.ends)
@@ -72,6 +76,7 @@ def alarms(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
         )
         row: dict[str, Any] = {
             "run": run,
+            "shuffled": shuffled,
             "asked": asked,
             "between_alarms": round(length),
             "alarms": sum(counts),
@@ -79,7 +84,8 @@ def alarms(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
         row |= {"off": round(length / asked - 1, 3), "standard_error": round(float(spread), 3)}
         row |= {"windows": windows, "notes": list(detector.notes)}
         rows.append(row)
-        passed &= abs(length / asked - 1) <= 0.2
+        # Shuffled: what a threshold for independent images does, for comparison.
+        passed &= shuffled or abs(length / asked - 1) <= 0.2
         print(row, flush=True)
     return rows, passed
 
@@ -118,7 +124,10 @@ def detection(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
 
 def quality(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
     """Hold estimates against labels; then change what the labels mean."""
-    reference = QualityReference.fit(frames.sample("val"))
+    whole = frames.sample("val")
+    # Every other 25 frames of the drive are known, the rest is estimated.
+    known = np.arange(len(whole.times)) // 25 % 2 == 0
+    reference = QualityReference.fit(whole.take(known))
     assert reference is not None, "the frames have labels"
     rows, passed = [], True
     cases: list[tuple[str, str, int]] = [("val", "clean", 0), ("train", "clean", 0)]
@@ -126,6 +135,7 @@ def quality(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
     cases += [("train", shift, 2) for shift in SHIFTS]
     for split, shift, severity in cases:
         sample = frames.sample(split, shift, severity)
+        sample = sample.take(~known) if split == "val" else sample
         found = estimate_quality(sample, reference)
         true = float(scores_of(sample.statistics["true_confusion"].sum(0)).miou)
         off, flag = found.miou - true, not found.assumption.ok
@@ -141,7 +151,7 @@ def quality(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
         rows.append(row)
         passed &= abs(off) <= 0.05 or flag
         print(row, flush=True)
-    concept, seen = _concept(frames.sample("val"), reference)
+    concept, seen = _concept(whole.take(~known), reference)
     return [*rows, concept], passed and seen
 
 
@@ -151,7 +161,7 @@ def _concept(sample: Sample, reference: QualityReference) -> tuple[dict[str, Any
     true = sample.statistics["true_confusion"].copy()
     true[:, 4] += true[:, 3]
     true[:, 3] = 0
-    against = agreement(sample.statistics["confusion"], true, sample.streams, expected, reference)
+    against = agreement(sample, true, expected, reference)
     row: dict[str, Any] = {"shift": "road is called pavement", "estimate": round(expected.miou, 3)}
     row |= {"true": round(float(scores_of(true.sum(0)).miou), 3), "flagged": against.kind}
     row |= {"flagged_without_labels": not expected.assumption.ok}

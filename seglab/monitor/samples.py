@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 
 from seglab.bundle.loader import read_files
 from seglab.core.errors import DataError
-from seglab.monitor.log.reading import in_order
-from seglab.monitor.log.schema import OK, SCHEMA, STATISTICS
+from seglab.monitor.log.schema import OK, SCHEMA, STATISTICS, in_order, times_of
 
 _NOT_STATISTICS = {"features", "streams"}
 
@@ -35,6 +34,15 @@ class Sample(NamedTuple):
     def num_images(self) -> int:
         """How many images there are."""
         return len(self.times)
+
+    def part(self, start: int, end: int) -> Sample:
+        """Return some of the images, by number."""
+        return Sample(
+            {name: values[start:end] for name, values in self.statistics.items()},
+            None if self.features is None else self.features[start:end],
+            self.streams[start:end],
+            self.times[start:end],
+        )
 
     def take(self, rows: slice | np.ndarray) -> Sample:
         """Return some of the images, in the order given."""
@@ -116,7 +124,7 @@ def logged_sample(table: pa.Table) -> Sample:
     streams = np.full(len(table), "")
     if "stream" in table.column_names:
         streams = np.array(table["stream"].fill_null("").to_pylist(), dtype=np.str_)
-    times = table["time"].cast(pa.int64()).to_numpy() / 1e6
+    times = times_of(table) / 1e6
     return Sample(statistics, _array(table, "features") if has_features else None, streams, times)
 
 

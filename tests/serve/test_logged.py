@@ -37,6 +37,9 @@ def test_every_image_leaves_what_export_would_measure(
         assert answer.status_code == 200
         await served.predict(b"no image", **{"X-Stream-ID": "cam/2"})
         assert (await served.predict(png(images[0]), **{"X-Stream-ID": "a b"})).status_code == 400
+        spec = (await served.client.get("/openapi.json")).json()
+        parameters = spec["paths"]["/v1/predict"]["post"]["parameters"]
+        assert {"X-Stream-ID", "output"} <= {one["name"] for one in parameters}
         await served.client.get("/info")
 
     run(test, log=LogOptions(folder=str(tmp_path / "log")))

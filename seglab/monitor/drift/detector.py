@@ -13,12 +13,11 @@ from seglab.core.seeding import generator
 from seglab.monitor.blocks import Streams, choose_block
 from seglab.monitor.drift.calibration import Calibration, Watch, alarm_places, calibrate
 from seglab.monitor.drift.distances import Distances, Tally, moving_windows, watched_values
+from seglab.monitor.drift.limits import change_between, denser_notes, reference_notes
 from seglab.monitor.drift.options import DriftOptions
 from seglab.monitor.samples import Sample
 
 _WINDOW, _STEPS_OF_WINDOW, _WINDOWS_OF_REFERENCE = 50, 5, 4
-_FEWEST_INDEPENDENT = 30
-_FEWEST_ALARMS = 5
 # Correlation with images farther away than this many times the length of likeness is small.
 _TIMES_NEAR = 4
 # Steps that are worked on together, to bound memory.
@@ -68,6 +67,7 @@ class DriftDetector:
         calibration: The threshold, and what it was found by.
         block: Images of the reference that stayed together.
         alike: For how many images in a row the reference's statistics say the same.
+        change: How far neighbouring images of the reference are apart; None: it has no neighbours.
         notes: What the reference cannot bear, one sentence each; empty where all is well.
     """
 
@@ -77,6 +77,7 @@ class DriftDetector:
     calibration: Calibration
     block: int
     alike: float
+    change: float | None
     notes: tuple[str, ...]
 
     @classmethod
@@ -109,8 +110,9 @@ class DriftDetector:
 
         calibration = calibrate(images, order, distances, watch)
         known = Tally(*(one[0] for one in distances.tally(images, count)))
-        notes = _notes(count, streams, block, alike, watch, calibration)
-        return cls(watch, distances, known, calibration, block, alike, tuple(notes))
+        notes = reference_notes(count, streams, block, alike, watch, calibration)
+        change = change_between(reference, distances.scale)
+        return cls(watch, distances, known, calibration, block, alike, change, tuple(notes))
 
     @property
     def window(self) -> int:
@@ -175,6 +177,19 @@ class DriftDetector:
             alarm_places(largest, threshold, fresh),
         )
 
+    def notes_on(self, stream: Sample) -> list[str]:
+        """Say where false alarms may come more often than asked, since a stream is unlike the reference.
+
+        Images that follow each other faster than the reference's are more alike, and fewer scenes make up a
+        window. A change of all images does not count: neighbours are compared.
+
+        Args:
+            stream: Images in order of time.
+        """
+        if self.change is None or len(stream.times) < self.window:
+            return []
+        return denser_notes(self.change, change_between(stream, self.distances.scale))
+
     def _scores(self, windows: Tally) -> np.ndarray:
         return self.distances.between(windows, self.known) / self.calibration.unit
 
@@ -204,47 +219,3 @@ def _near(alike: float, count: int, window: int, cameras: int) -> int:
     """Return the images beside a window that are left out with it; half of the reference stays."""
     wanted = 0 if alike < 1.5 else math.ceil(_TIMES_NEAR * alike * cameras)
     return max(0, min(wanted, (count // 2 - window) // 2))
-
-
-def _notes(
-    count: int, streams: Streams, block: int, alike: float, watch: Watch, calibration: Calibration
-) -> list[str]:
-    """Say where the reference is too small for what was asked of it."""
-    found = []
-    independent = count / alike
-    asked = f"{watch.run_length:,}"
-    if independent < _FEWEST_INDEPENDENT:
-        found.append(
-            f"The reference is too small to tell chance from change: its {count} images of "
-            f"{len(streams.members)} streams say as much as {independent:.0f} independent ones. Expect false "
-            f"alarms more often than every {asked} images; give a reference of more scenes."
-        )
-    told = run_length_told(count, block, watch.step * watch.fresh)
-    if told < watch.run_length:
-        found.append(
-            f"The reference can tell of run lengths up to about {told:,.0f} images, and {asked} were asked: "
-            f"the threshold is extrapolated. Neighbouring images are alike over about {alike:.0f}; give a "
-            "reference of more images, or a smaller run_length."
-        )
-    elif calibration.is_extrapolated:
-        found.append(
-            f"A run length of {asked} images is beyond what was simulated: the threshold is extrapolated. "
-            "Raise simulated_windows to have it counted."
-        )
-    return found
-
-
-def run_length_told(count: int, block: int, window: int) -> float:
-    """Return up to which run length a reference can tell.
-
-    Where a window lies within one block the reference has no windows but its own, and a few alarms among
-    them are needed; shorter blocks make new windows in each order.
-
-    Args:
-        count: Images of the reference.
-        block: Images that stay together.
-        window: Images of a window.
-    """
-    blocks, drawn = count / block, window / block
-    ways = math.lgamma(blocks + drawn) - math.lgamma(drawn + 1) - math.lgamma(blocks)
-    return max(count, window * math.exp(min(ways, 50.0)) if drawn > 1 else 0.0) / _FEWEST_ALARMS

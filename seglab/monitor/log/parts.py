@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seglab.core.disk.files import atomic_path
-from seglab.monitor.log.schema import REPLACES_KEY
+from seglab.monitor.log.schema import REPLACES_KEY, in_order, times_of
 
+_DAY = 86_400_000_000  # microseconds
 _ROWS_PER_GROUP = 16_384
 _AT_ONCE, _JOINED_BYTES = 24, 16 * 2**20
 
 
 def day_of(seconds: float) -> str:
     """Return the name of the folder of a time, in UTC."""
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d")
+    return _moment(seconds).strftime("%Y-%m-%d")
+
+
+def _moment(seconds: float) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
 
 
 def parts_of(folder: Path, first: str = "", last: str = "9") -> list[Path]:
@@ -47,13 +54,17 @@ class Parts:
     def write(self, table: pa.Table) -> int:
         """Write rows, each day's in its folder; return the bytes of the new files.
 
+        Args:
+            table: In order of time.
+
         Raises:
             OSError: They cannot be written; those of days before may be.
         """
-        size, days = 0, table["time"].cast(pa.date32()).to_pylist()
-        for day in sorted(set(days)):
-            rows = table.filter(pa.array([one == day for one in days])).sort_by("time")
-            size += self._write_day(rows, day.isoformat())
+        size, times = 0, times_of(table)
+        days = times // _DAY
+        starts = np.flatnonzero(np.diff(days, prepend=-1))
+        for start, end in itertools.pairwise([*starts.tolist(), len(table)]):
+            size += self._write_day(table.slice(start, end - start), day_of(times[start] / 1e6))
         return size
 
     def _write_day(self, rows: pa.Table, day: str) -> int:
@@ -69,7 +80,7 @@ class Parts:
 
     def _place(self, rows: pa.Table, day: str) -> Path:
         self._number += 1
-        first = rows["time"][0].as_py().strftime("%H%M%S")
+        first = _moment(times_of(rows)[0] / 1e6).strftime("%H%M%S")
         return self.folder / day / f"part-{first}-{self._writer}-{self._number}.parquet"
 
     def _join(self) -> None:
@@ -81,7 +92,8 @@ class Parts:
         small = [path for path, _ in self._small]
         if len(small) < 2:
             return
-        rows = pa.concat_tables([pq.read_table(path) for path in small]).sort_by("time")
+        rows = pa.concat_tables([_whole(path) for path in small])
+        rows = in_order(rows)
         names = json.dumps([path.name for path in small]).encode()
         told = rows.replace_schema_metadata({**rows.schema.metadata, REPLACES_KEY: names})
         path = self._place(rows, small[0].parent.name)
@@ -95,6 +107,11 @@ def replaced_by(metadata: dict[bytes, bytes]) -> Sequence[str]:
     """Return the names of the files that a file stands for."""
     names: list[str] = json.loads(metadata.get(REPLACES_KEY, b"[]"))
     return names
+
+
+def _whole(path: Path) -> pa.Table:
+    with pq.ParquetFile(path) as file:  # `read_table` would import pandas
+        return file.read()
 
 
 def _write(table: pa.Table, path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,9 @@ def store_picture(
     is_thumbnail = options.privacy == "thumbnails"
     is_plain = pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3)
     ending = "jpg" if is_thumbnail else "png" if is_plain else "npy"
-    place = f"{day}/{IMAGES}/{name}.{ending}"
-    with atomic_path(Path(options.folder).expanduser() / place) as temporary:
+    folder = Path(options.folder).expanduser()
+    place = _free_place(folder, f"{day}/{IMAGES}/{name}", ending)
+    with atomic_path(folder / place) as temporary:
         if ending == "npy":
             with temporary.open("wb") as stream:
                 np.save(stream, pixels, allow_pickle=False)
@@ -49,6 +51,14 @@ def store_picture(
             _shown(pixels).save(temporary, "PNG", compress_level=1)
         size = temporary.stat().st_size
     return place, size
+
+
+def _free_place(folder: Path, stem: str, ending: str) -> str:
+    """Return a path that no image has: callers choose request ids, and may choose one twice."""
+    names = (
+        f"{stem}{f'_{number}' if number > 1 else ''}.{ending}" for number in itertools.count(1)
+    )
+    return next(name for name in names if not (folder / name).exists())
 
 
 def _shown(pixels: np.ndarray[Any, Any]) -> Image.Image:

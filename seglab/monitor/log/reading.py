@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from seglab.core.errors import ConfigError, DataNotFoundError, nearest
 from seglab.core.problems import show_names
 from seglab.monitor.log.parts import parts_of, replaced_by
-from seglab.monitor.log.schema import SCHEMA, VERSION, VERSION_KEY
+from seglab.monitor.log.schema import SCHEMA, VERSION, VERSION_KEY, in_order
 
 Time = datetime.datetime | float
 _LOG = logging.getLogger("seglab.monitor")
@@ -74,12 +74,6 @@ def read_log(
     tables = [part.rows for part in parts if part.rows is not None and part.path.name not in joined]
     wanted = pa.schema([SCHEMA.field(name) for name in dict.fromkeys([*names, "time"])])
     return in_order(pa.concat_tables([wanted.empty_table(), *tables])).select(names)
-
-
-def in_order(table: pa.Table) -> pa.Table:
-    """Return rows in order of time; those of one writer are already, and to move them takes long."""
-    times = table["time"].cast(pa.int64()).to_numpy()
-    return table if (times[1:] >= times[:-1]).all() else table.sort_by("time")
 
 
 def _moment(time: Time | None) -> datetime.datetime | None:

@@ -26,7 +26,7 @@ Event = Literal["rows", "rows_lost", "images_lost", "seconds"]
 _MOST_ROWS = 4096  # of a file: what is held of rows is bounded too
 _LOOK_EVERY = 64  # the folder is looked through again after so many parts of the limit were written
 _TELL_EVERY = 60.0  # seconds between messages of one kind
-_UNSAFE = re.compile(r"[^\w-]", re.ASCII)
+_UNSAFE = re.compile(r"^\.+|[^\w.:-]", re.ASCII)  # in the name of a file
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,19 @@ from seglab.monitor.quality.estimate import (
 )
 from seglab.monitor.quality.labels import Labels, rows_of_labels
 from seglab.monitor.quality.scores import intervals, redrawn, scores_of
-from seglab.monitor.samples import logged_sample
+from seglab.monitor.quality.support import FARTHEST
+from seglab.monitor.samples import Sample, logged_sample
 
 # What estimates were off by, at most, where their assumption held (scripts/bench_monitor.py).
 MARGIN = 0.05
 _FEWEST_IMAGES = 10
+_MEANINGS = {
+    "concept": (
+        "though they are like the reference's: what the classes mean has changed, or they are labelled "
+        "otherwise (concept shift). Estimates without labels do not hold."
+    ),
+    "careful": "so the estimate is too careful.",
+}
 COLUMNS = tuple("time request_id image stream bundle status confusion features stored".split())
 
 
@@ -131,48 +139,57 @@ def _compared(
     expected = estimate_quality(window, reference)
     rng = generator(0, "measured quality")
     drawn = redrawn(true, window.streams, rng)
-    against = agreement(window.statistics["confusion"], true, window.streams, expected, reference)
+    against = agreement(window, true, expected, reference)
     measured = summary(true.sum(0).astype(np.float64), drawn, len(true), against)
     return Measured(measured, expected, window.times, notes)
 
 
 def agreement(
-    confusions: np.ndarray,
-    true: np.ndarray,
-    streams: np.ndarray,
-    expected: Estimate,
-    reference: QualityReference | None = None,
+    window: Sample, true: np.ndarray, expected: Estimate, reference: QualityReference | None = None
 ) -> Assumption:
     """Tell whether what was expected of images agrees with their labels.
 
+    Concepts are judged by the images that are like the reference's.
+
     Args:
-        confusions: Expected, `(n, K, K)`.
+        window: The images, with their expected confusions.
         true: Of the labels, `(n, K, K)`.
-        streams: Of the images.
         expected: The estimate of the same images.
         reference: Corrects what is expected, as in the estimate.
     """
-    count, side = len(true), true.shape[1]
-    distance = expected.assumption.distance
+    distance, count = expected.assumption.distance, len(true)
     if count < _FEWEST_IMAGES:
         return Assumption(
             False, f"Only {count} labelled images: too few to tell.", "unchecked", distance
         )
-    pairs = np.stack([confusions, true], axis=1).reshape(count, 2 * side, side)
-    drawn = redrawn(pairs, streams, generator(0, "agreement")).reshape(-1, 2, side, side)
+    inside = np.ones(count, bool)
+    if reference is not None and reference.support is not None and window.features is not None:
+        inside = reference.support.distance(window) <= FARTHEST
+    if inside.sum() >= _FEWEST_IMAGES:
+        verdict, words = _difference(window.take(inside), true[inside], reference)
+        if verdict != "holds":
+            return Assumption(False, f"{words}, {_MEANINGS[verdict]}", verdict, distance)
+    verdict, words = _difference(window, true, reference)
+    if verdict == "holds":
+        return Assumption(True, f"{words}: they agree within {MARGIN:g}.", verdict, distance)
+    if inside.all():
+        return Assumption(False, f"{words}, {_MEANINGS[verdict]}", verdict, distance)
+    share = 1 - float(inside.mean())
+    return Assumption(
+        False, f"{words}; {share:.0%} of them are unlike the reference's.", "outside", distance
+    )
+
+
+def _difference(
+    window: Sample, true: np.ndarray, reference: QualityReference | None
+) -> tuple[str, str]:
+    """Return whether labels and expectation agree, and the difference in words."""
+    count, side = len(true), true.shape[1]
+    pairs = np.stack([window.statistics["confusion"], true], axis=1)
+    rng = generator(0, "agreement")
+    drawn = redrawn(pairs.reshape(count, 2 * side, side), window.streams, rng)
+    drawn = drawn.reshape(-1, 2, side, side)
     off = scores_of(drawn[:, 1]).miou - scores_of(corrected(drawn[:, 0], reference)).miou
     low, high = (float(one) for one in intervals(off))
-    words = f"Measured minus expected mIoU of the same {count} images is {low:+.3f} to {high:+.3f}"
-    if low <= MARGIN and high >= -MARGIN:
-        return Assumption(True, f"{words}: they agree within {MARGIN:g}.", "holds", distance)
-    if low > MARGIN:
-        return Assumption(False, f"{words}: the estimate is too careful.", "careful", distance)
-    if expected.assumption.kind == "outside":
-        return Assumption(False, f"{words}, on images unlike the reference's.", "outside", distance)
-    return Assumption(
-        False,
-        f"{words}, though the images are like the reference's: what the classes mean has changed, or they "
-        "are labelled otherwise (concept shift). Estimates without labels do not hold.",
-        "concept",
-        distance,
-    )
+    words = f"Measured minus expected mIoU of {count} images is {low:+.3f} to {high:+.3f}"
+    return "careful" if low > MARGIN else "concept" if high < -MARGIN else "holds", words

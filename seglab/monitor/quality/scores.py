@@ -1,8 +1,4 @@
-"""IoU of confusions that need not be whole numbers, and how sure a number of pooled images is.
-
-References:
-    Guillory et al. (2021), predicting accuracy on shifted data: https://arxiv.org/abs/2107.03315
-"""
+"""IoU of confusions that need not be whole numbers, and how sure a number of pooled images is."""
 
 from __future__ import annotations
 
@@ -62,9 +58,9 @@ def redrawn(confusions: np.ndarray, streams: np.ndarray, rng: np.random.Generato
     lie = Streams.of(streams)
     block, _ = choose_block(_share_right(confusions)[:, None], lie)
     flat = confusions.reshape(count, -1).astype(np.float64)
-    times = np.stack(
-        [np.bincount(lie.draw(count, block, rng), minlength=count) for _ in range(_DRAWS)]
-    )
+    # One long stream cut into pieces: each begins anywhere in a block, as a stream that is met does.
+    drawn = lie.draw(count * _DRAWS, block, rng) + np.repeat(np.arange(_DRAWS) * count, count)
+    times = np.bincount(drawn, minlength=count * _DRAWS).reshape(_DRAWS, count)
     sums: np.ndarray = (times @ flat).reshape(_DRAWS, *confusions.shape[1:])
     return sums
 

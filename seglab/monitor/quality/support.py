@@ -1,9 +1,9 @@
 """Whether images lie where the reference has images: only there its calibration says something.
 
 Measured by the encoder's features: the distance to the nearest image of the reference, over how far the
-reference's own images lie from their nearest of another scene. On CamVid darkness and fog, which the
-network bears, stay below 2, also where all of the image's own statistics have drifted; noise and strong blur,
-where it is wrong with confidence, lie at 2.7 to 4 (`scripts/bench_monitor.py`).
+reference's own images lie from their nearest of another scene. On CamVid darkness and fog of severities 1 to
+3, which the network bears, stay below 2, though the image's own statistics have drifted; noise and strong
+blur, where it is wrong with confidence, lie at 2.4 to 3.5 (`scripts/bench_monitor.py`).
 
 References:
     Sun et al. (2022), nearest neighbours tell what is outside: https://arxiv.org/abs/2204.06507

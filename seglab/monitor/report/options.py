@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from seglab.core.options import FromList, Name, broken_rule
+from seglab.core.options import FromList, Name, Options, broken_rule
 from seglab.monitor.drift.options import DriftOptions
 
 
@@ -24,7 +24,7 @@ def _a_moment(text: str) -> str:
 Moment = Annotated[str, AfterValidator(_a_moment)]
 
 
-class ReportOptions(DriftOptions):
+class ReportOptions(Options):
     """Which log, which period, against which bundles."""
 
     log: Name
@@ -42,5 +42,7 @@ class ReportOptions(DriftOptions):
     """File in which `seglab monitor watch` keeps its alerts; they are shown too."""
     output: Name = "monitor.html"
     """Page to write."""
+    drift: DriftOptions = DriftOptions()
+    """How drift is watched for."""
     title: Name | None = None
     """Heading; null: made of the names of the bundles."""

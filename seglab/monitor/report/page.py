@@ -110,7 +110,7 @@ def page_content(
             period, {one.bundle.id: one.bundle.info["name"] for one in watched}
         ),
         "alerts": tables.alert_table(alerts),
-        "run_length": f"{options.run_length:,}",
+        "run_length": f"{options.drift.run_length:,}",
         "drift": charts.drift_chart(watched, clock),
         "drifts": tables.drift_table(watched),
         "more_drifts": max(0, count - tables.MOST_DRIFTS),

@@ -167,12 +167,14 @@ def _stretches(bundle: str, times: np.ndarray, options: ReportOptions) -> list[p
 def _watch_drift(
     found: Watched, reference: Sample, stretches: list[Sample], options: ReportOptions
 ) -> None:
-    found.detector = _tried(found, lambda: DriftDetector.fit(reference, options))
+    found.detector = _tried(found, lambda: DriftDetector.fit(reference, options.drift))
     if found.detector is None:
         return
     found.notes += found.detector.notes
     lines = _tried(found, lambda: [found.detector.watch(one) for one in stretches])  # type: ignore[union-attr]
     found.timelines = [line for line in lines or () if len(line.ends)]
+    else_told = {note for one in stretches for note in found.detector.notes_on(one)}
+    found.notes += sorted(else_told)[:1]
     if not found.timelines:
         found.notes.append(
             f"No {found.detector.window} images in a row, the window of the watch for drift."

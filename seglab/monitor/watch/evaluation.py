@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow.compute as pc
 
 from seglab.bundle.loader import load
@@ -13,6 +14,7 @@ from seglab.monitor.alerts.findings import SERVICE, Finding, Judged
 from seglab.monitor.alerts.patterns import judge_patterns
 from seglab.monitor.alerts.requests import judge_requests
 from seglab.monitor.alerts.verdicts import judge_drift, judge_estimate, judge_measured
+from seglab.monitor.drift.detector import DriftDetector, DriftVerdict
 from seglab.monitor.log.reading import read_log
 from seglab.monitor.log.schema import OK, STATISTICS
 from seglab.monitor.quality.estimate import estimate_quality
@@ -93,7 +95,7 @@ class Evaluator:
         detector = known.detector
         if detector is None or window.num_images < detector.window:
             return
-        verdict = detector.test(window)
+        verdict = _worst(detector, window, now - self._options.interval)
         found.figures |= {"drift_score": verdict.statistic, "drift_threshold": verdict.threshold}
         found.add(judge_drift(verdict, known.bundle))
 
@@ -140,8 +142,19 @@ class Evaluator:
                 table.filter(pc.equal(table["status"], OK)),
                 Path(options.log).expanduser(),
                 folder_labels(options.labels),
-                load(options.bundle, check=False),
+                load(known.place, check=False),
                 known.quality,
             )
             self._labels = stamp, measured
         return self._labels[1]
+
+
+def _worst(detector: DriftDetector, window: Sample, since: float) -> DriftVerdict:
+    """Return the verdict on the images of now, or on those since the last evaluation that drifted most."""
+    latest = detector.test(window)
+    fresh = int(np.searchsorted(window.times, since))
+    recent = window.part(max(0, fresh - detector.window), window.num_images)
+    timeline = detector.watch(recent)
+    if latest.drifted or not timeline.drifted.any():
+        return latest
+    return detector.test(recent.part(0, int(timeline.ends[timeline.scores.max(1).argmax()]) + 1))

@@ -21,6 +21,7 @@ class Known:
     """A bundle, as far as the watch needs it; the network is not loaded.
 
     Attributes:
+        place: Where it is.
         bundle: Its id.
         class_names: In order.
         reference: What is usual.
@@ -30,6 +31,7 @@ class Known:
         notes: What cannot be watched.
     """
 
+    place: Path
     bundle: str
     class_names: list[str]
     reference: Sample
@@ -65,4 +67,4 @@ class Known:
         miou = float("nan") if quality is None else scores_of(quality.true.sum(0)).miou
         names = info["labels"]["class_names"]
         digest = hashlib.sha256(files["bundle.json"]).hexdigest()[:16]
-        return cls(digest, names, reference, detector, quality, float(miou), tuple(notes))
+        return cls(path, digest, names, reference, detector, quality, float(miou), tuple(notes))

@@ -20,8 +20,8 @@ class WatchOptions(Options):
 
     log: Annotated[Name, OnDisk("folder")]
     """Folder of the log of requests."""
-    bundle: Annotated[Name, OnDisk("file or folder")]
-    """The bundle that answers, with its reference; read again when another is at its place."""
+    bundle: Name
+    """The bundle that answers, with its reference, or REGISTRY@champion; read again when it is another."""
     labels: Annotated[Name, OnDisk("folder")] | None = None
     """Folder of masks named by request id, for measured quality; null: quality is estimated alone."""
     label_days: PositiveFloat = 30.0
@@ -72,8 +72,8 @@ class SilenceOptions(Options):
 class BackfillOptions(Options):
     """Images that were not logged when they were predicted, as rows of a log."""
 
-    bundle: Annotated[Name, OnDisk("file or folder")]
-    """The bundle whose statistics they get."""
+    bundle: Name
+    """The bundle whose statistics they get, a folder or a zip, or REGISTRY@champion."""
     input: Annotated[Name, OnDisk("folder")]
     """Folder of images, those below it too; the log of another bundle: its stored images."""
     log: Name

@@ -25,6 +25,14 @@ IMAGES_IN: dict[str, Any] = {
         },
     },
 }
+STREAM_IN: dict[str, Any] = {
+    "name": "X-Stream-ID",
+    "in": "header",
+    "required": False,
+    "description": "Camera or sequence that the images are of, for the log of requests.",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.:/@+-]{1,64}$"},
+    "example": "cam-3",
+}
 _ANSWER = {
     "request_id": "4f2d9d0ad0c64dc8a3b1a6cf9fd7f3a5",
     "model": {"name": "unet-camvid", "id": "3f0c2b9a51d2e870", "variant": "fp32"},

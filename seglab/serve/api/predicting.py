@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
 from seglab.serve.api.callers import service_of, within_rate
-from seglab.serve.api.documented import ANSWERS, IMAGES_IN
+from seglab.serve.api.documented import ANSWERS, IMAGES_IN, STREAM_IN
 from seglab.serve.api.reading import read_uploads
 from seglab.serve.errors import Refused
 from seglab.serve.limits import Hold
@@ -22,7 +22,7 @@ from seglab.serve.schema import Output, PredictAnswer
 
 PNG = "image/png"
 _JSON = "application/json"
-_STREAM = re.compile(r"[\w.:/@+-]{1,64}", re.ASCII)
+_STREAM = re.compile(str(STREAM_IN["schema"]["pattern"]))
 _DEFAULT: tuple[Output, ...] = ("mask", "areas")
 _Result = TypeVar("_Result")
 
@@ -47,7 +47,7 @@ class PredictQuery(BaseModel):
     summary="Predict images",
     response_model=PredictAnswer,
     responses=ANSWERS,
-    openapi_extra={"requestBody": IMAGES_IN},
+    openapi_extra={"requestBody": IMAGES_IN, "parameters": [STREAM_IN]},
     dependencies=[Depends(within_rate)],
 )
 async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:

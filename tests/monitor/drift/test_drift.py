@@ -11,8 +11,9 @@ from scipy.stats import wasserstein_distance
 
 from seglab.core.errors import ConfigError, ShapeError
 from seglab.monitor.drift.calibration import alarm_places
-from seglab.monitor.drift.detector import DriftDetector, run_length_told
+from seglab.monitor.drift.detector import DriftDetector
 from seglab.monitor.drift.distances import MULTIVARIATE, Distances, Tally, watched_values
+from seglab.monitor.drift.limits import run_length_told
 from seglab.monitor.drift.options import DriftOptions
 from seglab.monitor.samples import Sample
 from tests.monitor.samples import video
@@ -109,6 +110,22 @@ def test_a_reference_that_is_too_small_says_so(detector: DriftDetector) -> None:
         DriftDetector.fit(video(60, 0), DriftOptions(window=50))
     with pytest.raises(ConfigError, match="run_length: expected more images than the window has"):
         DriftDetector.fit(video(60, 0), DriftOptions(window=20, run_length=20))
+
+
+def test_a_stream_denser_than_the_reference_is_told(detector: DriftDetector) -> None:
+    assert detector.notes_on(video(400, 3)) == []
+    assert detector.notes_on(video(400, 3, shift=3.0)) == [], (
+        "a change of all images is none of this"
+    )
+    (note,) = detector.notes_on(video(400, 3, likeness=0.98))
+    assert "they follow each other faster" in note
+    photos = video(300, 0)._replace(streams=np.array([f"p{place}" for place in range(300)]))
+    found = DriftDetector.fit(
+        photos, DriftOptions(window=20, run_length=300, simulated_windows=500)
+    )
+    assert found.notes_on(video(100, 1, likeness=0.99)) == [], (
+        "photos have no neighbours to compare"
+    )
 
 
 def test_reference_of_photos_tells_of_long_runs_one_of_a_film_does_not() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -136,9 +138,20 @@ def test_only_what_privacy_allows_is_kept(opened: Open, tmp_path: Path, privacy:
         assert Image.open(tmp_path / stored[0]).size == (50, 30)
         assert Image.open(tmp_path / stored[1]).size == (3, 2)
     else:
-        assert stored[0] == "2026-03-01/images/___up_1-0.png"
+        assert stored[0] == "2026-03-01/images/__up:1-0.png"
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / stored[0])), pixels)
         np.testing.assert_array_equal(np.load(tmp_path / stored[1]), bands)
+
+
+def test_a_request_id_that_comes_again_keeps_both_images(opened: Open, tmp_path: Path) -> None:
+    log = opened(privacy="images")
+    for number in range(3):
+        log.add(entry(number, request_id="r", pixels=np.full((4, 4, 3), number, np.uint8)))
+    log.close()
+    stored = read_log(tmp_path)["stored"].to_pylist()
+    assert [Path(one).name for one in stored] == ["r-0.png", "r-0_2.png", "r-0_3.png"]
+    for number, place in enumerate(stored):
+        assert (np.asarray(Image.open(tmp_path / place)) == number).all()
 
 
 def test_small_files_are_joined_and_no_row_counts_twice(
@@ -161,6 +174,19 @@ def test_small_files_are_joined_and_no_row_counts_twice(
 
     assert len(parts.parts_of(tmp_path)) > 3
     assert read_log(tmp_path)["request_id"].to_pylist() == list("012345")
+
+
+def test_a_worker_of_the_service_gets_no_pandas(tmp_path: Path) -> None:
+    code = (
+        "import sys; from tests.monitor.log.test_log import *; from seglab.monitor.log.parts import Parts;"
+        f"log = RequestLog(LogOptions(folder={str(tmp_path)!r}, flush_seconds=0.001), print);"
+        "[(log.add(entry(n * 1000)), time.sleep(0.005)) for n in range(60)]; log.close();"
+        "print(log.counts['rows'], 'pandas' in sys.modules)"
+    )
+    root = Path(__file__).resolve().parents[3]
+    said = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=root)
+    assert said == "60 False\n"
+    assert read_log(tmp_path).num_rows == 60
 
 
 def test_broken_files_are_named_and_left_out(opened: Open, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from seglab.monitor.quality.estimate import QualityReference, estimate_quality
 from seglab.monitor.quality.labels import folder_labels
 from seglab.monitor.quality.measured import Measured, agreement, measured_quality
 from seglab.monitor.quality.scores import scores_of
-from seglab.monitor.samples import Sample
+from seglab.monitor.samples import Sample, joined_samples
 from tests.bundle.tiny import write_tiny_bundle
 
 K, PIXELS = 3, 900
@@ -115,12 +115,24 @@ def test_concept_shift_is_seen_with_labels_only() -> None:
     true = window.statistics["true_confusion"]
     assert expected.assumption.ok
 
-    def against(labels: np.ndarray, believed: np.ndarray = window.statistics["confusion"]) -> str:
-        return agreement(believed, labels, window.streams, expected, known).kind
+    def against(labels: np.ndarray) -> str:
+        return agreement(window, labels, expected, known).kind
 
     assert against(true) == "holds"
     assert against(true * (2 / 3) + true[:, [1, 0, 2]] / 3) == "concept"
     assert against(true * np.eye(K)) == "careful"
+
+
+def test_images_outside_are_not_taken_for_a_concept() -> None:
+    """Half of the images are unlike the reference's, and the model believes itself too much there."""
+    known = QualityReference.fit(scene(30, 0))
+    window = joined_samples([scene(20, 1), scene(20, 2, far=6.0, over=4.0, sharp=1.0)])
+    expected = estimate_quality(window, known)
+    assert expected.assumption.kind == "outside"
+    assert "50% of them more than 2 times" in expected.assumption.why
+    found = agreement(window, window.statistics["true_confusion"], expected, known)
+    assert found.kind == "outside"
+    assert "50% of them are unlike the reference's" in found.why
 
 
 @settings(max_examples=6, deadline=None)

@@ -18,12 +18,14 @@ from seglab.bundle.loader import Bundle, load
 from seglab.bundle.sealing import seal
 from seglab.cli.main import run
 from seglab.core.errors import ConfigError, DataError
+from seglab.core.labels import LabelSpace
+from seglab.data.build import ImportedFiles, SampleFiles, build_manifest
 from seglab.monitor.alerts.book import Alert, AlertBook
 from seglab.monitor.log.schema import table_of
 from seglab.monitor.report.options import ReportOptions
 from seglab.monitor.report.period import summarise
 from tests.browser import NEEDS_BROWSER, open_browser
-from tests.bundle.tiny import tiny_info, write_tiny_bundle
+from tests.bundle.tiny import CLASSES, tiny_info, write_tiny_bundle
 
 NOON = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC).timestamp()
 
@@ -103,10 +105,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
     book.write()
     words = [f"log={place / 'log'}", f"bundle={place / 'bundle'}", f"labels={place / 'labels'}"]
     words += [f"alerts={place / 'alerts.json'}", f"output={place / 'page.html'}"]
-    assert (
-        run(["monitor", "report", *words, "window=20", "run_length=2000", "simulated_windows=2000"])
-        == 0
-    )
+    words += ["drift.window=20", "drift.run_length=2000", "drift.simulated_windows=2000"]
+    assert run(["monitor", "report", *words]) == 0
     return place
 
 
@@ -153,6 +153,35 @@ def test_a_bundle_without_reference_is_told(service: Path) -> None:
         "expected a bundle with a reference.npz; export it again"
         in (service / "older.html").read_text()
     )
+
+
+def test_a_manifest_has_labels_and_images(
+    service: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Its masks hold other values than class indices; its images stand in for those not stored."""
+    files = []
+    for number in range(1, 13):
+        image = photo(500 + number)
+        mask = load(service / "bundle").predict(image).mask
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+        Image.fromarray(mask + 10).save(tmp_path / f"{number}_mask.png")
+        paths = (Path(f"{number}.png"), Path(f"{number}_mask.png"))
+        files.append(SampleFiles(f"r{number}-0", *paths, "train", "g"))
+
+    def written(names: tuple[str, ...]) -> str:
+        raw = {10 + place: place for place in range(len(names))}
+        imported = ImportedFiles(files, LabelSpace(names, raw_ids=raw))
+        build_manifest(imported, tmp_path, "m", {}).write(tmp_path / "m")
+        return f"labels={tmp_path / 'm'}"
+
+    words = [f"log={service / 'log'}", f"bundle={service / 'bundle'}"]
+    words += [f"output={tmp_path / 'page.html'}", "drift.simulated_windows=1000"]
+    assert run(["monitor", "report", *words, written(CLASSES)]) == 0
+    text = (tmp_path / "page.html").read_text()
+    assert re.search(r'"big">1.000</span> <span>measured mIoU', text)
+    assert "Measured minus expected mIoU of" in text
+    assert run(["monitor", "report", *words, written(("a", "b", "c"))]) == 2
+    assert "labels: expected the classes of" in capsys.readouterr().err
 
 
 @NEEDS_BROWSER

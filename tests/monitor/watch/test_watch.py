@@ -16,8 +16,6 @@ from seglab.monitor.watch.loop import Watch
 from seglab.monitor.watch.options import WatchOptions
 from tests.monitor.rows import camera, known_bundle, write_rows
 
-NOW = time.time()
-
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
@@ -35,7 +33,8 @@ def words(log: Path, bundle: tuple[str, str], *more: str) -> list[str]:
 def test_usual_images_are_no_alert(
     tmp_path: Path, bundle: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_rows(tmp_path, camera(120), NOW - 200, bundle[1])
+    now = time.time()
+    write_rows(tmp_path, camera(120), now - 200, bundle[1])
     metrics = tmp_path / "seglab.prom"
     assert run(words(tmp_path, bundle, f"textfile={metrics}")) == 0
     assert "120 rows judged, 0 alerts last" in capsys.readouterr().err
@@ -55,8 +54,9 @@ def test_usual_images_are_no_alert(
 def test_night_is_told_silenced_and_over(
     tmp_path: Path, bundle: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    now = time.time()
     dark = camera(120, channel_mean=np.full(3, 40.0), confidence=0.6)
-    write_rows(tmp_path, dark, NOW - 200, bundle[1])
+    write_rows(tmp_path, dark, now - 200, bundle[1])
     assert run(words(tmp_path, bundle)) == 1
     said = capsys.readouterr().out
     assert "[fired] warn: drift" in said
@@ -72,7 +72,7 @@ def test_night_is_told_silenced_and_over(
     assert run([*silence, "end=true"]) == 2
     assert "no silence of '*'; those that last: none lasts" in capsys.readouterr().err
 
-    write_rows(tmp_path, camera(120), NOW - 70, bundle[1])
+    write_rows(tmp_path, camera(240), time.time() - 70, bundle[1])  # it may take a while
     usual = words(tmp_path, bundle, "minutes=1.1")
     assert run(usual) == 1  # not found once is not over
     assert run(usual) == 0
@@ -81,9 +81,21 @@ def test_night_is_told_silenced_and_over(
     assert json.loads((tmp_path / "alerts.json").read_text())["alerts"] == []
 
 
+def test_what_drifted_and_passed_between_two_evaluations_is_found(
+    tmp_path: Path, bundle: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = time.time()
+    rows = camera(100) + camera(60, seed=1, channel_mean=np.full(3, 60.0)) + camera(100, seed=2)
+    write_rows(tmp_path, rows, now - 260, bundle[1])
+    assert run(words(tmp_path, bundle, "interval=30")) == 0
+    assert run(words(tmp_path, bundle, "interval=300")) == 1
+    assert "[fired] warn: drift" in capsys.readouterr().out
+
+
 def test_labels_tell_what_the_probabilities_do_not(
     tmp_path: Path, bundle: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    now = time.time()
     log, labels = tmp_path / "log", tmp_path / "labels"
     labels.mkdir()
     (log / "images").mkdir(parents=True)
@@ -93,8 +105,8 @@ def test_labels_tell_what_the_probabilities_do_not(
         Image.fromarray(image).save(log / "images" / f"{number}.png")
         row["stored"] = f"images/{number}.png"
         wrong = np.random.default_rng(number).integers(0, 3, (20, 20), dtype=np.uint8)
-        Image.fromarray(wrong).save(labels / f"{NOW - 86400:.0f}-{number}.png")
-    write_rows(log, rows, round(NOW - 86400), bundle[1])
+        Image.fromarray(wrong).save(labels / f"{now - 86400:.0f}-{number}.png")
+    write_rows(log, rows, round(now - 86400), bundle[1])
     assert run(words(log, bundle, f"labels={labels}")) == 1
     said = capsys.readouterr().out
     assert "[fired] page: quality_measured" in said
@@ -104,8 +116,9 @@ def test_labels_tell_what_the_probabilities_do_not(
 def test_a_rule_that_fails_is_an_alert_and_the_others_go_on(
     tmp_path: Path, bundle: tuple[str, str]
 ) -> None:
+    now = time.time()
     rows = camera(60, class_shares=np.full(4, 0.25))  # of a model with another number of classes
-    write_rows(tmp_path, rows, NOW - 100, bundle[1], latency=9.0)
+    write_rows(tmp_path, rows, now - 100, bundle[1], latency=9.0)
     options = WatchOptions.read(
         {
             "log": str(tmp_path),
@@ -114,15 +127,16 @@ def test_a_rule_that_fails_is_an_alert_and_the_others_go_on(
         }
     )
     watch = Watch(options, lambda text: None)
-    watch.step(NOW)
+    watch.step(now)
     assert {"watch_failed", "slow"} <= {one.kind for one in watch.book.alerts.values()}
 
 
 def test_another_bundle_at_its_place_is_read(tmp_path: Path, bundle: tuple[str, str]) -> None:
+    now = time.time()
     place = tmp_path / "model"
     _, first = known_bundle(place)
     log = tmp_path / "log"
-    write_rows(log, camera(60), NOW - 100, first)
+    write_rows(log, camera(60), now - 100, first)
     options = WatchOptions.read(
         {
             "log": str(log),
@@ -131,13 +145,13 @@ def test_another_bundle_at_its_place_is_read(tmp_path: Path, bundle: tuple[str, 
         }
     )
     watch = Watch(options, lambda text: None)
-    assert "miou_estimated" in watch.step(NOW).figures
+    assert "miou_estimated" in watch.step(now).figures
     place.rename(tmp_path / "old")
     _, second = known_bundle(place, count=200)
     assert second != first
-    assert "miou_estimated" not in watch.step(NOW).figures  # the rows are of the former
-    write_rows(log, camera(60, seed=3), NOW - 99.5, second)
-    assert "miou_estimated" in watch.step(NOW).figures
+    assert "miou_estimated" not in watch.step(now).figures  # the rows are of the former
+    write_rows(log, camera(60, seed=3), now - 99.5, second)
+    assert "miou_estimated" in watch.step(now).figures
 
 
 def test_one_log_has_one_watch(
