@@ -130,6 +130,19 @@ def _verify(options: declared.InRegistry) -> int:
     return 1 if found else 0
 
 
+def _publish(options: declared.PublishOptions) -> int:
+    from seglab.deploy.registry.publish import publish_mlflow, publish_wandb
+
+    registry = _open(options)
+    if options.wandb is None and options.mlflow is None:
+        raise ConfigError("wandb, mlflow: give wandb=PROJECT, mlflow=URI, or both")
+    if options.wandb is not None:
+        _say(*publish_wandb(registry, options.wandb, options.name))
+    if options.mlflow is not None:
+        _say(*publish_mlflow(registry, options.mlflow, options.name))
+    return 0
+
+
 def _read_time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
@@ -156,5 +169,8 @@ _COMMANDS = {
     "promote": _Command(declared.PromoteOptions, _promote, "bundle", "make a bundle the champion"),
     "rollback": _Command(declared.RollbackOptions, _rollback, None, "back to the champion before"),
     "at": _Command(declared.AtOptions, _at, "time", "which model was the champion at a time"),
+    "publish": _Command(
+        declared.PublishOptions, _publish, None, "show it in Weights & Biases or MLflow too"
+    ),
     "verify": _Command(declared.InRegistry, _verify, None, "check every bundle and the log"),
 }

@@ -207,6 +207,46 @@ def test_reads_without_torch_and_onnxruntime() -> None:
 
 
 @pytest.mark.slow
+def test_mlflow_shows_what_the_folder_says(
+    registry: Registry, names: list[str], tmp_path: Path
+) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="seglab[mlflow] is not installed")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    words = ["registry", "publish", f"registry={registry.folder}", f"mlflow={uri}", "name=road"]
+    for _ in range(2):  # again changes nothing
+        assert run(words) == 0
+        client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        found = client.search_model_versions("name='road'")
+        ids = {one.version: one.tags["seglab.bundle"] for one in found}
+        assert sorted(ids.values()) == sorted(names)
+        aliases = client.get_registered_model("road").aliases
+        assert {alias: ids[version] for alias, version in aliases.items()} == registry.aliases
+    registry.promote("challenger")
+    assert run(words) == 0
+    aliases = client.get_registered_model("road").aliases
+    assert {alias: ids[version] for alias, version in aliases.items()} == {
+        "champion": names[2],
+        "previous": names[1],
+    }
+
+
+@pytest.mark.slow
+def test_wandb_gets_the_aliases(
+    registry: Registry, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Offline: the artifacts wait in the run's file for `seglab wandb sync`."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path))
+    assert run(["registry", "publish", f"registry={registry.folder}", "wandb=road"]) == 0
+    (kept,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    content = kept.read_bytes()
+    # The file is cut into blocks, also amid words, so the sixteen digits of an id may be too.
+    assert all(alias.encode() in content for alias in registry.aliases)
+    assert sum(name.encode() in content for name in names) >= 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("work", ["promote", "rollback", "add"])
 def test_killed_at_every_change_of_the_disk(registry: Registry, work: str, tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "new", name="new")
