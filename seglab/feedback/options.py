@@ -50,7 +50,8 @@ class QueueOptions(Options):
     """Which images are labelled next."""
 
     bundle: Name
-    """The bundle that answered: a folder, or a zip of one. It draws the masks that are corrected."""
+    """The bundle that answered: a folder, a zip of one, or REGISTRY@champion. It draws the masks that are
+    corrected."""
     log: Name | None = None
     """The log of requests of `seglab serve`; images are taken where it stored them whole."""
     images: Name | None = None

@@ -12,33 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seglab.annotations.format import annotation_format
 from seglab.cli.main import run as seglab
 from seglab.core.errors import ConfigError
-from seglab.data.annotated.export import ExportSettings, export_manifest
 from seglab.data.manifest import Manifest
 from seglab.data.masks import read_mask
-from seglab.feedback.exchange.pushing import push, pushes, queue_manifest
+from seglab.feedback.exchange.drawn import studio_regions
+from seglab.feedback.exchange.pushing import push, pushes
 from seglab.feedback.exchange.studio import TOKEN_VARIABLE, Studio, StudioError
 from seglab.feedback.options import SERVER, PushOptions
-from seglab.feedback.queue.content import Queue
 from tests.feedback.conftest import Queued
 from tests.feedback.test_loop import TellNothing, truth
 from tests.label_studio import TOKEN, asking
-
-
-def regions(queue: Queue, folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return what an oracle draws, as the tool's regions, by item."""
-    items = {one.id: one for one in queue.items}
-    export_manifest(
-        queue_manifest(queue),
-        annotation_format("label_studio"),
-        folder,
-        ExportSettings(images="none"),
-        lambda row: truth(queue, items[row.sample_id]),
-    )
-    tasks = json.loads((folder / "tasks.json").read_text())
-    return {Path(one["data"]["image"]).stem: one["annotations"][0]["result"] for one in tasks}
 
 
 @pytest.mark.slow
@@ -64,18 +48,15 @@ def test_the_loop_through_a_running_label_studio(
     tasks = ask(f"/api/tasks?project={project}&fields=all")["tasks"]
     assert [one["data"]["sample_id"] for one in tasks] == [one.id for one in queue.items]
     assert "part" not in tasks[0]["data"], "who labels is not told what was drawn at random"
-    drawn = regions(queue, tmp_path / "drawn")
-    for one in tasks[:7]:
-        (proposed,) = one["predictions"]
-        assert queue.bundle["id"] in proposed["model_version"]
-        answer = {"result": drawn[one["data"]["sample_id"]], "lead_time": 20}
-        ask(f"/api/tasks/{one['id']}/annotations", answer)
-    again = tasks[0]
-    ask(f"/api/tasks/{again['id']}/annotations", {"result": [], "lead_time": 5})
-    ask(
-        f"/api/tasks/{again['id']}/annotations",
-        answer | {"result": drawn[again["data"]["sample_id"]]},
-    )
+    drawn = studio_regions(queue, mask_of=lambda item: truth(queue, item))[1]
+    with Studio(label_studio) as studio:
+        for one in tasks[:7]:
+            (proposed,) = one["predictions"]
+            assert queue.bundle["id"] in proposed["model_version"]
+            studio.annotate(one["id"], drawn[one["data"]["sample_id"]], seconds=20)
+        again = tasks[0]
+        studio.annotate(again["id"], [], seconds=5)
+        studio.annotate(again["id"], drawn[again["data"]["sample_id"]], seconds=20)
 
     before = Manifest.read(manifest)
     words = ["review", "take", place, f"manifest={manifest}"]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seglab.cli.option_words import asks_for_help, print_word_help, read_words
+from seglab.core.text.escape import one_line
 
 _EXAMPLES = (
     ("seglab review push queue=review to=labelme", "files of LabelMe in review/labelme"),
@@ -33,7 +34,11 @@ def run(argv: Sequence[str]) -> int:
     from seglab.feedback.queue.content import read_queue
 
     queue = read_queue(Path(options.queue))
-    done = push(queue, options, lambda text: print(text, file=sys.stderr))  # noqa: T201
+    done = push(queue, options, _tell)
     before = f", {done.there} were there already" if done.there else ""
-    sys.stdout.write(f"{done.place}: {done.added} images pushed{before}\n")
+    sys.stdout.write(f"{one_line(done.place)}: {done.added} images pushed{before}\n")
     return 0
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{one_line(text)}\n")

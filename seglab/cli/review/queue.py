@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from seglab.cli.option_words import asks_for_help, print_word_help, read_words
+from seglab.core.text.escape import one_line
 
 _EXAMPLES = (
     (
@@ -32,6 +33,10 @@ def run(argv: Sequence[str]) -> int:
     from seglab.feedback.exchange.telling import queue_lines
     from seglab.feedback.queue.build import make_queue
 
-    queue = make_queue(options, lambda text: print(text, file=sys.stderr))  # noqa: T201
-    sys.stdout.write("\n".join(queue_lines(queue)) + "\n")
+    queue = make_queue(options, _tell)
+    sys.stdout.writelines(f"{one_line(line)}\n" for line in queue_lines(queue))
     return 0
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{one_line(text)}\n")

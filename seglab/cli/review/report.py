@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seglab.cli.option_words import asks_for_help, print_word_help, read_words
+from seglab.core.text.escape import one_line
 
 _EXAMPLES = (("seglab review report queue=review", ""),)
 _SUMMARY = "Tell what is in a queue, where it was pushed to, and what the labels taken back say."
@@ -22,5 +23,6 @@ def run(argv: Sequence[str]) -> int:
     from seglab.feedback.exchange.telling import report_lines
     from seglab.feedback.queue.content import read_queue
 
-    sys.stdout.write("\n".join(report_lines(read_queue(Path(options.queue)))) + "\n")
+    lines = report_lines(read_queue(Path(options.queue)))
+    sys.stdout.writelines(f"{one_line(line)}\n" for line in lines)
     return 0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seglab.cli.option_words import asks_for_help, print_word_help, read_words
+from seglab.core.text.escape import one_line
 
 _EXAMPLES = (
     ("seglab review take queue=review manifest=manifests/street", "from where they were pushed to"),
@@ -43,5 +44,5 @@ def run(argv: Sequence[str]) -> int:
         if now != before
         else f"{options.manifest}: nothing changed"
     )
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.writelines(f"{one_line(line)}\n" for line in lines)
     return 1 if taken["broken"] else 0

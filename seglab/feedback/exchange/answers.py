@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -13,21 +12,21 @@ from typing import Any, Literal
 import numpy as np
 
 from seglab.annotations.format import annotation_format
-from seglab.core.disk.files import sha256_bytes, write_json
-from seglab.core.errors import ConfigError, DataError
+from seglab.core.disk.files import sha256_bytes
+from seglab.core.errors import ConfigError, DataError, DataNotFoundError
 from seglab.core.parts.components import components
 from seglab.data.annotated.importer import import_annotated
 from seglab.data.annotated.options import VOID
 from seglab.data.masks import read_mask
+from seglab.feedback.exchange.drawn import STUDIO
 from seglab.feedback.exchange.pushing import pushes
-from seglab.feedback.exchange.studio import SAMPLE, Studio
+from seglab.feedback.exchange.studio import Studio
+from seglab.feedback.exchange.tasks import Told, put_tasks, tasks_in
 from seglab.feedback.options import SERVER, TakeOptions
 from seglab.feedback.queue.content import Item, Queue
 
 Status = Literal["labelled", "empty", "missing", "untouched", "skipped", "broken"]
-_STUDIO = "label_studio"
-# What Label Studio puts before the name of a file that was uploaded.
-_UPLOADED = re.compile(r"^[0-9a-f]{8}-")
+_TAKEN = "taken-from"  # below the queue: annotations that came without their images
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,22 +64,16 @@ def read_answers(queue: Queue, options: TakeOptions) -> list[Answer]:
     """
     tool = _tool(queue, options)
     entry = pushes(queue).get(tool, {})
-    told: Mapping[str, Answer] = {}
-    place = Path(options.annotations or entry.get("folder", ".")).expanduser()
-    if tool == SERVER and options.annotations is None:
-        with Studio(entry["url"], None, options.retries) as studio:
-            place, told = _of_tasks(queue, options, studio.export(entry["project"]))
-    elif place.is_file():
-        place, told = _of_tasks(queue, options, _tasks_in(place))
-    name = _STUDIO if tool == SERVER else tool
+    name = STUDIO if tool == SERVER else tool
+    place, told = _place(queue, options, name, entry)
     unlabelled = options.unlabelled or entry.get("unlabelled") or VOID
     masks, broken = _drawn(queue, name, place, unlabelled, options)
     pushed = set(entry.get("files", {}).values())
     is_untouched = _untouched(queue, place, pushed) if options.untouched == "skip" else set()
     found = []
     for item in queue.items:
-        known = told.get(item.id, Answer(item, "missing"))
-        status: Status = known.status
+        known = told.get(item.id, Told())
+        status: Status = "skipped" if known.is_skipped else "missing"
         mask = masks.get(item.id)
         if item.id in broken:
             status = "broken"
@@ -108,6 +101,41 @@ def _tool(queue: Queue, options: TakeOptions) -> str:
     )
 
 
+def _place(
+    queue: Queue, options: TakeOptions, name: str, entry: Mapping[str, Any]
+) -> tuple[Path, dict[str, Told]]:
+    """Return the folder to read annotations and images from, and what the tool tells besides."""
+    counts_first = options.several == "first"
+    work = queue.folder / f"{_TAKEN}-{name}"
+    if options.annotations is None and "url" in entry:
+        with Studio(entry["url"], None, options.retries) as studio:
+            tasks = studio.export(entry["project"])
+        return work, put_tasks(queue, tasks, work, counts_first)
+    if options.annotations is None and "folder" not in entry:
+        raise ConfigError(f"annotations: missing; the queue was not pushed to {name}")
+    place = Path(options.annotations or entry["folder"]).expanduser()
+    if not place.exists():
+        raise DataNotFoundError(f"annotations: there is no file or folder {place}")
+    if place.is_file() and name == STUDIO:
+        return work, put_tasks(queue, tasks_in(place), work, counts_first)
+    images = {Path(one.image).name for one in queue.items}
+    if place.is_dir() and any(path.name in images for path in place.rglob("*")):
+        return place, {}
+    # As tools export them: without the images, which the queue has.
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    if place.is_dir():
+        shutil.copytree(place, work, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(place, work / place.name)
+    for item in queue.items:
+        suffix = Path(item.image).suffix
+        image = work / annotation_format(name).image_path(item.id, suffix, "unlabeled")
+        image.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(queue.folder / item.image, image)
+    return work, {}
+
+
 def _drawn(
     queue: Queue, name: str, root: Path, unlabelled: str, options: TakeOptions
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -119,7 +147,7 @@ def _drawn(
         "palette": [list(colour) for colour in labels.palette],
         "val_fraction": 0.0,
     }
-    given |= {"several": options.several} if name == _STUDIO else {}
+    given |= {"several": options.several} if name == STUDIO else {}
     chosen: Any = components("importer")[name].read(given)
     own: Any = components("annotation_format")[name]
     declared = own.read({key: getattr(chosen, key) for key in own.model_fields})
@@ -158,57 +186,3 @@ def _untouched(queue: Queue, root: Path, pushed: set[str]) -> set[str]:
         for end in re.finditer(r"[._]|$", path.name):
             by_stem.setdefault(path.name[: end.start()], []).append(is_same)
     return {one.id for one in queue.items if all(by_stem.get(one.id, same.values()))}
-
-
-def _tasks_in(path: Path) -> list[dict[str, Any]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, list) and all(isinstance(one["data"], dict) for one in content):
-            return content
-    except (ValueError, KeyError, TypeError, OSError):
-        pass
-    raise DataError(f"{path}: expected a folder, or tasks as Label Studio exports them (JSON)")
-
-
-def _of_tasks(
-    queue: Queue, options: TakeOptions, tasks: list[dict[str, Any]]
-) -> tuple[Path, dict[str, Answer]]:
-    """Put tasks and images where they are read as annotations; return where, and what tasks tell besides.
-
-    Tasks of one item count as one; those of other images are passed over.
-    """
-    items = {one.id: one for one in queue.items}
-    by_item: dict[str, list[dict[str, Any]]] = {}
-    for one in tasks:
-        name = _UPLOADED.sub("", Path(str(one["data"].get("image", ""))).stem)
-        key = str(one["data"].get(SAMPLE, name))
-        if key in items:
-            by_item.setdefault(key, []).extend(one.get("annotations") or [])
-    folder = queue.folder / SERVER
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / "images").mkdir(parents=True)
-    written, told = [], {}
-    for key, made in by_item.items():
-        item = items[key]
-        shutil.copyfile(queue.folder / item.image, folder / item.image)
-        ordered = sorted(made, key=lambda one: str(one.get("created_at", "")))
-        written.append({"data": {"image": item.image}, "annotations": ordered})
-        told[key] = _told(item, ordered, options)
-    write_json(folder / "tasks.json", written)
-    return folder, told
-
-
-def _told(item: Item, annotations: list[dict[str, Any]], options: TakeOptions) -> Answer:
-    kept = [one for one in annotations if not one.get("was_cancelled")]
-    times = [float(one["lead_time"]) for one in annotations if one.get("lead_time") is not None]
-    who = None
-    if kept:
-        maker = kept[0 if options.several == "first" else -1].get("completed_by")
-        who = maker.get("email") or maker.get("id") if isinstance(maker, dict) else maker
-    return Answer(
-        item,
-        "skipped" if annotations and not kept else "missing",
-        annotations=len(kept),
-        seconds=sum(times) if times else None,
-        annotator=None if who is None else str(who),
-    )

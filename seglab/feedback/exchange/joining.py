@@ -148,13 +148,17 @@ def _with(manifest: Manifest, rows: Sequence[dict[str, Any]], joined: Joined) ->
         if place is None and name in names:
             joined.refused[name] = f"{manifest.name} has another image of this name"
         elif place is None:
+            images[row["sha256"]] = len(table)
             table.append(row)
             joined.added.append(name)
+        elif table[place]["sample_id"] in joined.added:
+            joined.refused[name] = f"the same image as {table[place]['sample_id']}"
         elif table[place]["mask_sha256"] == row["mask_sha256"]:
             joined.same.append(name)
         else:
             new = {key: row[key] for key in ("mask", "mask_sha256", "class_pixels", "annotator")}
             split = table[place]["split"] if table[place]["mask"] else row["split"]
-            table[place] = {**table[place], **new, "split": split}
+            tags = list(dict.fromkeys([*table[place]["tags"], *row["tags"]]))
+            table[place] = {**table[place], **new, "split": split, "tags": tags}
             joined.relabelled.append(name)
     return pd.DataFrame(table, columns=manifest.table.columns)

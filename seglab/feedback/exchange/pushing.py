@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from seglab.annotations.format import annotation_format
 from seglab.core.disk.files import sha256_bytes, write_json
-from seglab.core.errors import DataError, list_problems
-from seglab.core.parts.components import components
-from seglab.data.annotated.export import ExportSettings, Images, export_manifest
-from seglab.data.images import read_image
-from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
-from seglab.data.table import COLUMNS
+from seglab.core.errors import DataError
+from seglab.data.annotated.export import ExportSettings
+from seglab.feedback.exchange.drawn import studio_regions, write_annotations
 from seglab.feedback.exchange.studio import SAMPLE, Studio
 from seglab.feedback.options import SERVER, PushOptions
 from seglab.feedback.queue.content import Item, Queue
@@ -80,7 +71,9 @@ def _to_files(queue: Queue, options: PushOptions) -> Pushed:
     shutil.rmtree(fresh, ignore_errors=True)
     if out.is_dir() and any(out.iterdir()):
         raise DataError(f"output: {out} is not empty; give a new folder")
-    _write(queue, options, options.to, fresh, "copy")
+    write_annotations(
+        queue, options.to, fresh, ExportSettings(options.tolerance, options.unlabelled)
+    )
     if out.is_dir():
         out.rmdir()
     fresh.replace(out)
@@ -98,61 +91,22 @@ def _images(queue: Queue) -> set[str]:
     return {Path(one.image).name for one in queue.items}
 
 
-def _write(queue: Queue, options: PushOptions, name: str, folder: Path, images: Images) -> None:
-    """Write the masks of a queue in a format."""
-    given = {"part": "predictions"} if name == "label_studio" else {}
-    declared: Any = components("annotation_format")[name].read(given)
-    settings = ExportSettings(options.tolerance, options.unlabelled, images)
-    masks = {one.id: queue.folder / one.mask for one in queue.items}
-    report = export_manifest(
-        queue_manifest(queue),
-        annotation_format(name, declared),
-        folder,
-        settings,
-        lambda row: read_mask(masks[row.sample_id], queue.labels),
-    )
-    if report.faults:
-        texts = [f"{sample}: {text}" for sample, text in report.faults.items()]
-        raise DataError(list_problems("nothing was pushed", texts))
-
-
-def queue_manifest(queue: Queue) -> Manifest:
-    """Return the images of a queue as a manifest of images without masks."""
-    rows = []
-    for item in queue.items:
-        height, width = read_image(queue.folder / item.image).shape[:2]
-        own = {"sample_id": item.id, "image": item.image, "group": item.stream or item.id}
-        empty: dict[str, Any] = {"tags": [], "class_pixels": [], "flags": []}
-        size = {"height": height, "width": width, "split": "unlabeled", "keep": True}
-        rows.append({**dict.fromkeys(COLUMNS), **own, **empty, **size})
-    name = queue.bundle["name"]
-    return Manifest(pd.DataFrame(rows), queue.labels, queue.folder, name, "index", {})
-
-
 def _to_server(queue: Queue, options: PushOptions, tell: Callable[[str], None]) -> Pushed:
     """Add what is not there in the queue's order, some at a time."""
     title = options.project or f"review {queue.hash}"
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Studio(str(options.url), None, options.retries) as studio,
-    ):
-        out = Path(folder) / "out"
-        _write(queue, options, "label_studio", out, "none")
-        config = (out / "label_config.xml").read_text(encoding="utf-8")
-        tasks = json.loads((out / "tasks.json").read_text(encoding="utf-8"))
-        proposed = {Path(one["data"]["image"]).stem: one["predictions"] for one in tasks}
+    settings = ExportSettings(options.tolerance, options.unlabelled)
+    config, proposed = studio_regions(queue, settings)
+    with Studio(str(options.url), None, options.retries) as studio:
         project = studio.project(title, config)
         there = studio.tasks(project)
         new = [one for one in queue.items if one.id not in there]
         added = 0
         for start in range(0, len(new), _AT_ONCE):
             part = new[start : start + _AT_ONCE]
-            ready = [
-                _task(
-                    queue, one, studio.upload(project, queue.folder / one.image), proposed[one.id]
-                )
-                for one in part
-            ]
+            ready = []
+            for item in part:
+                image = studio.upload(project, queue.folder / item.image)
+                ready.append(_task(queue, item, image, proposed[item.id]))
             added += studio.add_tasks(project, ready)
             tell(f"{start + len(part)} of {len(new)} images pushed")
     url = str(options.url).rstrip("/")
@@ -160,13 +114,8 @@ def _to_server(queue: Queue, options: PushOptions, tell: Callable[[str], None]) 
     return Pushed(f"{url}/projects/{project}", added, len(queue.items) - len(new))
 
 
-def _task(queue: Queue, item: Item, image: str, proposed: list[dict[str, Any]]) -> dict[str, Any]:
+def _task(queue: Queue, item: Item, image: str, regions: list[dict[str, Any]]) -> dict[str, Any]:
     """Return a task; whether an item was drawn or chosen is not told to those who label."""
     data = {"image": image, SAMPLE: item.id, "request_id": item.request_id, "stream": item.stream}
     version = f"{queue.bundle['name']} {queue.bundle['id']}"
-    return {"data": data, "predictions": [{**one, "model_version": version} for one in proposed]}
-
-
-def model_mask(queue: Queue, item: Item) -> np.ndarray:
-    """Return what the model drew of an item, class indices uint8 `(H, W)`."""
-    return read_mask(queue.folder / item.mask, queue.labels)
+    return {"data": data, "predictions": [{"result": regions, "model_version": version}]}

@@ -217,6 +217,19 @@ class Studio:
 
         return int(self.persist(add))
 
+    def annotate(
+        self, task: int, regions: Sequence[Mapping[str, Any]], seconds: float | None = None
+    ) -> None:
+        """Annotate a task as its user would, such as an oracle in an experiment.
+
+        Args:
+            task: Its number.
+            regions: Label Studio's, as `studio_regions` returns them.
+            seconds: How long it took.
+        """
+        told = {"result": list(regions), "lead_time": seconds}
+        self.once("POST", f"tasks/{task}/annotations", json=told)
+
     def export(self, project: int) -> list[dict[str, Any]]:
         """Return all tasks of a project with their annotations."""
         words = {"exportType": "JSON", "download_all_tasks": "true"}

@@ -17,9 +17,9 @@ from seglab.core.disk.mask_png import write_mask
 from seglab.curation.versions import folder_of
 from seglab.data.manifest import Manifest
 from seglab.feedback.exchange.answers import Answer, read_answers
+from seglab.feedback.exchange.drawn import model_mask
 from seglab.feedback.exchange.joining import Joined, join
 from seglab.feedback.exchange.measuring import confusion_of, quality_of
-from seglab.feedback.exchange.pushing import model_mask
 from seglab.feedback.options import TakeOptions
 from seglab.feedback.queue.content import Queue
 

@@ -70,7 +70,9 @@ def taken_lines(taken: dict[str, Any]) -> list[str]:
             f"time: {seconds['total']:.0f} s for {plural(seconds['items'], 'image')}, median "
             f"{seconds['median']:.0f} s"
         )
-    lines += [_quality(part, taken["quality"][part]) for part in ("control", "hard")]
+    lines += [
+        line for part in ("control", "hard") for line in _quality(part, taken["quality"][part])
+    ]
     if taken["unchanged"]:
         lines.append(f"no pixel was changed on {plural(len(taken['unchanged']), 'image')}")
     lines += [f"refused: {name}: {why}" for name, why in taken["refused"].items()]
@@ -81,10 +83,10 @@ def taken_lines(taken: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _quality(part: str, told: dict[str, Any]) -> str:
+def _quality(part: str, told: dict[str, Any]) -> list[str]:
     title = "random share" if part == "control" else "chosen"
     if not told["images"]:
-        return f"{title}: none of {told['of']} labelled"
+        return [f"{title}: none of {told['of']} labelled"]
     miou, low, high = (told["miou"][key] for key in ("value", "low", "high"))
     line = f"{title}: mIoU {_number(miou)} on {told['images']} of {told['of']}"
     if part == "control":
@@ -95,7 +97,8 @@ def _quality(part: str, told: dict[str, Any]) -> str:
     line += f"; annotators changed {_number(told['changed'], '.1%')} of the pixels"
     if part == "control" and told["images"] < told["of"]:
         line += "; those not labelled may be harder"
-    return line
+    by_class = [f"{name} {_number(one['value'])}" for name, one in told["iou"].items()]
+    return [line, f"  IoU: {joined(by_class, len(by_class))}"]
 
 
 def _number(value: float | None, form: str = ".3f") -> str:

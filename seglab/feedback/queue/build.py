@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from seglab.bundle.aliases import locate_bundle
 from seglab.bundle.loader import Bundle, BundleError, load
 from seglab.core.disk.files import atomic_path
 from seglab.core.disk.mask_png import write_mask
@@ -35,6 +36,7 @@ class _Work:
     """What the steps of one queue share."""
 
     options: QueueOptions
+    place: Path  # of the bundle
     bundle: Bundle
     found: Candidates
     known: KnownImages | None
@@ -83,12 +85,13 @@ def make_queue(options: QueueOptions, tell: Tell) -> Queue:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"output: {out} is there already; give a new folder")
     try:
-        bundle = load(Path(options.bundle).expanduser(), threads=options.threads or None)
+        place = locate_bundle(options.bundle)
+        bundle = load(place, threads=options.threads or None)
     except BundleError as error:
         raise ConfigError(f"bundle: {error}") from error
     known = _holdout(options, tell)
     found = find_candidates(options, bundle, tell)
-    work = _Work(options, bundle, found, known)
+    work = _Work(options, place, bundle, found, known)
     drawn = draw_control(found.ids, options.control, options.count, options.seed)
     control = [place for place in drawn.tolist() if not work.is_refused(place, "control")]
     scores = _scores(work, tell)
@@ -139,7 +142,7 @@ def _scores(work: _Work, tell: Tell) -> dict[str, np.ndarray]:
     reference = None
     if options.drift:
         try:
-            reference = reference_sample(Path(options.bundle).expanduser()).features
+            reference = reference_sample(work.place).features
         except DataError as error:
             tell(f"drift does not count: {error}")
         else:

@@ -126,12 +126,13 @@ def _pools(order: np.ndarray, streams: np.ndarray, rules: Rules) -> Iterator[np.
     while len(rest):
         counts: Counter[str] = Counter()
         inside = np.zeros(len(rest), bool)
-        for index, place in enumerate(rest.tolist()):
-            stream = str(streams[place])
+        number = 0
+        for index, stream in enumerate(streams[rest].tolist()):
             if not stream or counts[stream] < most:
                 counts[stream] += 1
                 inside[index] = True
-                if inside.sum() == size:
+                number += 1
+                if number == size:
                     break
         yield rest[inside]
         rest = rest[~inside]
