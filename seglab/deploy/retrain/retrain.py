@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,7 @@ def _make_challenger(task: _Task, state: State, key: str) -> str:
     challenger = task.registry.add(bundle, why=f"retrained, {key}")
     state.set(challenger=challenger)
     shutil.rmtree(bundle)  # the registry has it
-    bundle.with_suffix(".zip").unlink()
+    bundle.with_suffix(".zip").unlink(missing_ok=True)
     return challenger
 
 
