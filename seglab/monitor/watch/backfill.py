@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL import Image
 
+from seglab.bundle.aliases import locate_bundle
 from seglab.bundle.input_statistics import input_statistics, output_statistics
 from seglab.bundle.loader import Bundle, ImageError, load
 from seglab.core.errors import DataError
@@ -67,7 +68,7 @@ def backfill(options: BackfillOptions, tell: Callable[[str], None]) -> Backfille
         BundleError: The bundle is damaged.
         DataError: There is no image.
     """
-    bundle = load(options.bundle, variant=options.variant)
+    bundle = load(locate_bundle(options.bundle), variant=options.variant)
     found = list(_images(options))
     if not found:
         raise DataError(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
+from seglab.bundle.aliases import locate_bundle
 from seglab.bundle.loader import load
 from seglab.monitor.alerts.findings import SERVICE, Finding, Judged
 from seglab.monitor.alerts.patterns import judge_patterns
@@ -140,7 +141,7 @@ class Evaluator:
                 table.filter(pc.equal(table["status"], OK)),
                 Path(options.log).expanduser(),
                 folder_labels(options.labels),
-                load(options.bundle, check=False),
+                load(locate_bundle(options.bundle), check=False),
                 known.quality,
             )
             self._labels = stamp, measured

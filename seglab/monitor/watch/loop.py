@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from seglab.bundle.aliases import locate_bundle
 from seglab.core.errors import ConfigError, SeglabError
 from seglab.monitor.alerts.book import AlertBook, Silence, read_silences, write_silences
 from seglab.monitor.alerts.channels import deliver, open_channels
@@ -37,7 +38,6 @@ class Watch:
     def __init__(self, options: WatchOptions, tell: Callable[[str], None]) -> None:
         self.options, self._tell = options, tell
         self.folder = Path(options.log).expanduser()
-        self._bundle = Path(options.bundle).expanduser()
         self._channels = open_channels(
             {
                 "log": LogChannelOptions(),
@@ -89,7 +89,8 @@ class Watch:
         return any(SEVERITIES.index(one.severity) >= least for one in lasting)
 
     def _look(self) -> tuple[int, int]:
-        place = self._bundle / "bundle.json" if self._bundle.is_dir() else self._bundle
+        bundle = locate_bundle(self.options.bundle)
+        place = bundle / "bundle.json" if bundle.is_dir() else bundle
         found = place.stat()
         return found.st_mtime_ns, found.st_ino
 
@@ -99,7 +100,7 @@ class Watch:
             self._known, self._stamp = self._read(), stamp
 
     def _read(self) -> Known:
-        known = Known.read(self._bundle, self.options.drift)
+        known = Known.read(locate_bundle(self.options.bundle), self.options.drift)
         for note in known.notes:
             self._tell(note)
         return known
