@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from seglab.bundle.aliases import ALIASES
+from seglab.bundle.aliases import ALIASES, locate_bundle
 from seglab.cli.option_words import asks_for_help, print_word_help, read_words
 from seglab.cli.subcommands import parse_subcommand
 from seglab.core.disk.urls import local_path
@@ -64,7 +64,7 @@ def _open(options: declared.InRegistry) -> Any:
 
 def _add(options: declared.AddOptions) -> int:
     registry = _open(options)
-    name = registry.add(local_path(options.bundle), options.why, options.challenger)
+    name = registry.add(locate_bundle(options.bundle), options.why, options.challenger)
     _say(f"{name} is in {registry.folder}{_named(registry, name)}")
     return 0
 

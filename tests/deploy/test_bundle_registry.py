@@ -17,6 +17,8 @@ from seglab.bundle.aliases import locate_bundle
 from seglab.bundle.sealing import pack
 from seglab.cli.main import run
 from seglab.core.errors import ConfigError, DataError
+from seglab.deploy.predict.launch import shares_of
+from seglab.deploy.predict.options import PredictFilesOptions
 from seglab.deploy.registry.log import LOG
 from seglab.deploy.registry.registry import Registry
 from tests.bundle.tiny import write_tiny_bundle
@@ -159,13 +161,16 @@ def test_references_stand_for_what_is_promoted(registry: Registry, names: list[s
     assert locate_bundle(f"{registry.folder}@{names[0]}") == place / names[0]
     odd = shutil.copytree(place / names[0], registry.folder.parent / "b@champion")
     assert locate_bundle(str(odd)) == odd
-    for text, words in (
+    words = {"bundle": f"{registry.folder}@champion", "input": "photos", "shards": 2}
+    found = [one.words for one in shares_of(PredictFilesOptions.read(words))]
+    assert all(f"bundle={place / names[1]}" in one for one in found)  # one for all shares
+    for text, said in (
         (f"{registry.folder}@champoin", "did you mean 'champion'"),
         (f"{registry.folder.parent}@champion", "holds no aliases.json"),
         (f"{registry.folder}@../../x", "expected one of"),
         (str(registry.folder.parent / "gone"), "is not there"),
     ):
-        with pytest.raises(ConfigError, match=words):
+        with pytest.raises(ConfigError, match=said):
             locate_bundle(text)
     (registry.folder / "aliases.json").write_text("{")
     with pytest.raises(DataError, match="damaged"):

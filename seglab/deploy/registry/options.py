@@ -16,7 +16,7 @@ class AddOptions(InRegistry):
     """A bundle that is copied into the registry."""
 
     bundle: Name
-    """The bundle, a folder or a zip, as `seglab export` writes it."""
+    """The bundle, a folder or a zip, as `seglab export` writes it; or OTHER_REGISTRY@champion."""
     challenger: bool = True
     """Whether it is the challenger from now on."""
     why: Name = ""
