@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from seglab.bundle.aliases import ALIASES
+from seglab.bundle.aliases import ALIASES, locate_bundle
 from seglab.cli.option_words import asks_for_help, print_word_help, read_words
+from seglab.cli.subcommands import parse_subcommand
 from seglab.core.disk.urls import local_path
-from seglab.core.errors import ConfigError, nearest
+from seglab.core.errors import ConfigError
 from seglab.core.options import Options
 from seglab.core.text.escape import one_line
 from seglab.deploy.registry import options as declared
@@ -21,6 +23,7 @@ class _Command(NamedTuple):
     work: Callable[[Any], int]
     bare: str | None  # the key that a word without `=` is the value of
     summary: str
+    example: str = ""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -29,35 +32,28 @@ def run(argv: Sequence[str]) -> int:
     Raises:
         ConfigError: The words are wrong.
     """
-    if not argv or argv[0] in ("-h", "--help"):
-        sys.stdout.write(_help())
-        return 0
+    parse_subcommand(build_parser(), argv[:1])
     name, words = argv[0], list(argv[1:])
-    if name not in _COMMANDS:
-        raise ConfigError(
-            f"no such command '{name}'{nearest(name, _COMMANDS)}; commands are {', '.join(_COMMANDS)}"
-        )
     command = _COMMANDS[name]
     if asks_for_help(words):
-        return print_word_help(f"registry {name}", command.summary, command.options)
+        summary = f"{command.summary[0].upper()}{command.summary[1:]}."
+        examples = [(f"seglab registry {name} {command.example}".rstrip(), "")]
+        return print_word_help(f"registry {name}", summary, command.options, examples)
     if command.bare is not None:
         words = [one if "=" in one else f"{command.bare}={one}" for one in words]
     return command.work(read_words(words, command.options, f"registry {name}"))
 
 
-def _help() -> str:
-    lines = [
-        f"  {name + (f' {one.bare.upper()}' if one.bare else ''):<16} {one.summary}"
-        for name, one in _COMMANDS.items()
-    ]
-    head = [
-        "usage: seglab registry COMMAND [registry=DIR] [key=value ...]",
-        "",
-        "commands:",
-        *lines,
-    ]
-    tail = ["", "seglab registry COMMAND --help says more.", ""]
-    return "\n".join([*head, *tail])
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the sub-commands' names; each reads its own words."""
+    parser = argparse.ArgumentParser(
+        prog="seglab registry",
+        description="Bundles in a folder: which one is the champion, since when, and why.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, command in _COMMANDS.items():
+        commands.add_parser(name, help=command.summary, add_help=False)
+    return parser
 
 
 def _open(options: declared.InRegistry) -> Any:
@@ -68,7 +64,7 @@ def _open(options: declared.InRegistry) -> Any:
 
 def _add(options: declared.AddOptions) -> int:
     registry = _open(options)
-    name = registry.add(local_path(options.bundle), options.why, options.challenger)
+    name = registry.add(locate_bundle(options.bundle), options.why, options.challenger)
     _say(f"{name} is in {registry.folder}{_named(registry, name)}")
     return 0
 
@@ -130,6 +126,19 @@ def _verify(options: declared.InRegistry) -> int:
     return 1 if found else 0
 
 
+def _publish(options: declared.PublishOptions) -> int:
+    from seglab.deploy.registry.publish import publish_mlflow, publish_wandb
+
+    registry = _open(options)
+    if options.wandb is None and options.mlflow is None:
+        raise ConfigError("wandb, mlflow: give wandb=PROJECT, mlflow=URI, or both")
+    if options.wandb is not None:
+        _say(*publish_wandb(registry, options.wandb, options.name))
+    if options.mlflow is not None:
+        _say(*publish_mlflow(registry, options.mlflow, options.name))
+    return 0
+
+
 def _read_time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
@@ -150,11 +159,26 @@ def _say(*lines: str) -> None:
 
 
 _COMMANDS = {
-    "add": _Command(declared.AddOptions, _add, "bundle", "copy a bundle into the registry"),
+    "add": _Command(
+        declared.AddOptions, _add, "bundle", "copy a bundle into the registry", "bundles/unet"
+    ),
     "list": _Command(declared.InRegistry, _list, None, "the bundles, and which is the champion"),
-    "show": _Command(declared.ShowOptions, _show, "bundle", "a bundle and what was done with it"),
-    "promote": _Command(declared.PromoteOptions, _promote, "bundle", "make a bundle the champion"),
+    "show": _Command(
+        declared.ShowOptions, _show, "bundle", "a bundle and what was done with it", "champion"
+    ),
+    "promote": _Command(
+        declared.PromoteOptions, _promote, "bundle", "make a bundle the champion", "challenger"
+    ),
     "rollback": _Command(declared.RollbackOptions, _rollback, None, "back to the champion before"),
-    "at": _Command(declared.AtOptions, _at, "time", "which model was the champion at a time"),
+    "at": _Command(
+        declared.AtOptions,
+        _at,
+        "time",
+        "which model was the champion at a time",
+        "2026-11-27T09:00",
+    ),
+    "publish": _Command(
+        declared.PublishOptions, _publish, None, "show it in Weights & Biases or MLflow too"
+    ),
     "verify": _Command(declared.InRegistry, _verify, None, "check every bundle and the log"),
 }

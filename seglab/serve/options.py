@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from annotated_types import Interval
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
-from seglab.bundle.aliases import locate_bundle
-from seglab.core.errors import ConfigError, SeglabError
+from seglab.bundle.options import BundleName
 from seglab.core.options import (
     Name,
     NotNegativeFloat,
@@ -27,7 +26,7 @@ BYTES_PER_PIXEL = 4
 class ServeOptions(Options):
     """A bundle as an HTTP service; limits hold for each worker process."""
 
-    bundle: Name
+    bundle: BundleName
     """The bundle, a folder or a zip, or REGISTRY@champion; read again from there at a reload."""
     follow: NotNegativeFloat = 5.0
     """Seconds between looks at what REGISTRY@champion stands for; a change is a reload. 0: none by itself."""
@@ -85,16 +84,6 @@ class ServeOptions(Options):
     """Log of the requests for `seglab monitor`; null: there is none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severity of what is logged, as JSON lines on the standard output."""
-
-    @field_validator("bundle")
-    @classmethod
-    def _there_is_a_bundle(cls, bundle: str) -> str:
-        try:
-            locate_bundle(bundle)
-        except SeglabError as error:
-            text = error.problems[0] if isinstance(error, ConfigError) else str(error)
-            raise broken_rule(text.removeprefix("bundle: ")) from error
-        return bundle
 
     @model_validator(mode="after")
     def _limits_go_together(self) -> Self:

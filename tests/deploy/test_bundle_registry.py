@@ -17,6 +17,8 @@ from seglab.bundle.aliases import locate_bundle
 from seglab.bundle.sealing import pack
 from seglab.cli.main import run
 from seglab.core.errors import ConfigError, DataError
+from seglab.deploy.predict.launch import shares_of
+from seglab.deploy.predict.options import PredictFilesOptions
 from seglab.deploy.registry.log import LOG
 from seglab.deploy.registry.registry import Registry
 from tests.bundle.tiny import write_tiny_bundle
@@ -159,13 +161,16 @@ def test_references_stand_for_what_is_promoted(registry: Registry, names: list[s
     assert locate_bundle(f"{registry.folder}@{names[0]}") == place / names[0]
     odd = shutil.copytree(place / names[0], registry.folder.parent / "b@champion")
     assert locate_bundle(str(odd)) == odd
-    for text, words in (
+    words = {"bundle": f"{registry.folder}@champion", "input": "photos", "shards": 2}
+    found = [one.words for one in shares_of(PredictFilesOptions.read(words))]
+    assert all(f"bundle={place / names[1]}" in one for one in found)  # one for all shares
+    for text, said in (
         (f"{registry.folder}@champoin", "did you mean 'champion'"),
         (f"{registry.folder.parent}@champion", "holds no aliases.json"),
         (f"{registry.folder}@../../x", "expected one of"),
         (str(registry.folder.parent / "gone"), "is not there"),
     ):
-        with pytest.raises(ConfigError, match=words):
+        with pytest.raises(ConfigError, match=said):
             locate_bundle(text)
     (registry.folder / "aliases.json").write_text("{")
     with pytest.raises(DataError, match="damaged"):
@@ -204,6 +209,46 @@ def test_reads_without_torch_and_onnxruntime() -> None:
         "seglab.deploy.registry.describe; print(sorted(set({heavy!r}) & set(sys.modules)))"
     ).replace("{heavy!r}", repr(heavy))
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+@pytest.mark.slow
+def test_mlflow_shows_what_the_folder_says(
+    registry: Registry, names: list[str], tmp_path: Path
+) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="seglab[mlflow] is not installed")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    words = ["registry", "publish", f"registry={registry.folder}", f"mlflow={uri}", "name=road"]
+    for _ in range(2):  # again changes nothing
+        assert run(words) == 0
+        client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        found = client.search_model_versions("name='road'")
+        ids = {one.version: one.tags["seglab.bundle"] for one in found}
+        assert sorted(ids.values()) == sorted(names)
+        aliases = client.get_registered_model("road").aliases
+        assert {alias: ids[version] for alias, version in aliases.items()} == registry.aliases
+    registry.promote("challenger")
+    assert run(words) == 0
+    aliases = client.get_registered_model("road").aliases
+    assert {alias: ids[version] for alias, version in aliases.items()} == {
+        "champion": names[2],
+        "previous": names[1],
+    }
+
+
+@pytest.mark.slow
+def test_wandb_gets_the_aliases(
+    registry: Registry, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Offline: the artifacts wait in the run's file for `seglab wandb sync`."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path))
+    assert run(["registry", "publish", f"registry={registry.folder}", "wandb=road"]) == 0
+    (kept,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    content = kept.read_bytes()
+    # The file is cut into blocks, also amid words, so the sixteen digits of an id may be too.
+    assert all(alias.encode() in content for alias in registry.aliases)
+    assert sum(name.encode() in content for name in names) >= 2
 
 
 @pytest.mark.slow

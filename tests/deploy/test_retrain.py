@@ -92,7 +92,7 @@ def test_promotes_a_better_one_and_neither_a_worse_nor_a_poisoned_one(
     assert [one.what for one in entries[-3:]] == ["challenges", "compared", "refused"]
     assert [one.details["use"] for one in entries if one.what == "compared"] == [1, 2]
     page = next(registry.folder.glob(f"retrain/{entries[-1].details['key']}/retrain.md"))
-    assert "used 1 times before" in page.read_text()
+    assert "used 1 time before" in page.read_text()
     # The configuration is that of the first run again, whatever the champion's words were.
     assert "configuration of: `" + str(world / "runs/synth/first") in page.read_text()
     # The same words again: the same answer, and nothing is done twice.

@@ -16,7 +16,7 @@ class AddOptions(InRegistry):
     """A bundle that is copied into the registry."""
 
     bundle: Name
-    """The bundle, a folder or a zip, as `seglab export` writes it."""
+    """The bundle, a folder or a zip, as `seglab export` writes it; or OTHER_REGISTRY@champion."""
     challenger: bool = True
     """Whether it is the challenger from now on."""
     why: Name = ""
@@ -51,3 +51,14 @@ class AtOptions(InRegistry):
 
     time: Name
     """ISO 8601, such as 2026-11-27T09:00+01:00; without a zone it is UTC."""
+
+
+class PublishOptions(InRegistry):
+    """Where the registry is shown besides."""
+
+    wandb: Name | None = None
+    """Project of Weights & Biases, PROJECT or ENTITY/PROJECT; null: not there."""
+    mlflow: Name | None = None
+    """URI of MLflow, such as http://mlflow:5000 or sqlite:///mlflow.db; null: not there."""
+    name: Name = "seglab"
+    """Of the artifact and the registered model."""

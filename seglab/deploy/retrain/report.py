@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from seglab.core.text.wording import plural
 from seglab.deploy.retrain.duel import Duel, Side
 
 
@@ -61,18 +62,23 @@ def page(content: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def repeated_use(used: Mapping[str, Any]) -> list[str]:
+    """Return a warning where a holdout was compared on before."""
+    if used["use"] < 2:
+        return []
+    return [
+        f"the holdout was used {plural(used['use'] - 1, 'time')} before: who chooses among many by one "
+        "holdout comes to overrate the chosen; renew it now and then (new_holdout=true)"
+    ]
+
+
 def _holdout(used: Mapping[str, Any] | None) -> list[str]:
     if not used:
         return []
     lines = [
         f"- holdout: `{used['holdout']}`, {used['images']} images, comparison {used['use']} on it"
     ]
-    if used["use"] > 1:
-        lines.append(
-            f"- **the holdout was used {used['use'] - 1} times before: who chooses among many by one "
-            "holdout comes to overrate the chosen; renew it now and then (new_holdout=true)**"
-        )
-    return lines
+    return lines + [f"- **{one}**" for one in repeated_use(used)]
 
 
 def _latency(side: Side) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from seglab.deploy.retrain.gate import Decision, decide
 from seglab.deploy.retrain.holdout import Holdout, uses_before
 from seglab.deploy.retrain.options import RetrainOptions
 from seglab.deploy.retrain.recipe import champion_run, changes, configuration, origin_run
-from seglab.deploy.retrain.report import facts_of, page
+from seglab.deploy.retrain.report import facts_of, page, repeated_use
 from seglab.deploy.retrain.state import State, key_of, open_state
 from seglab.experiment.launch import launch, resume_job
 from seglab.experiment.prepare.records import saved_config
@@ -71,7 +72,8 @@ def retrain(options: RetrainOptions, console: Console) -> Outcome:
     uses = uses_before(task.holdout, task.registry.entries(), options.new_holdout)
     if task.manifest.is_of(task.champion.info["data"]["fingerprint"]):
         text = (
-            f"nothing new: the champion {task.champion.id} was trained on this version of the data"
+            f"nothing new: the champion {task.champion.id} was trained on this version of the data; "
+            "to train it otherwise, use seglab train, seglab export and seglab registry add"
         )
         say(console, text)
         return Outcome(NOTHING_NEW, text)
@@ -137,10 +139,7 @@ def _go_on(task: _Task, state: State, key: str, uses: int) -> None:
     if problems:
         _conclude(task, state, NOT_PROMOTED, "not trained: " + "; ".join(problems))
         return
-    run_dir = _train(task, state)
-    bundle = _export(task, state, run_dir)
-    challenger = task.registry.add(bundle, why=f"retrained, {key}")
-    state.set(challenger=challenger)
+    challenger = state.get("challenger") or _make_challenger(task, state, key)
     _count_use(task, state, challenger, uses)
     decision = _compare(task, state, challenger)
     words = f"{challenger} instead of {task.champion.id}: {decision.why}"
@@ -149,6 +148,15 @@ def _go_on(task: _Task, state: State, key: str, uses: int) -> None:
         return
     task.registry.promote(challenger, decision.why, instead_of=task.champion.id)
     _conclude(task, state, PROMOTED, f"promoted: {words}")
+
+
+def _make_challenger(task: _Task, state: State, key: str) -> str:
+    bundle = _export(task, state, _train(task, state))
+    challenger = task.registry.add(bundle, why=f"retrained, {key}")
+    state.set(challenger=challenger)
+    shutil.rmtree(bundle)  # the registry has it
+    bundle.with_suffix(".zip").unlink(missing_ok=True)
+    return challenger
 
 
 def _train(task: _Task, state: State) -> Path:
@@ -184,19 +192,21 @@ def _export(task: _Task, state: State, run_dir: Path) -> Path:
 
 def _count_use(task: _Task, state: State, challenger: str, uses: int) -> None:
     """Note that the holdout is looked at, before it is; once, also where this is killed then."""
-    known = [one for one in task.registry.entries() if one.what == COMPARED]
-    if not any(
-        one.bundle == challenger and one.details["key"] == state.get("key") for one in known
-    ):
+    key = state.get("key")
+    entries = (one for one in task.registry.entries() if one.what == COMPARED)
+    entry = next((one for one in entries if one.details["key"] == key), None)
+    if entry is None:
         details = {
-            "key": state.get("key"),
+            "key": key,
             "champion": task.champion.id,
             "holdout": task.holdout.fingerprint,
             "images": len(task.holdout.sources),
             "use": uses + 1,
         }
-        task.registry.note(COMPARED, challenger, f"with {task.champion.id}", details)
-        state.set(holdout=details)
+        entry = task.registry.note(COMPARED, challenger, f"with {task.champion.id}", details)
+    state.set(holdout=entry.details)
+    for warning in repeated_use(entry.details):
+        say(task.console, f"warning: {warning}")
 
 
 def _compare(task: _Task, state: State, challenger: str) -> Decision:

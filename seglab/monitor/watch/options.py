@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from seglab.bundle.options import BundleName
 from seglab.core.options import Name, OnDisk, Options, Positive, PositiveFloat
 from seglab.monitor.alerts.options import (
     EmailOptions,
@@ -20,7 +21,7 @@ class WatchOptions(Options):
 
     log: Annotated[Name, OnDisk("folder")]
     """Folder of the log of requests."""
-    bundle: Name
+    bundle: BundleName
     """The bundle that answers, with its reference, or REGISTRY@champion; read again when it is another."""
     labels: Annotated[Name, OnDisk("folder")] | None = None
     """Folder of masks named by request id, for measured quality; null: quality is estimated alone."""
@@ -72,8 +73,8 @@ class SilenceOptions(Options):
 class BackfillOptions(Options):
     """Images that were not logged when they were predicted, as rows of a log."""
 
-    bundle: Name
-    """The bundle whose statistics they get, a folder or a zip, or REGISTRY@champion."""
+    bundle: BundleName
+    """The bundle (or REGISTRY@champion) whose statistics they get."""
     input: Annotated[Name, OnDisk("folder")]
     """Folder of images, those below it too; the log of another bundle: its stored images."""
     log: Name

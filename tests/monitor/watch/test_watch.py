@@ -12,6 +12,7 @@ from PIL import Image
 
 from seglab.cli.main import run
 from seglab.core.errors import ConfigError
+from seglab.deploy.registry.registry import Registry
 from seglab.monitor.watch.loop import Watch
 from seglab.monitor.watch.options import WatchOptions
 from tests.monitor.rows import camera, known_bundle, write_rows
@@ -131,16 +132,18 @@ def test_a_rule_that_fails_is_an_alert_and_the_others_go_on(
     assert {"watch_failed", "slow"} <= {one.kind for one in watch.book.alerts.values()}
 
 
-def test_another_bundle_at_its_place_is_read(tmp_path: Path, bundle: tuple[str, str]) -> None:
-    now = time.time()
-    place = tmp_path / "model"
+@pytest.mark.parametrize("promoted", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_another_bundle_at_its_place_is_read(tmp_path: Path, promoted: bool) -> None:
+    now, place, registry = time.time(), tmp_path / "model", Registry(tmp_path / "models")
     _, first = known_bundle(place)
+    if promoted:
+        registry.promote(registry.add(place))
     log = tmp_path / "log"
     write_rows(log, camera(60), now - 100, first)
     options = WatchOptions.read(
         {
             "log": str(log),
-            "bundle": str(place),
+            "bundle": f"{registry.folder}@champion" if promoted else str(place),
             "drift": {"run_length": 500, "simulated_windows": 2000},
         }
     )
@@ -148,6 +151,8 @@ def test_another_bundle_at_its_place_is_read(tmp_path: Path, bundle: tuple[str, 
     assert "miou_estimated" in watch.step(now).figures
     place.rename(tmp_path / "old")
     _, second = known_bundle(place, count=200)
+    if promoted:
+        registry.promote(registry.add(place))
     assert second != first
     assert "miou_estimated" not in watch.step(now).figures  # the rows are of the former
     write_rows(log, camera(60, seed=3), now - 99.5, second)
