@@ -23,6 +23,10 @@ _STATUSES = {
 }
 
 
+# Of one file for all images: it says of none whether somebody opened it.
+_SILENT = ("cvat", "coco")
+
+
 def queue_lines(queue: Queue) -> list[str]:
     """Return what is in a queue, and what is not."""
     control, hard = queue.of_part("control"), queue.of_part("hard")
@@ -74,7 +78,9 @@ def taken_lines(taken: dict[str, Any]) -> list[str]:
         line for part in ("control", "hard") for line in _quality(part, taken["quality"][part])
     ]
     if taken["unchanged"]:
-        lines.append(f"no pixel was changed on {plural(len(taken['unchanged']), 'image')}")
+        line = f"no pixel was changed on {plural(len(taken['unchanged']), 'image')}"
+        silent = taken["tool"] in _SILENT
+        lines.append(line + f"; {taken['tool']} does not tell whether anybody saw them" * silent)
     lines += [f"refused: {name}: {why}" for name, why in taken["refused"].items()]
     lines.append(
         f"{len(taken['added'])} new in the manifest, {len(taken['relabelled'])} with another mask, "
