@@ -3,8 +3,8 @@
 Three servers of one bundle run side by side and get closed load in turn, in short rounds, so that whatever
 else the machine does falls on all of them. The figure is the mean over the rounds of each server's requests a
 second over those of the server without a log, with a 95 % interval; beside it the processor's time a
-request, which says the same on a machine that is busy with other things. Ends with 1 where a bar of the
-former is missed.
+request, and the share of it that the log's thread takes, which says the same on a machine that is busy with
+other things. Ends with 1 where a bar of the former is missed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import contextlib
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from serve_bench.load import closed
 
 BARS = {"1 %": 0.97, "full": 0.90}
 PORT = 8441
+_FIRST_FILE = 12.0  # seconds, longer than log.flush_seconds
+_COST = "seglab_log_processor_seconds_total"
 
 
 def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -40,6 +43,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         words[name] += [f"log.privacy={args.privacy}"]
     rates: dict[str, list[float]] = {name: [] for name in words}
     work: dict[str, list[float]] = {name: [] for name in words}
+    spent = dict.fromkeys(words, 0.0)
     with contextlib.ExitStack() as stack:
         urls, processes = {}, {}
         for number, (name, more) in enumerate(words.items()):
@@ -50,24 +54,34 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             processes[name] = stack.enter_context(bench_serve.serving(command))
             urls[name] = f"http://127.0.0.1:{bench_serve.PORT}"
             asyncio.run(closed(f"{urls[name]}/v1/predict", requests, 2, 2.0))
+        # What is loaded with the first row and the first file is no cost of a request.
+        time.sleep(_FIRST_FILE)
+        before = {name: _counted(url) for name, url in urls.items()}
         for number in range(args.rounds):
             order = np.random.default_rng(number).permutation(list(urls))
             for name in order:
-                before = _seconds(processes[name])
+                started = _seconds(processes[name])
                 found = asyncio.run(
                     closed(f"{urls[name]}/v1/predict", requests, args.callers, args.seconds)
                 )
                 rates[name].append(found.to_dict()["per_second"])
-                work[name].append((_seconds(processes[name]) - before) / found.codes[200])
+                spent[name] += _seconds(processes[name]) - started
+                work[name].append((_seconds(processes[name]) - started) / found.codes[200])
             print({name: values[-1] for name, values in rates.items()}, flush=True)
+        time.sleep(1.0)
         counted = {name: _counted(url) for name, url in urls.items() if name != "none"}
     ratios = {name: _ratio(rates[name], rates["none"]) for name in BARS}
+    shares = {
+        name: round((found[_COST] - before[name][_COST]) / spent[name], 4)
+        for name, found in counted.items()
+    }
     times = {name: _ratio(work["none"], work[name]) for name in BARS}
     return {
         "rates": rates,
         "work": work,
         "ratios": ratios,
         "processor_ratios": times,
+        "processor_shares": shares,
         "rows": counted,
     }
 
@@ -108,7 +122,11 @@ def main() -> int:
         report = measure(args, Path(folder))
     print(
         json.dumps(
-            {name: report[name] for name in ("ratios", "processor_ratios", "rows")}, indent=2
+            {
+                name: report[name]
+                for name in ("ratios", "processor_ratios", "processor_shares", "rows")
+            },
+            indent=2,
         )
     )
     if args.output:

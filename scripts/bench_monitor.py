@@ -2,8 +2,8 @@
 
     python scripts/bench_monitor.py --bundle DIR --data CAMVID --cache DIR [alarms detection quality report]
 
-- `alarms`: the watch over endless drives made of runs of neighbouring real frames, references drawn apart from
-  the streams. Bar: images between false alarms within 20 % of what was asked.
+- `alarms`: the watch over endless drives made of runs of neighbouring real frames, references drawn apart
+  from the streams. Bar: images between false alarms within 20 % of what was asked.
 - `detection`: the same drives, which become foggy, dark, blurred or noisy. Bar: at severity 2 and above found
   within one window of 50 images.
 - `quality`: estimated against true mIoU of each shift. Bar: within 0.05, or flagged; and labels that changed
@@ -18,6 +18,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import resource
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -28,7 +31,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from monitor_bench.frames import MILD, SHIFTS, Frames, drive, joined, part
+from monitor_bench.million import write_log
 
+from seglab.bundle.sealing import seal
 from seglab.monitor.drift.detector import DriftDetector
 from seglab.monitor.drift.options import DriftOptions
 from seglab.monitor.quality.estimate import QualityReference, estimate_quality
@@ -36,7 +41,8 @@ from seglab.monitor.quality.measured import agreement
 from seglab.monitor.quality.scores import scores_of
 from seglab.monitor.samples import Sample
 
-WINDOW, REFERENCE = 50, 3_000
+WINDOW, REFERENCE = 50, 6_000
+SEALED = ("format", "version", "files")
 Rows = list[dict[str, Any]]
 
 
@@ -49,7 +55,8 @@ def alarms(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
     """Count false alarms; references and streams are drawn apart, and many times."""
     pool, rows, passed = joined(frames.sample("val"), frames.sample("train")), [], True
     for run, asked in ((8, 500), (8, 1000), (25, 500), (25, 1000)):
-        counts, windows, images = [], 0, 20 * asked
+        counts: list[int] = []
+        windows, images = 0, 20 * asked
         for seed in range(args.references):
             rng = np.random.default_rng([seed, run])
             options = DriftOptions(window=WINDOW, step=10, run_length=asked, seed=seed)
@@ -58,8 +65,17 @@ def alarms(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
             counts.append(len(found.alarms))
             windows += len(found.ends)
         length = images * len(counts) / max(1, sum(counts))
-        spread = np.std(counts, ddof=1) / math.sqrt(len(counts)) / max(1e-9, np.mean(counts))
-        row = {"run": run, "asked": asked, "between_alarms": round(length), "alarms": sum(counts)}
+        spread = (
+            float(np.std(counts, ddof=1))
+            / math.sqrt(len(counts))
+            / max(1e-9, sum(counts) / len(counts))
+        )
+        row: dict[str, Any] = {
+            "run": run,
+            "asked": asked,
+            "between_alarms": round(length),
+            "alarms": sum(counts),
+        }
         row |= {"off": round(length / asked - 1, 3), "standard_error": round(float(spread), 3)}
         row |= {"windows": windows, "notes": list(detector.notes)}
         rows.append(row)
@@ -105,7 +121,7 @@ def quality(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
     reference = QualityReference.fit(frames.sample("val"))
     assert reference is not None, "the frames have labels"
     rows, passed = [], True
-    cases = [("val", "clean", 0), ("train", "clean", 0)]
+    cases: list[tuple[str, str, int]] = [("val", "clean", 0), ("train", "clean", 0)]
     cases += [("val", shift, severity) for shift in (*SHIFTS, *MILD) for severity in (1, 2, 3)]
     cases += [("train", shift, 2) for shift in SHIFTS]
     for split, shift, severity in cases:
@@ -113,7 +129,12 @@ def quality(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
         found = estimate_quality(sample, reference)
         true = float(scores_of(sample.statistics["true_confusion"].sum(0)).miou)
         off, flag = found.miou - true, not found.assumption.ok
-        row = {"frames": split, "shift": shift, "severity": severity, "true": round(true, 3)}
+        row: dict[str, Any] = {
+            "frames": split,
+            "shift": shift,
+            "severity": severity,
+            "true": round(true, 3),
+        }
         row |= {"estimate": round(found.miou, 3), "off": round(off, 3), "flagged": flag}
         row |= {"interval": [round(end, 3) for end in found.interval]}
         row |= {"distance": round(found.assumption.distance, 2)}
@@ -131,17 +152,53 @@ def _concept(sample: Sample, reference: QualityReference) -> tuple[dict[str, Any
     true[:, 4] += true[:, 3]
     true[:, 3] = 0
     against = agreement(sample.statistics["confusion"], true, sample.streams, expected, reference)
-    row = {"shift": "road is called pavement", "estimate": round(expected.miou, 3)}
+    row: dict[str, Any] = {"shift": "road is called pavement", "estimate": round(expected.miou, 3)}
     row |= {"true": round(float(scores_of(true.sum(0)).miou), 3), "flagged": against.kind}
     row |= {"flagged_without_labels": not expected.assumption.ok}
     print(row, flush=True)
     return row, against.kind == "concept"
 
 
+def report(frames: Frames, args: argparse.Namespace) -> tuple[Rows, bool]:
+    """Write a log of a million images, ten days of them, and time the report of it."""
+    folder, bundle = args.cache / "million", _with_reference(frames, args)
+    if not folder.exists():
+        write_log(folder, frames.sample("val"), bundle, args.rows)
+    size = sum(path.stat().st_size for path in folder.rglob("*.parquet"))
+    command = [sys.executable, "-m", "seglab.cli", "monitor", "report", f"log={folder}"]
+    command += [f"bundle={bundle}", f"output={args.cache / 'million.html'}"]
+    begun = time.time()
+    subprocess.run(command, check=True)
+    seconds, used = time.time() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+    row: dict[str, Any] = {"rows": args.rows, "gigabytes": round(size / 1e9, 2)}
+    row |= {"seconds": round(seconds, 1), "peak_gigabytes": round(used.ru_maxrss / 1e6, 2)}
+    row["processor_seconds"] = round(used.ru_utime + used.ru_stime, 1)
+    print(row, flush=True)
+    return [row], seconds <= 30
+
+
+def _with_reference(frames: Frames, args: argparse.Namespace) -> Path:
+    """Return the bundle, with all frames of the validation drive as its reference."""
+    place: Path = args.cache / "bundle"
+    if not place.exists():
+        shutil.copytree(args.bundle, place)
+        held = frames.sample("val")
+        content = {
+            **held.statistics,
+            "features": np.asarray(held.features),
+            "streams": held.streams,
+        }
+        np.savez_compressed(place / "reference.npz", allow_pickle=False, **content)
+        info = json.loads((place / "bundle.json").read_text())
+        seal(place, {name: info[name] for name in info if name not in SEALED})
+    return place
+
+
 PARTS: dict[str, Callable[[Frames, argparse.Namespace], tuple[Rows, bool]]] = {
     "alarms": alarms,
     "detection": detection,
     "quality": quality,
+    "report": report,
 }
 
 
@@ -156,6 +213,7 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, required=True, help="statistics of frames")
     parser.add_argument("--references", type=int, default=16, help="of each run length")
     parser.add_argument("--changes", type=int, default=40, help="streams of each shift")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the log reported on")
     parser.add_argument("--output", type=Path, help="JSON of all figures")
     args = parser.parse_args()
     frames, results, passed = Frames(args.data, args.bundle, args.cache), {}, True

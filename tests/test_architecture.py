@@ -31,7 +31,7 @@ ALLOWED = {
     "data": {"annotations", "core"},
     "engine": FLOOR_2 | {"core", "config"},
     "bundle": {"core"},
-    "monitor": {"bundle", "metrics", "core"},
+    "monitor": {"analysis", "bundle", "metrics", "core"},
     "serve": {"bundle", "monitor", "annotations", "core"},
     "testing": FLOOR_2 | {"engine", "core", "config"},
     "analysis": {"runs", "metrics", "core"},
@@ -163,6 +163,13 @@ PARTS = {
         "monitor.quality": {"monitor", "monitor.drift"},
         "monitor.alerts": {"monitor", "monitor.log", "monitor.drift", "monitor.quality"},
         "monitor.watch": {
+            "monitor",
+            "monitor.log",
+            "monitor.drift",
+            "monitor.quality",
+            "monitor.alerts",
+        },
+        "monitor.report": {
             "monitor",
             "monitor.log",
             "monitor.drift",

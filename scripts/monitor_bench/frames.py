@@ -33,7 +33,8 @@ class Frames:
 
     def __init__(self, data: Path, bundle: Path, cache: Path) -> None:
         self.data, self.cache = data, cache
-        self._path, self._bundle = bundle, None
+        self._path = bundle
+        self._bundle: Bundle | None = None
         cache.mkdir(parents=True, exist_ok=True)
 
     def sample(self, split: str, shift: str = "clean", severity: int = 0) -> Sample:
@@ -49,7 +50,7 @@ class Frames:
 
     def _measure(self, split: str, shift: str, severity: int, path: Path) -> None:
         self._bundle = self._bundle or load(self._path, threads=torch.get_num_threads())
-        begun, rows, ids = time.time(), dict[str, list[Any]](), []
+        begun, rows, ids = time.time(), dict[str, list[Any]](), list[str]()
         for place in sorted((self.data / split).glob("*.png")):
             image = shifted(self._bundle.decode(place.read_bytes()), shift, severity, place.stem)
             with Image.open(self.data / f"{split}annot" / place.name) as mask:
@@ -58,7 +59,7 @@ class Frames:
                 rows.setdefault(name, []).append(value)
             ids.append(place.stem)
         content = {name: np.stack(values).astype(np.float32) for name, values in rows.items()}
-        np.savez_compressed(path, ids=np.array(ids), **content)
+        np.savez_compressed(path, allow_pickle=False, ids=np.array(ids), **content)
         print(f"{path.name}: {len(ids)} frames, {time.time() - begun:.0f} s", flush=True)
 
 
@@ -69,7 +70,8 @@ def shifted(image: np.ndarray, shift: str, severity: int, name: str) -> np.ndarr
     if shift == "darkness":
         return np.rint(image * DARKNESS[severity - 1]).astype(np.uint8)
     batch = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
-    return corrupt(batch, shift, severity, 0, [name])[0].permute(1, 2, 0).numpy()
+    changed: np.ndarray = corrupt(batch, shift, severity, 0, [name])[0].permute(1, 2, 0).numpy()
+    return changed
 
 
 def _numbers(bundle: Bundle, image: np.ndarray, mask: np.ndarray) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def _as_word(problem: str) -> str:
 
 
 def _value(text: str, hint: str) -> object:
-    if text in ("null", "None") and "None" in hint:
+    if text in ("null", "None") and ("None" in hint or "Optional[" in hint):
         return None
     if "tuple[" in hint or "list[" in hint:
         if not text.startswith("["):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from seglab.bundle.loader import read_files
 from seglab.core.errors import DataError
+from seglab.monitor.log.reading import in_order
 from seglab.monitor.log.schema import OK, SCHEMA, STATISTICS
 
 _NOT_STATISTICS = {"features", "streams"}
@@ -34,6 +35,29 @@ class Sample(NamedTuple):
     def num_images(self) -> int:
         """How many images there are."""
         return len(self.times)
+
+    def take(self, rows: slice | np.ndarray) -> Sample:
+        """Return some of the images, in the order given."""
+        return Sample(
+            {name: values[rows] for name, values in self.statistics.items()},
+            None if self.features is None else self.features[rows],
+            self.streams[rows],
+            self.times[rows],
+        )
+
+
+def joined_samples(samples: Sequence[Sample]) -> Sample:
+    """Return the images of several samples of one bundle, one after another; features where all have them."""
+    features = [one.features for one in samples if one.features is not None]
+    return Sample(
+        {
+            name: np.concatenate([one.statistics[name] for one in samples])
+            for name in samples[0].statistics
+        },
+        np.concatenate(features) if len(features) == len(samples) else None,
+        np.concatenate([one.streams for one in samples]),
+        np.concatenate([one.times for one in samples]),
+    )
 
 
 def reference_sample(source: str | Path | Mapping[str, np.ndarray]) -> Sample:
@@ -82,7 +106,7 @@ def logged_sample(table: pa.Table) -> Sample:
     """
     if "status" in table.column_names:
         table = table.filter(pc.equal(table["status"], OK))
-    table = table.sort_by("time")
+    table = in_order(table)
     names = [name for name in STATISTICS if name in table.column_names]
     statistics = {name: _array(table, name) for name in names}
     if "confusion" in statistics and len(table):

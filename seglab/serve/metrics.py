@@ -77,6 +77,9 @@ class Metrics:
         self.log_images_lost = Counter(
             "seglab_log_images_lost", "Images that could not be stored.", registry=own
         )
+        self.log_seconds = Counter(
+            "seglab_log_processor_seconds", "What the log costs of the processor.", registry=own
+        )
         self.worker_starts = Counter("seglab_worker_starts", "Workers started.", registry=own)
         self.queue_images = self._sum("seglab_queue_images", "Images waiting for the network.")
         self.in_flight = self._sum("seglab_in_flight_requests", "Requests being answered.")

@@ -8,6 +8,7 @@ from seglab.cli.option_words import print_word_help, read_words
 from seglab.core.errors import ConfigError
 from seglab.deploy.options import ExportOptions
 from seglab.deploy.registry.options import PromoteOptions
+from seglab.monitor.report.options import ReportOptions
 
 
 def test_reads_every_type() -> None:
@@ -21,6 +22,9 @@ def test_reads_every_type() -> None:
 def test_text_stays_text() -> None:
     found = read_words(["run=007", "name=no", "licence=1.0"], ExportOptions, "export")
     assert (found.run, found.name, found.licence) == ("007", "no", "1.0")
+    words = ["log=1e3", "start=2026-11-27", "title=null"]
+    period = read_words(words, ReportOptions, "monitor report")
+    assert (period.log, period.start, period.title) == ("1e3", "2026-11-27", None)
     words = ["bundle=1e3", "why=true"]  # text with a rule
     asked = read_words(words, PromoteOptions, "registry promote")
     assert (asked.bundle, asked.why) == ("1e3", "true")

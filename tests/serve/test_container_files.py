@@ -20,6 +20,7 @@ from fastapi import FastAPI
 
 from scripts.lock import normal, read_lock
 from seglab.cli.option_words import read_words
+from seglab.monitor.watch.gauges import Gauges
 from seglab.serve.api import app as api
 from seglab.serve.metrics import Metrics
 from seglab.serve.options import ServeOptions
@@ -242,7 +243,8 @@ class TestWatching:
     RULES = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"][0]["rules"]
 
     def test_every_metric_that_is_asked_for_is_declared(self) -> None:
-        declared = {family.name for family in Metrics().registry.collect()}
+        registries = (Metrics().registry, Gauges().registry)
+        declared = {family.name for one in registries for family in one.collect()}
         texts = [ALERTS.read_text(encoding="utf-8"), json.dumps(DASHBOARD)]
         asked = {name for text in texts for name in re.findall(r"\bseglab_\w+", text)}
         ends = r"_(total|bucket|sum|count)$"

@@ -10,6 +10,7 @@ from seglab.cli.subcommands import parse_subcommand
 
 # Each module holds `run(argv) -> int`.
 MONITOR_COMMANDS = {
+    "report": Command("seglab.cli.monitor.report", "write a period of service as an HTML page"),
     "watch": Command("seglab.cli.monitor.watch", "judge the latest requests, and tell people"),
     "silence": Command("seglab.cli.monitor.silence", "keep alerts quiet for some hours"),
     "backfill": Command("seglab.cli.monitor.backfill", "log images that were not logged"),

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from seglab.bundle.loader import Bundle
 from seglab.core.errors import ConfigError
@@ -18,6 +15,7 @@ from seglab.curation.registry import AuditInputs, choose_kinds
 from seglab.curation.samples import read_sample
 from seglab.data.manifest import Manifest
 from seglab.deploy.retrain.holdout import Holdout
+from seglab.deploy.retrain.labels import label_findings
 from seglab.deploy.retrain.options import RetrainOptions
 
 _TRAINED_ON = ("train", "val")
@@ -73,12 +71,23 @@ def check_data(
     found = Checked()
     _audit_files(options, manifest, found)
     _look_for_holdout(manifest, holdout, found, tell)
-    _look_at_labels(options, _newly_labelled(manifest, former), champion, found)
+    problems, notes = label_findings(options, _newly_labelled(manifest, former), champion)
+    found.problems += problems
+    found.notes += notes
     return found
 
 
+def audited_kinds(options: RetrainOptions) -> list[str]:
+    """Return the kinds of fault that stop it.
+
+    Raises:
+        ConfigError: There is no such kind or severity.
+    """
+    return [] if options.audit == _NONE else choose_kinds(options.audit, "audit")
+
+
 def _audit_files(options: RetrainOptions, manifest: Manifest, found: Checked) -> None:
-    kinds = () if options.audit == _NONE else choose_kinds(options.audit, "audit")
+    kinds = audited_kinds(options)
     if not kinds:
         found.notes.append("the data was not audited (audit=none)")
         return
@@ -87,6 +96,8 @@ def _audit_files(options: RetrainOptions, manifest: Manifest, found: Checked) ->
         rows = result.table[result.table["kind"] == kind]
         names = joined(rows["sample_id"].drop_duplicates(), 3)
         found.problems.append(f"audit: {kind} in {plural(count, 'sample')} ({names})")
+    for kind, why in result.left_out.items():
+        found.notes.append(f"audit: {kind} was not looked for ({why})")
     if not result.counts():
         found.notes.append(
             f"audit: {plural(result.num_samples, 'sample')} looked at for {plural(len(kinds), 'kind')} "
@@ -125,28 +136,3 @@ def _newly_labelled(manifest: Manifest, former: Manifest | None) -> Manifest:
     return manifest.with_table(
         table[is_new & table["keep"] & table["split"].isin(_TRAINED_ON)].reset_index(drop=True)
     )
-
-
-def _look_at_labels(
-    options: RetrainOptions, new: Manifest, champion: Bundle, found: Checked
-) -> None:
-    """Hold new labels against the champion, which was not trained on them."""
-    if options.max_label_errors is None or new.table.empty:
-        return
-    paths = dict(zip(new.table["sample_id"], new.table["image"], strict=True))
-
-    def probabilities(name: str) -> np.ndarray:
-        content = Path(new.path(paths[name])).read_bytes()
-        return champion.predict(champion.decode(content)).probabilities
-
-    result = audit(AuditInputs(new, predictions=probabilities), ["label_error"])
-    count, total = result.counts().get("label_error", 0), len(new.table)
-    names = joined(result.table["sample_id"].drop_duplicates(), 3)
-    text = (
-        f"labels: the champion takes regions of {count} of {plural(total, 'newly labelled image')} for "
-        f"another class{f' ({names})' if count else ''}"
-    )
-    if count > options.max_label_errors * total:
-        found.problems.append(f"{text}, more than max_label_errors={options.max_label_errors:g}")
-    else:
-        found.notes.append(text)

@@ -18,7 +18,7 @@ from seglab.deploy.export.bundling import export
 from seglab.deploy.options import ExportOptions
 from seglab.deploy.registry.log import COMPARED, REFUSED
 from seglab.deploy.registry.registry import Registry
-from seglab.deploy.retrain.checks import check_data, require_same_classes
+from seglab.deploy.retrain.checks import audited_kinds, check_data, require_same_classes
 from seglab.deploy.retrain.duel import fight, require_guards
 from seglab.deploy.retrain.gate import Decision, decide
 from seglab.deploy.retrain.holdout import Holdout, uses_before
@@ -96,6 +96,7 @@ def _open(options: RetrainOptions, console: Console) -> _Task:
     )
     require_same_classes(manifest, holdout, champion)
     require_guards(holdout, options.guard)
+    audited_kinds(options)
     former = champion_run(options, champion.info)
     origin = origin_run(options, former)
     cfg = configuration(options, origin, registry.place("champion"))

@@ -48,7 +48,8 @@ class Alert:
     def take(self, finding: Finding, now: float) -> None:
         """Have the numbers of now."""
         self.severity, self.message = finding.severity, finding.message
-        self.value, self.threshold = finding.value, finding.threshold
+        # Rules count with NumPy, whose numbers JSON does not take.
+        self.value, self.threshold = float(finding.value), float(finding.threshold)
         self.seen, self.missed = now, 0
 
 

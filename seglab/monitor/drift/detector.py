@@ -18,7 +18,7 @@ from seglab.monitor.samples import Sample
 
 _WINDOW, _STEPS_OF_WINDOW, _WINDOWS_OF_REFERENCE = 50, 5, 4
 _FEWEST_INDEPENDENT = 30
-_FEWEST_ALARMS = 3
+_FEWEST_ALARMS = 5
 # Correlation with images farther away than this many times the length of likeness is small.
 _TIMES_NEAR = 4
 # Steps that are worked on together, to bound memory.
@@ -137,7 +137,7 @@ class DriftDetector:
                 f"expected a window of {length} images, got {len(window.times)}; wait for more, or fit with "
                 "a smaller window"
             )
-        images = self.distances.encode(_part(window, slice(-length, None)))
+        images = self.distances.encode(window.take(slice(-length, None)))
         scores = self._scores(self.distances.tally(images, length))[0]
         threshold = self.calibration.threshold
         order = np.argsort(-scores)
@@ -161,7 +161,7 @@ class DriftDetector:
         found = [np.empty((0, len(self.names)))]
         for start in range(0, max(0, steps - fresh + 1), _STEPS_AT_ONCE):
             end = min(steps, start + _STEPS_AT_ONCE + fresh - 1)
-            images = self.distances.encode(_part(stream, slice(start * step, end * step)))
+            images = self.distances.encode(stream.take(slice(start * step, end * step)))
             found.append(self._scores(moving_windows(self.distances.tally(images, step), fresh)))
         scores = np.concatenate(found)
         largest = scores.max(1) if len(scores) else np.empty(0)
@@ -177,15 +177,6 @@ class DriftDetector:
 
     def _scores(self, windows: Tally) -> np.ndarray:
         return self.distances.between(windows, self.known) / self.calibration.unit
-
-
-def _part(sample: Sample, rows: slice) -> Sample:
-    return Sample(
-        {name: values[rows] for name, values in sample.statistics.items()},
-        None if sample.features is None else sample.features[rows],
-        sample.streams[rows],
-        sample.times[rows],
-    )
 
 
 def _lengths(count: int, options: DriftOptions) -> tuple[int, int]:

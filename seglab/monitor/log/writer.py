@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from seglab.monitor.log.pruning import prune
 from seglab.monitor.log.schema import OK, table_of
 from seglab.monitor.options import LogOptions
 
-Event = Literal["rows", "rows_lost", "images_lost"]
+Event = Literal["rows", "rows_lost", "images_lost", "seconds"]
 _MOST_ROWS = 4096  # of a file: what is held of rows is bounded too
 _LOOK_EVERY = 64  # the folder is looked through again after so many parts of the limit were written
 _TELL_EVERY = 60.0  # seconds between messages of one kind
@@ -79,17 +79,17 @@ class RequestLog:
     Args:
         options: Where and what.
         tell: Gets a line where something is lost, not more than one a minute of a kind.
-        count: Gets how many rows were written or lost, and images lost.
+        count: Gets how many rows were written or lost, images lost, and seconds of the processor spent.
     """
 
     def __init__(
         self,
         options: LogOptions,
         tell: Callable[[str], None],
-        count: Callable[[Event, int], None] = lambda event, number: None,
+        count: Callable[[Event, float], None] = lambda event, number: None,
     ) -> None:
         self.options, self._tell, self._count = options, tell, count
-        self.counts: dict[Event, int] = {"rows": 0, "rows_lost": 0, "images_lost": 0}
+        self.counts: dict[Event, float] = dict.fromkeys(get_args(Event), 0)
         self._folder = Path(options.folder).expanduser()
         writer = f"{os.getpid()}x{secrets.token_hex(3)}"
         self._parts = Parts(self._folder, writer)
@@ -136,7 +136,7 @@ class RequestLog:
         self._note("rows_lost", rows)
         self._say(f"rows of the log are lost: {why}")
 
-    def _note(self, event: Event, number: int) -> None:
+    def _note(self, event: Event, number: float) -> None:
         self.counts[event] += number
         self._count(event, number)
 
@@ -147,7 +147,10 @@ class RequestLog:
             self._tell(text)
 
     def _work(self) -> None:
+        spent = time.thread_time()
         while True:
+            spent, before = time.thread_time(), spent
+            self._note("seconds", spent - before)
             entry = self._next()
             if entry is not None:
                 self._take(entry)

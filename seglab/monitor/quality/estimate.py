@@ -98,10 +98,14 @@ class QualityReference:
         )
 
     @property
+    def miou(self) -> float:
+        """What the labels say of the reference."""
+        return float(scores_of(self.true.sum(0)).miou)
+
+    @property
     def bias(self) -> float:
         """By how much the uncorrected estimate of mIoU was too high on the reference."""
-        expected, true = (scores_of(one.sum(0)).miou for one in (self.expected, self.true))
-        return float(expected - true)
+        return float(scores_of(self.expected.sum(0)).miou) - self.miou
 
 
 def estimate_quality(window: Sample, reference: QualityReference | None = None) -> Estimate:

@@ -96,9 +96,9 @@ def backfill(options: BackfillOptions, tell: Callable[[str], None]) -> Backfille
             time.sleep(0.01)
         tell(f"{number} of {len(found)}")
     log.close(timeout=600)
-    result.rows = log.counts["rows"]
+    result.rows = int(log.counts["rows"])
     if log.counts["rows_lost"]:
-        faults[options.log] = f"{log.counts['rows_lost']} rows could not be written"
+        faults[options.log] = f"{log.counts['rows_lost']:.0f} rows could not be written"
     return result
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Gauge, start_http_server, write_to_textfile
 
 from seglab.core.disk.places import placing
+from seglab.core.errors import PlaceError
 from seglab.monitor.alerts.book import AlertBook
 from seglab.monitor.watch.evaluation import Evaluation
-from seglab.monitor.watch.options import WatchOptions
 
+_HOST = "127.0.0.1"
 FIGURES = {
     "drift_score": "How far the latest images are from the reference; 1 is usual.",
     "drift_threshold": "Score above which they have drifted.",
@@ -26,10 +27,19 @@ FIGURES = {
 
 
 class Gauges:
-    """The watch's metrics, in a registry of their own."""
+    """The watch's metrics, in a registry of their own.
 
-    def __init__(self, options: WatchOptions) -> None:
-        self._options, self.registry = options, CollectorRegistry()
+    Args:
+        textfile: Where they are written at each evaluation; None: nowhere.
+        port: On which this machine reads them; None: none.
+
+    Raises:
+        PlaceError: The port is taken.
+    """
+
+    def __init__(self, textfile: str | None = None, port: int | None = None) -> None:
+        self._textfile = None if textfile is None else Path(textfile).expanduser()
+        self.registry = CollectorRegistry()
         own = self.registry
         self._figures = {
             name: Gauge(f"seglab_{name}", text, ("bundle",), registry=own)
@@ -48,9 +58,12 @@ class Gauges:
         self._time = Gauge(
             "seglab_watch_timestamp_seconds", "When the watch last evaluated.", registry=own
         )
-        if options.metrics_port is not None:
-            with placing(Path(f"127.0.0.1:{options.metrics_port}")):
-                start_http_server(options.metrics_port, "127.0.0.1", own)
+        if port is not None:
+            try:
+                start_http_server(port, _HOST, own)
+            except OSError as error:
+                text = f"metrics_port: cannot listen on {_HOST}:{port}: {error.strerror}"
+                raise PlaceError(text) from error
 
     def show(self, bundle: str, found: Evaluation, book: AlertBook, now: float) -> None:
         """Show what an evaluation found; figures that it could not tell are taken away.
@@ -69,7 +82,6 @@ class Gauges:
         self._rows.set(found.rows)
         self._undelivered.set(len(book.outbox))
         self._time.set(now)
-        if self._options.textfile is not None:
-            path = Path(self._options.textfile).expanduser()
-            with placing(path):
-                write_to_textfile(str(path), self.registry)
+        if self._textfile is not None:
+            with placing(self._textfile):
+                write_to_textfile(str(self._textfile), self.registry)

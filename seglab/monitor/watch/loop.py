@@ -49,7 +49,10 @@ class Watch:
         self._stamp = self._look()
         self._known = self._read()
         self.book = AlertBook.read(self.folder / BOOK)
-        self._evaluator, self._gauges = Evaluator(options, tell), Gauges(options)
+        self._evaluator, self._gauges = (
+            Evaluator(options, tell),
+            Gauges(options.textfile, options.metrics_port),
+        )
 
     def step(self, now: float | None = None) -> Evaluation:
         """Evaluate once, and tell who is to be told."""

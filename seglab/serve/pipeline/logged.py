@@ -25,9 +25,10 @@ def open_log(options: LogOptions, metrics: Metrics) -> RequestLog:
         "rows": metrics.log_rows,
         "rows_lost": metrics.log_rows_lost,
         "images_lost": metrics.log_images_lost,
+        "seconds": metrics.log_seconds,
     }
 
-    def count(event: Event, number: int) -> None:
+    def count(event: Event, number: float) -> None:
         counters[event].inc(number)
 
     return RequestLog(options, _LOG.warning, count)

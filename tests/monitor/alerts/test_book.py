@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from seglab.core.errors import DataError
@@ -11,7 +12,7 @@ from seglab.monitor.alerts.book import AlertBook, Silence
 from seglab.monitor.alerts.findings import Finding, Judged
 
 KINDS = frozenset({"drift", "slow"})
-DRIFT = Finding("drift", "warn", "b", "they drifted", 2.0, 1.0)
+DRIFT = Finding("drift", "warn", "b", "they drifted", np.int64(2), 1.0)
 NOTHING = Judged([], KINDS)
 
 

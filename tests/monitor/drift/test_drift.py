@@ -18,12 +18,6 @@ from seglab.monitor.samples import Sample
 from tests.monitor.samples import video
 
 
-def part(sample: Sample, rows: slice) -> Sample:
-    statistics = {name: values[rows] for name, values in sample.statistics.items()}
-    features = None if sample.features is None else sample.features[rows]
-    return Sample(statistics, features, sample.streams[rows], sample.times[rows])
-
-
 def apart(distances: Distances, window: Sample, reference: Sample) -> dict[str, float]:
     """Return the distances of two samples by name."""
     first, second = (
@@ -66,7 +60,7 @@ def test_distances_are_distances(seed: int, count: int) -> None:
     """Zero to itself, whatever the order; never negative; as far there as back."""
     reference, window = video(60, seed), video(count, seed + 1, shift=0.5)
     distances = Distances.fit(reference)
-    assert max(apart(distances, reference, part(reference, slice(None, None, -1))).values()) < 1e-6
+    assert max(apart(distances, reference, reference.take(slice(None, None, -1))).values()) < 1e-6
     there, back = apart(distances, window, reference), apart(distances, reference, window)
     assert min(there.values()) >= 0
     assert list(there.values()) == pytest.approx(list(back.values()))
@@ -81,7 +75,7 @@ def test_alarm_begins_anew_with_fresh_images() -> None:
 
 @pytest.fixture(scope="module")
 def detector() -> DriftDetector:
-    options = DriftOptions(window=40, step=10, run_length=500, simulated_windows=8_000)
+    options = DriftOptions(window=40, step=10, run_length=300, simulated_windows=8_000)
     return DriftDetector.fit(video(1_500, 0), options)
 
 
@@ -91,7 +85,7 @@ def test_window_and_watch_say_the_same(detector: DriftDetector) -> None:
     assert found.ends.tolist() == list(range(39, 200, 10))
     assert found.times.tolist() == found.ends.tolist()
     for place in (0, 7, 16):
-        verdict = detector.test(part(stream, slice(None, int(found.ends[place]) + 1)))
+        verdict = detector.test(stream.take(slice(None, int(found.ends[place]) + 1)))
         assert list(verdict.scores.values()) == pytest.approx(found.scores[place].tolist())
         assert verdict.drifted == found.drifted[place]
 
@@ -119,7 +113,7 @@ def test_a_reference_that_is_too_small_says_so(detector: DriftDetector) -> None:
 
 def test_reference_of_photos_tells_of_long_runs_one_of_a_film_does_not() -> None:
     assert run_length_told(500, 1, 50) > 1e9
-    assert run_length_told(500, 100, 50) == pytest.approx(500 / 3)
+    assert run_length_told(500, 100, 50) == pytest.approx(100)
 
 
 def test_statistics_of_another_bundle_are_refused(detector: DriftDetector) -> None:

@@ -209,7 +209,7 @@ def test_what_cannot_be_kept_is_counted_and_said_once(opened: Open, tmp_path: Pa
     log.add(entry(2))
     log.close()
     log.add(entry(3))
-    assert log.counts == {"rows": 1, "rows_lost": 3, "images_lost": 0}
+    assert (log.counts["rows"], log.counts["rows_lost"]) == (1, 3)
     assert "ValueError: no numbers" in log.told[0]  # type: ignore[attr-defined]
 
     def slow() -> dict[str, Any]:

@@ -107,7 +107,11 @@ def test_a_rule_that_fails_is_an_alert_and_the_others_go_on(
     rows = camera(60, class_shares=np.full(4, 0.25))  # of a model with another number of classes
     write_rows(tmp_path, rows, NOW - 100, bundle[1], latency=9.0)
     options = WatchOptions.read(
-        {"log": str(tmp_path), "bundle": bundle[0], "drift": {"run_length": 500}}
+        {
+            "log": str(tmp_path),
+            "bundle": bundle[0],
+            "drift": {"run_length": 500, "simulated_windows": 2000},
+        }
     )
     watch = Watch(options, lambda text: None)
     watch.step(NOW)
@@ -120,7 +124,11 @@ def test_another_bundle_at_its_place_is_read(tmp_path: Path, bundle: tuple[str, 
     log = tmp_path / "log"
     write_rows(log, camera(60), NOW - 100, first)
     options = WatchOptions.read(
-        {"log": str(log), "bundle": str(place), "drift": {"run_length": 500}}
+        {
+            "log": str(log),
+            "bundle": str(place),
+            "drift": {"run_length": 500, "simulated_windows": 2000},
+        }
     )
     watch = Watch(options, lambda text: None)
     assert "miou_estimated" in watch.step(NOW).figures

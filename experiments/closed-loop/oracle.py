@@ -1,0 +1,77 @@
+"""The annotator: knows the true mask of every frame, and corrects a queue in LabelMe or Label Studio."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import requests
+from PIL import Image
+from world import Frame, step
+
+from seglab.annotations.format import annotation_format
+from seglab.data.annotated.export import ExportSettings, export_manifest
+from seglab.feedback.exchange.pushing import push, pushes, queue_manifest
+from seglab.feedback.exchange.studio import TOKEN_VARIABLE
+from seglab.feedback.options import SERVER, PushOptions
+from seglab.feedback.queue.content import Item, Queue
+
+MaskOf = Callable[[Item], np.ndarray]
+
+
+def truth(queue: Queue, frames: Sequence[Frame], classes: int, poisoned: bool = False) -> MaskOf:
+    """Return what gives an item's true mask; poisoned: with its classes exchanged, one for the next."""
+    known = {_digest(frame.image): frame.mask for frame in frames}
+
+    def mask_of(item: Item) -> np.ndarray:
+        mask = known[_digest(queue.folder / item.image)].copy()
+        if poisoned:
+            mask[mask < classes] = (mask[mask < classes] + 1) % classes
+        return mask
+
+    return mask_of
+
+
+def _digest(path: Path) -> str:
+    """Stand for the pixels, however the file was written."""
+    with Image.open(path) as image:
+        return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
+
+
+def correct(queue: Queue, mask_of: MaskOf, studio: str | None) -> None:
+    """Push a queue to the tool, and have every item corrected there."""
+    tool = SERVER if studio else "labelme"
+    place = push(queue, PushOptions(queue=str(queue.folder), to=tool, url=studio), print).place
+    drawn = queue.folder / "drawn"
+    shutil.rmtree(drawn, ignore_errors=True)
+    items = {one.id: one for one in queue.items}
+    export_manifest(
+        queue_manifest(queue),
+        annotation_format("label_studio" if studio else tool),
+        drawn,
+        ExportSettings(images="none"),
+        lambda row: mask_of(items[row.sample_id]),
+    )
+    if studio is None:
+        shutil.copytree(drawn, place, dirs_exist_ok=True)
+        return
+    tasks = json.loads((drawn / "tasks.json").read_text(encoding="utf-8"))
+    regions = {Path(one["data"]["image"]).stem: one["annotations"][0]["result"] for one in tasks}
+    session = requests.Session()
+    session.headers["Authorization"] = f"Token {os.environ[TOKEN_VARIABLE]}"
+    project = pushes(queue)[SERVER]["project"]
+    found = session.get(f"{studio}/api/tasks?project={project}&fields=all&page_size=1000").json()
+    for task in found["tasks"]:
+        answer = {"result": regions[task["data"]["sample_id"]], "lead_time": 20}
+        session.post(f"{studio}/api/tasks/{task['id']}/annotations", json=answer).raise_for_status()
+
+
+def take(queue: Queue, manifest: Path, holdout: Path) -> None:
+    """Take the corrected labels back as a new version of the manifest."""
+    words = [f"queue={queue.folder}", f"manifest={manifest}", f"holdout={holdout}"]
+    step("review", "take", *words, "holdout_splits=[test]")

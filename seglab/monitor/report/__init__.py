@@ -1,0 +1,1 @@
+"""A period of service as one HTML page: traffic, predictions, drift, quality, versions, alerts."""

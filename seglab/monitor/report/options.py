@@ -1,0 +1,46 @@
+"""What `seglab monitor report` may be told."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from seglab.core.options import FromList, Name, broken_rule
+from seglab.monitor.drift.options import DriftOptions
+
+
+def _a_moment(text: str) -> str:
+    try:
+        datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise broken_rule(
+            f"expected a time such as 2026-11-27 or 2026-11-27T08:30, got {text!r}"
+        ) from None
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_a_moment)]
+
+
+class ReportOptions(DriftOptions):
+    """Which log, which period, against which bundles."""
+
+    log: Name
+    """Folder of the log that `seglab serve` writes."""
+    bundle: Annotated[tuple[Name, ...], FromList] = ()
+    """Bundles that answered, a folder or a zip each, such as `bundle=old,new`; without the one that answered
+    there is no drift and no quality of its images."""
+    start: Moment | None = None
+    """First time, such as 2026-11-27T08:30, in UTC where no zone is told; null: the log's first."""
+    end: Moment | None = None
+    """First time after the period; null: the log's last."""
+    labels: Name | None = None
+    """Folder of masks named by request id, or a manifest whose samples are named so: quality is measured."""
+    alerts: Name | None = None
+    """File in which `seglab monitor watch` keeps its alerts; they are shown too."""
+    output: Name = "monitor.html"
+    """Page to write."""
+    title: Name | None = None
+    """Heading; null: made of the names of the bundles."""
