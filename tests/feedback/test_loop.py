@@ -15,6 +15,7 @@ from PIL import Image
 
 from seglab.bundle.loader import load
 from seglab.cli.main import run as seglab
+from seglab.core.disk.mask_png import write_mask
 from seglab.core.errors import ConfigError, DataError
 from seglab.data.annotated.export import ExportSettings
 from seglab.data.manifest import Manifest
@@ -181,6 +182,13 @@ def test_pushed_twice_nothing_is_there_twice_and_other_folders_are_not_written_o
     options = PushOptions(queue=str(queue.folder), to="labelme")
     first, again = push(queue, options, TellNothing), push(queue, options, TellNothing)
     assert (first.added, first.there, again.added, again.there) == (3, 0, 0, 3)
+    specks = np.indices(SIZE).sum(0) % 2
+    write_mask(queue.folder / queue.items[0].mask, specks.astype(np.uint8), LABELS.palette)
+    told: list[str] = []
+    push(queue, options.replace(output=str(queue.folder / "specks")), told.append)
+    assert told == ["1 masks are of more than 2000 regions; these images come without them"]
+    shapes = {path.stem for path in (queue.folder / "specks").glob("*.json")}
+    assert shapes == {one.id for one in queue.items[1:]}
     other = options.replace(output=str(queue.folder / "images"))
     with pytest.raises(DataError, match="images is not empty; give a new folder"):
         push(queue, other, TellNothing)

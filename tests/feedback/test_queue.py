@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglab.core.errors import ConfigError, DataError
+from seglab.core.errors import ConfigError, DataError, DataNotFoundError
 from seglab.feedback.options import QueueOptions
+from seglab.feedback.queue import work
 from seglab.feedback.queue.build import make_queue
 from seglab.feedback.queue.content import QUEUE_NAME, read_queue
 from tests.curation.conftest import picture
@@ -66,6 +67,29 @@ def test_frames_of_a_still_camera_are_far_from_the_reference_and_still_not_all_t
     assert still("alike", diversity=0) == 9
     assert still("capped", diversity=0, per_stream=2) == 2
     assert 1 <= still("apart", diversity=3) <= 3
+
+
+def test_a_weight_alone_decides_and_images_that_vanish_meanwhile_are_left_out(
+    queued: Queued, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = {"uncertainty": 0.0, "drift": 0.0, "diversity": 0.0, "control": 0.03, "pool": 40}
+    queue = queued(count=6, **weights)
+    ranks = [one.scores["disagreement"] for one in queue.of_part("hard")]
+    assert ranks == sorted(ranks, reverse=True)
+    assert min(ranks) > 1 - 6 / 33
+    assert {one.reason.split()[0] for one in queue.of_part("hard")} == {"disagreement"}
+    gone = queue.of_part("hard")[0].id
+    read = work.read_bytes
+
+    def without(path: Path) -> bytes:
+        if path.stem == gone:
+            raise DataNotFoundError(f"{path}: no such file")
+        return read(path)
+
+    monkeypatch.setattr(work, "read_bytes", without)
+    again = queued("again", count=34)
+    assert len(again.items) == 33
+    assert again.left_out["whose stored image is gone or damaged"] == 1
 
 
 def test_what_nearly_is_in_the_holdout_is_refused_also_where_it_is_drawn_at_random(

@@ -58,6 +58,8 @@ def test_the_loop_through_a_running_label_studio(
         studio.annotate(again["id"], [], seconds=5)
         studio.annotate(again["id"], drawn[again["data"]["sample_id"]], seconds=20)
 
+    assert seglab(["review", "report", place]) == 0
+    assert "annotated on the server: 7 of 8" in capsys.readouterr().out
     before = Manifest.read(manifest)
     words = ["review", "take", place, f"manifest={manifest}"]
     assert seglab(words) == 0
@@ -80,7 +82,10 @@ def test_the_loop_through_a_running_label_studio(
     assert set(rows["annotator"]) != {None}
     monkeypatch.setenv(TOKEN_VARIABLE, "0" * 40)
     assert seglab(words) == 1
-    assert f"the token in {TOKEN_VARIABLE} is not one of this server" in capsys.readouterr().err
+    said = f"the token in {TOKEN_VARIABLE} is not one of this server"
+    assert said in capsys.readouterr().err
+    assert seglab(["review", "report", place]) == 0
+    assert said in capsys.readouterr().out
 
 
 class _Flaky(BaseHTTPRequestHandler):

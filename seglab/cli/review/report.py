@@ -20,9 +20,10 @@ def run(argv: Sequence[str]) -> int:
     if not argv or asks_for_help(argv):
         return print_word_help("review report", _SUMMARY, ReviewReportOptions, _EXAMPLES)
     options = read_words(argv, ReviewReportOptions, "review report")
-    from seglab.feedback.exchange.telling import report_lines
+    from seglab.feedback.exchange.telling import report_lines, server_lines
     from seglab.feedback.queue.content import read_queue
 
-    lines = report_lines(read_queue(Path(options.queue)))
+    queue = read_queue(Path(options.queue))
+    lines = [*report_lines(queue), *server_lines(queue)]
     sys.stdout.writelines(f"{one_line(line)}\n" for line in lines)
     return 0

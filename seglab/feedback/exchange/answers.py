@@ -62,7 +62,7 @@ def read_answers(queue: Queue, options: TakeOptions) -> list[Answer]:
         DataError: They cannot be read.
         StudioError: The server refuses, or stays away.
     """
-    tool = _tool(queue, options)
+    tool = tool_of(queue, options)
     entry = pushes(queue).get(tool, {})
     name = STUDIO if tool == SERVER else tool
     place, told = _place(queue, options, name, entry)
@@ -88,7 +88,12 @@ def read_answers(queue: Queue, options: TakeOptions) -> list[Answer]:
     return found
 
 
-def _tool(queue: Queue, options: TakeOptions) -> str:
+def tool_of(queue: Queue, options: TakeOptions) -> str:
+    """Return the format or server that annotations come from.
+
+    Raises:
+        ConfigError: It is not known.
+    """
     known = pushes(queue)
     if options.format is not None and (options.annotations is not None or options.format in known):
         return options.format

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
 from seglab.annotations.format import annotation_format
 from seglab.core.errors import DataError, list_problems
@@ -24,6 +25,8 @@ from seglab.feedback.queue.content import Item, Queue
 # Returns the mask of an item, class indices of the queue uint8 `(H, W)`.
 MaskOf = Callable[[Item], np.ndarray]
 STUDIO = "label_studio"
+# Connected regions of a mask that anybody would correct; tools are slow long before ten times that.
+MOST_REGIONS = 2000
 
 
 def model_mask(queue: Queue, item: Item) -> np.ndarray:
@@ -31,10 +34,17 @@ def model_mask(queue: Queue, item: Item) -> np.ndarray:
     return read_mask(queue.folder / item.mask, queue.labels)
 
 
+def proposal(queue: Queue, item: Item) -> np.ndarray | None:
+    """Return the model's mask; None where it is specks that are drawn anew faster than corrected."""
+    mask = model_mask(queue, item)
+    regions = sum(ndimage.label(mask == value)[1] for value in np.unique(mask))
+    return mask if regions <= MOST_REGIONS else None
+
+
 def write_annotations(
     queue: Queue, name: str, folder: Path, settings: ExportSettings, mask_of: MaskOf | None = None
-) -> None:
-    """Write masks of all items in a format.
+) -> int:
+    """Write masks of all items in a format; return how many have too many regions to be proposed.
 
     Args:
         queue: The queue.
@@ -52,7 +62,7 @@ def write_annotations(
     declared: Any = components("annotation_format")[name].read(
         {"part": "predictions"} if proposes else {}
     )
-    read = mask_of or (lambda item: model_mask(queue, item))
+    read: Callable[[Item], np.ndarray | None] = mask_of or (lambda item: proposal(queue, item))
     report = export_manifest(
         _manifest(queue),
         annotation_format(name, declared),
@@ -63,12 +73,15 @@ def write_annotations(
     if report.faults:
         texts = [f"{sample}: {text}" for sample, text in report.faults.items()]
         raise DataError(list_problems(f"nothing is written to {folder}", texts))
+    return report.unannotated
 
 
 def studio_regions(
     queue: Queue, settings: ExportSettings | None = None, mask_of: MaskOf | None = None
 ) -> tuple[str, dict[str, list[dict[str, Any]]]]:
     """Return Label Studio's labelling configuration, and the regions that masks are there, by item.
+
+    An item is left out whose mask, drawn by the model, is of too many regions.
 
     Args:
         queue: The queue.
@@ -83,7 +96,9 @@ def studio_regions(
         config = (out / "label_config.xml").read_text(encoding="utf-8")
         tasks = json.loads((out / "tasks.json").read_text(encoding="utf-8"))
     part = "annotations" if mask_of else "predictions"
-    return config, {Path(one["data"]["image"]).stem: one[part][0]["result"] for one in tasks}
+    return config, {
+        Path(one["data"]["image"]).stem: one[part][0]["result"] for one in tasks if one[part]
+    }
 
 
 def _manifest(queue: Queue) -> Manifest:

@@ -12,7 +12,7 @@ from typing import Any
 from seglab.core.disk.files import sha256_bytes, write_json
 from seglab.core.errors import DataError
 from seglab.data.annotated.export import ExportSettings
-from seglab.feedback.exchange.drawn import studio_regions, write_annotations
+from seglab.feedback.exchange.drawn import MOST_REGIONS, studio_regions, write_annotations
 from seglab.feedback.exchange.studio import SAMPLE, Studio
 from seglab.feedback.options import SERVER, PushOptions
 from seglab.feedback.queue.content import Item, Queue
@@ -46,7 +46,7 @@ def push(queue: Queue, options: PushOptions, tell: Callable[[str], None]) -> Pus
     """
     if options.to == SERVER:
         return _to_server(queue, options, tell)
-    return _to_files(queue, options)
+    return _to_files(queue, options, tell)
 
 
 def pushes(queue: Queue) -> dict[str, dict[str, Any]]:
@@ -62,7 +62,7 @@ def _note(queue: Queue, tool: str, entry: dict[str, Any]) -> None:
     write_json(queue.folder / PUSHED_NAME, {**pushes(queue), tool: entry})
 
 
-def _to_files(queue: Queue, options: PushOptions) -> Pushed:
+def _to_files(queue: Queue, options: PushOptions, tell: Callable[[str], None]) -> Pushed:
     out = Path(options.output or queue.folder / options.to).expanduser().absolute()
     before = pushes(queue).get(options.to)
     if before and before["folder"] == str(out) and out.is_dir():
@@ -71,9 +71,8 @@ def _to_files(queue: Queue, options: PushOptions) -> Pushed:
     shutil.rmtree(fresh, ignore_errors=True)
     if out.is_dir() and any(out.iterdir()):
         raise DataError(f"output: {out} is not empty; give a new folder")
-    write_annotations(
-        queue, options.to, fresh, ExportSettings(options.tolerance, options.unlabelled)
-    )
+    settings = ExportSettings(options.tolerance, options.unlabelled)
+    _tell_specks(write_annotations(queue, options.to, fresh, settings), tell)
     if out.is_dir():
         out.rmdir()
     fresh.replace(out)
@@ -98,6 +97,7 @@ def _to_server(queue: Queue, options: PushOptions, tell: Callable[[str], None]) 
     config, proposed = studio_regions(queue, settings)
     with Studio(str(options.url), None, options.retries) as studio:
         project = studio.project(title, config)
+        _tell_specks(len(queue.items) - len(proposed), tell)
         there = studio.tasks(project)
         new = [one for one in queue.items if one.id not in there]
         added = 0
@@ -106,7 +106,7 @@ def _to_server(queue: Queue, options: PushOptions, tell: Callable[[str], None]) 
             ready = []
             for item in part:
                 image = studio.upload(project, queue.folder / item.image)
-                ready.append(_task(queue, item, image, proposed[item.id]))
+                ready.append(_task(queue, item, image, proposed.get(item.id)))
             added += studio.add_tasks(project, ready)
             tell(f"{start + len(part)} of {len(new)} images pushed")
     url = str(options.url).rstrip("/")
@@ -114,8 +114,18 @@ def _to_server(queue: Queue, options: PushOptions, tell: Callable[[str], None]) 
     return Pushed(f"{url}/projects/{project}", added, len(queue.items) - len(new))
 
 
-def _task(queue: Queue, item: Item, image: str, regions: list[dict[str, Any]]) -> dict[str, Any]:
+def _tell_specks(count: int, tell: Callable[[str], None]) -> None:
+    if count:
+        tell(
+            f"{count} masks are of more than {MOST_REGIONS} regions; these images come without them"
+        )
+
+
+def _task(
+    queue: Queue, item: Item, image: str, regions: list[dict[str, Any]] | None
+) -> dict[str, Any]:
     """Return a task; whether an item was drawn or chosen is not told to those who label."""
     data = {"image": image, SAMPLE: item.id, "request_id": item.request_id, "stream": item.stream}
     version = f"{queue.bundle['name']} {queue.bundle['id']}"
-    return {"data": data, "predictions": [{"result": regions, "model_version": version}]}
+    drawn = [] if regions is None else [{"result": regions, "model_version": version}]
+    return {"data": data, "predictions": drawn}

@@ -181,7 +181,7 @@ class Studio:
         found: dict[str, list[int]] = {}
         page, seen = 1, 0
         while True:
-            words = {"project": project, "page": page, "page_size": _PAGE, "fields": "all"}
+            words = {"project": project, "page": page, "page_size": _PAGE}
             told = self.call("GET", "tasks", params=words)
             for one in told["tasks"]:
                 found.setdefault(str(one["data"].get(SAMPLE, "")), []).append(int(one["id"]))
@@ -216,6 +216,11 @@ class Studio:
             return len(new)
 
         return int(self.persist(add))
+
+    def progress(self, project: int) -> tuple[int, int]:
+        """Return how many tasks of a project are annotated, and how many there are."""
+        told = self.call("GET", f"projects/{project}")
+        return int(told["num_tasks_with_annotations"]), int(told["task_number"])
 
     def annotate(
         self, task: int, regions: Sequence[Mapping[str, Any]], seconds: float | None = None

@@ -16,7 +16,7 @@ from seglab.core.disk.files import atomic_path, write_json
 from seglab.core.disk.mask_png import write_mask
 from seglab.curation.versions import folder_of
 from seglab.data.manifest import Manifest
-from seglab.feedback.exchange.answers import Answer, read_answers
+from seglab.feedback.exchange.answers import Answer, read_answers, tool_of
 from seglab.feedback.exchange.drawn import model_mask
 from seglab.feedback.exchange.joining import Joined, join
 from seglab.feedback.exchange.measuring import confusion_of, quality_of
@@ -76,6 +76,7 @@ def take(queue: Queue, options: TakeOptions) -> tuple[dict[str, Any], Joined]:
     found = _told(queue, answers, confusions, joined)
     if joined.manifest is not manifest:
         joined.manifest.write(folder_of(place))
+    found["tool"] = tool_of(queue, options)
     found["manifest"] = {"before": manifest.fingerprint, "now": joined.manifest.fingerprint}
     write_json(queue.folder / TAKEN_NAME, found)
     return found, joined

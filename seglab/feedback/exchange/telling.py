@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections import Counter
 from typing import Any
 
 from seglab.core.sample_size import TOO_FEW_IMAGES
 from seglab.core.text.wording import joined, plural
 from seglab.feedback.exchange.pushing import pushes
+from seglab.feedback.exchange.studio import TOKEN_VARIABLE, Studio, StudioError
 from seglab.feedback.exchange.taking import TAKEN_NAME
+from seglab.feedback.options import SERVER
 from seglab.feedback.queue.content import Queue
 
 _STATUSES = {
@@ -21,6 +24,10 @@ _STATUSES = {
     "skipped": "skipped by annotators",
     "broken": "broken",
 }
+
+
+# Of one file for all images: it says of none whether somebody opened it.
+_SILENT = ("cvat", "coco")
 
 
 def queue_lines(queue: Queue) -> list[str]:
@@ -54,6 +61,19 @@ def report_lines(queue: Queue) -> list[str]:
     return lines + taken_lines(json.loads(path.read_text(encoding="utf-8")))
 
 
+def server_lines(queue: Queue) -> list[str]:
+    """Return how far annotators are on the server; nothing where none is asked, for want of a token."""
+    entry = pushes(queue).get(SERVER)
+    if entry is None or not os.environ.get(TOKEN_VARIABLE):
+        return []
+    try:
+        with Studio(entry["url"], retries=0) as studio:
+            done, total = studio.progress(entry["project"])
+    except StudioError as error:
+        return [f"not known how far annotators are: {error}"]
+    return [f"annotated on the server: {done} of {total}"]
+
+
 def taken_lines(taken: dict[str, Any]) -> list[str]:
     """Return what came back, as `taken.json` holds it."""
     statuses = taken["statuses"]
@@ -74,7 +94,9 @@ def taken_lines(taken: dict[str, Any]) -> list[str]:
         line for part in ("control", "hard") for line in _quality(part, taken["quality"][part])
     ]
     if taken["unchanged"]:
-        lines.append(f"no pixel was changed on {plural(len(taken['unchanged']), 'image')}")
+        line = f"no pixel was changed on {plural(len(taken['unchanged']), 'image')}"
+        silent = taken["tool"] in _SILENT
+        lines.append(line + f"; {taken['tool']} does not tell whether anybody saw them" * silent)
     lines += [f"refused: {name}: {why}" for name, why in taken["refused"].items()]
     lines.append(
         f"{len(taken['added'])} new in the manifest, {len(taken['relabelled'])} with another mask, "

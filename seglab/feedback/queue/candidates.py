@@ -54,6 +54,10 @@ class Candidates:
         """Return the name of each."""
         return [row["id"] for row in self.rows]
 
+    def image_name(self, place: int) -> str:
+        """Return the path that an image gets below the folder of the queue."""
+        return f"images/{self.rows[place]['id']}{self.places[place].suffix.lower()}"
+
     @property
     def streams(self) -> np.ndarray:
         """Return the camera, sequence or group of each, str `(n,)`."""

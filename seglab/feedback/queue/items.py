@@ -75,7 +75,7 @@ def _item(
         probability=probability,
         scores=scores,
         reason=reason,
-        image=f"images/{row['id']}{found.places[place].suffix.lower()}",
+        image=found.image_name(place),
         mask=f"masks/{row['id']}.png",
     )
 
