@@ -57,6 +57,7 @@ WHITE = {"channel_mean": np.full(3, 255.0), "channel_std": np.zeros(3)}
         (camera(15, **BLACK), {}),  # too few to tell
         (camera(60, **shares(0.45, 0.55, 0)), {"class_vanished": "car"}),
         (camera(60, **shares(0.2, 0.3, 0.5)), {"class_flooded": "car"}),
+        (camera(60, **shares(0.2, 0.7, 0.1)), {}),  # more road than ever, and not by much
         (camera(60, confidence=0.7), {"confidence": "service"}),
         (camera(56) + camera(4, **BLACK), {"blank_frames": "cam"}),
         (camera(56) + camera(4, **WHITE), {"blank_frames": "cam"}),
