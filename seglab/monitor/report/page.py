@@ -33,6 +33,7 @@ from seglab.monitor.samples import reference_sample
 
 _TEMPLATES = Path(__file__).parent / "template"
 GENERATOR = "seglab monitor report"
+_UNSURE = " Its reference is too small to be sure of that; the end of the page says why."
 
 
 class Heading(NamedTuple):
@@ -228,6 +229,7 @@ def _verdicts(period: Period, watched: Sequence[Watched]) -> tuple[list[str], li
                 f"The images that {one.label} got were not like those it was measured on: drift first at "
                 f"{moment(one.drifts[0].first)}, in {above / windows:.0%} of {windows:,} windows, "
                 f"{'and at the end of the period too' if lasts else 'but not at the end of the period'}."
+                f"{_UNSURE if one.detector and one.detector.notes else ''}"
             )
         elif windows:
             good.append(f"No drift of {one.label} in {windows:,} windows.")
