@@ -68,6 +68,13 @@ def joined_samples(samples: Sequence[Sample]) -> Sample:
     )
 
 
+def readable_name(name: str, classes: Sequence[str]) -> str:
+    """Return a statistic's name with the class for its number, such as `class_shares: sky`."""
+    stem, _, place = name.partition("[")
+    number = int(place[:-1]) if place else 0
+    return f"{stem}: {classes[number]}" if stem == "class_shares" else name
+
+
 def reference_sample(source: str | Path | Mapping[str, np.ndarray]) -> Sample:
     """Return what a bundle knows of the images it was measured on.
 

@@ -45,7 +45,7 @@ class RuleOptions(Options):
     vanished: Fraction = 0.1
     """Part of a class's least usual share below which it has vanished."""
     flooded: Fraction = 0.05
-    """Share above which a class floods the images, where no known image has as much of it."""
+    """Share above which a class floods the images, where it has half as much again as on any known image."""
     doubt: AtLeastOne = 2.0
     """How many times the largest usual doubt (1 minus confidence) is a collapse of confidence."""
     quality_drop: Fraction = 0.05

@@ -82,7 +82,7 @@ def _classes(
     least = _stretches(known, window.num_images).min(0)
     most = known.max(0)
     for index, name in enumerate(class_names):
-        low, high = options.vanished * float(least[index]), max(float(most[index]), options.flooded)
+        low, high = options.vanished * float(least[index]), _flood(float(most[index]), options)
         share = float(now[index])
         if least[index] >= _LEAST_SHARE and share < low:
             text = f"{name} is on {share:.2%} of the pixels, where at least {least[index]:.2%} are usual"
@@ -90,6 +90,12 @@ def _classes(
         if share > high:
             text = f"{name} is on {share:.1%} of the pixels; of no known image on more than {most[index]:.1%}"
             yield Finding("class_flooded", "warn", name, text, share, high)
+
+
+def _flood(most: float, options: RuleOptions) -> float:
+    """Return the share above which a class floods: half as much again as on any known image."""
+    # A class that fills most of an image cannot have half as much again: half of what is left to it.
+    return max(min(1.5 * most, (1 + most) / 2), options.flooded)
 
 
 def _doubt(window: Sample, reference: Sample, options: RuleOptions) -> Iterator[Finding]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from seglab.monitor.alerts.findings import Finding, Judged
 from seglab.monitor.alerts.options import RuleOptions
 from seglab.monitor.drift.detector import DriftVerdict
 from seglab.monitor.quality.estimate import Estimate
 from seglab.monitor.quality.measured import Measured
+from seglab.monitor.samples import readable_name
 
 _NAMED = 3
 
 
-def judge_drift(verdict: DriftVerdict, bundle: str) -> Judged:
+def judge_drift(verdict: DriftVerdict, bundle: str, class_names: Sequence[str]) -> Judged:
     """Judge what the watch for drift says of a bundle's images."""
     findings = []
     if verdict.drifted:
-        first = ", ".join(verdict.which[:_NAMED])
+        first = ", ".join(readable_name(one, class_names) for one in verdict.which[:_NAMED])
         more = f" and {len(verdict.which) - _NAMED} more" if len(verdict.which) > _NAMED else ""
         text = (
             f"the images are no longer those that the bundle was measured on: {first}{more} "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -19,7 +19,13 @@ from seglab.monitor.log.schema import STATISTICS
 from seglab.monitor.quality.estimate import Estimate, QualityReference, estimate_quality
 from seglab.monitor.quality.measured import Measured
 from seglab.monitor.report.options import ReportOptions
-from seglab.monitor.samples import Sample, joined_samples, logged_sample, reference_sample
+from seglab.monitor.samples import (
+    Sample,
+    joined_samples,
+    logged_sample,
+    readable_name,
+    reference_sample,
+)
 
 # More rows than these are looked at in stretches of consecutive ones, evenly over the period.
 MOST_ROWS, _STRETCHES, _ROWS_OF_STRETCH = 10_000, 24, 400
@@ -88,7 +94,7 @@ class Watched:
     def statistics(self) -> list[str]:
         """Names of the statistics that drift is watched by, with classes for their numbers."""
         names, classes = self.detector.names if self.detector else (), self.bundle.class_names
-        return [_readable(name, classes) for name in names]
+        return [readable_name(name, classes) for name in names]
 
     @property
     def drifts(self) -> list[Drift]:
@@ -109,13 +115,6 @@ def _drifts(line: DriftTimeline) -> list[Drift]:
         )
         for run in np.split(places, gaps)
     ]
-
-
-def _readable(name: str, classes: Sequence[str]) -> str:
-    """Return a statistic's name with the class for its number, such as `class_shares: sky`."""
-    stem, _, place = name.partition("[")
-    number = int(place[:-1]) if place else 0
-    return f"{stem}: {classes[number]}" if stem == "class_shares" else name
 
 
 def watch_bundle(

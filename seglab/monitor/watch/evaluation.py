@@ -97,7 +97,7 @@ class Evaluator:
             return
         verdict = _worst(detector, window, now - self._options.interval)
         found.figures |= {"drift_score": verdict.statistic, "drift_threshold": verdict.threshold}
-        found.add(judge_drift(verdict, known.bundle))
+        found.add(judge_drift(verdict, known.bundle, known.class_names))
 
     def _estimate(self, found: Evaluation, known: Known, window: Sample, now: float) -> None:
         rules = self._options.rules

@@ -57,6 +57,7 @@ WHITE = {"channel_mean": np.full(3, 255.0), "channel_std": np.zeros(3)}
         (camera(15, **BLACK), {}),  # too few to tell
         (camera(60, **shares(0.45, 0.55, 0)), {"class_vanished": "car"}),
         (camera(60, **shares(0.2, 0.3, 0.5)), {"class_flooded": "car"}),
+        (camera(60, **shares(0.2, 0.7, 0.1)), {}),  # more road than ever, and not by much
         (camera(60, confidence=0.7), {"confidence": "service"}),
         (camera(56) + camera(4, **BLACK), {"blank_frames": "cam"}),
         (camera(56) + camera(4, **WHITE), {"blank_frames": "cam"}),
@@ -117,10 +118,12 @@ def estimate(miou: float, half: float, assumption: Assumption) -> Estimate:
 
 
 def test_verdicts_on_drift_and_quality() -> None:
-    verdict = DriftVerdict({}, {}, 3.0, 1.5, True, ("sharpness", "entropy", "a", "b"))
-    [drift] = judge_drift(verdict, "b").findings
-    assert "sharpness, entropy, a and 1 more (3.00, threshold 1.50)" in drift.message
-    assert judge_drift(verdict._replace(drifted=False), "b") == Judged([], frozenset({"drift"}))
+    verdict = DriftVerdict({}, {}, 3.0, 1.5, True, ("sharpness", "class_shares[2]", "a", "b"))
+    [drift] = judge_drift(verdict, "b", NAMES).findings
+    assert "sharpness, class_shares: car, a and 1 more (3.00, threshold 1.50)" in drift.message
+    assert judge_drift(verdict._replace(drifted=False), "b", NAMES) == Judged(
+        [], frozenset({"drift"})
+    )
 
     holds, fails = Assumption(True, "fine"), Assumption(False, "too far away", "outside", 9.0)
     for low, expected in ((0.62, "quality_estimated"), (0.68, None)):
