@@ -100,7 +100,7 @@ class DriftDetector:
         block = options.block or block
         gap = _near(alike, count, window, options.cameras)
         watch = Watch(
-            step, window // step, gap // step, options.run_length, options.simulated_windows
+            step, window // step, -(-gap // step), options.run_length, options.simulated_windows
         )
         images = distances.encode(reference)
 
