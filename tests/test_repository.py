@@ -48,6 +48,8 @@ TOP_LEVEL = {
     "Dockerfile",
     "compose.yaml",
     "mkdocs.yml",
+    "CITATION.cff",
+    "SECURITY.md",
     ".gitignore",
     ".pre-commit-config.yaml",
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -14,9 +13,9 @@ import requests
 from PIL import Image
 from world import Frame, step
 
-from seglab.annotations.format import annotation_format
-from seglab.data.annotated.export import ExportSettings, export_manifest
-from seglab.feedback.exchange.pushing import push, pushes, queue_manifest
+from seglab.data.annotated.export import ExportSettings
+from seglab.feedback.exchange.drawn import studio_regions, write_annotations
+from seglab.feedback.exchange.pushing import push, pushes
 from seglab.feedback.exchange.studio import TOKEN_VARIABLE
 from seglab.feedback.options import SERVER, PushOptions
 from seglab.feedback.queue.content import Item, Queue
@@ -47,21 +46,12 @@ def correct(queue: Queue, mask_of: MaskOf, studio: str | None) -> None:
     """Push a queue to the tool, and have every item corrected there."""
     tool = SERVER if studio else "labelme"
     place = push(queue, PushOptions(queue=str(queue.folder), to=tool, url=studio), print).place
-    drawn = queue.folder / "drawn"
-    shutil.rmtree(drawn, ignore_errors=True)
-    items = {one.id: one for one in queue.items}
-    export_manifest(
-        queue_manifest(queue),
-        annotation_format("label_studio" if studio else tool),
-        drawn,
-        ExportSettings(images="none"),
-        lambda row: mask_of(items[row.sample_id]),
-    )
     if studio is None:
+        drawn = queue.folder / "drawn"
+        write_annotations(queue, tool, drawn, ExportSettings(images="none"), mask_of)
         shutil.copytree(drawn, place, dirs_exist_ok=True)
         return
-    tasks = json.loads((drawn / "tasks.json").read_text(encoding="utf-8"))
-    regions = {Path(one["data"]["image"]).stem: one["annotations"][0]["result"] for one in tasks}
+    _, regions = studio_regions(queue, mask_of=mask_of)
     session = requests.Session()
     session.headers["Authorization"] = f"Token {os.environ[TOKEN_VARIABLE]}"
     project = pushes(queue)[SERVER]["project"]
