@@ -266,8 +266,10 @@ def test_a_group_that_is_held_out_stays_out_and_one_image_comes_in_once(
     queued: Queued, manifest: Path
 ) -> None:
     held = Manifest.read(manifest)
-    held.with_table(held.table.assign(group=["x", "cam0", "y"])).write(manifest)
     queue = queued(count=8)
+    taken = next(one.id for one in queue.items if one.stream not in ("cam0", "cam3"))
+    table = held.table.assign(group=["x", "cam0", "y"], sample_id=[taken, "b", "seen"])
+    held.with_table(table).write(manifest)
     first, second = [one for one in queue.items if one.stream not in ("cam0", "cam3")][:2]
     shutil.copyfile(queue.folder / first.image, queue.folder / second.image)
     folder = pushed(queue, "labelme")
@@ -278,6 +280,11 @@ def test_a_group_that_is_held_out_stays_out_and_one_image_comes_in_once(
     assert {name for name, why in joined.refused.items() if "group cam0" in why} == of_camera
     assert joined.refused[second.id] == f"the same image as {first.id}"
     assert {*joined.added, *joined.refused} == {one.id for one in queue.items}
+    # The manifest had another image of the name of the first.
+    (row,) = joined.manifest.table[
+        joined.manifest.table["sample_id"].str.match(f"{taken}-")
+    ].to_dict(orient="records")
+    assert (first.id, row["group"]) == (taken, first.stream)
 
 
 def test_the_interval_of_the_random_share_covers_the_quality_of_all(queued: Queued) -> None:

@@ -140,19 +140,21 @@ def _rows(manifest: Manifest, queue: Queue, answers: Sequence[Answer]) -> list[d
 def _with(manifest: Manifest, rows: Sequence[dict[str, Any]], joined: Joined) -> pd.DataFrame:
     """Return the table with new rows, and new masks in the rows of images that are there."""
     table: list[dict[Any, Any]] = manifest.table.to_dict(orient="records")
-    names = {row["sample_id"]: place for place, row in enumerate(table)}
+    names = {row["sample_id"] for row in table}
     images = {row["sha256"]: place for place, row in enumerate(table) if row["sha256"]}
+    new_ones: dict[int, str] = {}
     for row in rows:
         name = str(row["sample_id"])
         place = images.get(row["sha256"])
-        if place is None and name in names:
-            joined.refused[name] = f"{manifest.name} has another image of this name"
-        elif place is None:
+        if place is None:
             images[row["sha256"]] = len(table)
-            table.append(row)
+            new_ones[len(table)] = name
+            # Files of two folders may share a name.
+            own = f"{name}-{row['sha256'][:8]}" if name in names else name
+            table.append({**row, "sample_id": own})
             joined.added.append(name)
-        elif table[place]["sample_id"] in joined.added:
-            joined.refused[name] = f"the same image as {table[place]['sample_id']}"
+        elif place in new_ones:
+            joined.refused[name] = f"the same image as {new_ones[place]}"
         elif table[place]["mask_sha256"] == row["mask_sha256"]:
             joined.same.append(name)
         else:
