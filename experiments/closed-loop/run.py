@@ -42,6 +42,7 @@ MODEL = [
     "data.crop_size=[96,128]",
     "data.batch_size=8",
     "trainer.num_workers=0",
+    "trainer.num_threads=1",
     "callbacks.progress=off",
     "callbacks.overlays.num_images=0",
     "logger=none",
