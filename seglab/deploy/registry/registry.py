@@ -8,13 +8,11 @@ entry that it could not write any more is read from there, and written by whoeve
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, SoftFileLock, Timeout
@@ -30,8 +28,9 @@ from seglab.bundle.aliases import (
     read_state,
 )
 from seglab.core.disk.files import write_json
-from seglab.core.disk.places import filling, placing
+from seglab.core.disk.places import placing
 from seglab.core.errors import ConfigError, DataError
+from seglab.deploy.registry.bundles import check_bundle, keep_bundle, read_bundle, sync_folder
 from seglab.deploy.registry.log import (
     ADDED,
     CHALLENGES,
@@ -46,7 +45,6 @@ from seglab.deploy.registry.log import (
 )
 
 _LOCK_WAIT_S = 60.0
-_GROWING = ".adding-"
 
 
 @dataclass(frozen=True)
@@ -110,13 +108,13 @@ class Registry:
             DataError: The bundle is damaged, or predicts otherwise on this machine.
             PlaceError: The registry cannot be there.
         """
-        files = _read_bundle(bundle)
+        files = read_bundle(bundle)
         name = hashlib.sha256(files["bundle.json"]).hexdigest()[:16]
         with placing(self.folder):
             (self.folder / BUNDLES).mkdir(parents=True, exist_ok=True)
         with self._changing(makes=True) as last:
             is_known = any(one.what == ADDED and one.bundle == name for one in self.entries())
-            self._keep(name, files)
+            keep_bundle(self.folder / BUNDLES / name, files)
             if not is_known:
                 last = self._note(last, ADDED, name, why, {"from": str(bundle.absolute())})
             aliases = self.aliases
@@ -148,7 +146,7 @@ class Registry:
                     "compared with; compare again"
                 )
             if found != champion:
-                _check(self.place(found))
+                check_bundle(self.place(found))
                 rival = None if aliases["challenger"] == found else aliases["challenger"]
                 changed = {"champion": found, "previous": champion, "challenger": rival}
                 self._set(last, PROMOTED, found, why, changed)
@@ -169,7 +167,7 @@ class Registry:
             if len(line) < 2:
                 raise ConfigError(f"{self.folder}: there is no champion before the present one")
             found = line[-2]
-            _check(self.place(found))
+            check_bundle(self.place(found))
             previous = line[-3] if len(line) > 2 else None
             changed = {**self.aliases, "champion": found, "previous": previous}
             self._set(last, ROLLED_BACK, found, why, changed, {"instead_of": line[-1]})
@@ -185,7 +183,7 @@ class Registry:
         found = log_problems(self.folder)
         for name in bundle_ids(self.folder):
             try:
-                _check(self.folder / BUNDLES / name)
+                check_bundle(self.folder / BUNDLES / name)
             except DataError as error:
                 found.append(str(error))
         there, state = bundle_ids(self.folder), read_state(self.folder)
@@ -256,78 +254,7 @@ class Registry:
         head = {"format": FORMAT, "version": VERSION}
         content = {**head, **aliases, "last": last.to_dict() if last else None}
         write_json(self.folder / STATE, content)
-        _sync_folder(self.folder)
-
-    def _keep(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Have a bundle's folder in its place, whole."""
-        target = self.folder / BUNDLES / name
-        for left in target.parent.glob(f"{_GROWING}*"):
-            shutil.rmtree(left)  # of a process that was killed; the lock is ours
-        if target.is_dir() and _is_whole(target):
-            return
-        growing = target.with_name(f"{_GROWING}{name}")
-        with filling(growing):
-            _write_files(growing, files)
-        _check(growing)
-        if target.exists():
-            target.rename(target.with_name(f"{_GROWING}damaged-{name}"))
-        growing.rename(target)
-        _sync_folder(target.parent)
-
-
-def _read_bundle(path: Path) -> dict[str, bytes]:
-    from seglab.bundle.loader import BundleError, read_files
-
-    try:
-        files = read_files(path)
-    except BundleError as error:
-        raise DataError(f"bundle: {error}") from error
-    outside = [one for one in files if PurePosixPath(one).is_absolute() or ".." in one.split("/")]
-    if outside:
-        raise DataError(f"bundle: {path} holds files that would lie outside it: {outside}")
-    return files
-
-
-def _check(place: Path) -> None:
-    """Load a bundle, with its golden images.
-
-    Raises:
-        DataError: It is damaged, or predicts otherwise than at its export.
-    """
-    from seglab.bundle.loader import BundleError, load
-
-    try:
-        load(place)
-    except BundleError as error:
-        raise DataError(f"bundle: {error}") from error
-
-
-def _is_whole(place: Path) -> bool:
-    try:
-        _check(place)
-    except DataError:
-        return False
-    return True
-
-
-def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-    for one in (folder, *(entry for entry in folder.rglob("*") if entry.is_dir())):
-        _sync_folder(one)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync_folder(self.folder)
 
 
 def _require_lock(lock: FileLock) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -96,34 +97,55 @@ def _rows(new: Manifest) -> Iterator[dict[str, object]]:
         yield {str(name): value for name, value in row.items()}
 
 
+def confusion_of(mask: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Return pixels by labelled and predicted class, int64 `(C, C)`; ignored ones are left out."""
+    valid = mask < classes
+    codes = mask[valid].astype(np.int64) * classes + predicted[valid]
+    return np.bincount(codes, minlength=classes**2).reshape(classes, classes)
+
+
+class Agreement(NamedTuple):
+    """Shares of the pixels on which labels and predictions agree: as named, and under the best names."""
+
+    now: float
+    best: float
+    renamed: list[str]
+
+    def is_renamed(self, limit: float) -> bool:
+        """Whether the names are wrong."""
+        is_sound = self.best >= _LEAST_AGREEMENT and len(self.renamed) >= _LEAST_NAMES
+        return is_sound and self.best - self.now > limit
+
+
+def agreement(confusion: np.ndarray, class_names: Sequence[str]) -> Agreement:
+    """Return how far predictions agree with labels, and which names would fit better."""
+    total, own = max(1, int(confusion.sum())), np.arange(len(confusion))
+    _, wanted = linear_sum_assignment(confusion, maximize=True)
+    now, best = (float(confusion[own, names].sum()) / total for names in (own, wanted))
+    renamed = [
+        f"{class_names[place]} for {class_names[one]}"
+        for place, one in enumerate(wanted.tolist())
+        if one != place and confusion[place, one] > _TOLD * total
+    ]
+    return Agreement(now, best, renamed)
+
+
 def _confusion(new: Manifest, row: dict[str, object], champion: Bundle) -> np.ndarray:
-    """Return pixels by labelled and predicted class, int64 `(C, C)`."""
     classes = len(champion.class_names)
     mask = read_sample(new, row, mask_only=True).mask
     content = Path(new.path(str(row["image"]))).read_bytes()
     found = champion.predict(champion.decode(content)).mask
     if mask is None or mask.shape != found.shape:
         return np.zeros((classes, classes), np.int64)
-    valid = mask < classes
-    codes = mask[valid].astype(np.int64) * classes + found[valid]
-    return np.bincount(codes, minlength=classes**2).reshape(classes, classes)
+    return confusion_of(mask, found, classes)
 
 
 def _renamed(confusion: np.ndarray, champion: Bundle, limit: float, who: str) -> str | None:
-    total = max(1, int(confusion.sum()))
-    _, wanted = linear_sum_assignment(confusion, maximize=True)
-    now, best = (
-        float(confusion[np.arange(len(confusion)), columns].sum()) / total
-        for columns in (np.arange(len(confusion)), wanted)
-    )
-    names = [
-        f"{champion.class_names[place]} for {champion.class_names[one]}"
-        for place, one in enumerate(wanted.tolist())
-        if one != place and confusion[place, one] > _TOLD * total
-    ]
-    if best - now <= limit or best < _LEAST_AGREEMENT or len(names) < _LEAST_NAMES:
+    found = agreement(confusion, champion.class_names)
+    if not found.is_renamed(limit):
         return None
     return (
-        f"labels: classes of {who} look renamed ({joined(names)}): the champion agrees with {now:.0%} of "
-        f"the pixels, and with {best:.0%} under other names (max_renamed={limit:g})"
+        f"labels: classes of {who} look renamed ({joined(found.renamed)}): the champion agrees with "
+        f"{found.now:.0%} of the pixels, and with {found.best:.0%} under other names "
+        f"(max_renamed={limit:g})"
     )

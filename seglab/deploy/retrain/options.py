@@ -51,7 +51,7 @@ class RetrainOptions(InRegistry):
     """Milliseconds an image (p95, decoding included, on this machine) of the new model at most."""
     audit: Texts = ("error",)
     """Kinds or severities of `seglab data audit` that stop it; none for no audit."""
-    max_renamed: Fraction | None = 0.15
+    max_renamed: Fraction | None = 0.08
     """Share of new labels' pixels by which the champion may agree more under other class names; null: any."""
     max_label_errors: Fraction | None = None
     """Share of newly labelled images with labels that the champion takes for wrong, at most; null: any."""
