@@ -109,7 +109,7 @@ def _frames(manifest: Manifest, rows: pd.DataFrame) -> list[Frame]:
         Frame(
             manifest.path(row.image),
             read_mask(manifest.path(row.mask), manifest.labels, manifest.mask_encoding),
-            str(row.group),
+            f"{manifest.root.parent.name}-{row.group}",
         )
         for row in rows.itertuples()
     ]
