@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seglab.bundle.aliases import locate_bundle
 from seglab.bundle.loader import read_files
 from seglab.core.errors import DataError
 from seglab.data.manifest import Manifest
@@ -31,7 +32,7 @@ def manifest_labels(
     if manifest.is_remote:
         raise DataError(f"labels: expected masks on this disk, got those of {manifest.root}")
     for path in bundles:
-        info = json.loads(read_files(Path(path).expanduser())["bundle.json"])["labels"]
+        info = json.loads(read_files(locate_bundle(path))["bundle.json"])["labels"]
         if list(manifest.labels.class_names) != info["class_names"]:
             raise DataError(
                 f"labels: expected the classes of {path}, {', '.join(info['class_names'])}; got "

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from seglab.bundle.options import BundleName
 from seglab.core.options import FromList, Name, Options, broken_rule
 from seglab.monitor.drift.options import DriftOptions
 
@@ -29,9 +30,9 @@ class ReportOptions(Options):
 
     log: Name
     """Folder of the log that `seglab serve` writes."""
-    bundle: Annotated[tuple[Name, ...], FromList] = ()
-    """Bundles that answered, a folder or a zip each, such as `bundle=old,new`; without the one that answered
-    there is no drift and no quality of its images."""
+    bundle: Annotated[tuple[BundleName, ...], FromList] = ()
+    """Bundles that answered, each a folder, a zip or REGISTRY@ALIAS, such as `bundle=old,new`; images of
+    others have no drift and no quality."""
     start: Moment | None = None
     """First time, such as 2026-11-27T08:30, in UTC where no zone is told; null: the log's first."""
     end: Moment | None = None

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from seglab import __version__
 from seglab.analysis.report.rendering import render_template
+from seglab.bundle.aliases import locate_bundle
 from seglab.bundle.loader import Bundle, BundleError, load
 from seglab.core.disk.files import write_text
 from seglab.core.disk.provenance import utc_now
@@ -66,11 +67,12 @@ def write_monitor_report(
     start, end = (_seconds(text) for text in (options.start, options.end))
     table = read_log(options.log, start, end, (*COLUMNS, "class_shares"), tell=notes.append)
     period = summarise(table)
-    bundles = [_load(path) for path in options.bundle]
+    places = [locate_bundle(name) for name in options.bundle]
+    bundles = [_load(place) for place in places]
     if labels is None and options.labels is not None:
         labels = folder_labels(options.labels)
     watched = []
-    for bundle, path in zip(bundles, options.bundle, strict=True):
+    for bundle, path in zip(bundles, places, strict=True):
         one = watch_bundle(bundle, path, _times_of(table, bundle.id), options)
         if labels is not None:
             rows = read_log(options.log, start, end, LABEL_COLUMNS, tell=lambda _line: None)
@@ -133,7 +135,7 @@ def page_content(
 def _measure(
     one: Watched,
     rows: pa.Table,
-    path: str,
+    path: Path,
     labels: Labels,
     image_of: Callable[[str], Path | None],
     options: ReportOptions,
@@ -150,9 +152,9 @@ def _measure(
         one.notes += one.measured.notes
 
 
-def _load(path: str) -> Bundle:
+def _load(path: Path) -> Bundle:
     try:
-        return load(Path(path).expanduser(), check=False)
+        return load(path, check=False)
     except BundleError as error:
         raise DataError(str(error)) from error
 
