@@ -39,7 +39,8 @@ CMD ["seglab.serve.process.awslambda.handler"]
 
 FROM base AS server
 RUN groupadd --gid 10001 seglab \
-    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin seglab
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin seglab \
+    && install -d -o seglab -g seglab /log
 COPY --from=build /opt/seglab /opt/seglab
 USER 10001:10001
 WORKDIR /tmp

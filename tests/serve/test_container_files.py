@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from scripts.lock import normal, read_lock
 from seglab.cli.option_words import read_words
 from seglab.monitor.watch.gauges import Gauges
+from seglab.monitor.watch.options import WatchOptions
 from seglab.serve.api import app as api
 from seglab.serve.metrics import Metrics
 from seglab.serve.options import ServeOptions
@@ -62,6 +63,7 @@ def seconds(text: str) -> float:
 class TestImage:
     def test_holds_what_the_server_imports_and_no_more(self) -> None:
         roots = ("cli.reporting", "cli.serve", "serve.process.supervisor", "serve.process.worker")
+        roots += ("cli.monitor.watch", "monitor.watch.loop")
         names = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
         names |= {"lazy_loader": "lazy-loader", "prometheus_client": "prometheus-client"}
         names |= {"annotated_types": "annotated-types", "python_multipart": "python-multipart"}
@@ -152,7 +154,9 @@ class TestCompose:
         for name, service in COMPOSE["services"].items():
             assert all(port.startswith("127.0.0.1:") for port in service["ports"]), name
             assert service["cap_drop"] == ["ALL"], name
-            assert name == "server" or re.fullmatch(r"[\w/]+:v?\d+\.\d+\.\d+", service["image"])
+            assert service["image"] == "seglab-serve" or re.fullmatch(
+                r"[\w/]+:v?\d+\.\d+\.\d+", service["image"]
+            )
 
     def test_what_is_mounted_is_there(self) -> None:
         lines = [line for one in COMPOSE["services"].values() for line in one["volumes"]]
@@ -164,7 +168,7 @@ class TestCompose:
         assert not [place for place in places if not place.exists()]
         assert {place for place in found if place.isalpha()} == set(COMPOSE["volumes"])
 
-    def test_addresses_are_those_of_its_services(self) -> None:
+    def test_addresses_are_those_of_its_services(self, tmp_path: Path) -> None:
         texts = [path.read_text(encoding="utf-8") for path in FILES.rglob("*.yml")]
         named = {name for text in texts for name in re.findall(r"(\w+):(?:9090|9093)\b", text)}
         scraped = yaml.safe_load((FILES / "prometheus/prometheus.yml").read_text())[
@@ -172,7 +176,21 @@ class TestCompose:
         ]
         assert named - {"localhost"} == {"prometheus", "alertmanager"}
         assert scraped[0]["dns_sd_configs"][0]["names"] == ["server"]
-        assert set(COMPOSE["services"]) == {"server", "prometheus", "alertmanager", "grafana"}
+        [target] = scraped[1]["static_configs"][0]["targets"]
+        words = COMPOSE["services"]["watch"]["command"]
+        assert words[:2] == ["monitor", "watch"]
+        there = [
+            word.replace("/bundle", str(tmp_path)).replace("/log", str(tmp_path))
+            for word in words[2:]
+        ]
+        assert target == f"watch:{read_words(there, WatchOptions, 'monitor watch').metrics_port}"
+        assert set(COMPOSE["services"]) == {
+            "server",
+            "watch",
+            "prometheus",
+            "alertmanager",
+            "grafana",
+        }
 
 
 class TestKubernetes:

@@ -57,7 +57,8 @@ def configuration(folder: Path, watched: int, alertmanager: httpx.URL) -> Path:
     content["rule_files"] = [str(FILES / "prometheus" / "alerts.yml")]
     address = f"{alertmanager.host}:{alertmanager.port}"
     content["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [address]}]}]}
-    [job] = content["scrape_configs"]
+    job, _ = content["scrape_configs"]
+    content["scrape_configs"] = [job]
     del job["dns_sd_configs"]
     job["static_configs"] = [{"targets": [f"127.0.0.1:{watched}"]}]
     path = folder / "prometheus.yml"

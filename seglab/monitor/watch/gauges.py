@@ -11,7 +11,6 @@ from seglab.core.errors import PlaceError
 from seglab.monitor.alerts.book import AlertBook
 from seglab.monitor.watch.evaluation import Evaluation
 
-_HOST = "127.0.0.1"
 FIGURES = {
     "drift_score": "How far the latest images are from the reference; 1 is usual.",
     "drift_threshold": "Score above which they have drifted.",
@@ -31,13 +30,16 @@ class Gauges:
 
     Args:
         textfile: Where they are written at each evaluation; None: nowhere.
-        port: On which this machine reads them; None: none.
+        port: On which they are read; None: none.
+        host: Address that the port listens on.
 
     Raises:
         PlaceError: The port is taken.
     """
 
-    def __init__(self, textfile: str | None = None, port: int | None = None) -> None:
+    def __init__(
+        self, textfile: str | None = None, port: int | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self._textfile = None if textfile is None else Path(textfile).expanduser()
         self.registry = CollectorRegistry()
         own = self.registry
@@ -60,9 +62,9 @@ class Gauges:
         )
         if port is not None:
             try:
-                start_http_server(port, _HOST, own)
+                start_http_server(port, host, own)
             except OSError as error:
-                text = f"metrics_port: cannot listen on {_HOST}:{port}: {error.strerror}"
+                text = f"metrics_port: cannot listen on {host}:{port}: {error.strerror}"
                 raise PlaceError(text) from error
 
     def show(self, bundle: str, found: Evaluation, book: AlertBook, now: float) -> None:

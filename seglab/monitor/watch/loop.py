@@ -50,7 +50,7 @@ class Watch:
         self.book = AlertBook.read(self.folder / BOOK)
         self._evaluator, self._gauges = (
             Evaluator(options, tell),
-            Gauges(options.textfile, options.metrics_port),
+            Gauges(options.textfile, options.metrics_port, options.metrics_host),
         )
 
     def step(self, now: float | None = None) -> Evaluation:

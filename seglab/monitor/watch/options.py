@@ -42,7 +42,9 @@ class WatchOptions(Options):
     textfile: Name | None = None
     """File of metrics for node_exporter's textfile collector (NAME.prom); null: none."""
     metrics_port: Port | None = None
-    """Port of this machine on which Prometheus reads the same metrics; null: none."""
+    """Port on which Prometheus reads the same metrics; null: none."""
+    metrics_host: Name = "127.0.0.1"
+    """Address of that port; 0.0.0.0: for other machines too, as in a container."""
     rules: RuleOptions = RuleOptions()
     """Thresholds."""
     drift: DriftOptions = DriftOptions()
