@@ -38,7 +38,8 @@ def values_in(content: Any) -> Iterator[Any]:
         yield content
 
 
-@pytest.mark.parametrize("group", component_groups())
+# Of a command that Hydra does not compose: its words say all.
+@pytest.mark.parametrize("group", sorted({*component_groups()} - {"alert_channel"}))
 def test_every_component_has_a_configuration(group: str) -> None:
     folder = CONF / FOLDERS.get(group, group)
     files = list(folder.glob("*.yaml"))
