@@ -39,7 +39,8 @@ def draw_timeline(results: Sequence[dict[str, Any]], path: Path) -> None:
         for frames, words in _marks(result):
             axis.axvline(frames, color="0.4", lw=0.8, ls="--")
             text = "\n".join(words)
-            axis.text(frames, 0.98, f" {text}", va="top", fontsize=8, color="0.2")
+            place = {"xytext": (4, -3), "textcoords": "offset points", "va": "top"}
+            axis.annotate(text, (frames, 1.0), fontsize=8, color="0.2", **place)
         axis.axvspan(_night(result), len(course), color="#1b2a49", alpha=0.08, lw=0)
     axes[-1, 0].set_xlabel("frames answered (true mIoU of the last 16)")
     figure.savefig(path, dpi=110)

@@ -1,4 +1,4 @@
-"""README's way from a run to a service in three commands, as it stands there."""
+"""README's way from a run to a service in four commands, as it stands there."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def readme_commands(**places: str) -> list[list[str]]:
 
 
 @pytest.mark.slow
-def test_from_a_run_to_a_service_in_three_commands(tmp_path: Path) -> None:
+def test_from_a_run_to_a_service_in_four_commands(tmp_path: Path) -> None:
     run = train(compose([*TINY, "trainer.max_epochs=1"]), tmp_path / "run", Console(quiet=True))
     photos = tmp_path / "my photos"
     photos.mkdir()
@@ -47,7 +47,7 @@ def test_from_a_run_to_a_service_in_three_commands(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    export, predict, serve = readme_commands(
+    export, predict, serve, watch = readme_commands(
         RUN_DIR=str(run.run_dir), PHOTOS=str(photos), **{"8000": str(port)}
     )
 
@@ -67,6 +67,9 @@ def test_from_a_run_to_a_service_in_three_commands(tmp_path: Path) -> None:
             url, content=content, headers={"Content-Type": "image/jpeg"}, timeout=30
         )
         assert answer.json()["model"]["id"] == bundle.id
+        # One answer is too few to judge, so nothing is wrong: it ends with 0.
+        once = [*SEGLAB, *watch, "once=true"]
+        subprocess.run(once, cwd=tmp_path, check=True, env=_environment())
     finally:
         server.send_signal(signal.SIGTERM)
         assert server.wait(30) == 0

@@ -7,6 +7,7 @@ made good by the next.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from seglab.bundle.aliases import ALIASES, bundle_ids
@@ -38,7 +39,8 @@ def publish_wandb(registry: Registry, project: str, name: str) -> list[str]:
 
     entity, _, short = project.rpartition("/")
     told = []
-    with wandb.init(entity=entity or None, project=short, job_type="registry") as run:
+    place = os.environ.get("WANDB_DIR") or str(Path.cwd())
+    with wandb.init(entity=entity or None, project=short, job_type="registry", dir=place) as run:
         for bundle, aliases in _aliased(registry).items():
             place = registry.place(bundle)
             artifact = wandb.Artifact(name, "model", metadata=_facts(place))

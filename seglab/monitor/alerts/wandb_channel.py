@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from seglab.core.errors import ConfigError
@@ -39,6 +40,8 @@ class WandbChannel:
                     job_type="monitor",
                     mode=self._mode(),
                     name="seglab monitor",
+                    # Said, for W&B takes that of the first run of a process for all others.
+                    dir=os.environ.get("WANDB_DIR") or str(Path.cwd()),
                 )
             severity = message.alert["severity"]
             self._run.alert(message.title, message.text, level[severity], wait_duration=0)
