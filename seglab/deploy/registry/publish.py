@@ -39,8 +39,8 @@ def publish_wandb(registry: Registry, project: str, name: str) -> list[str]:
 
     entity, _, short = project.rpartition("/")
     told = []
-    place = os.environ.get("WANDB_DIR") or str(Path.cwd())
-    with wandb.init(entity=entity or None, project=short, job_type="registry", dir=place) as run:
+    own = os.environ.get("WANDB_DIR") or str(Path.cwd())
+    with wandb.init(entity=entity or None, project=short, job_type="registry", dir=own) as run:
         for bundle, aliases in _aliased(registry).items():
             place = registry.place(bundle)
             artifact = wandb.Artifact(name, "model", metadata=_facts(place))
