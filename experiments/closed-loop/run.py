@@ -149,7 +149,7 @@ class Loop:
                 one["kinds"] for one in self.events if one["what"] == "alerts"
             ]
             self.note("night falls")
-            seen = self.watch(address, night, until="drift")
+            seen = self.watch(address, night[:FIND_WITHIN], until="drift")
             result["found_after"] = seen if "drift" in self.alerts() else None
             versions = self.label()
             good = versions["street-labelled"]

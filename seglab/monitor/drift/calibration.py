@@ -30,6 +30,8 @@ _ALARMS, _FEWEST_ALARMS, _TAIL_ALARMS = 300, 30, 120
 _FEWEST_ORDERS, _MOST_ORDERS = 10, 600
 # In standard deviations of single images; of the kernel's distance, whose largest is about 1.4.
 _LEAST_UNIT, _LEAST_KERNEL_UNIT = 0.02, 0.001
+# What is usual for other windows, over what is for all, at least.
+_LEAST_USUAL = 0.5
 
 
 class Watch(NamedTuple):
@@ -91,8 +93,10 @@ def calibrate(
     distance, usual = np.stack(found), np.stack(others)
     least = np.full(distance.shape[-1], _LEAST_UNIT)
     least[-1] = _LEAST_KERNEL_UNIT
-    largest = (distance / np.maximum(usual, least)).max(-1)
     unit = np.maximum(np.sqrt((distance**2).mean((0, 1))), least)
+    # A small reference has few other windows, by chance all alike: measured by those, a window of its own
+    # would raise the threshold beyond what any change could reach.
+    largest = (distance / np.maximum(usual, unit * _LEAST_USUAL)).max(-1)
     wanted = largest.size * watch.step / watch.run_length
     threshold = _threshold(largest, wanted, watch.fresh)
     return Calibration(unit, threshold, np.sort(largest.reshape(-1)), wanted < _FEWEST_ALARMS)

@@ -112,6 +112,13 @@ def test_a_reference_that_is_too_small_says_so(detector: DriftDetector) -> None:
         DriftDetector.fit(video(60, 0), DriftOptions(window=20, run_length=20))
 
 
+def test_the_threshold_of_a_small_reference_can_be_reached() -> None:
+    """Of few windows a single one is left to measure another by, and some are alike by chance."""
+    for seed in range(6):
+        small = DriftDetector.fit(video(120, seed), DriftOptions(simulated_windows=2_000))
+        assert small.test(video(40, 50 + seed, shift=8.0)).drifted, seed
+
+
 def test_a_stream_denser_than_the_reference_is_told(detector: DriftDetector) -> None:
     assert detector.notes_on(video(400, 3)) == []
     assert detector.notes_on(video(400, 3, shift=3.0)) == [], (
