@@ -18,8 +18,9 @@ from seglab.augment.corruptions import CORRUPTIONS, corrupt
 from seglab.bundle.loader import Bundle, load
 from seglab.curation.samples import Sample, read_sample
 from seglab.data.manifest import Manifest
-from seglab.deploy.retrain.labels import agreement, confusion_of
+from seglab.deploy.retrain.labels import agreement
 from seglab.deploy.retrain.options import RetrainOptions
+from seglab.metrics.confusion import mask_confusion
 
 _SEVERITY = 5
 
@@ -59,7 +60,9 @@ def _confusion(bundle: Bundle, samples: list[Sample], corruption: str = "") -> n
             changed = corrupt(batch, corruption, _SEVERITY, 0, [sample.sample_id])[0]
             image = np.ascontiguousarray(changed.permute(1, 2, 0).numpy())
         if image is not None and sample.mask is not None:
-            total += confusion_of(sample.mask, bundle.predict(image).mask, len(total))
+            ignored = bundle.info["labels"]["ignore_index"]
+            found = bundle.predict(image).mask
+            total += mask_confusion(found, sample.mask, len(total), ignored)
     return total
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from oracle import correct, take, truth
-from service import Answer, confusion, send, serving, wait_for_champion
+from service import Answer, send, serving, wait_for_champion
 from timeline import draw_timeline
 from world import Frame, World, make_world, step
 
@@ -29,6 +29,7 @@ from seglab.core.disk.files import write_json
 from seglab.data.manifest import Manifest
 from seglab.feedback.queue.content import read_queue
 from seglab.metrics import miou
+from seglab.metrics.confusion import mask_confusion
 
 HERE = Path(__file__).parent
 SIZES = {"day": 800, "night": 280, "epochs": 20, "queue": 48}
@@ -175,7 +176,7 @@ class Loop:
         before = []
         for frame in frames:
             mask = first.predict(first.decode(frame.image.read_bytes())).mask
-            before.append(confusion(frame.mask, mask, self.classes))
+            before.append(mask_confusion(mask, frame.mask, self.classes))
         drives = sorted({one.drive for one in frames})
         place = np.array([drives.index(one.drive) for one in frames])
         sums = [

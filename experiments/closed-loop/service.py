@@ -18,6 +18,7 @@ import numpy as np
 from world import Frame
 
 from seglab.bundle.aliases import locate_bundle
+from seglab.metrics.confusion import mask_confusion
 from seglab.serve.client import mask_of
 from seglab.serve.schema import PredictAnswer
 
@@ -83,16 +84,9 @@ def send(address: str, frames: Sequence[Frame], classes: int) -> list[Answer]:
                 answers.append(Answer(found.status_code, "", None, frame.drive))
                 continue
             answer = PredictAnswer.model_validate_json(found.content)
-            counts = confusion(frame.mask, mask_of(answer.images[0]), classes)
+            counts = mask_confusion(mask_of(answer.images[0]).copy(), frame.mask, classes)
             answers.append(Answer(found.status_code, answer.model.id, counts, frame.drive))
     return answers
-
-
-def confusion(truth: np.ndarray, mask: np.ndarray, classes: int) -> np.ndarray:
-    """Count pixels of each class by the class given; ignored ones are left out."""
-    known = truth < classes
-    pairs = truth[known].astype(np.int64) * classes + mask[known]
-    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
 def wait_for_champion(address: str, registry: Path, seconds: float = 60.0) -> str:

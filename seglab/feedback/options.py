@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Annotated, Literal, Self
 
 from annotated_types import Interval
-from pydantic import AfterValidator, model_validator
+from pydantic import model_validator
 
 from seglab.core.options import (
     FromList,
@@ -20,6 +19,7 @@ from seglab.core.options import (
 )
 from seglab.core.parts.components import components
 from seglab.data.annotated.options import AnnotatedOptions
+from seglab.monitor.options import Moment
 
 # Those that are read back as annotations; the others are masks, which a tool does not correct.
 FORMATS = tuple(
@@ -30,20 +30,9 @@ FORMATS = tuple(
 SERVER = "label_studio_server"
 
 
-def _a_time(text: str) -> str:
-    try:
-        datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise broken_rule(
-            f"expected a time such as 2026-11-27 or 2026-11-27T09:30, in UTC, got {text!r}"
-        ) from None
-    return text
-
-
 Splits = Annotated[
     tuple[Annotated[str, OneOf(("train", "val", "test", "unlabeled"))], ...], FromList
 ]
-Time = Annotated[Name, AfterValidator(_a_time)]
 
 
 class QueueOptions(Options):
@@ -58,9 +47,9 @@ class QueueOptions(Options):
     """Instead of a log: a folder (with its sub-folders), a pattern such as `drive/*.png`, or an image."""
     output: Name = "review"
     """Folder of the queue, new: queue.json, the images, and the masks that the bundle draws."""
-    start: Time | None = None
+    start: Moment | None = None
     """First time of the log that counts, in UTC, such as 2026-11-27T09:30; null: from its beginning."""
-    end: Time | None = None
+    end: Moment | None = None
     """First time that counts no more; null: to its end."""
     count: Positive = 50
     """Images to label."""

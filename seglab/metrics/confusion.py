@@ -45,6 +45,25 @@ def confusion_matrices(
     return matrices
 
 
+def mask_confusion(
+    pred_mask: np.ndarray, mask: np.ndarray, num_classes: int, ignore_index: int = 255
+) -> np.ndarray:
+    """Count the confusion matrix of one image; all else as `confusion_matrices`.
+
+    Args:
+        pred_mask: Predicted class indices `(H, W)`.
+        mask: Target `(H, W)`.
+        num_classes: Number of classes C.
+        ignore_index: Target value whose pixels are left out.
+
+    Returns:
+        int64 `(C, C)`; row = target, column = prediction.
+    """
+    given, wanted = torch.from_numpy(pred_mask)[None], torch.from_numpy(mask)[None]
+    found: np.ndarray = confusion_matrices(given, wanted, num_classes, ignore_index)[0].numpy()
+    return found
+
+
 def count_pairs(
     pred_mask: Tensor, mask: Tensor, num_classes: int, ignore_index: int = 255
 ) -> tuple[Tensor, Tensor]:

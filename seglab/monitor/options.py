@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated, Literal
 
 from annotated_types import Interval
+from pydantic import AfterValidator
 
-from seglab.core.options import Name, Options, Positive, PositiveFloat
+from seglab.core.options import Name, Options, Positive, PositiveFloat, broken_rule
 
 Privacy = Literal["statistics", "thumbnails", "images"]
 Share = Annotated[float, Interval(gt=0, le=1)]
+
+
+def _a_moment(text: str) -> str:
+    try:
+        datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise broken_rule(
+            "expected a time such as 2026-11-27 or 2026-11-27T09:30, in UTC where no zone is told, got "
+            f"{text!r}"
+        ) from None
+    return text
+
+
+Moment = Annotated[Name, AfterValidator(_a_moment)]
+"""A time of the log, as people write it."""
 
 
 class LogOptions(Options):

@@ -35,15 +35,6 @@ class Sample(NamedTuple):
         """How many images there are."""
         return len(self.times)
 
-    def part(self, start: int, end: int) -> Sample:
-        """Return some of the images, by number."""
-        return Sample(
-            {name: values[start:end] for name, values in self.statistics.items()},
-            None if self.features is None else self.features[start:end],
-            self.streams[start:end],
-            self.times[start:end],
-        )
-
     def take(self, rows: slice | np.ndarray) -> Sample:
         """Return some of the images, in the order given."""
         return Sample(

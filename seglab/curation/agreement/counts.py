@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from seglab.core.errors import DataError, list_problems
 from seglab.curation.agreement.kappa import cohen_sums, fleiss_sums
 from seglab.curation.agreement.panel import Masks, Panel, RatedImage
 from seglab.curation.agreement.votes import confusions_with_others, find_patterns
-from seglab.metrics.confusion import confusion_matrices
+from seglab.metrics.confusion import mask_confusion
 from seglab.metrics.pooled import ImageCounts
 from seglab.metrics.surface import surface_scores
 
@@ -168,10 +167,7 @@ def count_confusion(
     void = (drawn == ignore_index) | (truth == ignore_index)
     target = np.where(void, ignore_index, truth).astype(np.uint8)
     other = np.where(void, 0, drawn).astype(np.uint8)
-    matrix = confusion_matrices(
-        torch.from_numpy(other)[None], torch.from_numpy(target)[None], num_classes, ignore_index
-    )
-    return np.asarray(matrix[0].numpy(), dtype=np.int64)
+    return mask_confusion(other, target, num_classes, ignore_index)
 
 
 def symmetric_counts(sums: Floats) -> ImageCounts:

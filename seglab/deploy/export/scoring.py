@@ -19,7 +19,7 @@ from seglab.data.decoding import SourceFiles
 from seglab.deploy.export.trained import TrainedRun
 from seglab.engine.loop.samples import spread_evenly
 from seglab.metrics.calibration import fit_temperature
-from seglab.metrics.confusion import confusion_matrices
+from seglab.metrics.confusion import mask_confusion
 from seglab.metrics.jackknife import (
     Estimate,
     difference_interval,
@@ -34,12 +34,6 @@ _IMAGES_FOR_TEMPERATURE = 32
 _LOGIT_IMAGES = 4
 
 
-def confusion_of(mask: np.ndarray, target: np.ndarray, num_classes: int, ignore: int) -> np.ndarray:
-    """Return the confusion matrix of one image, int64 `(classes, classes)`: rows are the true class."""
-    given, wanted = torch.from_numpy(mask)[None], torch.from_numpy(target)[None]
-    return confusion_matrices(given, wanted, num_classes, ignore)[0].numpy()
-
-
 @dataclass
 class Counts:
     """tp, fp and fn of images, each int64 `(N, C)`."""
@@ -48,7 +42,7 @@ class Counts:
 
     def add(self, mask: np.ndarray, target: np.ndarray, num_classes: int, ignore: int) -> None:
         """Count one image."""
-        self.rows.append(class_counts(confusion_of(mask, target, num_classes, ignore)))
+        self.rows.append(class_counts(mask_confusion(mask, target, num_classes, ignore)))
 
     @property
     def tp(self) -> np.ndarray:

@@ -17,7 +17,8 @@ from PIL import Image
 from seglab.bundle.input_statistics import input_statistics, output_statistics
 from seglab.bundle.loader import Bundle
 from seglab.data.decoding import SourceFiles
-from seglab.deploy.export.scoring import Reference, confusion_of, nearest_mask
+from seglab.deploy.export.scoring import Reference, nearest_mask
+from seglab.metrics.confusion import mask_confusion
 
 _GOLDEN_SIDE, _GOLDEN_IMAGES = 160, 2
 _ORIENTATION_TAG, _TURNED = 274, 6
@@ -49,7 +50,7 @@ def write_reference(
         found = bundle.predict(image)
         row: dict[str, Any] = {**input_statistics(image), **output_statistics(found)}
         mask = nearest_mask(found.mask, target.shape)
-        row["true_confusion"] = confusion_of(mask, target, len(bundle.class_names), ignore)
+        row["true_confusion"] = mask_confusion(mask, target, len(bundle.class_names), ignore)
         if found.features is not None:
             row["features"] = found.features
         for name, value in row.items():

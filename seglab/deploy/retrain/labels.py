@@ -18,6 +18,7 @@ from seglab.curation.samples import read_sample
 from seglab.data.manifest import Manifest
 from seglab.deploy.retrain.options import RetrainOptions
 from seglab.engine.loop.samples import spread_evenly
+from seglab.metrics.confusion import mask_confusion
 
 _MOST_IMAGES = 200
 _LEAST_IMAGES = 5
@@ -97,13 +98,6 @@ def _rows(new: Manifest) -> Iterator[dict[str, object]]:
         yield {str(name): value for name, value in row.items()}
 
 
-def confusion_of(mask: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Return pixels by labelled and predicted class, int64 `(C, C)`; ignored ones are left out."""
-    valid = mask < classes
-    codes = mask[valid].astype(np.int64) * classes + predicted[valid]
-    return np.bincount(codes, minlength=classes**2).reshape(classes, classes)
-
-
 class Agreement(NamedTuple):
     """Shares of the pixels on which labels and predictions agree: as named, and under the best names."""
 
@@ -137,7 +131,7 @@ def _confusion(new: Manifest, row: dict[str, object], champion: Bundle) -> np.nd
     found = champion.predict(champion.decode(content)).mask
     if mask is None or mask.shape != found.shape:
         return np.zeros((classes, classes), np.int64)
-    return confusion_of(mask, found, classes)
+    return mask_confusion(found, mask, classes, new.labels.ignore_index)
 
 
 def _renamed(confusion: np.ndarray, champion: Bundle, limit: float, who: str) -> str | None:

@@ -7,10 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from seglab.feedback.queue.content import Part, Queue
-from seglab.metrics import confusion_matrices
 from seglab.metrics.jackknife import score_interval
 from seglab.metrics.pooled import ImageCounts, PooledClassIou
 from seglab.metrics.scores import class_counts
@@ -49,22 +47,6 @@ class PartQuality:
     def to_dict(self) -> dict[str, Any]:
         """Return plain content."""
         return asdict(self)
-
-
-def confusion_of(queue: Queue, predicted: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Return pixel counts of an image, int64 `(C, C)`, row = label, column = prediction.
-
-    Args:
-        queue: Knows the classes.
-        predicted: Class indices uint8 `(H, W)`.
-        label: Likewise; its ignored pixels are left out.
-    """
-    labels = queue.labels
-    first, second = (torch.from_numpy(one)[None] for one in (predicted, label))
-    found: np.ndarray = confusion_matrices(first, second, labels.num_classes, labels.ignore_index)[
-        0
-    ].numpy()
-    return found
 
 
 def quality_of(queue: Queue, part: Part, confusions: Sequence[np.ndarray]) -> PartQuality:

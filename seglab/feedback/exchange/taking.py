@@ -19,9 +19,10 @@ from seglab.data.manifest import Manifest
 from seglab.feedback.exchange.answers import Answer, read_answers, tool_of
 from seglab.feedback.exchange.drawn import model_mask
 from seglab.feedback.exchange.joining import Joined, join
-from seglab.feedback.exchange.measuring import confusion_of, quality_of
+from seglab.feedback.exchange.measuring import quality_of
 from seglab.feedback.options import TakeOptions
 from seglab.feedback.queue.content import Queue
+from seglab.metrics.confusion import mask_confusion
 
 LABELS_NAME, TAKEN_NAME, MASKS_NAME = "labels.parquet", "taken.json", "labels"
 SCHEMA = pa.schema(
@@ -68,7 +69,12 @@ def take(queue: Queue, options: TakeOptions) -> tuple[dict[str, Any], Joined]:
     labelled = [one for one in answers if one.status == "labelled"]
     joined = join(manifest, queue, labelled, options)
     confusions = {
-        one.item.id: confusion_of(queue, model_mask(queue, one.item), one.mask)
+        one.item.id: mask_confusion(
+            model_mask(queue, one.item),
+            one.mask,
+            queue.labels.num_classes,
+            queue.labels.ignore_index,
+        )
         for one in labelled
         if one.mask is not None
     }

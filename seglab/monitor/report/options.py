@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator
-
 from seglab.bundle.options import BundleName
-from seglab.core.options import FromList, Name, Options, broken_rule
+from seglab.core.options import FromList, Name, Options
 from seglab.monitor.drift.options import DriftOptions
-
-
-def _a_moment(text: str) -> str:
-    try:
-        datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise broken_rule(
-            f"expected a time such as 2026-11-27 or 2026-11-27T08:30, got {text!r}"
-        ) from None
-    return text
-
-
-Moment = Annotated[str, AfterValidator(_a_moment)]
+from seglab.monitor.options import Moment
 
 
 class ReportOptions(Options):

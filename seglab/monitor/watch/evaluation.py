@@ -153,8 +153,10 @@ def _worst(detector: DriftDetector, window: Sample, since: float) -> DriftVerdic
     """Return the verdict on the images of now, or on those since the last evaluation that drifted most."""
     latest = detector.test(window)
     fresh = int(np.searchsorted(window.times, since))
-    recent = window.part(max(0, fresh - detector.window), window.num_images)
+    recent = window.take(slice(max(0, fresh - detector.window), None))
     timeline = detector.watch(recent)
     if latest.drifted or not timeline.drifted.any():
         return latest
-    return detector.test(recent.part(0, int(timeline.ends[timeline.scores.max(1).argmax()]) + 1))
+    return detector.test(
+        recent.take(slice(int(timeline.ends[timeline.scores.max(1).argmax()]) + 1))
+    )
