@@ -9,6 +9,8 @@ import os
 import pickle
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -197,13 +199,7 @@ def content(number: int, size: int = 1000) -> tuple[str, bytes]:
 
 
 def size_of(folder: Path) -> int:
-    sizes = []
-    for path in folder.glob("??/*"):
-        try:
-            sizes.append(path.stat().st_size)
-        except FileNotFoundError:
-            continue
-    return sum(sizes)
+    return sum(path.stat().st_size for path in folder.glob("??/*"))
 
 
 def test_the_least_recently_used_file_goes_first(tmp_path: Path) -> None:
@@ -235,6 +231,17 @@ def _fill(folder: Path, seed: int) -> None:
             (folder.parent / "torn").touch()
 
 
+@contextmanager
+def _held_still(pids: list[int]) -> Iterator[None]:
+    """Stop processes: sizes read one after the other while files come and go belong to no moment."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+        os.waitpid(pid, os.WUNTRACED)
+    yield
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+
+
 def test_processes_that_are_killed_leave_no_half_file_and_keep_the_limit(tmp_path: Path) -> None:
     folder = tmp_path / "files"
     most = 0
@@ -242,11 +249,14 @@ def test_processes_that_are_killed_leave_no_half_file_and_keep_the_limit(tmp_pat
         workers = [FORK.Process(target=_fill, args=(folder, 10 * seed + one)) for one in range(3)]
         for worker in workers:
             worker.start()
+        pids = [worker.pid for worker in workers if worker.pid is not None]
         end = time.monotonic() + 0.5
         while time.monotonic() < end:
-            most = max(most, size_of(folder))
+            with _held_still(pids):
+                most = max(most, size_of(folder))
+            time.sleep(0.01)
         for worker in workers:
-            os.kill(worker.pid, signal.SIGKILL)  # type: ignore[arg-type]
+            worker.kill()
             worker.join()
     assert 20_000 < most <= 40_000
     assert not (tmp_path / "torn").exists()
