@@ -260,7 +260,11 @@ def test_split_may_be_called_training(tmp_path: Path) -> None:
         ({"img_suffix": ".jpg"}, DataNotFoundError, r"ends in \.jpg; its 3 images end in \.png"),
         ({"seg_map_suffix": ".png"}, DataNotFoundError, r"ann_dir/train/city/a\.png: no such file"),
         ({"class_names": ["road"]}, LabelError, "expected 2 to 255 classes"),
-        ({"class_names": ["x", "y"], "reduce_zero_label": False}, DataError, r"unknown mask values 2; known are \[0, 1, 255\]"),
+        (
+            {"class_names": ["x", "y"], "reduce_zero_label": False},
+            DataError,
+            r"unknown mask values 2; known are \[0, 1, 255\]",
+        ),
         ({"images": "img_dir"}, ConfigError, "is one folder for all splits: give lists too"),
         ({"images": "pictures/{split}"}, DataNotFoundError, "expected pictures and ann_dir"),
         ({"images": "img_dir/x/{split}"}, DataNotFoundError, "expected img_dir/x/train"),
@@ -271,3 +275,107 @@ def test_what_is_wrong_with_folders_of_mmsegmentation_is_said(
 ) -> None:
     with pytest.raises(error, match=told):
         imported("mmseg", mmseg, **MMSEG | options)
+
+
+OUTLINE = "0 0 0 0.5 0 0.5 1 0 1\n"
+
+
+def make_yolo(data: Path, images: str = "images/{split}") -> None:
+    """Draw a data set of Ultralytics: four images for training, two for validation, and an old one."""
+    for number, split in enumerate(("train",) * 4 + ("val",) * 2 + ("old",)):
+        image = data / images.format(split=split) / f"{number}.png"
+        write_image(image, number)
+        labels = Path(str(image.parent).replace("images", "labels"))
+        labels.mkdir(parents=True, exist_ok=True)
+        (labels / f"{number}.txt").write_text(OUTLINE)
+
+
+def splits_of(file: Path) -> tuple[Manifest, dict[str, list[str]]]:
+    manifest = imported("yolo", file, unlabelled="background")
+    tables = {split: manifest.split(split)["image"] for split in ("train", "val", "test")}
+    return manifest, {split: [Path(one).stem for one in table] for split, table in tables.items()}
+
+
+EXPECTED = {"train": ["0", "1", "2", "3"], "val": ["4", "5"], "test": []}
+YAMLS = {
+    "beside the images": "train: images/train\nval: images/val\nnames: [road]",
+    "path of its folder": "path: .\ntrain: images/train\nval: images/val\nnames: {0: road}",
+    "as Roboflow": "train: ../images/train\nval: ../images/val\nnames: ['road']\nnc: 1",
+    "path of another machine": "path: /content/set\ntrain: images/train\nval: images/val\nnames: [road]",
+    "lists of folders": "train: [images/train]\nvalidation: [images/val]\nnames: [road]",
+    "text files": "train: train.txt\nval: lists/val.txt\nnames: [road]",
+}
+
+
+@pytest.mark.parametrize("text", YAMLS.values(), ids=YAMLS)
+def test_data_yaml_is_imported_as_it_is(text: str, tmp_path: Path) -> None:
+    make_yolo(tmp_path / "set")
+    (tmp_path / "set" / "train.txt").write_text(
+        "".join(f"./images/train/{n}.png\n" for n in range(4))
+    )
+    (tmp_path / "set" / "lists").mkdir()
+    absolute = "".join(f"{tmp_path}/set/images/val/{n}.png\n" for n in (4, 5))
+    (tmp_path / "set" / "lists" / "val.txt").write_text(absolute)
+    file = tmp_path / "set" / "data.yaml"
+    file.write_text(text)
+    manifest, found = splits_of(file)
+    assert found == EXPECTED
+    assert manifest.labels.class_names == ("background", "road")
+    assert list(manifest.split("val")["class_pixels"].iloc[0]) == [18, 30, 0]
+
+
+def test_data_yaml_may_lie_elsewhere(tmp_path: Path) -> None:
+    make_yolo(tmp_path / "disk" / "set")
+    (tmp_path / "work").mkdir()
+    for number, path in enumerate((tmp_path / "disk" / "set", "../disk/set")):
+        file = tmp_path / "work" / f"{number}.yaml"
+        file.write_text(f"path: {path}\ntrain: images/train\nval: images/val\nnames: [road]")
+        manifest, found = splits_of(file)
+        assert found == EXPECTED
+        assert manifest.root == tmp_path
+    masks = [one for one in manifest.table["mask"] if one]
+    assert all(one.startswith("disk/set/images/.seglab-masks/yolo-") for one in masks)
+
+
+def test_training_reads_a_data_yaml_and_notices_what_changed(tmp_path: Path) -> None:
+    make_yolo(tmp_path / "set")
+    file = tmp_path / "set" / "data.yaml"
+    file.write_text(YAMLS["beside the images"])
+    opened: dict[str, Any] = {"name": "tiny", "importer": "yolo", "root": file, "manifest": None}
+    opened |= {"options": {"unlabelled": "background"}, "data_dir": tmp_path / "data"}
+    first = open_dataset(**opened)
+    assert open_dataset(**opened).fingerprint == first.fingerprint
+    file.write_text(file.read_text().replace("val: images/val", "val: images/old"))
+    assert open_dataset(**opened).split("val")["image"].tolist() == ["images/old/6.png"]
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "told"),
+    [
+        ("train: images/train", DataError, r"expected a data YAML with `names`"),
+        ("names: [road]", DataNotFoundError, r"expected `train`, the folder or list"),
+        ("names: [road]\ntrain: img", DataNotFoundError, r"train: img is not there\. Paths count"),
+        ("names: {0: road, 2: car}\ntrain: images/train", DataError, r"names: expected the indices"),
+        ("names: [road, car]\nmasks_dir: masks\ntrain: images/train", DataError, r"folder DIR .*=masks"),
+        ("[", DataError, "not YAML"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_data_yaml_is_said(
+    text: str, error: type[Exception], told: str, tmp_path: Path
+) -> None:
+    make_yolo(tmp_path / "set")
+    (tmp_path / "set" / "data.yaml").write_text(text)
+    with pytest.raises(error, match=rf"data\.yaml.*{told}"):
+        splits_of(tmp_path / "set" / "data.yaml")
+    with pytest.raises(DataNotFoundError, match=r"gone\.yaml"):
+        splits_of(tmp_path / "gone.yaml")
+
+
+def test_masks_of_ultralytics_are_read_by_the_command_that_is_told(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        write_image(tmp_path / "images" / split / f"{split}.jpg")
+        write_mask(tmp_path / "masks" / split / f"{split}.png", [0, 1, 255])
+    options = {"masks": "masks", "raw_ids": "identity", "class_names": ["road", "car"]}
+    manifest = imported("folder", tmp_path, images="images", **options)
+    assert manifest.splits() == {"train": 1, "val": 1, "test": 0, "unlabeled": 0}
+    assert list(manifest.table["class_pixels"].iloc[0]) == [16, 16, 16]

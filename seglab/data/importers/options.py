@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Interval
@@ -24,6 +25,11 @@ class ImporterOptions(Options):
     """What the folder is to hold, for messages."""
     makes_data: ClassVar[bool] = False
     """Whether it makes the data itself, so that no folder need be there."""
+
+    @classmethod
+    def located(cls, root: Path, options: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+        """Return the folder of the data, and the options for it, where a file may stand for both."""
+        return root, options
 
 
 class OwnImporterOptions(ImporterOptions):
