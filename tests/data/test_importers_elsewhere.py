@@ -68,7 +68,13 @@ def test_channels_of_a_case_are_stacked_in_their_order(nnunet: Path, tmp_path: P
 
 def test_changed_channel_is_noticed(nnunet: Path, tmp_path: Path) -> None:
     add_channel(nnunet)
-    opened = {"name": "tiny", "importer": "nnunet", "root": nnunet, "manifest": None, "options": {}}
+    opened: dict[str, Any] = {
+        "name": "tiny",
+        "importer": "nnunet",
+        "root": nnunet,
+        "manifest": None,
+        "options": {},
+    }
     first = open_dataset(**opened, data_dir=tmp_path / "data")
     Image.fromarray(np.full((6, 8), 77, np.uint16)).save(nnunet / "imagesTr" / "p0_s0_0001.png")
     again = open_dataset(**opened, data_dir=tmp_path / "data")
