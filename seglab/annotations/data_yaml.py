@@ -158,13 +158,23 @@ def _tries(bases: Sequence[Path], written: str, parts: Sequence[str]) -> Iterato
 
 
 def _refuse_masks(content: dict[str, Any], names: Sequence[str]) -> None:
-    masks = content.get("masks_dir")
+    """Say how masks that are PNG are imported.
+
+    Raises:
+        DataError: They are.
+    """
+    masks, mapping = content.get("masks_dir"), content.get("label_mapping")
     if masks is None:
         return
+    meaning = f"identity --option 'class_names=[{','.join(names)}]'"
+    if isinstance(mapping, dict):
+        # Anything but a class of the file is ignored: 255, nothing, or `ignore_label`.
+        known = dict(enumerate(names))
+        told = (f"{raw}: {known.get(one, 'ignore')}" for raw, one in mapping.items() if raw != -1)
+        meaning = f"'{{{', '.join(told)}}}'"
     raise DataError(
         f"its masks are PNG (masks_dir: {masks}), not outlines; import them with `seglab data import "
-        f"folder DIR --option images=images --option masks={masks} --option raw_ids=identity --option "
-        f"'class_names=[{','.join(names)}]'`"
+        f"folder DIR --option images=images --option masks={masks} --option raw_ids={meaning}`"
     )
 
 

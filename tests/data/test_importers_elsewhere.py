@@ -363,6 +363,8 @@ def test_training_reads_a_data_yaml_and_notices_what_changed(tmp_path: Path) -> 
         ("names: [road]\ntrain: img", DataNotFoundError, r"train: img is not there\. Paths count"),
         ("names: {0: road, 2: car}\ntrain: images/train", DataError, r"names: expected the indices"),
         ("names: [road, car]\nmasks_dir: masks\ntrain: images/train", DataError, r"folder DIR .*=masks"),
+        ("names: [road, car]\nmasks_dir: m\nlabel_mapping: {-1: 255, 0: 255, 7: 0, 9: ignore_label, 26: 1}",
+         DataError, r"raw_ids='\{0: ignore, 7: road, 9: ignore, 26: car\}'`"),
         ("[", DataError, "not YAML"),
     ],
 )  # fmt: skip

@@ -75,7 +75,10 @@ class Yolo(AnnotationFormat):
         if left_out:
             found.notes.append(f"{left_out} images are in no split of {data.file} and left out")
         if not is_any:
-            raise DataError(f"no YOLO text files of the images below {tree.root}")
+            raise DataError(
+                f"no YOLO text files of the images below {tree.root}; masks that are PNG are read by the "
+                "importer folder"
+            )
         return found
 
     def _data(self, tree: Tree) -> DataYaml:
