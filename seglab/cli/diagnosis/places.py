@@ -21,8 +21,6 @@ def check_places() -> Iterator[Finding]:
     yield Finding("places", "configuration", "ok", str(conf_dir()))
     paths = dict(OmegaConf.load(conf_dir() / "paths" / "default.yaml"))
     for name in paths:
-        if not str(name).endswith("_dir"):  # such as the size of the cache
-            continue
         yield check_folder(f"paths.{name!s}", Path(paths[name]).expanduser().absolute())
 
 
