@@ -7,12 +7,14 @@ import re
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 import yaml
 
-from seglab.bundle.loader import VERSIONS
+from seglab.bundle.input_statistics import input_statistics, output_statistics
+from seglab.bundle.loader import VERSIONS, Prediction
 from seglab.core.errors import DataError
 from seglab.data.importers import import_dataset
 from seglab.data.manifest import Manifest
@@ -99,3 +101,21 @@ def test_contract_of_a_bundle() -> None:
     assert told.keys() - {"export"} == info.keys()
     for key in ("labels", "input", "predict"):
         assert set(words(told[key])) == set(info[key])
+
+
+def test_arrays_of_the_reference_of_a_bundle() -> None:
+    given = rows(ROOT / "docs" / "bundle.md", "`reference.npz`")
+    told = {name: words(shape)[0] for names, shape, _ in given for name in words(names)}
+    # Those that need the masks and the samples: `seglab.deploy.export.statistics.write_reference`.
+    assert {told.pop("streams"), told.pop("features")} == {"()", "(F)"}
+    assert told.pop("true_confusion") == told["confusion"]
+    probabilities = np.full((5, 8, 9), 0.2, np.float32)
+    prediction = Prediction(probabilities.argmax(0).astype(np.uint8), probabilities, None)
+    image = np.arange(216, dtype=np.uint8).reshape(8, 9, 3)
+    measured = input_statistics(image) | output_statistics(prediction)
+    sides = {3: "C", 5: "K", 2: "2"}
+    shapes = {
+        name: f"({', '.join(sides[side] for side in array.shape)})"
+        for name, array in measured.items()
+    }
+    assert told == shapes
