@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from seglab.config.compose import compose
 from seglab.core.errors import ConfigError, DataError, DataNotFoundError, LabelError
 from seglab.data.importers import import_dataset, open_dataset
 from seglab.data.manifest import Manifest
@@ -347,6 +348,10 @@ def test_training_reads_a_data_yaml_and_notices_what_changed(tmp_path: Path) -> 
     make_yolo(tmp_path / "set")
     file = tmp_path / "set" / "data.yaml"
     file.write_text(YAMLS["beside the images"])
+    unlabelled = "data.options.unlabelled=background"
+    assert compose(["data=yolo", f"data.root={file}", unlabelled]).data.root == str(file)
+    with pytest.raises(ConfigError, match=r"data\.root: expected the folder.*: that is a file"):
+        compose(["data=labelme", f"data.root={file}", unlabelled])
     opened: dict[str, Any] = {"name": "tiny", "importer": "yolo", "root": file, "manifest": None}
     opened |= {"options": {"unlabelled": "background"}, "data_dir": tmp_path / "data"}
     first = open_dataset(**opened)

@@ -70,6 +70,7 @@ class YoloImport(AnnotatedOptions, YoloOptions):
     """Images annotated in YOLO's text files."""
 
     holds: ClassVar[str] = "images, YOLO's text files and data.yaml, or that file itself"
+    takes_file: ClassVar[bool] = True
 
     @classmethod
     def located(cls, root: Path, options: dict[str, Any]) -> tuple[Path, dict[str, Any]]:

@@ -25,6 +25,8 @@ class ImporterOptions(Options):
     """What the folder is to hold, for messages."""
     makes_data: ClassVar[bool] = False
     """Whether it makes the data itself, so that no folder need be there."""
+    takes_file: ClassVar[bool] = False
+    """Whether a file may stand for the folder, see `located`."""
 
     @classmethod
     def located(cls, root: Path, options: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
