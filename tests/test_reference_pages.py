@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import zipfile
 from pathlib import Path
 
@@ -21,21 +20,9 @@ from seglab.data.manifest import Manifest
 from seglab.data.table import SCHEMA
 from seglab.runs.schema import DEFAULTS, KINDS, SCHEMA_VERSION, STATUSES
 from tests.data.test_importers import make_camvid
+from tests.reference_pages import DOCS, REFERENCE, rows, words
 
-ROOT = Path(__file__).resolve().parents[1]
-REFERENCE = ROOT / "docs" / "reference"
-BUNDLE = ROOT / "tests" / "bundle" / "version_1.zip"
-
-
-def rows(page: Path, heading: str) -> list[list[str]]:
-    """Return the cells of the first table below a heading, without the table's own head."""
-    section = page.read_text(encoding="utf-8").split(f"\n## {heading}")[1].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[1:]]
-
-
-def words(cell: str) -> list[str]:
-    return re.findall(r"`([^`]+)`", cell)
+BUNDLE = Path(__file__).resolve().parent / "bundle" / "version_1.zip"
 
 
 @pytest.fixture
@@ -88,7 +75,7 @@ def test_fields_of_a_record() -> None:
 
 
 def test_contract_of_a_bundle() -> None:
-    page = ROOT / "docs" / "bundle.md"
+    page = DOCS / "bundle.md"
     told = {
         name: text
         for cell, text in rows(page, f"`bundle.json`, version {VERSIONS[-1]}")
@@ -104,7 +91,7 @@ def test_contract_of_a_bundle() -> None:
 
 
 def test_arrays_of_the_reference_of_a_bundle() -> None:
-    given = rows(ROOT / "docs" / "bundle.md", "`reference.npz`")
+    given = rows(DOCS / "bundle.md", "`reference.npz`")
     told = {name: words(shape)[0] for names, shape, _ in given for name in words(names)}
     # Those that need the masks and the samples: `seglab.deploy.export.statistics.write_reference`.
     assert {told.pop("streams"), told.pop("features")} == {"()", "(F)"}
