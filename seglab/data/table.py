@@ -20,7 +20,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import chain
 from typing import Any
 
@@ -63,11 +63,17 @@ _SECRET = rf"{URL}[^/]*@|^https?://.*\?"
 _OUTSIDE = r"^$|^/|\\|(^|/)\.\.(/|$)"
 
 
-def normalise(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def normalise(
+    table: pd.DataFrame, changed: Collection[str] = COLUMNS
+) -> tuple[pd.DataFrame, list[str]]:
     """Return the table with columns in order and plain Python content, and what could not be read.
 
     Missing values become None, arrays become lists, integral floats become int, the index counts
     from 0. Where problems are returned the table must not be used.
+
+    Args:
+        table: Any table.
+        changed: Its columns that are not those of a normalised one; the others are taken as they are.
     """
     table = table.assign(**{name: None for name in _LATER if name not in table.columns})
     missing = [name for name in COLUMNS if name not in table.columns]
@@ -82,11 +88,15 @@ def normalise(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     columns: dict[str, pd.Series] = {}
     with many_lists():
         for field in SCHEMA:
+            if field.name not in changed:
+                former = table[field.name]
+                columns[field.name] = pd.Series(former.to_numpy(), dtype=former.dtype, copy=False)
+                continue
             converted, faults = _convert_column(table[field.name].tolist(), field)
             problems += faults
             dtype = "object" if faults else _DTYPES.get(field.type, "object")
             columns[field.name] = pd.Series(converted, dtype=dtype)
-    return pd.DataFrame(columns), problems
+    return pd.DataFrame(columns, copy=False), problems
 
 
 def fits_schema(content: pa.Table) -> bool:
@@ -119,10 +129,13 @@ def frame_of(content: pa.Table) -> pd.DataFrame:
         return pd.DataFrame(
             {
                 field.name: pd.Series(
-                    column_values(content[field.name]), dtype=_DTYPES.get(field.type, "object")
+                    column_values(content[field.name]),
+                    dtype=_DTYPES.get(field.type, "object"),
+                    copy=False,
                 )
                 for field in SCHEMA
-            }
+            },
+            copy=False,
         )
 
 
@@ -204,7 +217,10 @@ _CONVERTERS: dict[str, tuple[Callable[[Any], Any], str]] = {
 
 
 def table_problems(
-    table: pd.DataFrame, num_classes: int, content: pa.Table | None = None
+    table: pd.DataFrame,
+    num_classes: int,
+    content: pa.Table | None = None,
+    changed: Collection[str] = COLUMNS,
 ) -> list[str]:
     """Return every way in which a normalised table breaks its contract; empty when it is valid.
 
@@ -212,6 +228,7 @@ def table_problems(
         table: The table.
         num_classes: Of its label space.
         content: The same as Arrow, where it is at hand.
+        changed: The columns that are not those of a valid table: what rests on others alone holds.
     """
     problems: list[str] = []
 
@@ -222,25 +239,40 @@ def table_problems(
         if rows.any():
             problems.append(f"{text}: {joined(table.loc[rows, 'sample_id'], 5)}")
 
+    def touched(*columns: str) -> bool:
+        return any(column in changed for column in columns)
+
     keep, labelled = table["keep"], table["mask"].notna()
-    report(table["sample_id"].duplicated(), "sample_id must be unique, repeated")
-    report(table["sample_id"] == "", "empty sample_id")
-    report(table["group"] == "", "empty group (use the sample_id when there is none)")
-    unknown = ~table["split"].isin(SPLITS)
-    if unknown.any():
-        found = sorted(set(table.loc[unknown, "split"]))
-        problems.append(f"split must be one of {', '.join(SPLITS)}, got {', '.join(found)}")
-    for column in ("image", "mask"):
-        outside = matches(texts(column), _OUTSIDE)
-        report(outside, f"{column} must be a path inside the root, with '/'")
-        secret = matches(texts(column), _SECRET)
-        report(secret, f"{column} is a URL that holds credentials; give them by the environment")
+    if touched("sample_id"):
+        report(table["sample_id"].duplicated(), "sample_id must be unique, repeated")
+        report(table["sample_id"] == "", "empty sample_id")
+    if touched("group"):
+        report(table["group"] == "", "empty group (use the sample_id when there is none)")
+    if touched("split"):
+        unknown = ~table["split"].isin(SPLITS)
+        if unknown.any():
+            found = sorted(set(table.loc[unknown, "split"]))
+            problems.append(f"split must be one of {', '.join(SPLITS)}, got {', '.join(found)}")
+    for column in filter(touched, ("image", "mask")):
+        # One look at all rows, and two where it finds something.
+        if matches(texts(column), f"{_OUTSIDE}|{_SECRET}").any():
+            outside = matches(texts(column), _OUTSIDE)
+            report(outside, f"{column} must be a path inside the root, with '/'")
+            secret = matches(texts(column), _SECRET)
+            report(secret, f"{column} is a URL that holds credentials; give them by the environment")
     for column, digits in _HEXADECIMAL.items():
-        right = matches(texts(column), f"^[0-9a-f]{{{digits}}}$")
-        report(table[column].notna() & ~right, f"{column} is not hexadecimal of the right length")
-    report(keep & (table["split"] != "unlabeled") & ~labelled, "no mask though not unlabeled")
-    sized = (table["height"] > 0) & (table["width"] > 0)
-    report(keep & ~sized, "height and width must be positive")
+        if touched(column):
+            right = matches(texts(column), f"^[0-9a-f]{{{digits}}}$")
+            report(table[column].notna() & ~right, f"{column} is not hexadecimal of the right length")
+    if touched("keep", "split", "mask"):
+        unlabelled = keep & ~labelled
+        if unlabelled.any():
+            report(unlabelled & (table["split"] != "unlabeled"), "no mask though not unlabeled")
+    if touched("keep", "height", "width"):
+        sized = (table["height"] > 0) & (table["width"] > 0)
+        report(keep & ~sized, "height and width must be positive")
+    if not touched("keep", "mask", "height", "width", "class_pixels"):
+        return problems
     pixels = SCHEMA.field("class_pixels").type
     lengths, total = list_sums(
         pa.array(table["class_pixels"], pixels) if content is None else content["class_pixels"]
