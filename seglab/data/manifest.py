@@ -30,18 +30,10 @@ from seglab.core.disk.urls import is_url
 from seglab.core.errors import DataError, DataNotFoundError, list_problems, nearest
 from seglab.core.labels import LabelSpace
 from seglab.data.columns import content_hash, json_rows, matches, text_array
+from seglab.data.contract import table_problems
 from seglab.data.decoded import DecodedMasks
 from seglab.data.remote import below, place_of
-from seglab.data.table import (
-    COLUMNS,
-    SCHEMA,
-    SPLITS,
-    URL,
-    fits_schema,
-    frame_of,
-    normalise,
-    table_problems,
-)
+from seglab.data.table import COLUMNS, SCHEMA, SPLITS, URL, fits_schema, frame_of, normalise
 
 log = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ import pandas as pd
 import pyarrow as pa
 
 from seglab.core.text.wording import joined
-from seglab.data.columns import column_values, list_sums, many_lists, matches, text_array
+from seglab.data.columns import column_values, many_lists
 
 SPLITS = ("train", "val", "test", "unlabeled")
 SCHEMA = pa.schema(
@@ -55,12 +55,8 @@ COLUMNS = tuple(SCHEMA.names)
 _NULLABLE = frozenset({"mask", "annotator", "sha256", "mask_sha256", "phash"})
 # Younger than the first manifests; all unknown where a table does not have them.
 _LATER = frozenset({"mask_sha256"})
-_HEXADECIMAL = {"sha256": 64, "mask_sha256": 64, "phash": 16}
 # As `seglab.core.disk.urls` tells them, but whole: a table holds no paths that lost a slash.
 URL = r"^[A-Za-z][A-Za-z0-9+.-]+://"
-_SECRET = rf"{URL}[^/]*@|^https?://.*\?"
-# Empty, absolute, with a backslash, or through a folder above.
-_OUTSIDE = r"^$|^/|\\|(^|/)\.\.(/|$)"
 
 
 def normalise(
@@ -214,75 +210,3 @@ _CONVERTERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     str(pa.list_(pa.string())): (_list_of(_text), "a list of text"),
     str(pa.list_(pa.int64())): (_list_of(_integer), "a list of integers"),
 }
-
-
-def table_problems(
-    table: pd.DataFrame,
-    num_classes: int,
-    content: pa.Table | None = None,
-    changed: Collection[str] = COLUMNS,
-) -> list[str]:
-    """Return every way in which a normalised table breaks its contract; empty when it is valid.
-
-    Args:
-        table: The table.
-        num_classes: Of its label space.
-        content: The same as Arrow, where it is at hand.
-        changed: The columns that are not those of a valid table: what rests on others alone holds.
-    """
-    problems: list[str] = []
-
-    def texts(column: str) -> pa.Array | pa.ChunkedArray:
-        return text_array(table[column]) if content is None else content[column]
-
-    def report(rows: pd.Series | np.ndarray, text: str) -> None:
-        if rows.any():
-            problems.append(f"{text}: {joined(table.loc[rows, 'sample_id'], 5)}")
-
-    def touched(*columns: str) -> bool:
-        return any(column in changed for column in columns)
-
-    keep, labelled = table["keep"], table["mask"].notna()
-    if touched("sample_id"):
-        report(table["sample_id"].duplicated(), "sample_id must be unique, repeated")
-        report(table["sample_id"] == "", "empty sample_id")
-    if touched("group"):
-        report(table["group"] == "", "empty group (use the sample_id when there is none)")
-    if touched("split"):
-        unknown = ~table["split"].isin(SPLITS)
-        if unknown.any():
-            found = sorted(set(table.loc[unknown, "split"]))
-            problems.append(f"split must be one of {', '.join(SPLITS)}, got {', '.join(found)}")
-    for column in filter(touched, ("image", "mask")):
-        # One look at all rows, and two where it finds something.
-        if matches(texts(column), f"{_OUTSIDE}|{_SECRET}").any():
-            outside = matches(texts(column), _OUTSIDE)
-            report(outside, f"{column} must be a path inside the root, with '/'")
-            secret = matches(texts(column), _SECRET)
-            report(secret, f"{column} is a URL that holds credentials; give them by the environment")
-    for column, digits in _HEXADECIMAL.items():
-        if touched(column):
-            right = matches(texts(column), f"^[0-9a-f]{{{digits}}}$")
-            report(table[column].notna() & ~right, f"{column} is not hexadecimal of the right length")
-    if touched("keep", "split", "mask"):
-        unlabelled = keep & ~labelled
-        if unlabelled.any():
-            report(unlabelled & (table["split"] != "unlabeled"), "no mask though not unlabeled")
-    if touched("keep", "height", "width"):
-        sized = (table["height"] > 0) & (table["width"] > 0)
-        report(keep & ~sized, "height and width must be positive")
-    if not touched("keep", "mask", "height", "width", "class_pixels"):
-        return problems
-    pixels = SCHEMA.field("class_pixels").type
-    lengths, total = list_sums(
-        pa.array(table["class_pixels"], pixels) if content is None else content["class_pixels"]
-    )
-    report(
-        ~np.isin(lengths, (0, num_classes + 1)) | (keep & labelled & (lengths == 0)),
-        f"class_pixels needs {num_classes + 1} values: {num_classes} classes, then ignored pixels",
-    )
-    report(
-        keep & (lengths > 0) & (total != table["height"] * table["width"]),
-        "class_pixels do not sum to height * width",
-    )
-    return problems

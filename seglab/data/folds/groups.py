@@ -67,7 +67,7 @@ def pooled_places(manifest: Manifest, splits: Iterable[str]) -> np.ndarray:
             f"{manifest.name!r} has no samples in {' and '.join(splits)} to cut into folds; it has "
             f"{counts}. Name other splits, or check the columns `split` and `keep`"
         )
-    return places[natural_order(table["sample_id"].to_numpy()[places])]
+    return places[natural_order(table["sample_id"].to_numpy()[places].tolist())]
 
 
 def make_pool(manifest: Manifest, settings: FoldSettings) -> Pool:

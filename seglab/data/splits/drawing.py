@@ -115,9 +115,7 @@ def cut_into_runs(units: Sequence[str], length: int) -> list[str]:
     last = np.maximum(0, np.rint((end - start) / length).astype(np.int64) - 1)
     run = np.empty_like(codes)
     run[order] = np.minimum((np.arange(len(codes)) - start) // length, last)
-    both, first, inverse = np.unique(
-        np.stack([codes, run]), axis=1, return_index=True, return_inverse=True
-    )
+    both, inverse = np.unique(np.stack([codes, run]), axis=1, return_inverse=True)
     called = [f"{names[code]}/{number}" for code, number in both.T.tolist()]
     return np.array(called, dtype=object)[inverse].tolist()
 

@@ -45,12 +45,16 @@ def _leaking(codes: np.ndarray, roles: np.ndarray) -> int:
 def leaks_at_random(names: Names, placed: Sequence[str | None], seed: int) -> float:
     """Return the mean of `leaking` where samples are shared out one by one, in the same numbers."""
     codes, _ = pd.factorize(np.array(names, dtype=object))
-    return _leaking_at_random(codes, _roles(placed), seed)
+    return _mean_leaking(codes, _at_random(_roles(placed), seed))
 
 
-def _leaking_at_random(codes: np.ndarray, roles: np.ndarray, seed: int) -> float:
+def _at_random(roles: np.ndarray, seed: int) -> list[np.ndarray]:
     rng = generator(seed, "random split")
-    return float(np.mean([_leaking(codes, rng.permutation(roles)) for _ in range(_RANDOM_DRAWS)]))
+    return [rng.permutation(roles) for _ in range(_RANDOM_DRAWS)]
+
+
+def _mean_leaking(codes: np.ndarray, draws: list[np.ndarray]) -> float:
+    return float(np.mean([_leaking(codes, roles) for roles in draws]))
 
 
 def leak_table(drawn: DrawnSplit, seed: int) -> pd.DataFrame:
@@ -62,6 +66,7 @@ def leak_table(drawn: DrawnSplit, seed: int) -> pd.DataFrame:
     """
     rows = []
     now, new = _roles(drawn.rows["split"].tolist()), _roles(drawn.placed)
+    draws = _at_random(new, seed)
     for source, names in drawn.names.items():
         codes, found = pd.factorize(np.array(names, dtype=object))
         rows.append(
@@ -70,7 +75,7 @@ def leak_table(drawn: DrawnSplit, seed: int) -> pd.DataFrame:
                 "known": np.count_nonzero(codes >= 0),
                 "groups": len(found),
                 "now": _leaking(codes, now),
-                "at random": round(_leaking_at_random(codes, new, seed), 1),
+                "at random": round(_mean_leaking(codes, draws), 1),
                 "new": _leaking(codes, new),
             }
         )
