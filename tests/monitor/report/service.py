@@ -64,14 +64,22 @@ def write_service(place: Path) -> None:
     logged.append(row(bundle, 160, None, status="unreadable"))
     logged.append(row(bundle, 161, photo(1), bundle="0123456789abcdef"))
     pq.write_table(table_of(logged), place / "log" / "2026-03-01" / "part-120000-1-1.parquet")
-    book = AlertBook(place / "alerts.json")
+    book = AlertBook(place / "log" / "alerts.json")
     book.alerts["slow/service"] = Alert(
         *("slow/service", "slow", "warn", "service", "p95 is <3> s", 3.0, 2.0, "Look at it."),
         since=NOON + 600,
         seen=NOON + 900,
     )
+    for subject, start, end in (("cam", -900, 1500), ("gone", -900, -600)):
+        over = Alert(
+            *(f"frozen/{subject}", "frozen_camera", "page", subject, "it stood", 1.0, 0.5, "Go."),
+            since=NOON + start,
+            seen=NOON + end,
+            over=NOON + end,
+        )
+        book.past.append(over)
     book.write()
     words = [f"log={place / 'log'}", f"bundle={place / 'bundle'}", f"labels={place / 'labels'}"]
-    words += [f"alerts={place / 'alerts.json'}", f"output={place / 'page.html'}"]
+    words += [f"output={place / 'page.html'}"]
     words += ["drift.window=20", "drift.run_length=2000", "drift.simulated_windows=2000"]
     assert run(["monitor", "report", *words]) == 0
