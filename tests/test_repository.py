@@ -72,7 +72,11 @@ def places(tmp_path: Path) -> dict[str, str]:
     (run / "checkpoints").mkdir()
     (run / "checkpoints" / "best.ckpt").touch()
     (tmp_path / "DIR").mkdir()
+    for name in ("smp.pth", "resnet34.safetensors"):
+        (tmp_path / name).touch()
     return {
+        "smp.pth": str(tmp_path / "smp.pth"),
+        "resnet34.safetensors": str(tmp_path / "resnet34.safetensors"),
         "manifests/mine": str(tmp_path / "DIR"),
         "DIR": str(tmp_path / "DIR"),
         "runs/synth-unet/RUN_ID": str(run),

@@ -11,12 +11,13 @@ from omegaconf import OmegaConf
 from seglab.config.compose import compose
 from seglab.config.composer import open_composer
 from seglab.config.overrides import check_overrides
+from seglab.core.text.wording import joined
 
 Problems = Callable[..., list[str]]
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 # `run` is what evaluation takes from a run, and no choice.
-DATA = ", ".join(sorted({path.stem for path in (CONF / "data").glob("*.yaml")} - {"run"}))
+DATA = joined(sorted({path.stem for path in (CONF / "data").glob("*.yaml")} - {"run"}), 16)
 DATA_KEYS = (
     "bands, batch_size, crop_size, display_bands, drop_last, eval_batch_size, image_size, importer, "
     "manifest, name, options, root, sampling, train_fraction"
