@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ KEPT = ROOT / "build" / "notebooks"
 _ALT = re.compile(r"^#\| fig-alt: (.*)\n", re.MULTILINE)
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|^.*\r(?!\n)", re.MULTILINE)
 _LANGUAGES = {".yaml": "yaml", ".py": "python", "bash": "bash"}
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 _SECONDS = 300
 
 
@@ -95,16 +96,14 @@ def make_page(name: str, notebook: nbformat.NotebookNode) -> NotebookPage:
         ValueError: A figure has no words for who cannot see it.
     """
     page, parts = NotebookPage(""), []
-    for number, cell in enumerate(notebook.cells):
+    for cell in notebook.cells:
         if cell.cell_type == "markdown":
             # From beside docs/ to a folder within it.
             text = cell.source.replace("](../docs/", "](../")
             parts.append(re.sub(r"\]\((\w+)\.ipynb", r"](\1.md", text))
             continue
         parts.append("\n".join(_code(cell)))
-        words = iter(_ALT.findall(cell.source + "\n"))
-        for place, output in enumerate(_joined(cell.get("outputs", []))):
-            shown = _output(output, words, f"{name}_{number}_{place}.png", page)
+        for shown in _shown(cell, name, page):
             parts.append(shown)
             if "cover" in cell.metadata.get("tags", []) and shown.startswith("!["):
                 page.cover = shown
@@ -122,39 +121,41 @@ def _code(cell: nbformat.NotebookNode) -> Iterator[str]:
             source = rest
     fenced = [f"```{language}", *source.splitlines(), "```"]
     if "hide-input" in cell.metadata.get("tags", []):
-        yield '??? note "The code"\n'
+        yield '??? note "Code"\n'
         fenced = [f"    {line}" if line else "" for line in fenced]
     yield from fenced
 
 
-def _joined(outputs: Iterable[Any]) -> list[Any]:
-    """Put together what was printed in pieces."""
-    joined: list[Any] = []
-    for output in outputs:
-        if output.output_type == "stream" and joined and joined[-1].output_type == "stream":
-            joined[-1].text += output.text
+def _shown(cell: nbformat.NotebookNode, name: str, page: NotebookPage) -> Iterator[str]:
+    """Yield what a cell put out, what it printed in pieces in one piece; keep its figures."""
+    words, printed = iter(_ALT.findall(cell.source + "\n")), ""
+    for output in cell.get("outputs", []):
+        data = output.get("data", {"text/plain": output.get("text", "")})
+        if _WIDGET in data:
+            continue
+        html, text = data.get("text/html", ""), data.get("text/plain", "")
+        is_text = not ("<table" in html or data.keys() & {"image/png", "text/markdown"})
+        printed += text if is_text else ""
+        # What is shown rather than printed has no end of line of its own.
+        printed += "\n" if is_text and output.output_type == "execute_result" else ""
+        if is_text:
+            continue
+        yield _fenced(printed)
+        printed = ""
+        if "image/png" in data:
+            yield _figure(output, words, f"{name}_{len(page.figures) + 1}.png", page)
         else:
-            joined.append(output)
-    return joined
+            yield _table(html) if "<table" in html else str(data["text/markdown"])
+    yield _fenced(printed)
 
 
-def _output(output: Any, words: Iterator[str], file: str, page: NotebookPage) -> str:
-    if output.output_type == "stream":
-        return _fenced(output.text)
-    data = output.data
-    if "application/vnd.jupyter.widget-view+json" in data:
-        return ""
-    if "image/png" in data:
-        alt = next(words, None)
-        if alt is None:
-            raise ValueError(f"{file} has no words in its cell: #| fig-alt: what it shows")
-        page.figures[file] = base64.b64decode(data["image/png"])
-        width = output.metadata.get("image/png", {}).get("width")
-        return f"![{alt}]({file})" + (f'{{ width="{width}" }}' if width else "")
-    if "text/markdown" in data:
-        return str(data["text/markdown"])
-    html = data.get("text/html", "")
-    return _table(html) if "<table" in html else _fenced(data.get("text/plain", ""))
+def _figure(output: Any, words: Iterator[str], file: str, page: NotebookPage) -> str:
+    alt = next(words, None)
+    if alt is None:
+        raise ValueError(f"{file} has no words in its cell: #| fig-alt: what it shows")
+    page.figures[file] = base64.b64decode(output.data["image/png"])
+    width = output.metadata.get("image/png", {}).get("width")
+    return f"![{alt}]({file})" + (f'{{ width="{width}" }}' if width else "")
 
 
 def _fenced(text: str) -> str:
