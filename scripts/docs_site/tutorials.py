@@ -1,8 +1,8 @@
 """What `make docs` does with notebooks/: each is a page of the site, with what it printed and drew.
 
-`make docs` says NOTEBOOKS=run, and a notebook that fails, fails it. Without that they are shown as they were last
-executed, or without outputs, so that whoever writes a page sees it at once. MkDocs calls the functions by
-their names (https://www.mkdocs.org/dev-guide/plugins/#events).
+`make docs` says NOTEBOOKS=run, and a notebook that fails, fails it. Without that they are shown as they
+were last executed, or without outputs, so that whoever writes a page sees it at once. MkDocs calls the
+functions by their names (https://www.mkdocs.org/dev-guide/plugins/#events).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import re
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from notebooks import make_page, read_all
+from notebook_pages import make_page, read_all
 
 _LINK = re.compile(r"\]\(((?:\.\./)*)\.\./notebooks/(\w+)\.ipynb\)")
-_CARD = re.compile(r"^- .*\]\(tutorials/(\w+)\.md\).*(?:\n  .*)*", re.MULTILINE)
+_CARD = re.compile(r"^- \*\*\[.*\]\(tutorials/(\w+)\.md\)\*\*$", re.MULTILINE)
 # By notebook: the figure that stands for it on the page that lists them.
 _covers: dict[str, str] = {}
 

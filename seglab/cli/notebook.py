@@ -20,7 +20,7 @@ _QUIET, _GO_ON = "--quiet", "--no-raise-error"
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Add the magic; IPython calls this."""
-    shell.register_magic_function(command, magic_name="seglab")
+    shell.magics_manager.register_function(command, magic_name="seglab")
 
 
 def command(line: str) -> int | None:

@@ -10,11 +10,14 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
+
+from seglab.core.disk.files import atomic_path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "notebooks"
@@ -63,13 +66,16 @@ def execute(notebook: Path, kept: Path = KEPT) -> nbformat.NotebookNode:
         kept.mkdir(parents=True, exist_ok=True)
         for former in kept.glob(f"{notebook.stem}-*.ipynb"):
             former.unlink()
-        nbformat.write(content, place)
+        with atomic_path(place) as temporary:
+            nbformat.write(content, temporary)
     return nbformat.read(place, as_version=4)
 
 
 def _digest(notebook: Path) -> str:
     """Stand for all that decides what comes out."""
     digest = hashlib.sha256(notebook.read_bytes())
+    installed = sorted(f"{one.name} {one.version}" for one in distributions())
+    digest.update("\n".join(installed).encode())
     sources = [*(ROOT / "seglab").rglob("*.py"), *(ROOT / "conf").rglob("*.yaml")]
     for path in sorted(sources):
         digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
