@@ -38,7 +38,7 @@ from seglab.runs.predictions import prediction_path
 
 SETTINGS = (
     "data=synth data.options.num_images=80 data.options.image_size=[64,96] data.crop_size=[64,96] "
-    "data.batch_size=4 trainer.max_epochs=9 augment=light metrics.train_images=0 logger=none "
+    "data.batch_size=4 trainer.max_epochs=6 augment=light metrics.train_images=0 logger=none "
     "callbacks.progress=off callbacks.overlays.num_images=0 trainer.num_workers=0 trainer.num_threads=1"
 )
 PAGES = {

@@ -89,16 +89,9 @@ def _augmentations(conf: Path, files: dict[str, str | bytes]) -> Iterator[str]:
         key = words.split()[-1].partition("=")[0]
         if key.endswith(("perspective_p", "ratio")):
             key = words.split()[-2].partition("=")[0]
-        group, _, leaf = key.partition(".")
-        name = leaf if group in ("geometry", "colour", "mixing") else group
         shown = " ".join(f"augment.{word}" for word in words.split())
-        yield from (f"### {name.replace('_', ' ').capitalize()}", "", f"`{shown}`", "")
-        yield from (_sentence(sentences, key), "")
+        yield from (f"### `{key}`", "", sentences[key].replace("<", "&lt;"), "", f"`{shown}`", "")
         yield from _strip(key, shown, AugmentSpec.read(_nested(words), "augment"), samples, files)
-
-
-def _sentence(sentences: dict[str, str], key: str) -> str:
-    return sentences[key].replace("<", "&lt;")
 
 
 def _strip(
@@ -141,7 +134,7 @@ def _corruptions(files: dict[str, str | bytes]) -> Iterator[str]:
         place = f"gallery/drawn/{name}.webp"
         alt = f"A drawn street scene as it is, and under {name} at severities 1 to 5"
         files[place], shown = _picture([_row(cells[:3]), _row(cells[3:])], alt, place)
-        yield from (f"## {name.replace('_', ' ').capitalize()}", "")
+        yield from (f"## `{name}`", "")
         yield from (f"`suite.corruptions=[{name}]`: {corruption.description}", "", shown, "")
 
 
