@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-latest lint format docs docs-serve build lock clean
+.PHONY: help setup demo test test-all test-latest lint format docs docs-serve docs-version build lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -58,13 +58,20 @@ format: $(STAMP) ## rewrite the code in house style
 	$(BIN)/ruff format .
 
 # Its own advertisement for a successor, at every build.
-docs docs-serve: export NO_MKDOCS_2_WARNING := 1
+docs docs-serve docs-version: export NO_MKDOCS_2_WARNING := 1
 
 docs: $(STAMP) ## build the documentation into build/site; a broken link or a notebook that fails, fails
 	NOTEBOOKS=run $(BIN)/python -m mkdocs build
 
 docs-serve: $(STAMP) ## show the documentation at http://127.0.0.1:8000 while you write
 	$(BIN)/python -m mkdocs serve
+
+# The branch holds every version as a folder; pushing it publishes. mike calls mkdocs by name.
+docs-version: export PATH := $(abspath $(BIN)):$(PATH)
+docs-version: $(STAMP) ## write the documentation as VERSION=1.2 into the branch gh-pages, beside the others
+	@test -n "$(VERSION)" || { echo "say which: make docs-version VERSION=1.2"; exit 1; }
+	mike deploy --update-aliases $(VERSION) latest
+	mike set-default latest
 
 build: $(STAMP) ## build the wheel
 	$(BIN)/python -m build --wheel

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import re
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,22 +23,18 @@ from seglab.experiment.train import train
 from seglab.runs import RunRecord
 from seglab.testing import AugmentContract, MetricContract, ModelContract, OptimizerContract
 from seglab.testing.optim import ScheduleContract
+from tests.pages.blocks import ROOT, blocks
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "add-your-own.md").read_text("utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
-
-
-COMMANDS = [shlex.split(line) for block in blocks("bash") for line in block.splitlines()]
+PAGE = "docs/add-your-own.md"
+COMMANDS = [words for block in blocks("bash", page=PAGE) for words in block.commands()]
 
 
 @pytest.fixture(scope="module")
 def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """All examples of the page in one file `mine.py`, beside a tiny data set."""
     folder = tmp_path_factory.mktemp("own")
-    (folder / "mine.py").write_text("\n\n".join(blocks("python")), encoding="utf-8")
+    code = [block.code for block in blocks("python", page=PAGE)]
+    (folder / "mine.py").write_text("\n\n".join(code), encoding="utf-8")
     (folder / "DIR").mkdir()
     (folder / "RUN_DIR" / "checkpoints").mkdir(parents=True)
     for name in ("run.json", "checkpoints/best.ckpt"):
@@ -60,7 +55,8 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
 
 
 def test_every_kind_has_an_example() -> None:
-    titles = [title.lower() for title in re.findall(r"^## (.*)$", PAGE, flags=re.MULTILINE)]
+    page = (ROOT / PAGE).read_text(encoding="utf-8")
+    titles = [title.lower() for title in re.findall(r"^## (.*)$", page, flags=re.MULTILINE)]
     known = {"importer": "data set", "pruner": "sampler"}
     hidden = {"search_part", "conditional"}
     missing = [

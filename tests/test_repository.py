@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import runpy
-import shlex
 import subprocess
 import sys
 import tomllib
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
 from scripts import lock, tables
-from seglab.cli.commands import COMMANDS
-from seglab.cli.main import main
-from seglab.config.overrides import check_overrides
 
 ROOT = Path(__file__).resolve().parents[1]
-# The parts of one's own have tests of their own, which run them.
-PAGES = [
-    path.read_text(encoding="utf-8")
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
-    if path.name != "add-your-own.md"
-]
+PAGES = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md")]
 TOP_LEVEL = {
     "pyproject.toml",
     "conf",
@@ -55,36 +44,6 @@ TOP_LEVEL = {
 }
 
 
-def _shown_commands() -> list[list[str]]:
-    """Return the words of every `seglab ...` line in the pages' shell blocks, comments cut off."""
-    blocks = re.findall(r"```bash\n(.*?)```", "\n".join(PAGES), flags=re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    shown = dict.fromkeys(line for line in lines if line.startswith("seglab "))
-    return [shlex.split(line, comments=True) for line in shown]
-
-
-@pytest.fixture
-def places(tmp_path: Path) -> dict[str, str]:
-    """Real folders in place of the pages' DIR and run ids."""
-    run = tmp_path / "runs" / "synth-unet" / "RUN_ID"
-    run.mkdir(parents=True)
-    (run / "run.json").write_text("{}")
-    (run / "checkpoints").mkdir()
-    (run / "checkpoints" / "best.ckpt").touch()
-    (tmp_path / "DIR").mkdir()
-    for name in ("smp.pth", "resnet34.safetensors"):
-        (tmp_path / name).touch()
-    return {
-        "smp.pth": str(tmp_path / "smp.pth"),
-        "resnet34.safetensors": str(tmp_path / "resnet34.safetensors"),
-        "manifests/mine": str(tmp_path / "DIR"),
-        "DIR": str(tmp_path / "DIR"),
-        "runs/synth-unet/RUN_ID": str(run),
-        "runs/synth-unet/CV_ID": str(run),
-        "runs/synth-unet/20250131-120059-a1b2c3": str(run),
-    }
-
-
 def test_top_level_is_complete() -> None:
     assert not {name for name in TOP_LEVEL if not (ROOT / name).exists()}
 
@@ -93,31 +52,6 @@ def test_tables_of_the_pages_are_what_there_is() -> None:
     for name in tables.TABLES:
         assert "".join(PAGES).count(f"<!-- table: {name} -->") == 1
     assert tables.main(["--check"]) == 0, "run scripts/tables.py to write them anew"
-
-
-def test_every_command_is_shown() -> None:
-    assert {words[1] for words in _shown_commands()} == COMMANDS.keys()
-
-
-@pytest.mark.parametrize("words", _shown_commands(), ids=" ".join)
-def test_shown_command_is_sound(
-    words: list[str], places: dict[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    command, *rest = words[1:]
-    if command not in ("train", "evaluate"):
-        with suppress(SystemExit):
-            main([*words[1:3], "--help"])
-        assert f"usage: seglab {words[1]}" in capsys.readouterr().out
-        return
-    overrides = [word for word in rest if "=" in word]
-    filled = []
-    for override in overrides:
-        key, _, value = override.partition("=")
-        filled.append(f"{key}={places.get(value, value)}")
-    if any(word.startswith("resume=") for word in filled):
-        return
-    checked = check_overrides(command, filled, multirun="-m" in rest)  # type: ignore[arg-type]
-    assert checked.problems == []
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*.py")), ids=lambda p: p.name)

@@ -5,9 +5,11 @@ MkDocs calls the functions by their names (https://www.mkdocs.org/dev-guide/plug
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
+from drawn_gallery import gallery_pages
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -19,13 +21,21 @@ ROOT = Path(__file__).resolve().parents[2]
 _LINK = re.compile(r"\]\(((?:\.\./)+)([^)#]+)")
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Offer the list of versions where mike builds, which writes it; elsewhere it is missing."""
+    if "MIKE_DOCS_VERSION" not in os.environ:
+        del config.extra["version"]
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what is not written by hand, and files of the repository that a page links to."""
-    pages = {"reference/commands.md": commands_page()}
+    pages: dict[str, str | bytes] = {"reference/commands.md": commands_page()}
     pages["reference/python.md"] = python_page(ROOT / "seglab")
     pages |= {f"reference/{app}.md": configuration_page(app, one) for app, one in SCHEMA_OF.items()}
     studies = sorted((ROOT / "experiments").glob("*/README.md"))
     pages["studies.md"] = _studies_page(studies)
+    pages |= gallery_pages(ROOT / "conf")
     for place, content in pages.items():
         files.append(File.generated(config, place, content=content))
     linked = {place for file in files.documentation_pages() for place in _outside(file)}
@@ -47,6 +57,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Lead links that leave docs/, as they have to in the repository, to the copies in the site."""
     del config, files
     outside = _outside(page.file)
+
+    if page.file.src_uri.startswith("experiments/"):
+        markdown = markdown.replace("](../../docs/", "](../../")
 
     def inward(found: re.Match[str]) -> str:
         up = found[1].removeprefix("../") if found[2] in outside else found[1]

@@ -14,7 +14,7 @@ from seglab.cli.diagnosis import Finding
 from seglab.cli.diagnosis.devices import memory_limit
 from seglab.cli.diagnosis.gpu import check_gpu
 from seglab.cli.diagnosis.packages import FLOORS, MALICIOUS, check_versions, installed_versions
-from seglab.cli.diagnosis.places import check_folder
+from seglab.cli.diagnosis.places import check_folder, check_places
 
 Run = Callable[..., Any]
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
@@ -78,6 +78,11 @@ def test_folder_is_made_later_or_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     wrong = check_folder("paths.runs_dir", tmp_path / "file" / "b")
     assert (wrong.status, wrong.text) == ("bad", f"{tmp_path / 'file'} is a file")
+
+
+def test_places_are_the_configured_folders() -> None:
+    found = [one.name for one in check_places()]
+    assert found == ["configuration", "paths.data_dir", "paths.cache_dir", "paths.runs_dir"]
 
 
 def test_unwritable_folder_is_bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -22,19 +20,15 @@ from seglab.bundle.loader import load
 from seglab.config.compose import compose
 from seglab.experiment.train import train
 from tests.deploy.test_export import TINY
+from tests.pages.blocks import ROOT, blocks
 
-ROOT = Path(__file__).resolve().parents[2]
 SEGLAB = [sys.executable, "-m", "seglab.cli"]
 
 
 def readme_commands(**places: str) -> list[list[str]]:
-    """Return the words of the section's commands with real places in them."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme.split("## From a run to a service")[1].split("\n## ")[0]
-    (block,) = re.findall(r"```bash\n(.*?)```", section, flags=re.DOTALL)
-    for name, place in places.items():
-        block = block.replace(name, shlex.quote(place))
-    return [shlex.split(line, comments=True)[1:] for line in block.splitlines()]
+    """Return the words of the block's commands with real places in them."""
+    (block,) = [one for one in blocks("bash", page="README.md") if "seglab serve" in one.code]
+    return [words[1:] for words in block.commands(places)]
 
 
 @pytest.mark.slow

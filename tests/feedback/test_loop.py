@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -32,6 +31,7 @@ from seglab.monitor.log.reading import read_log
 from seglab.monitor.quality.labels import folder_labels
 from seglab.monitor.quality.measured import COLUMNS, measured_quality
 from tests.feedback.conftest import LABELS, SIZE, Queued
+from tests.pages.blocks import blocks
 
 TellNothing: Callable[[str], None] = lambda text: None  # noqa: E731
 
@@ -134,17 +134,14 @@ def test_the_loop_by_files_of_labelme(
 def test_the_commands_of_the_page_run(
     tmp_path: Path, manifest: Path, log: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "feedback.md").read_text(encoding="utf-8")
-    block = page.partition("```bash\n")[2].partition("```")[0]
+    block = blocks("bash", page="docs/feedback.md")[0]
     places = {"log=log": f"log={log}", "bundle=model": f"bundle={bundle}"}
     places |= {
         "output=review": f"output={tmp_path}/review",
         "queue=review": f"queue={tmp_path}/review",
     }
     places["manifests/street"] = str(manifest)
-    for name, place in places.items():
-        block = block.replace(name, place)
-    lines = [shlex.split(line, comments=True)[1:] for line in block.splitlines()]
+    lines = [words[1:] for words in block.commands(places)]
     assert [line[:2] for line in lines[1:4]] == [
         ["review", name] for name in ("queue", "push", "take")
     ]

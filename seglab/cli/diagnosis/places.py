@@ -20,8 +20,8 @@ def check_places() -> Iterator[Finding]:
 
     yield Finding("places", "configuration", "ok", str(conf_dir()))
     paths = dict(OmegaConf.load(conf_dir() / "paths" / "default.yaml"))
-    for name in paths:
-        yield check_folder(f"paths.{name!s}", Path(paths[name]).expanduser().absolute())
+    for name in (str(key) for key in paths if str(key).endswith("_dir")):
+        yield check_folder(f"paths.{name}", Path(paths[name]).expanduser().absolute())
 
 
 def check_folder(name: str, folder: Path) -> Finding:

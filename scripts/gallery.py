@@ -1,0 +1,175 @@
+"""Train every architecture and every loss a little on the same images, and show what each makes of them.
+
+    python scripts/gallery.py --out docs/gallery --runs runs/gallery
+
+Writes `architectures.md` and `losses.md`, a picture for each row beside them. A run that is there already
+is not trained again, so what was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import statistics
+import textwrap
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+from rich.console import Console
+
+from seglab.analysis.evaluation.figures import samples_figure
+from seglab.config.compose import compose
+from seglab.config.language.locate import conf_dir
+from seglab.core.disk.provenance import git_state
+from seglab.data.images import read_image
+from seglab.data.manifest import Manifest
+from seglab.data.masks import read_mask
+from seglab.experiment.evaluate import evaluate
+from seglab.experiment.parts import build_model
+from seglab.experiment.train import train
+from seglab.runs import RunRecord, SamplePrediction
+from seglab.runs.predictions import prediction_path
+
+SETTINGS = (
+    "data=synth data.options.num_images=80 data.options.image_size=[64,96] data.crop_size=[64,96] "
+    "data.batch_size=4 trainer.max_epochs=6 augment=light metrics.train_images=0 logger=none "
+    "callbacks.progress=off callbacks.overlays.num_images=0 trainer.num_workers=0 trainer.num_threads=1"
+)
+PAGES = {
+    "architectures": (
+        "model",
+        "Every architecture of seglab, trained alike on drawn street scenes, and what each made of two.",
+        "Networks from `unet` to `upernet` stand on a ResNet-18 (`segformer` on MiT-B0, `dpt` on a ViT-S),\n"
+        "all from random weights, with cross-entropy and AdamW at the default rate. On so few images and\n"
+        "steps this shows **how** they err, not which is best: transformers and dilated networks need more\n"
+        "of both, or weights that were trained before.",
+    ),
+    "losses": (
+        "loss",
+        "Every loss of seglab on the same network and drawn street scenes, and what each made of two.",
+        "`model=unet` from the same random weights each time.",
+    ),
+}
+_STEPS = 5
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train what is missing, then write the pages; return the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("docs/gallery"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/gallery"))
+    parser.add_argument("--pages", nargs="+", choices=PAGES, default=list(PAGES))
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    for page in args.pages:
+        group = PAGES[page][0]
+        choices = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+        runs = [_trained(group, name, args.runs / page / name) for name in choices]
+        lines = "\n".join(_page(page, choices, runs, args.out))
+        (args.out / f"{page}.md").write_text(lines + "\n", encoding="utf-8")
+    return 0
+
+
+def _trained(group: str, name: str, folder: Path) -> Path:
+    """Train one choice and predict the test images, unless that was done; return its folder."""
+    quiet, scored = Console(quiet=True), folder / "test"
+    if not (scored / "run.json").is_file():
+        print(f"{group}={name}", flush=True)
+        result = train(compose([*SETTINGS.split(), f"{group}={name}"]), folder / "run", quiet)
+        words = [
+            f"run={result.run_dir}",
+            "data.split=test",
+            "suite=scores",
+            "save_predictions=true",
+        ]
+        evaluate(compose([*words, "trainer.num_workers=0"], "evaluate"), scored, quiet)
+    return folder
+
+
+def _page(page: str, choices: list[str], runs: list[Path], out: Path) -> Iterator[str]:
+    group, description, text = PAGES[page]
+    yield from ("---", f"description: {description}", "---", f"# {page.capitalize()}", "", text, "")
+    head = ("test mIoU", "rarest class", "parameters", "GFLOPs", "a step")
+    yield from ("| | " + " | ".join(head) + " |", "|---|" + "---:|" * len(head))
+    for name, run in zip(choices, runs, strict=True):
+        yield f"| [`{name}`](#{name}) | " + " | ".join(_row(run)) + " |"
+    lines = textwrap.wrap(SETTINGS, 90)
+    commit = str(git_state()["commit"])[:8]
+    yield from (
+        "",
+        "Rarest class: IoU of poles. GFLOPs: one image forward. A step: forward, backward and AdamW on 4",
+        f"images in fp32, one core's own time, the median of {_STEPS}. Written by `scripts/gallery.py`",
+        f"at commit `{commit}` on two cores of an Intel Xeon with bf16, torch {torch.__version__};",
+        "each was trained with",
+        "",
+        '```bash {.not-run data-why="takes a minute each"}',
+        f"seglab train {group}=NAME \\",
+        *(f"    {line} \\" for line in lines[:-1]),
+        f"    {lines[-1]}",
+        "```",
+        "",
+    )
+    for name, run in zip(choices, runs, strict=True):
+        picture = out / f"{page}-{name}.webp"
+        size = _draw(run, picture)
+        alt = f"Two street scenes: image, target, what {group}={name} predicts, and its errors"
+        yield from (f"## {name}", "", f"![{alt}]({picture.name}){{ {size} }}", "")
+
+
+def _row(run: Path) -> list[str]:
+    metrics = RunRecord.open(run / "test").read()["metrics"]
+    trained = RunRecord.open(run / "run").read()["metrics"]
+    return [
+        f"{metrics['test/miou']:.3f}",
+        f"{metrics['test/iou/pole']:.3f}",
+        f"{trained['cost/params_m']:.1f} M",
+        f"{trained['cost/gflops']:.2f}",
+        f"{_step_ms(run):.0f} ms",
+    ]
+
+
+def _step_ms(run: Path) -> float:
+    """Return the processor's milliseconds for a step of a run's network with a plain cross-entropy."""
+    cfg = OmegaConf.create(RunRecord.open(run / "run").read()["config"])
+    model: Any = build_model(cfg, 7).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    image = torch.randn(4, 3, 64, 96)
+    mask = torch.randint(0, 7, (4, 64, 96))
+    times = []
+    for _ in range(_STEPS + 1):
+        start = time.process_time()
+        torch.nn.functional.cross_entropy(model(image), mask).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        times.append(time.process_time() - start)
+    return 1000 * statistics.median(times[1:])
+
+
+def _draw(run: Path, place: Path) -> str:
+    """Draw two test images with what the run predicted, and return the picture's size as attributes."""
+    record = RunRecord.open(run / "test")
+    manifest = Manifest.read(run / "run/manifest")
+    rows = manifest.split("test").to_dict(orient="records")
+    samples = []
+    for row in (rows[0], rows[len(rows) // 2]):
+        mask = read_mask(manifest.path(row["mask"]), manifest.labels, manifest.mask_encoding)
+        found = np.asarray(Image.open(prediction_path(record.run_dir, row["sample_id"])))
+        image = read_image(manifest.path(row["image"]))
+        samples.append(SamplePrediction(row["sample_id"], image, mask, found, np.ones(mask.shape)))
+    content = io.BytesIO()
+    samples_figure(samples, manifest.labels).savefig(content, format="png", dpi=75)
+    picture = Image.open(content).convert("RGB")
+    picture.save(place, "WEBP", quality=80, method=6)
+    return f'width="{picture.width}" height="{picture.height}" loading=lazy'
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
