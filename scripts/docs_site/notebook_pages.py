@@ -60,7 +60,7 @@ def execute(notebook: Path, kept: Path = KEPT) -> nbformat.NotebookNode:
             client = NotebookClient(
                 content, timeout=_SECONDS, resources={"metadata": {"path": folder}}
             )
-            client.execute(env={**own, "JUPYTER_COLUMNS": "100"})
+            client.execute(env={**own, "JUPYTER_COLUMNS": "84"})
             if left := sorted(path.name for path in Path(folder).iterdir()):
                 raise RuntimeError(f"{notebook.name} leaves {', '.join(left)} where it runs")
         kept.mkdir(parents=True, exist_ok=True)

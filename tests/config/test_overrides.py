@@ -170,6 +170,13 @@ def test_good_words_have_no_problems(problems: Problems) -> None:
     )
 
 
+def test_a_launcher_has_the_keys_of_the_one_that_is_chosen(problems: Problems) -> None:
+    assert problems("hydra/launcher=slurm", "hydra.launcher.partition=gpu") == []
+    assert problems("hydra.launcher.address=auto", "hydra/launcher=ray") == []
+    (found,) = problems("hydra/launcher=slurm", "hydra.launcher.address=auto")
+    assert "hydra.launcher.address" in found
+
+
 def test_all_mistakes_come_at_once(problems: Problems) -> None:
     found = problems(
         "model=unett",
