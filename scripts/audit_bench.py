@@ -193,6 +193,9 @@ def main() -> int:
     parser.add_argument("--foreign", type=Path, help="irrelevant: a manifest of another domain")
     parser.add_argument("--encoder", default="tf_efficientnet_lite0", help="irrelevant: its name")
     parser.add_argument("--weights", type=Path, help="irrelevant: its pretrained weights")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], help="quality, masks, irrelevant"
+    )
     parser.add_argument("--run", type=Path, help="for labels: the cross-validation")
     parser.add_argument("--manifest", type=Path, help="for labels: its data")
     parser.add_argument("--cleanlab", help="for labels: a Python that has cleanlab, to compare")
@@ -212,9 +215,13 @@ def _bench(name: str, args: argparse.Namespace) -> bool:
         bench_labels(args.run, args.manifest, args.cleanlab)
         return True
     if name == "irrelevant":
-        return bench_irrelevant(data, foreign, args.images, args.encoder, args.weights)
+        reached = [
+            bench_irrelevant(data, foreign, args.images, args.encoder, args.weights, seed)
+            for seed in args.seeds
+        ]
+        return all(reached)
     if name in ("quality", "masks"):
-        return bench_kinds(data, args.images, are_masks=name == "masks")
+        return bench_kinds(data, args.images, are_masks=name == "masks", seeds=args.seeds)
     if name == "hashes":
         return bench_hashes()
     return bench_files(args.images) if name == "files" else bench_duplicates(args.images)
