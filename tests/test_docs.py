@@ -27,4 +27,6 @@ def test_site_has_every_command_key_and_name(tmp_path: Path) -> None:
     assert "Learning rate." in page("reference/train")
     assert 'id="seglab.losses.region.DiceLoss"' in page("reference/python")
     assert "the 95 % interval" in page("experiments/label-loop")
+    assert 'id="two-ways-to-cut"' in page("tutorials/cross_validation")
+    assert 'href="cross_validation/"' in page("tutorials")
     assert (tmp_path / "experiments/label-loop/gain.png").is_file()

@@ -88,7 +88,7 @@ def test_a_figure_needs_words() -> None:
     with pytest.raises(ValueError, match=r"name_1\.png has no words in its cell"):
         page_of(png)
     page = page_of(png, source="#| fig-alt: A hill\ndraw()")
-    assert "![A hill](name_1.png)" in page
+    assert "![A hill](name_1.png){.figure}" in page
     assert "```python\ndraw()\n```" in page
 
 

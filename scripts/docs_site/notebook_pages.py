@@ -151,7 +151,7 @@ def _shown(cell: nbformat.NotebookNode, name: str, page: NotebookPage) -> Iterat
         if "image/png" in data:
             yield _figure(output, words, f"{name}_{len(page.figures) + 1}.png", page)
         else:
-            yield _table(html) if "<table" in html else str(data["text/markdown"])
+            yield _table(html) if "<table" in html else _here(data["text/markdown"])
     yield _fenced(printed)
 
 
@@ -161,14 +161,18 @@ def _figure(output: Any, words: Iterator[str], file: str, page: NotebookPage) ->
         raise ValueError(f"{file} has no words in its cell: #| fig-alt: what it shows")
     page.figures[file] = base64.b64decode(output.data["image/png"])
     width = output.metadata.get("image/png", {}).get("width")
-    return f"![{alt}]({file})" + (f'{{ width="{width}" }}' if width else "")
+    size = f' width="{width}"' if width else ""
+    return f"![{alt}]({file}){{.figure{size}}}"
 
 
 def _fenced(text: str) -> str:
-    text = _CONTROL.sub("", text)
-    # Tutorials work in a folder that is gone afterwards.
-    text = re.sub(re.escape(tempfile.gettempdir()) + r"/\w+/", "", text).rstrip()
+    text = _here(_CONTROL.sub("", text)).rstrip()
     return f"```{{.text .output}}\n{text}\n```" if text else ""
+
+
+def _here(text: str) -> str:
+    """Leave out the folder that a tutorial works in, which is gone afterwards."""
+    return re.sub(re.escape(tempfile.gettempdir()) + r"/\w+/", "", text)
 
 
 def _table(html: str) -> str:

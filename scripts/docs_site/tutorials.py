@@ -29,7 +29,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for figure, png in page.figures.items():
             files.append(File.generated(config, f"tutorials/{figure}", content=png))
         if page.cover:
-            _covers[name] = page.cover.replace("](", "](tutorials/")
+            _covers[name] = page.cover.replace("](", "](tutorials/").replace(".figure", ".cover")
     return files
 
 
