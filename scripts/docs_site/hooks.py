@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+import textwrap
 from pathlib import Path
 
+from drawn_gallery import gallery_pages
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from drawn_gallery import gallery_pages
 from reference_pages import commands_page, configuration_page, python_page
 
 from seglab.config.declared.schema import SCHEMA_OF
@@ -22,7 +23,7 @@ _LINK = re.compile(r"\]\(((?:\.\./)+)([^)#]+)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Offer the list of versions where mike builds, which writes one; elsewhere it would be a missing file."""
+    """Offer the list of versions where mike builds, which writes one; elsewhere there is none to read."""
     if "MIKE_DOCS_VERSION" not in os.environ:
         del config.extra["version"]
     return config
@@ -54,8 +55,12 @@ def _outside(file: File) -> set[str]:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead links that leave docs/, as they have to in the repository, to the copies in the site."""
+    """Lead links that leave docs/, as they have to in the repository, to the copies in the site.
+
+    A page without a description of its own is described by its beginning.
+    """
     del config, files
+    page.meta.setdefault("description", _begin(markdown))
     outside = _outside(page.file)
 
     def inward(found: re.Match[str]) -> str:
@@ -63,6 +68,17 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"]({up}{found[2]}"
 
     return _LINK.sub(inward, markdown)
+
+
+def _begin(markdown: str) -> str:
+    """Return how the prose of a page begins, without headings, pictures, tables, code and marks."""
+    prose = re.sub(
+        r"```.*?```|^\*\*(Question|Status)[.:]\*\*", "", markdown, flags=re.DOTALL | re.MULTILINE
+    )
+    parts = [part.strip() for part in prose.split("\n\n")]
+    first = next((part for part in parts if re.match(r"[\w*`\[]", part)), "")
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|[*`\\]", r"\1", first)
+    return textwrap.shorten(plain, 160, placeholder=" ...")
 
 
 def _studies_page(readmes: list[Path]) -> str:
