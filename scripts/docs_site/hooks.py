@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import textwrap
 from pathlib import Path
 
 from drawn_gallery import gallery_pages
@@ -22,7 +23,7 @@ _LINK = re.compile(r"\]\(((?:\.\./)+)([^)#]+)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Offer the list of versions where mike builds, which writes it; elsewhere it is missing."""
+    """Offer the list of versions where mike builds, which writes one; elsewhere there is none to read."""
     if "MIKE_DOCS_VERSION" not in os.environ:
         del config.extra["version"]
     return config
@@ -54,10 +55,13 @@ def _outside(file: File) -> set[str]:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead links that leave docs/, as they have to in the repository, to the copies in the site."""
-    del config, files
-    outside = _outside(page.file)
+    """Lead links that leave docs/, as they have to in the repository, to the copies in the site.
 
+    A page without a description of its own is described by its beginning.
+    """
+    del config, files
+    page.meta.setdefault("description", _begin(markdown))
+    outside = _outside(page.file)
     if page.file.src_uri.startswith("experiments/"):
         markdown = markdown.replace("](../../docs/", "](../../")
 
@@ -66,6 +70,17 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"]({up}{found[2]}"
 
     return _LINK.sub(inward, markdown)
+
+
+def _begin(markdown: str) -> str:
+    """Return how the prose of a page begins, without headings, pictures, tables, code and marks."""
+    prose = re.sub(
+        r"```.*?```|^\*\*(Question|Status)[.:]\*\*", "", markdown, flags=re.DOTALL | re.MULTILINE
+    )
+    parts = [part.strip() for part in prose.split("\n\n")]
+    first = next((part for part in parts if re.match(r"[\w*`\[]", part)), "")
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|[*`\\]", r"\1", first)
+    return textwrap.shorten(plain, 160, placeholder=" ...")
 
 
 def _studies_page(readmes: list[Path]) -> str:
