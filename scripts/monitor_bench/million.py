@@ -28,8 +28,8 @@ def write_log(folder: Path, frames: Sample, bundle: Path, rows: int) -> None:
         place = folder / f"{day:%Y-%m-%d}" / f"part-{day:%H%M%S}-1-{start}.parquet"
         place.parent.mkdir(parents=True, exist_ok=True)
         chosen = frames.take((start + np.arange(count)) % len(frames.times))
-        rows = _part(chosen, times, named, start, rng)
-        write_part(rows.to_batches(), rows.schema, place)
+        part = _part(chosen, times, named, start, rng)
+        write_part(part.to_batches(), part.schema, place)
 
 
 def _part(
