@@ -55,7 +55,8 @@ PAGES = {
     "losses": (
         "loss",
         "Every loss of seglab on the same network and drawn street scenes, and what each made of two.",
-        "`model=unet` from the same random weights each time.",
+        "`model=unet` from the same random weights each time, one run each: a few hundredths of mIoU tell\n"
+        "nothing here. What differs is what becomes of small and rare things.",
     ),
 }
 NOTES = {
