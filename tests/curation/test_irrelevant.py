@@ -41,10 +41,10 @@ def test_a_group_of_another_kind_is_found_whole_and_groups_of_one_kind_are_none(
 
 def test_of_very_many_vectors_those_outside_the_tree_follow_it() -> None:
     rng = np.random.default_rng(3)
-    odd = rng.normal(0, 1, (400, 8)) + 4
+    odd = rng.normal(0, 1, (400, 64)) + 1.5
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("seglab.curation.alike.apart._MOST_IN_TREE", 300)
-        ((members, _),) = groups_apart(np.concatenate([rng.normal(0, 1, (2000, 8)), odd]))
+        ((members, _),) = groups_apart(np.concatenate([rng.normal(0, 1, (2000, 64)), odd]))
     assert members.tolist() == [*range(2000, 2400)]
 
 
