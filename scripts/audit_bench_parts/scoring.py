@@ -128,8 +128,7 @@ def bench_irrelevant(
 ) -> bool:
     """Plant pages of text, noise and pictures of another data set; return whether the bars are reached.
 
-    Recall and precision are told at three shares of planted images; the bar is
-    on the ranking.
+    Recall and precision are told at three shares of planted images; the bar is on the ranking.
     """
     rng, embed = np.random.default_rng(seed), encoder_of_file(encoder, weights)
     with tempfile.TemporaryDirectory() as place:
