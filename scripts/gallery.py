@@ -115,7 +115,7 @@ def _page(page: str, choices: list[str], runs: list[Path], out: Path) -> Iterato
     yield from (
         "",
         f"On test images. {NOTES[page]} Written by `scripts/gallery.py` at commit `{commit}`,",
-        f"two cores of an Intel Xeon with bf16, torch {torch.__version__}; each was trained as the first one:",
+        f"two cores of an Intel Xeon with bf16, torch {torch.__version__}; each as the first one:",
         "",
         '```bash {.not-run data-why="takes a minute each"}',
         f"seglab train {group}={choices[0]} \\",
