@@ -60,8 +60,8 @@ format: $(STAMP) ## rewrite the code in house style
 # Its own advertisement for a successor, at every build.
 docs docs-serve docs-version: export NO_MKDOCS_2_WARNING := 1
 
-docs: $(STAMP) ## build the documentation into build/site; a broken link fails
-	$(BIN)/python -m mkdocs build
+docs: $(STAMP) ## build the documentation into build/site; a broken link or a notebook that fails, fails
+	NOTEBOOKS=run $(BIN)/python -m mkdocs build
 
 docs-serve: $(STAMP) ## show the documentation at http://127.0.0.1:8000 while you write
 	$(BIN)/python -m mkdocs serve

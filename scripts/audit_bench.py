@@ -3,10 +3,13 @@
     python scripts/audit_bench.py files duplicates hashes quality masks [--data MANIFEST]
     python scripts/audit_bench.py irrelevant --weights FILE [--data MANIFEST] [--foreign MANIFEST]
     python scripts/audit_bench.py labels --run CV_DIR --manifest MANIFEST [--cleanlab PYTHON]
+    python scripts/audit_bench.py ranking --images 160 --seeds 0 1 2 [--cleanlab PYTHON]
 
 `labels` takes a CV (`seglab train cv=kfold +cv.save_probabilities=true ...`) on data with planted
 label errors: `seglab data synth DIR` with --option noise_swap=0.04 (and noise_missing, noise_boundary,
 noise_splits=train,val).
+
+`ranking` asks what such a ranking does with the predictions of a good model: true masks, out of focus.
 
 Where a bar is missed that says so, and the exit code is 1.
 """
@@ -18,8 +21,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 from audit_bench_parts.scoring import bench_irrelevant, bench_kinds, tell
 from PIL import Image
@@ -36,7 +42,7 @@ from seglab.data.manifest import Manifest
 from seglab.data.masks import read_mask
 from seglab.data.synth.faults import CORRUPT_FILE, load_faults
 
-_BENCHES = ("files", "duplicates", "hashes", "labels", "quality", "masks", "irrelevant")
+_BENCHES = ("files", "duplicates", "hashes", "labels", "ranking", "quality", "masks", "irrelevant")
 # Recall and precision that faulty files and duplicates have to reach.
 _BARS = (0.98, 0.95)
 _TOP = 0.15
@@ -139,18 +145,52 @@ def bench_labels(run: Path, manifest: Path, cleanlab: str | None) -> None:
     """Rank images by surprise; print how many planted errors are in the first 15 %."""
     data = Manifest.read(manifest)
     predictions = kept_predictions(run, data)
+    _rank(data, lambda row, _: predictions(row["sample_id"]), cleanlab)
+
+
+def bench_ranking(images: int, seeds: list[int], cleanlab: str | None) -> None:
+    """Rank by predictions that are the true masks out of focus: what the ranking does with a good model.
+
+    For each blur of the borders, in pixels of 96 x 128, over drawn data with errors in a tenth of the masks.
+    """
+    noise = {"noise_swap": 0.04, "noise_missing": 0.03, "noise_boundary": 0.03}
+    for blur in (1.0, 2.0, 3.0):
+        for seed in seeds:
+            with tempfile.TemporaryDirectory() as place:
+                options = {"num_images": images, "image_size": [96, 128], "seed": seed, **noise}
+                root, splits = Path(place) / "d", {"noise_splits": "train,val,test"}
+                data = import_dataset("synth", root, Path(place) / "m", "synth", options | splits)
+                clean = {one.sample_id: one.clean_mask for one in load_faults(data.root)}
+                print(f"borders blurred by {blur:.0f} px, seed {seed}: ", end="", flush=True)
+                _rank(data, partial(_out_of_focus, data=data, clean=clean, blur=blur), cleanlab)
+
+
+def _out_of_focus(
+    row: dict, mask: np.ndarray, data: Manifest, clean: dict[str, str | None], blur: float
+) -> np.ndarray:
+    name = clean.get(row["sample_id"])
+    truth = read_mask(data.root / name, data.labels, data.mask_encoding) if name else mask
+    layers = np.arange(data.labels.num_classes)[:, None, None] == truth
+    shares = np.stack([cv2.GaussianBlur(one.astype(np.float32), (0, 0), blur) for one in layers])
+    return (shares + 0.01) / (shares + 0.01).sum(axis=0)
+
+
+def _rank(
+    data: Manifest, predicted: Callable[[dict, np.ndarray], np.ndarray | None], cleanlab: str | None
+) -> None:
+    """Print what share of the planted errors is ranked first, given row and mask -> probabilities."""
     planted = {one.sample_id for one in load_faults(data.root) if one.clean_mask}
-    rows = data.table[data.table["mask"].notna()]
+    rows = data.table[data.table["mask"].notna()].to_dict(orient="records")
     masks, shares, names = [], [], []
     thresholds = ClassThresholds(data.labels.num_classes)
-    for name, path in zip(rows["sample_id"], rows["mask"], strict=True):
-        found = predictions(name)
+    for row in rows:
+        mask = read_mask(data.root / row["mask"], data.labels, data.mask_encoding)
+        found = predicted(row, mask)
         if found is not None:
-            mask = read_mask(data.root / path, data.labels, data.mask_encoding)
             thresholds.add(mask, found)
             masks.append(mask)
             shares.append(found)
-            names.append(name)
+            names.append(row["sample_id"])
     limits = thresholds.values()
     scores = np.array(
         [score_labels(m, p, limits).score for m, p in zip(masks, shares, strict=True)]
@@ -193,6 +233,9 @@ def main() -> int:
     parser.add_argument("--foreign", type=Path, help="irrelevant: a manifest of another domain")
     parser.add_argument("--encoder", default="tf_efficientnet_lite0", help="irrelevant: its name")
     parser.add_argument("--weights", type=Path, help="irrelevant: its pretrained weights")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], help="quality, masks, irrelevant, ranking"
+    )
     parser.add_argument("--run", type=Path, help="for labels: the cross-validation")
     parser.add_argument("--manifest", type=Path, help="for labels: its data")
     parser.add_argument("--cleanlab", help="for labels: a Python that has cleanlab, to compare")
@@ -211,10 +254,17 @@ def _bench(name: str, args: argparse.Namespace) -> bool:
     if name == "labels":
         bench_labels(args.run, args.manifest, args.cleanlab)
         return True
+    if name == "ranking":
+        bench_ranking(args.images, args.seeds, args.cleanlab)
+        return True
     if name == "irrelevant":
-        return bench_irrelevant(data, foreign, args.images, args.encoder, args.weights)
+        reached = [
+            bench_irrelevant(data, foreign, args.images, args.encoder, args.weights, seed)
+            for seed in args.seeds
+        ]
+        return all(reached)
     if name in ("quality", "masks"):
-        return bench_kinds(data, args.images, are_masks=name == "masks")
+        return bench_kinds(data, args.images, are_masks=name == "masks", seeds=args.seeds)
     if name == "hashes":
         return bench_hashes()
     return bench_files(args.images) if name == "files" else bench_duplicates(args.images)

@@ -8,6 +8,7 @@ The rows are made up: scenes of 20 frames, five classes, random hashes; no image
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import sys
 import tempfile
@@ -20,12 +21,18 @@ import numpy as np
 import pandas as pd
 
 from seglab.core.labels import LabelSpace
-from seglab.data.folds.hashes import near_clusters, unique_hashes
 from seglab.data.manifest import Manifest
 from seglab.data.splits.drawing import draw_split
+from seglab.data.splits.findings import format_split
 from seglab.data.splits.options import SplitOptions
 
 _FRAMES, _CLASSES = 20, "abcde"
+_SPLITS = {
+    "by default": SplitOptions(),
+    "groups": SplitOptions(by=("column",)),
+    "runs with gaps": SplitOptions(by=("names",), block=10, gap=2, test=0.1),
+    "each image alone": SplitOptions(by=("near_duplicates",), max_hash_distance=0, test=0.1),
+}
 _T = TypeVar("_T")
 
 
@@ -60,7 +67,7 @@ def _clock(name: str, work: Callable[[], _T]) -> _T:
     wall, processor = time.perf_counter(), time.process_time()
     result = work()
     spent = time.perf_counter() - wall, time.process_time() - processor
-    sys.stdout.write(f"{name:<16}{spent[0]:8.2f} s wall{spent[1]:8.2f} s processor\n")
+    sys.stdout.write(f"{name:<24}{spent[0]:8.2f} s wall{spent[1]:8.2f} s processor\n")
     sys.stdout.flush()
     return result
 
@@ -76,10 +83,9 @@ def main() -> None:
         made = _clock("check", lambda: Manifest(table, labels, place, "many", "index", {}))
         _clock("write", lambda: made.write(place))
         manifest = _clock("open", lambda: Manifest.read(place))
-    options = SplitOptions(by=("column",))
-    _clock("split", lambda: draw_split(manifest, options))
-    values, _ = unique_hashes(manifest.table["phash"].tolist())
-    _clock("near duplicates", lambda: near_clusters(values, options.max_hash_distance))
+    for name, options in _SPLITS.items():
+        drawn = _clock(f"split: {name}", functools.partial(draw_split, manifest, options))
+        _clock("  its report", functools.partial(format_split, drawn, options))
 
 
 if __name__ == "__main__":

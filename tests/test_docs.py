@@ -46,6 +46,8 @@ def test_site_has_every_command_key_and_name(site: Path) -> None:
     assert "Learning rate." in _page(site, "reference/train")
     assert 'id="seglab.losses.region.DiceLoss"' in _page(site, "reference/python")
     assert "the 95 % interval" in _page(site, "experiments/label-loop")
+    assert 'id="two-ways-to-cut"' in _page(site, "tutorials/cross_validation")
+    assert 'href="cross_validation/"' in _page(site, "tutorials")
     assert (site / "experiments/label-loop/gain.png").is_file()
 
 

@@ -1,25 +1,32 @@
-"""Every notebook runs on a real run and is kept without outputs."""
+"""Every tutorial runs, is kept without outputs, and becomes a page with its figures."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from io import BytesIO
 from pathlib import Path
 
+import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
-from tests import training
+from scripts.docs_site.notebook_pages import FOLDER, execute, make_page
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+NAMES = [path.stem for path in NOTEBOOKS]
 
 
-def test_there_are_notebooks() -> None:
-    assert NOTEBOOKS
+def test_every_tutorial_is_in_the_site() -> None:
+    root = FOLDER.parent
+    nav, index = ((root / name).read_text("utf-8") for name in ("mkdocs.yml", "docs/tutorials.md"))
+    assert len(NAMES) >= 10
+    for name in NAMES:
+        assert f"- tutorials/{name}.md" in nav
+        assert f"(../notebooks/{name}.ipynb)" in index
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=NAMES)
 def test_outputs_are_stripped(notebook: Path) -> None:
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
@@ -27,39 +34,75 @@ def test_outputs_are_stripped(notebook: Path) -> None:
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code)
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=NAMES)
 def test_prose_is_there_and_cells_are_short(notebook: Path) -> None:
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     assert cells[0]["cell_type"] == "markdown"
     assert cells[0]["source"][0].startswith("# ")
-    assert all(len(cell["source"]) <= 75 for cell in cells)
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one finished training; notebooks that need more add it themselves."""
-    root = tmp_path_factory.mktemp("runs")
-    words = [*training.TINY, "trainer.max_epochs=2", "logger=none", f"paths.runs_dir={root}"]
-    subprocess.run([sys.executable, "-m", "seglab.cli", "train", *words], check=True, timeout=300)
-    return root
+    assert all(len(cell["source"]) <= 55 for cell in cells)
+    assert sum(cell["cell_type"] == "markdown" for cell in cells) >= len(cells) // 3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs_and_shows_figures(
-    notebook: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import nbformat
-    from nbclient import NotebookClient
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=NAMES)
+def test_notebook_runs_and_shows_figures(notebook: Path) -> None:
+    content = execute(notebook)
+    page = make_page(notebook.stem, content)
+    assert len(page.figures) >= 3
+    assert page.cover is not None
+    for png in page.figures.values():
+        with Image.open(BytesIO(png)) as figure:
+            assert np.asarray(figure.convert("L")).std() > 5, "a figure is blank"
+    assert "Traceback" not in page.markdown
+    errors = [
+        output.text
+        for cell in content.cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "stream" and output.name == "stderr" and "Warning" in output.text
+    ]
+    assert not errors
 
-    content = nbformat.read(notebook, as_version=4)
-    monkeypatch.setenv("SEGLAB_RUNS", str(runs))
-    monkeypatch.delenv("SEGLAB_MANIFEST", raising=False)
-    monkeypatch.delenv("SEGLAB_STUDY", raising=False)
-    NotebookClient(content, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    outputs = [output for cell in content.cells for output in cell.get("outputs", [])]
-    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
-    assert len(pictures) >= 3
-    said = "".join(output["text"] for output in outputs if output["output_type"] == "stream")
-    assert "Traceback" not in said
-    assert not list(tmp_path.iterdir()), "a notebook leaves nothing where it runs"
+
+def page_of(*outputs: nbformat.NotebookNode, source: str = "1", tags: tuple[str, ...] = ()) -> str:
+    cell = nbformat.v4.new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tags)})
+    return make_page("name", nbformat.v4.new_notebook(cells=[cell])).markdown
+
+
+def shown(**data: str) -> nbformat.NotebookNode:
+    media = {name.replace("_", "/"): content for name, content in data.items()}
+    return nbformat.v4.new_output("display_data", media)
+
+
+def printed(text: str) -> nbformat.NotebookNode:
+    return nbformat.v4.new_output("stream", text=text)
+
+
+def test_what_is_printed_in_pieces_is_shown_in_one() -> None:
+    page = page_of(printed("\x1b[1mone\x1b[0m\n"), shown(text_plain="two\n"), printed("0 %\r9 %\n"))
+    assert page.count(".output") == 1
+    assert "```{.text .output}\none\ntwo\n9 %\n```" in page
+
+
+def test_a_figure_needs_words() -> None:
+    png = shown(image_png="iVBORw0KGgo=")
+    with pytest.raises(ValueError, match=r"name_1\.png has no words in its cell"):
+        page_of(png)
+    page = page_of(png, source="#| fig-alt: A hill\ndraw()")
+    assert "![A hill](name_1.png){.figure}" in page
+    assert "```python\ndraw()\n```" in page
+
+
+def test_tables_get_the_look_of_the_site() -> None:
+    styles = "<div>\n<style scoped>\n a {}\n</style>\n"
+    html = styles + '<table border="1" class="dataframe">\n  <tr style="x">\n    <td>1</td>'
+    page = page_of(shown(text_html=html, text_plain="1"))
+    assert "<table>\n<tr>\n<td>1</td>" in page
+    assert "style" not in page
+
+
+def test_long_helpers_are_folded_and_links_lead_to_pages() -> None:
+    assert '??? note "Code"\n\n    ```python\n    1\n    ```' in page_of(tags=("hide-input",))
+    text = "[a](../docs/serve.md#keys) [b](sweep.ipynb) [c](../experiments/demo/README.md)"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+    expected = "[a](../serve.md#keys) [b](sweep.md) [c](../experiments/demo/README.md)\n"
+    assert make_page("name", notebook).markdown == expected

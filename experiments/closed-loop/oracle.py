@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import requests
 from PIL import Image
 from world import Frame, step
 
 from seglab.data.annotated.export import ExportSettings
 from seglab.feedback.exchange.drawn import studio_regions, write_annotations
 from seglab.feedback.exchange.pushing import push, pushes
-from seglab.feedback.exchange.studio import TOKEN_VARIABLE
+from seglab.feedback.exchange.studio import Studio
 from seglab.feedback.options import SERVER, PushOptions
 from seglab.feedback.queue.content import Item, Queue
 
@@ -45,20 +43,21 @@ def _digest(path: Path) -> str:
 def correct(queue: Queue, mask_of: MaskOf, studio: str | None) -> None:
     """Push a queue to the tool, and have every item corrected there."""
     tool = SERVER if studio else "labelme"
-    place = push(queue, PushOptions(queue=str(queue.folder), to=tool, url=studio), print).place
+    # Two queues of the same images are one project unless they have names of their own.
+    title = f"{queue.folder.name} {queue.hash}" if studio else None
+    options = PushOptions(queue=str(queue.folder), to=tool, url=studio, project=title)
+    place = push(queue, options, print).place
     if studio is None:
         drawn = queue.folder / "drawn"
         write_annotations(queue, tool, drawn, ExportSettings(images="none"), mask_of)
         shutil.copytree(drawn, place, dirs_exist_ok=True)
         return
     _, regions = studio_regions(queue, mask_of=mask_of)
-    session = requests.Session()
-    session.headers["Authorization"] = f"Token {os.environ[TOKEN_VARIABLE]}"
-    project = pushes(queue)[SERVER]["project"]
-    found = session.get(f"{studio}/api/tasks?project={project}&fields=all&page_size=1000").json()
-    for task in found["tasks"]:
-        answer = {"result": regions[task["data"]["sample_id"]], "lead_time": 20}
-        session.post(f"{studio}/api/tasks/{task['id']}/annotations", json=answer).raise_for_status()
+    with Studio(studio) as server:
+        tasks = server.tasks(pushes(queue)[SERVER]["project"])
+        for item in queue.items:
+            (task,) = tasks[item.id]
+            server.annotate(task, regions[item.id], seconds=20)
 
 
 def take(queue: Queue, manifest: Path, holdout: Path) -> None:

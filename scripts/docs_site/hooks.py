@@ -62,6 +62,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     del config, files
     page.meta.setdefault("description", _begin(markdown))
     outside = _outside(page.file)
+    if page.file.src_uri.startswith("experiments/"):
+        markdown = markdown.replace("](../../docs/", "](../../")
 
     def inward(found: re.Match[str]) -> str:
         up = found[1].removeprefix("../") if found[2] in outside else found[1]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from seglab.bundle.loader import Bundle, load
+from seglab.monitor.log.parts import write_part
 from seglab.monitor.log.schema import SCHEMA
 from seglab.monitor.samples import Sample
 
@@ -28,7 +28,8 @@ def write_log(folder: Path, frames: Sample, bundle: Path, rows: int) -> None:
         place = folder / f"{day:%Y-%m-%d}" / f"part-{day:%H%M%S}-1-{start}.parquet"
         place.parent.mkdir(parents=True, exist_ok=True)
         chosen = frames.take((start + np.arange(count)) % len(frames.times))
-        pq.write_table(_part(chosen, times, named, start, rng), place)
+        part = _part(chosen, times, named, start, rng)
+        write_part(part.to_batches(), part.schema, place)
 
 
 def _part(

@@ -88,7 +88,7 @@ class Bundle:
         return self.predict_batch([image])[0]
 
     def predict_batch(self, images: Sequence[Array], give: str = "all") -> list[Prediction]:
-        """Predict decoded images; `give="masks"`: no probabilities, `"logits"`: to `softmax` later."""
+        """Predict decoded images; `give="masks"`: no probabilities, `"logits"`: untempered logits."""
         images, found = [self._checked(image) for image in images], dict[int, Prediction]()
         for shape in dict.fromkeys(image.shape for image in images):
             places = [index for index, image in enumerate(images) if image.shape == shape]
@@ -130,9 +130,8 @@ class Bundle:
                     one = np.flip(resize(logits, size), flip)
                     total = one if is_one else total + softmax(one)
                     seen += [] if features is None else [features]
-        logits = total if is_one else np.log(total + 1e-38)
-        shares = total[:, :0] if give == "masks" else logits / np.float32(self.info["temperature"])
-        shares = softmax(shares) if give == "all" else shares
+        shares = total[:, :0] if give == "masks" else total if is_one else np.log(total + 1e-38)
+        shares = softmax(shares / np.float32(self.info["temperature"])) if give == "all" else shares
         pooled = np.mean(seen, axis=0) if seen else [None] * len(images)
         return [Prediction(*one) for one in zip(argmax(total), shares, pooled, strict=True)]
 

@@ -230,11 +230,19 @@ class _Check:
             for key, name in self.stand_ins.items()
             if key not in typed and name is not None
         ]
+        # A launcher has the keys of the one that is chosen.
+        of_hydra = [
+            one.text
+            for one in overrides
+            if one.for_hydra
+            and one.is_group
+            and set(one.alternatives) <= {*self.composer.options(one.key)}
+        ]
         for override in overrides:
             if (
                 override.for_hydra
                 and not override.is_group
-                and self.try_out([override.text]) is not None
+                and self.try_out([*of_hydra, override.text]) is not None
             ):
                 groups.append(override.text)
         return self.try_out(groups)

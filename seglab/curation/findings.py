@@ -57,6 +57,7 @@ class Finding:
         value: What was measured, in the unit of the kind's limit; None where nothing is.
         region: Box `(x0, y0, x1, y1)` in pixels of the mask, ends exclusive; None: the whole image.
         other: The sample it was found together with, such as the one it is a copy of.
+        number: Tells apart what was found in one region of one sample: 0, 1, ...
     """
 
     kind: str
@@ -65,11 +66,13 @@ class Finding:
     value: float | None = None
     region: tuple[int, int, int, int] | None = None
     other: str | None = None
+    number: int = 0
 
     @property
     def id(self) -> str:
         """12 hexadecimal digits, the same in every audit that finds this again."""
-        text = "\n".join([self.kind, self.sample_id, self.other or "", str(self.region)])
+        parts = [self.kind, self.sample_id, self.other or "", str(self.region)]
+        text = "\n".join([*parts, str(self.number)] if self.number else parts)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

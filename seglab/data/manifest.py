@@ -14,7 +14,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,18 +30,10 @@ from seglab.core.disk.urls import is_url
 from seglab.core.errors import DataError, DataNotFoundError, list_problems, nearest
 from seglab.core.labels import LabelSpace
 from seglab.data.columns import content_hash, json_rows, matches, text_array
+from seglab.data.contract import table_problems
 from seglab.data.decoded import DecodedMasks
 from seglab.data.remote import below, place_of
-from seglab.data.table import (
-    COLUMNS,
-    SCHEMA,
-    SPLITS,
-    URL,
-    fits_schema,
-    frame_of,
-    normalise,
-    table_problems,
-)
+from seglab.data.table import COLUMNS, SCHEMA, SPLITS, URL, fits_schema, frame_of, normalise
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +64,8 @@ class Manifest:
             palette.
         provenance: Where the manifest came from (importer, options, notes); plain content.
         content: The table as Arrow, where that fits the schema: its types need no look then.
+        changed: Where the table is that of a valid manifest but for some columns, their names: the rest
+            needs no look, and its lists are those of that manifest.
 
     Raises:
         DataError: The table breaks its contract; every problem found is listed.
@@ -84,12 +78,13 @@ class Manifest:
     mask_encoding: str
     provenance: dict[str, Any]
     content: InitVar[pa.Table | None] = None
+    changed: InitVar[Collection[str]] = COLUMNS
     # Filled by the import that made this manifest; not a part of what it says.
     decoded: DecodedMasks = field(
         default_factory=DecodedMasks, init=False, repr=False, compare=False
     )
 
-    def __post_init__(self, content: pa.Table | None) -> None:
+    def __post_init__(self, content: pa.Table | None, changed: Collection[str]) -> None:
         problems = []
         if self.mask_encoding not in MASK_ENCODINGS:
             problems.append(
@@ -97,8 +92,8 @@ class Manifest:
                 f"got {self.mask_encoding!r}"
             )
         object.__setattr__(self, "root", place_of(self.root))
-        table, type_problems = normalise(self.table) if content is None else (self.table, [])
-        problems += type_problems or table_problems(table, self.labels.num_classes, content)
+        table, faults = normalise(self.table, changed) if content is None else (self.table, [])
+        problems += faults or table_problems(table, self.labels.num_classes, content, changed)
         if problems:
             raise DataError(list_problems(f"manifest {self.name!r} is not valid", problems))
         object.__setattr__(self, "table", table)

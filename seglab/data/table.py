@@ -20,7 +20,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import chain
 from typing import Any
 
@@ -29,7 +29,7 @@ import pandas as pd
 import pyarrow as pa
 
 from seglab.core.text.wording import joined
-from seglab.data.columns import column_values, list_sums, many_lists, matches, text_array
+from seglab.data.columns import column_values, many_lists
 
 SPLITS = ("train", "val", "test", "unlabeled")
 SCHEMA = pa.schema(
@@ -55,19 +55,21 @@ COLUMNS = tuple(SCHEMA.names)
 _NULLABLE = frozenset({"mask", "annotator", "sha256", "mask_sha256", "phash"})
 # Younger than the first manifests; all unknown where a table does not have them.
 _LATER = frozenset({"mask_sha256"})
-_HEXADECIMAL = {"sha256": 64, "mask_sha256": 64, "phash": 16}
 # As `seglab.core.disk.urls` tells them, but whole: a table holds no paths that lost a slash.
 URL = r"^[A-Za-z][A-Za-z0-9+.-]+://"
-_SECRET = rf"{URL}[^/]*@|^https?://.*\?"
-# Empty, absolute, with a backslash, or through a folder above.
-_OUTSIDE = r"^$|^/|\\|(^|/)\.\.(/|$)"
 
 
-def normalise(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def normalise(
+    table: pd.DataFrame, changed: Collection[str] = COLUMNS
+) -> tuple[pd.DataFrame, list[str]]:
     """Return the table with columns in order and plain Python content, and what could not be read.
 
     Missing values become None, arrays become lists, integral floats become int, the index counts
     from 0. Where problems are returned the table must not be used.
+
+    Args:
+        table: Any table.
+        changed: Its columns that are not those of a normalised one; the others are taken as they are.
     """
     table = table.assign(**{name: None for name in _LATER if name not in table.columns})
     missing = [name for name in COLUMNS if name not in table.columns]
@@ -82,11 +84,15 @@ def normalise(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     columns: dict[str, pd.Series] = {}
     with many_lists():
         for field in SCHEMA:
+            if field.name not in changed:
+                former = table[field.name]
+                columns[field.name] = pd.Series(former.to_numpy(), dtype=former.dtype, copy=False)
+                continue
             converted, faults = _convert_column(table[field.name].tolist(), field)
             problems += faults
             dtype = "object" if faults else _DTYPES.get(field.type, "object")
             columns[field.name] = pd.Series(converted, dtype=dtype)
-    return pd.DataFrame(columns), problems
+    return pd.DataFrame(columns, copy=False), problems
 
 
 def fits_schema(content: pa.Table) -> bool:
@@ -119,10 +125,13 @@ def frame_of(content: pa.Table) -> pd.DataFrame:
         return pd.DataFrame(
             {
                 field.name: pd.Series(
-                    column_values(content[field.name]), dtype=_DTYPES.get(field.type, "object")
+                    column_values(content[field.name]),
+                    dtype=_DTYPES.get(field.type, "object"),
+                    copy=False,
                 )
                 for field in SCHEMA
-            }
+            },
+            copy=False,
         )
 
 
@@ -201,56 +210,3 @@ _CONVERTERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     str(pa.list_(pa.string())): (_list_of(_text), "a list of text"),
     str(pa.list_(pa.int64())): (_list_of(_integer), "a list of integers"),
 }
-
-
-def table_problems(
-    table: pd.DataFrame, num_classes: int, content: pa.Table | None = None
-) -> list[str]:
-    """Return every way in which a normalised table breaks its contract; empty when it is valid.
-
-    Args:
-        table: The table.
-        num_classes: Of its label space.
-        content: The same as Arrow, where it is at hand.
-    """
-    problems: list[str] = []
-
-    def texts(column: str) -> pa.Array | pa.ChunkedArray:
-        return text_array(table[column]) if content is None else content[column]
-
-    def report(rows: pd.Series | np.ndarray, text: str) -> None:
-        if rows.any():
-            problems.append(f"{text}: {joined(table.loc[rows, 'sample_id'], 5)}")
-
-    keep, labelled = table["keep"], table["mask"].notna()
-    report(table["sample_id"].duplicated(), "sample_id must be unique, repeated")
-    report(table["sample_id"] == "", "empty sample_id")
-    report(table["group"] == "", "empty group (use the sample_id when there is none)")
-    unknown = ~table["split"].isin(SPLITS)
-    if unknown.any():
-        found = sorted(set(table.loc[unknown, "split"]))
-        problems.append(f"split must be one of {', '.join(SPLITS)}, got {', '.join(found)}")
-    for column in ("image", "mask"):
-        outside = matches(texts(column), _OUTSIDE)
-        report(outside, f"{column} must be a path inside the root, with '/'")
-        secret = matches(texts(column), _SECRET)
-        report(secret, f"{column} is a URL that holds credentials; give them by the environment")
-    for column, digits in _HEXADECIMAL.items():
-        right = matches(texts(column), f"^[0-9a-f]{{{digits}}}$")
-        report(table[column].notna() & ~right, f"{column} is not hexadecimal of the right length")
-    report(keep & (table["split"] != "unlabeled") & ~labelled, "no mask though not unlabeled")
-    sized = (table["height"] > 0) & (table["width"] > 0)
-    report(keep & ~sized, "height and width must be positive")
-    pixels = SCHEMA.field("class_pixels").type
-    lengths, total = list_sums(
-        pa.array(table["class_pixels"], pixels) if content is None else content["class_pixels"]
-    )
-    report(
-        ~np.isin(lengths, (0, num_classes + 1)) | (keep & labelled & (lengths == 0)),
-        f"class_pixels needs {num_classes + 1} values: {num_classes} classes, then ignored pixels",
-    )
-    report(
-        keep & (lengths > 0) & (total != table["height"] * table["width"]),
-        "class_pixels do not sum to height * width",
-    )
-    return problems

@@ -11,12 +11,13 @@ from omegaconf import OmegaConf
 from seglab.config.compose import compose
 from seglab.config.composer import open_composer
 from seglab.config.overrides import check_overrides
+from seglab.core.text.wording import joined
 
 Problems = Callable[..., list[str]]
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 # `run` is what evaluation takes from a run, and no choice.
-DATA = ", ".join(sorted({path.stem for path in (CONF / "data").glob("*.yaml")} - {"run"}))
+DATA = joined(sorted({path.stem for path in (CONF / "data").glob("*.yaml")} - {"run"}), 16)
 DATA_KEYS = (
     "bands, batch_size, crop_size, display_bands, drop_last, eval_batch_size, image_size, importer, "
     "manifest, name, options, root, sampling, train_fraction"
@@ -167,6 +168,13 @@ def test_good_words_have_no_problems(problems: Problems) -> None:
     assert (
         problems("model=segnet", "optimizer.lr=3e-4", "data.crop_size=[64,96]", "tags=[a,b]") == []
     )
+
+
+def test_a_launcher_has_the_keys_of_the_one_that_is_chosen(problems: Problems) -> None:
+    assert problems("hydra/launcher=slurm", "hydra.launcher.partition=gpu") == []
+    assert problems("hydra.launcher.address=auto", "hydra/launcher=ray") == []
+    (found,) = problems("hydra/launcher=slurm", "hydra.launcher.address=auto")
+    assert "hydra.launcher.address" in found
 
 
 def test_all_mistakes_come_at_once(problems: Problems) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from seglab.curation.audit import audit
-from seglab.curation.checks.masks import better_place
+from seglab.curation.checks.masks import better_place, least_gain
 from seglab.curation.registry import AuditInputs
 from tests.curation.conftest import Make, picture
 
@@ -36,7 +36,7 @@ def _scene(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_masks_that_are_wrong_in_themselves_or_beside_the_image_are_named(make: Make) -> None:
-    scenes = {f"good{place}": _scene(place) for place in range(8)}
+    scenes = {f"good{place}": _scene(place) for place in range(20)}
     image, mask = _scene(20)
     scenes["moved"] = (image, np.roll(mask, (3, -3), (0, 1)))
     image, mask = _scene(21)
@@ -52,7 +52,9 @@ def test_masks_that_are_wrong_in_themselves_or_beside_the_image_are_named(make: 
     named = {kind: sorted(rows["sample_id"]) for kind, rows in found.groupby("kind")}
     assert named["shifted_mask"] == ["moved"]
     assert named["empty_mask"] == ["empty"]
-    assert named["odd_shares"] == ["empty", "odd"]
+    assert named["odd_shares"] == ["odd"]
+    detail = found.loc[found["kind"] == "odd_shares", "detail"].item()
+    assert detail == "95 % of the pixels are car, where 6 % are usual"
     assert named["holes"] == ["specked"]
     assert "unused_class" not in named
 
@@ -63,6 +65,18 @@ def test_the_move_back_is_found(make: Make) -> None:
     gain, move = better_place(image, np.roll(mask, (3, -4), (0, 1)), 3)
     assert gain > 1.5
     assert np.abs(np.array(move) - (-3, 4)).max() <= 1
+
+
+def test_a_mask_that_stands_out_from_masks_that_fit_is_shifted_though_it_gains_less_than_the_limit() -> (
+    None
+):
+    fit = [1.0, 1.01, 1.02] * 7
+    assert least_gain(fit, 1.25) == pytest.approx(1.01 * np.exp(6 * 0.015))
+    assert least_gain([*fit, 1.4, 1.5, 1.6, 1.7], 1.25) < 1.16, (
+        "a few shifted ones do not hide each other"
+    )
+    assert least_gain([1.4, 1.5, 1.6] * 7, 1.25) == 1.25, "where all are off, the limit counts"
+    assert least_gain(fit[:11], 1.25) == 1.25, "few say nothing of what is usual"
 
 
 def test_a_class_no_mask_holds_is_named(make: Make) -> None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seglab.curation.alike.outliers import outlier_cut, outlier_scores
+from seglab.curation.alike.apart import groups_apart, irrelevant
+from seglab.curation.alike.outliers import outlier_scores
 from seglab.curation.audit import audit
 from seglab.curation.registry import AuditInputs
 from tests.curation.conftest import Make, picture
@@ -19,20 +20,34 @@ def test_many_outliers_that_are_alike_do_not_vouch_for_each_other() -> None:
         outlier_scores(bulk[:5])
 
 
-def test_the_cut_is_in_the_gap_that_parts_many_outliers_from_the_bulk() -> None:
+def test_a_group_of_another_kind_is_found_whole_and_groups_of_one_kind_are_none() -> None:
     rng = np.random.default_rng(2)
-    bulk = rng.normal(0, 1, (200, 48))
-    for share in (0.02, 0.1, 0.2):
-        odd = rng.normal(0, 1, (round(share / (1 - share) * 200), 48))
-        odd += rng.normal(0, 1.5, 48)
-        scores = outlier_scores(np.concatenate([bulk, odd]))
-        found = scores >= outlier_cut(scores, 3.0)
-        assert found[200:].mean() > 0.9
-        assert found[:200].mean() <= 0.02
-    even = np.linspace(-2, 2.4, 200)
-    assert outlier_cut(even, 3.0) == 3.0, "no gap: only what exceeds the limit"
-    assert outlier_cut(np.append(even, 2.6), 3.0) == 2.6
-    assert outlier_cut(np.append(even, 2.6), 6.0) == 6.0, "who raises the limit raises both ends"
+    # As data sets are: a dozen scenes, each a little apart.
+    scenes = rng.normal(0, 0.5, (12, 200))[rng.integers(0, 12, 240)]
+    bulk = scenes + rng.normal(0, 1, (240, 200))
+    assert groups_apart(bulk) == []
+    for share in (0.05, 0.1, 0.2):
+        odd = rng.normal(0, 1, (round(share / (1 - share) * 240), 200)) + rng.normal(0, 1.5, 200)
+        order = rng.permutation(240 + len(odd))
+        scores, groups = irrelevant(np.concatenate([bulk, odd])[order])
+        assert [sorted(order[members]) for members, _ in groups] == [[*range(240, 240 + len(odd))]]
+        scores = scores[np.argsort(order)]
+        assert (scores[240:, None] > scores[:240]).mean() > 0.99
+    two = np.concatenate([odd[:20], odd[:20] * 0.5 - 9])
+    found = groups_apart(np.concatenate([bulk, two]))
+    assert sorted(len(members) for members, _ in found) == [20, 20]
+    assert groups_apart(np.concatenate([bulk[:150], odd])) == [], (
+        "what is more than a quarter is a part"
+    )
+
+
+def test_of_very_many_vectors_those_outside_the_tree_follow_it() -> None:
+    rng = np.random.default_rng(3)
+    odd = rng.normal(0, 1, (400, 64)) + 1.5
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("seglab.curation.alike.apart._MOST_IN_TREE", 300)
+        ((members, _),) = groups_apart(np.concatenate([rng.normal(0, 1, (2000, 64)), odd]))
+    assert members.tolist() == [*range(2000, 2400)]
 
 
 def test_an_image_unlike_the_others_is_named_and_without_an_encoder_the_kind_is_left_out(

@@ -147,6 +147,26 @@ def _flat() -> tuple[np.ndarray, np.ndarray]:
     return found, np.flatnonzero(np.concatenate(issues))
 
 
+def test_two_regions_of_one_box_are_two_findings(make: Make, tmp_path: Path) -> None:
+    masks = {name: np.zeros((48, 64), np.uint8) for name in "abc"}
+    for index in (1, 2):
+        masks["a"][20 * index : 20 * index + 8, 10:30] = masks["b"][20 * index :, 10:30] = index
+    truth = {name: mask.copy() for name, mask in masks.items()}
+    steps = np.arange(12)
+    masks["c"][10 + steps, 10 + steps] = 1
+    masks["c"][10 + steps, 21 - steps] = 2
+    manifest = make({name: picture(place) for place, name in enumerate("abc")}, masks)
+    for name, mask in truth.items():
+        shares = np.where(np.arange(3)[:, None, None] == mask, 230, 12).astype(np.uint8)
+        write_probabilities(tmp_path / "run", name, shares)
+    inputs = AuditInputs(manifest, predictions=kept_predictions(tmp_path / "run", manifest))
+    audited = audit(inputs, ["label_error"], {"label_error": 0.2})
+    assert audited.label_ranking is not None
+    assert audited.table["region"].tolist() == [[10, 10, 22, 22]] * 2
+    assert audited.table["id"].nunique() == 2
+    assert set(audited.table["id"]) <= set(audited.label_ranking["id"])
+
+
 def test_thresholds_and_issues_are_those_cleanlab_2_9_gave() -> None:
     found, issues = _flat()
     theirs = [0.379853, 0.380536, 0.380952, 0.386504, 0.375906]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -119,6 +120,34 @@ def make_folder(root: Path) -> None:
     for number in range(10):
         write_image(root / "images" / f"s{number // 2}_{number}.jpg", number)
         write_mask(root / "masks" / f"s{number // 2}_{number}.png", [0, 1, 2, 255])
+
+
+def make_mmseg(root: Path) -> None:
+    for split, names in (
+        ("train", ["a_img", "b_img", "c_img"]),
+        ("val", ["d_img"]),
+        ("test", ["e_img"]),
+    ):
+        for number, name in enumerate(names):
+            write_image(root / "img_dir" / split / "city" / f"{name}.png", number)
+            if split != "test":
+                mask = name.replace("_img", "_labelTrainIds")
+                write_mask(root / "ann_dir" / split / "city" / f"{mask}.png", [0, 1, 2, 255])
+
+
+def make_nnunet(root: Path) -> None:
+    for number in range(6):
+        part = "Tr" if number < 5 else "Ts"
+        write_image(root / f"images{part}" / f"p{number // 2}_s{number}_0000.png", number)
+        if part == "Tr":
+            write_mask(root / "labelsTr" / f"p{number // 2}_s{number}.png", [0, 1, 2, 3])
+    told = {
+        "channel_names": {"0": "R", "1": "G", "2": "B"},
+        "labels": {"background": 0, "road": 1, "roof": [2], "ignore": 3},
+        "numTraining": 5,
+        "file_ending": ".png",
+    }
+    (root / "dataset.json").write_text(json.dumps(told))
 
 
 class OurImporterContract(ImporterContract):
@@ -283,6 +312,35 @@ class TestFolder(OurImporterContract):
 
     def test_no_group_straddles(self, manifest: Manifest) -> None:
         assert manifest.table.groupby("group")["split"].nunique().max() == 1
+
+
+class TestMmseg(OurImporterContract):
+    importer = "mmseg"
+    make = staticmethod(make_mmseg)
+    options: ClassVar = {
+        "class_names": ["road", "car"],
+        "reduce_zero_label": True,
+        "img_suffix": "_img.png",
+        "seg_map_suffix": "_labelTrainIds.png",
+    }
+    splits: ClassVar = {"train": 3, "val": 1, "unlabeled": 1}
+    pixels: ClassVar = {"road": 12, "car": 12}
+    ignored = 24
+    looked_for = "img_dir"
+
+
+class TestNnunet(OurImporterContract):
+    importer = "nnunet"
+    make = staticmethod(make_nnunet)
+    options: ClassVar = {"group_pattern": r"^(p\d+)_"}
+    splits: ClassVar = {"train": 4, "val": 1, "unlabeled": 1}
+    pixels: ClassVar = {"background": 12, "road": 12, "roof": 12}
+    ignored = 12
+    looked_for = "dataset.json"
+
+    def test_no_patient_straddles(self, manifest: Manifest) -> None:
+        splits = manifest.table.groupby("group")["split"].unique()
+        assert [sorted(found) for found in splits] == [["train"], ["train"], ["unlabeled", "val"]]
 
 
 class TestSynth(OurImporterContract):

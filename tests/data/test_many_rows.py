@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,22 @@ def test_twenty_thousand_rows_come_back_with_the_fingerprint_of_old(tmp_path: Pa
     assert again._digest(2) == again.fingerprint
     pd.testing.assert_frame_equal(again.table, manifest.table)
     assert list(map(type, again.table.iloc[0])) == list(map(type, manifest.table.iloc[0]))
+
+
+def test_of_a_changed_table_only_the_changed_columns_and_what_rests_on_them_are_looked_at() -> None:
+    manifest = make_manifest(make_row("a", mask=None, split="unlabeled"), make_row("b", keep=False))
+    again = replace(manifest, table=manifest.table.assign(group="x"), changed=("group",))
+    expected = manifest.with_table(manifest.table.assign(group="x"))
+    assert again.fingerprint == expected.fingerprint
+    pd.testing.assert_frame_equal(again.table, expected.table)
+    for column, value, problem in (
+        ("group", "", "empty group"),
+        ("split", "train", "no mask though not unlabeled: a"),
+        ("keep", 1, "keep must be true or false"),
+        ("height", 5, "class_pixels do not sum to height"),
+    ):
+        with pytest.raises(DataError, match=problem):
+            replace(manifest, table=manifest.table.assign(**{column: value}), changed=(column,))
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -10,16 +11,23 @@ from pathlib import Path
 
 import pytest
 
+from seglab.feedback.exchange.studio import TOKEN_VARIABLE
+from tests.label_studio import TOKEN
+
 SCRIPT = Path(__file__).resolve().parents[2] / "experiments" / "closed-loop" / "run.py"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_night_is_noticed_labelled_learned_and_served(tmp_path: Path) -> None:
+def test_night_is_noticed_labelled_learned_and_served(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Through a running Label Studio where one can be had, else by files of LabelMe."""
     words = [sys.executable, str(SCRIPT), "--tiny", "--seeds", "0", "--out", str(tmp_path)]
-    done = subprocess.run(
-        words, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
-    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", TOKEN_VARIABLE: TOKEN}
+    with contextlib.suppress(pytest.skip.Exception):
+        words += ["--studio", request.getfixturevalue("label_studio")]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     result = json.loads((tmp_path / "seed0.json").read_text(encoding="utf-8"))
     assert result["statuses"] == [200]

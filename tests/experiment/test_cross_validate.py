@@ -27,6 +27,7 @@ from seglab.metrics.scores import iou_per_class, mean_defined
 from seglab.runs import RunRecord, find_runs
 from seglab.runs.folds import fold_dirs
 from seglab.runs.predictions import confidence_path, prediction_path
+from tests.reference_pages import check_files
 
 QUIET = Console(quiet=True)
 FOLDS = ["cv=grouped", "cv.folds=2", "trainer.max_epochs=1"]
@@ -51,6 +52,7 @@ def fold_records(record: RunRecord) -> list[RunRecord]:
 def test_record_holds_what_the_folds_say_together(finished: RunRecord) -> None:
     content, folds = finished.read(), fold_records(finished)
     assert (content["kind"], content["status"]) == ("cv", "finished")
+    check_files(finished.run_dir, "cross-validation")
     assert [fold.read()["kind"] for fold in folds] == ["fold", "fold"]
     assert [fold.read()["fold"] for fold in folds] == ["r0-f0", "r0-f1"]
     assert {fold.read()["parent"] for fold in folds} == {finished.run_id}

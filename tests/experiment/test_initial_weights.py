@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 
 from seglab.core.bands import Bands
@@ -15,7 +16,7 @@ from seglab.core.errors import CheckpointError, ConfigError, RunNotFoundError
 from seglab.core.labels import LabelSpace
 from seglab.data.manifest import COLUMNS, Manifest
 from seglab.experiment.prepare.initial_weights import initialise
-from seglab.models import SegNetBasic
+from seglab.models import SegNetBasic, build_smp
 from seglab.runs import RunRecord
 
 THREE = ("sky", "road", "car")
@@ -150,3 +151,16 @@ def test_a_plain_file_of_weights_is_a_source_too(tmp_path: Path) -> None:
     fresh = model()
     initialise(fresh, str(tmp_path / "w.pt"), manifest(a="train", c="val"))
     assert equal(fresh, model(seed=1))
+
+
+@pytest.mark.parametrize("theirs", ["resnet18", "tu-resnet18"])
+def test_weights_of_segmentation_models_pytorch_are_taken(theirs: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = smp.Unet(theirs, encoder_weights=None, classes=3).eval()
+    torch.save(net.state_dict(), tmp_path / "smp.pth")
+    model = build_smp(3, arch="unet", encoder_name="resnet18").eval()
+    report = initialise(model, str(tmp_path / "smp.pth"), manifest(a="train", c="val"))
+    assert (report.missing, report.mismatched, report.unexpected) == ((), (), ())
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(model(image), net(image))

@@ -19,6 +19,7 @@ from seglab.experiment.scoring.intervals import score_sentence
 from seglab.experiment.scoring.predictors import Renormalised
 from seglab.experiment.train import TrainResult, train
 from seglab.runs import RunRecord
+from tests.reference_pages import check_files
 
 QUIET = Console(quiet=True)
 
@@ -55,6 +56,7 @@ def evaluated(trained: TrainResult, folder: Path, *words: str) -> dict[str, floa
 def test_interval_of_few_images_is_too_few_to_tell_everywhere(
     measured: EvaluateResult, trained: TrainResult
 ) -> None:
+    check_files(measured.run_dir, "evaluation")
     for run in (measured, trained):
         record = RunRecord(run.run_dir)
         stored = record.read()["metrics"]

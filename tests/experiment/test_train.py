@@ -16,6 +16,7 @@ from seglab.core.errors import ConfigError, TrainingError
 from seglab.experiment.train import TrainResult, resume, train
 from seglab.metrics.scores import miou
 from seglab.runs import RunRecord
+from tests.reference_pages import check_files
 
 
 def _train(overrides: list[str], run_dir: Path | None = None) -> TrainResult:
@@ -53,8 +54,7 @@ class TestFinishedRun:
         assert {"val/miou", "val/dice", "val/pixel_acc", "val/loss", "test/miou"} <= content[
             "metrics"
         ].keys()
-        for name in ("config.yaml", "history.csv", "per_image.parquet", "confusion.npy"):
-            assert (finished.run_dir / name).is_file(), name
+        check_files(finished.run_dir, "training")
         assert {path.name for path in (finished.run_dir / "checkpoints").iterdir()} == {
             "best.ckpt",
             "last.ckpt",

@@ -61,6 +61,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (run / "checkpoints").mkdir(parents=True)
         (run / "run.json").write_text("{}")
         (run / "checkpoints/best.ckpt").touch()
+    for name in ("smp.pth", "resnet34.safetensors"):
+        (folder / name).touch()
     return folder
 
 

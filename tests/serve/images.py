@@ -18,15 +18,20 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "docker.io/library/python:3.11-slim-bookworm"
 _PLAIN = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Where layers are copied whole (vfs), those of both images come to 11 GB.
+_ROOM = 15 * 10**9
 _KEPT = "SEGLAB_TEST_IMAGES"  # a folder that keeps base, packages and layers for the next run
 
 
-def skip_without_tools() -> None:
+def skip_without_means(folder: Path) -> None:
     missing = [name for name in ("buildah", "debootstrap") if shutil.which(name) is None]
     if missing:
         pytest.skip(f"{' and '.join(missing)} not there; Debian has packages of these names")
     if os.geteuid():
         pytest.skip("only root may build images here")
+    free = shutil.disk_usage(folder).free
+    if free < _ROOM:
+        pytest.skip(f"images need {_ROOM / 1e9:.0f} GB of disk, and {free / 1e9:.0f} are free")
 
 
 class Images:

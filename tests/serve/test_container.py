@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.serve.conftest import pixels, png
-from tests.serve.images import BASE, Container, Images, first_of, skip_without_tools
+from tests.serve.images import BASE, Container, Images, first_of, skip_without_means
 from tests.serve.processes import free_port, wait_for
 from tests.serve.runtime_api import RuntimeApi
 from tests.serve.test_awslambda import mask_of, url_event
@@ -25,8 +25,9 @@ NO_ROOT = 10001
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
-    skip_without_tools()
-    found = Images(tmp_path_factory.mktemp("images"))
+    folder = tmp_path_factory.mktemp("images")
+    skip_without_means(folder)
+    found = Images(folder)
     found.make_base()
     yield found
     found.close()

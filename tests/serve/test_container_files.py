@@ -20,6 +20,7 @@ from fastapi import FastAPI
 
 from scripts.lock import normal, read_lock
 from seglab.cli.option_words import read_words
+from seglab.monitor.options import LogOptions
 from seglab.monitor.watch.gauges import Gauges
 from seglab.monitor.watch.options import WatchOptions
 from seglab.serve.api import app as api
@@ -255,6 +256,51 @@ class TestKubernetes:
         }
         [place] = [one["mountPath"] for one in self.SERVER["volumeMounts"]]
         assert f"WORKDIR {place}\n" in DOCKERFILES[0].read_text(encoding="utf-8")
+
+    @pytest.mark.slow
+    def test_with_a_log_servers_and_watch_share_a_volume(self, tmp_path: Path) -> None:
+        if find_spec("kubernetes_validate") is None:
+            pytest.skip("kubernetes-validate, which carries the schemas, is not installed")
+        import kubernetes_validate
+
+        built = subprocess.run(
+            [tool("kubectl", "Kubernetes"), "kustomize", FILES / "kubernetes-watched"],
+            capture_output=True,
+            check=True,
+        )
+        found = {
+            (one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(built.stdout)
+        }
+        assert len(found) == len(KINDS) + 2
+        for content in found.values():
+            kubernetes_validate.validate(content, "1.33", strict=True)
+        pods = [
+            found["Deployment", name]["spec"]["template"] for name in ("seglab", "seglab-watch")
+        ]
+        (server,), (watch,) = (one["spec"]["containers"] for one in pods)
+        assert server["image"] == watch["image"], "the watch judges by the bundle that answers"
+        assert server["args"][:-1] == self.SERVER["args"]
+        folder = server["args"][-1].removeprefix("log.folder=")
+        there = [
+            word.replace("=/bundle", f"={tmp_path}").replace(f"={folder}", f"={tmp_path}")
+            for word in watch["args"][2:]
+        ]
+        words = read_words(there, WatchOptions, "monitor watch")
+        assert f"log={folder}" in watch["args"]
+        for pod, container in zip(pods, (server, watch), strict=True):
+            mounts = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+            volumes = {one["name"]: one for one in pod["spec"]["volumes"]}
+            assert mounts["log"] == folder
+            assert volumes["log"]["persistentVolumeClaim"]["claimName"] == "seglab-log"
+            assert pod["spec"]["securityContext"]["fsGroup"] == 10001
+            assert container["securityContext"] == self.SERVER["securityContext"]
+        assert [one["containerPort"] for one in watch["ports"]] == [words.metrics_port]
+        assert pods[1]["metadata"]["annotations"]["prometheus.io/port"] == str(words.metrics_port)
+        claim = found["PersistentVolumeClaim", "seglab-log"]["spec"]
+        assert claim["accessModes"] == ["ReadWriteMany"]
+        size = int(claim["resources"]["requests"]["storage"].removesuffix("Gi")) * 2**30
+        assert size > LogOptions(folder=folder).max_bytes
+        assert found["Service", "seglab"]["spec"]["selector"] != pods[1]["metadata"]["labels"]
 
 
 class TestWatching:

@@ -9,8 +9,8 @@
 - Unlabelled: pixels of no outline; the user says what they are. Names: `names` in data.yaml (or the lines
   of classes.txt); `void` does not count.
 - Not annotated: there is no text file. Annotated as empty: it is empty.
-- Splits: the folders and lists that data.yaml names. Text files lie in `labels` beside `images`, or beside
-  the image.
+- Splits: the folders and lists that data.yaml names; images in none of them are left out. Text files lie in
+  `labels` beside `images`, or beside the image.
 
 References:
     Ultralytics, segmentation data sets: https://docs.ultralytics.com/datasets/segment/
@@ -25,6 +25,7 @@ from typing import Any, ClassVar
 import numpy as np
 import yaml
 
+from seglab.annotations.data_yaml import DataYaml, has_names, read_data_yaml
 from seglab.annotations.drawing import Drawing, drawn_area
 from seglab.annotations.format import AnnotationFormat, LabelledImage
 from seglab.annotations.options import YoloOptions
@@ -34,13 +35,10 @@ from seglab.annotations.shapes import AnnotatedImage, Annotations, Shape
 from seglab.core.disk.files import write_text
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
-from seglab.core.text.yaml_words import read_yaml_words, whole_number
 
 _VOID = "void"
 _DATA, _CLASSES = "data.yaml", "classes.txt"
-_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _BOX = 4
-_LARGEST_YAML = 1 << 22
 
 
 class Yolo(AnnotationFormat):
@@ -58,50 +56,53 @@ class Yolo(AnnotationFormat):
 
     def read(self, tree: Tree) -> Annotations:
         """Read data.yaml, and the text file of every image."""
-        file, names, places = self._data(tree)
-        found = Annotations(void=frozenset({_VOID}), sources=[file])
-        found.class_names = tuple(name for name in names if name != _VOID)
-        is_any = False
+        data = self._data(tree)
+        found = Annotations(void=frozenset({_VOID}), sources=[data.file, *data.lists])
+        found.notes += [f"{data.file}: {place} is not there" for place in data.lost]
+        found.class_names = tuple(name for name in data.names if name != _VOID)
+        is_any, left_out = False, 0
         for image in tree.images:
+            split = data.split_of(image)
+            if split is None and data.places:
+                left_out += 1
+                continue
             source = _beside(tree, image)
             found.sources.append(source)
             is_there = (tree.root / source).is_file()
             is_any |= is_there
-            load = functools.partial(self._load, tree, source if is_there else "", names)
-            split = next((split for place, split in places if _holds(place, image)), None)
+            load = functools.partial(self._load, tree, source if is_there else "", data.names)
             found.images.append(AnnotatedImage(image, load, is_there, split, source))
+        if left_out:
+            found.notes.append(f"{left_out} images are in no split of {data.file} and left out")
         if not is_any:
-            raise DataError(f"no YOLO text files of the images below {tree.root}")
+            raise DataError(
+                f"no YOLO text files of the images below {tree.root}; masks that are PNG are read by the "
+                "importer folder"
+            )
         return found
 
-    def _data(self, tree: Tree) -> tuple[str, list[str], list[tuple[str, str]]]:
-        """Return the file with the names, the names, and which place holds which split."""
+    def _data(self, tree: Tree) -> DataYaml:
+        """Return what the file with the names says.
+
+        Raises:
+            DataError: There is none, or several have names.
+        """
         given = self.options.data
         files = [given] if given else tree.files(".yaml", ".yml")
-        told = []
-        for file in files:
-            content = _yaml(tree, file)
-            if isinstance(content, dict) and "names" in content:
-                told.append((file, content))
+        told = [file for file in files if has_names(tree, file)]
         if len(told) > 1:
             raise DataError(
-                f"{', '.join(file for file, _ in told)} all have names; say which counts with the "
-                "option data"
+                f"{', '.join(told)} all have names; say which counts with the option data"
             )
         if told:
-            file, content = told[0]
-            with reasons_named(file):
-                words = read_yaml_words(tree.bytes(file))
-                return (
-                    file,
-                    _names(content["names"], words.get("names")),
-                    list(_places(tree, file, content)),
-                )
+            return read_data_yaml(tree, told[0])
         if not given and (tree.root / _CLASSES).is_file():
             lines = tree.text(_CLASSES).splitlines()
-            return _CLASSES, [line.strip() for line in lines if line.strip()], []
+            return DataYaml(_CLASSES, [line.strip() for line in lines if line.strip()])
+        without = f"; {', '.join(files)} has none" if files else ""
         raise DataError(
-            f"no YOLO data below {tree.root}: expected {given or _DATA} with `names`, or {_CLASSES}"
+            f"no YOLO data below {tree.root}: expected {given or _DATA} with `names`, such as "
+            f"names: [road, car], or {_CLASSES}{without}"
         )
 
     def _load(
@@ -147,87 +148,6 @@ class Yolo(AnnotationFormat):
         }
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
         write_text(folder / _DATA, text)
-
-
-def _yaml(tree: Tree, file: str) -> Any:
-    content = tree.bytes(file)
-    if len(content) > _LARGEST_YAML:
-        raise DataError(
-            f"{file}: {len(content):,} bytes, more than {_LARGEST_YAML:,} for such a file"
-        )
-    try:
-        return yaml.safe_load(content)
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError) as error:
-        raise DataError(f"{file}: not YAML: {str(error)[:200]}") from error
-
-
-def _names(content: Any, written: Any) -> list[str]:
-    """Return the names of classes 0, 1, ...; data.yaml has a list, or a mapping from the index.
-
-    Args:
-        content: As YAML reads it, and the tool.
-        written: The same with every word as it stands in the file.
-    """
-    if not isinstance(content, dict | list) or type(written) is not type(content):
-        raise DataError("names: expected a list of names, or a mapping from 0, 1, ... to them")
-    pairs_of = list(written.items()) if isinstance(written, dict) else list(enumerate(written))
-    indices = [key if isinstance(key, int) else whole_number(key) for key, _ in pairs_of]
-    order = sorted(index for index in indices if index is not None)
-    if order != list(range(len(pairs_of))):
-        told = ", ".join(str(key)[:20] for key, _ in pairs_of[:20])
-        raise DataError(f"names: expected the indices 0, 1, ..., got {told}")
-    names = {index: word for index, (_, word) in zip(indices, pairs_of, strict=True)}
-    read = content.values() if isinstance(content, dict) else content
-    wrong = [
-        f"{index}: {word}"
-        for (index, word), one in zip(names.items(), read, strict=True)
-        if not isinstance(one, str) or not one.strip()
-    ]
-    if wrong:
-        raise DataError(
-            f"names: expected texts, got {', '.join(wrong)[:200]}; a name that YAML reads as a number, "
-            "a date, yes or no, or nothing needs quotes, such as 'no'"
-        )
-    return [str(names[index]) for index in order]
-
-
-def _places(tree: Tree, file: str, content: dict[str, Any]) -> Any:
-    """Yield folder or image below the root, and its split."""
-    folder = file.rpartition("/")[0]
-    root = str(content.get("path") or "")
-    for key, split in _SPLITS.items():
-        written = content.get(key) or []
-        for one in written if isinstance(written, list) else [written]:
-            listed = [str(one)]
-            if str(one).endswith(".txt"):
-                name = _below(tree, folder, root, str(one))
-                listed = tree.text(name).splitlines() if name else []
-            for entry in listed:
-                below = _below(tree, folder, root, entry.strip())
-                if below is not None:
-                    yield below, split
-
-
-def _below(tree: Tree, folder: str, root: str, written: str) -> str | None:
-    """Return a folder, list or image that data.yaml names, below the tree; None: it is elsewhere.
-
-    Files name the path of another machine, or go up one folder too many: those parts are passed over.
-    """
-    parts = [part for part in written.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    if not parts:
-        return ""
-    starts = [folder, f"{folder}/{root}" if folder else root, ""]
-    for start in starts:
-        for first in range(len(parts)):
-            kept = [part for part in start.split("/") if part not in ("", ".", "..")]
-            name = "/".join([*kept, *parts[first:]])
-            if (tree.root / name).exists():
-                return name
-    return None
-
-
-def _holds(place: str, image: str) -> bool:
-    return not place or image == place or image.startswith(f"{place}/")
 
 
 def _beside(tree: Tree, image: str) -> str:

@@ -71,8 +71,10 @@ def _data_is_somewhere(value: ValidView) -> Iterator[Problem]:
     holds = declared.holds
     if root is None:
         yield Problem("data.root", f"missing; give the folder that holds {holds}", "missing")
-    elif not Path(root).expanduser().is_dir():
-        there = "that is a file" if Path(root).expanduser().exists() else "nothing is there"
+        return
+    place = Path(root).expanduser()
+    if not place.is_dir() and not (declared.takes_file and place.is_file()):
+        there = "that is a file" if place.exists() else "nothing is there"
         yield Problem(
             "data.root", f"expected the folder that holds {holds}, got {show(root)}: {there}"
         )

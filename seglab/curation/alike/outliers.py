@@ -1,4 +1,4 @@
-"""Which vectors are unlike the bulk of the others, though many of them may be alike among themselves."""
+"""Which vectors are unlike the bulk of the others, each by itself; groups are found in `apart`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ _STEPS = 4
 _BULK = 2 / 3
 # The standard is taken from at most so many, whatever their number.
 _MOST_FITTED = 5000
-_LEAST_GAP, _NEARLY = 0.1, 0.7
 # Vectors that are all alike have none.
 _LEAST_VARIANCE = 1e-12
 
 
-def outlier_scores(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
+def outlier_scores(
+    vectors: np.ndarray, seed: int = 0, foreign: np.ndarray | None = None
+) -> np.ndarray:
     """Return how unlike the bulk each vector is.
 
     The standard is a mean and a covariance (shrunk, so that there may be more dimensions than vectors) of the
@@ -30,6 +31,7 @@ def outlier_scores(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
     Args:
         vectors: Float `(N, D)`, N at least 20.
         seed: Of the fifths.
+        foreign: Bool `(N,)`: vectors known to be unlike the others, which have no part in what is usual.
 
     Returns:
         Float64 `(N,)`: log of the Mahalanobis distance, in robust standard deviations (1.4826 times the
@@ -44,40 +46,18 @@ def outlier_scores(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
     if len(vectors) < LEAST_VECTORS:
         raise ValueError(f"expected at least {LEAST_VECTORS} vectors, got {len(vectors)}")
     values = np.asarray(vectors, dtype=np.float64)
-    scale = values.std(axis=0)
-    values = (values - np.median(values, axis=0)) / np.where(scale > 0, scale, 1)
+    known = np.ones(len(values), dtype=bool) if foreign is None else ~foreign
+    scale = values[known].std(axis=0)
+    values = (values - np.median(values[known], axis=0)) / np.where(scale > 0, scale, 1)
     part = np.random.default_rng(seed).permutation(len(values)) % _FOLDS
     apart = np.linalg.norm(values, axis=1)
     for _ in range(_STEPS):
-        usual = apart <= np.quantile(apart, _BULK)
+        usual = known & (apart <= np.quantile(apart[known], _BULK))
         apart = _judged(values, usual, part)
     logs = np.log(np.maximum(apart, 1e-12))
-    middle = np.median(logs)
-    spread = 1.4826 * float(np.median(np.abs(logs - middle)))
+    middle = np.median(logs[known])
+    spread = 1.4826 * float(np.median(np.abs(logs[known] - middle)))
     return np.asarray((logs - middle) / max(spread, 1e-6))
-
-
-def outlier_cut(scores: np.ndarray, limit: float) -> float:
-    """Return the score from which on a vector counts as an outlier: the limit, or less where a gap says so.
-
-    Where a tenth or more are foreign, they widen the spread that scores are in, and hardly any would reach
-    a limit that one alone exceeds by far. But then they lie apart from the rest: the cut is in the widest
-    gap between neighbouring scores from half the limit to the limit, or in a lower one nearly as wide, as
-    foreign images of several kinds lie apart from each other too. Nothing is read in gaps narrower than a
-    tenth of a standard deviation.
-
-    Args:
-        scores: Of `outlier_scores`.
-        limit: From here on in any case.
-    """
-    ordered = np.sort(scores)
-    begins, gaps = ordered[:-1], np.diff(ordered)
-    gaps = np.where((ordered[1:] >= limit / 2) & (begins < limit), gaps, 0.0)
-    widest = float(gaps.max())
-    if widest < _LEAST_GAP:
-        return limit
-    lowest = int(np.flatnonzero(gaps >= max(_LEAST_GAP, _NEARLY * widest))[0])
-    return min(limit, float(ordered[lowest + 1]))
 
 
 def _judged(values: np.ndarray, usual: np.ndarray, part: np.ndarray) -> np.ndarray:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from seglab.curation.alike.outliers import LEAST_VECTORS, outlier_cut, outlier_scores
+from seglab.curation.alike.apart import irrelevant
+from seglab.curation.alike.outliers import LEAST_VECTORS
 from seglab.curation.findings import Finding, Kind
 from seglab.curation.registry import AuditInputs, check
 from seglab.curation.samples import Sample
@@ -20,8 +21,8 @@ from seglab.curation.samples import Sample
         "look",
         "encoder",
         3.0,
-        "log of the distance from the bulk, in robust standard deviations above the median image; down to "
-        "half of it where a gap parts such images from the others",
+        "log of the distance from the bulk, in robust standard deviations above the median image; besides, "
+        "groups of images that lie apart from all others",
     )
 )
 class IrrelevantCheck:
@@ -40,14 +41,20 @@ class IrrelevantCheck:
         return ()
 
     def close(self) -> Iterable[Finding]:
-        """Report the images far from the bulk, the farthest first."""
+        """Report the images far from the bulk, by themselves or as a group, the farthest first."""
         if len(self._names) < LEAST_VECTORS:
             return
-        scores = outlier_scores(np.stack(self._vectors))
-        cut = outlier_cut(scores, self._limit)
+        scores, groups = irrelevant(np.stack(self._vectors))
+        group_of = {int(place): number for number, (own, _) in enumerate(groups) for place in own}
         for place in np.argsort(-scores, kind="stable").tolist():
             score = float(scores[place])
-            if score < cut:
-                return
             words = f"{score:.1f} robust standard deviations further from the bulk than usual"
+            if place in group_of:
+                members, apart = groups[group_of[place]]
+                words = (
+                    f"one of {len(members)} images that are alike, and {apart:.2f} times as far from the "
+                    "others as these from each other"
+                )
+            elif score < self._limit:
+                continue
             yield Finding("irrelevant", self._names[place], words, round(score, 4))

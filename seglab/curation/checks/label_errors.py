@@ -54,8 +54,12 @@ class LabelErrorCheck:
     def close(self) -> Iterable[Finding]:
         """Rank every image by what is usual in all: the second pass."""
         self.label_ranking = self._ranker.table()
-        wrong = self.label_ranking[self.label_ranking["action"] == "relabel"]
+        boxes = self.label_ranking["region"].map(str)
+        numbers = boxes.groupby([self.label_ranking["sample_id"], boxes]).cumcount()
+        table = self.label_ranking.assign(number=numbers)
+        wrong = table[table["action"] == "relabel"]
         first = wrong.groupby("sample_id", sort=False).head(_REGIONS_AN_IMAGE)
         for row in first.to_dict(orient="records"):
             words = f"{row['pixels']} pixels of {row['given']} look like {row['suggested']}"
-            yield Finding(LABEL_ERROR, row["sample_id"], words, row["score"], tuple(row["region"]))
+            region, number = tuple(row["region"]), row["number"]
+            yield Finding(LABEL_ERROR, row["sample_id"], words, row["score"], region, number=number)

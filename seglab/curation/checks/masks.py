@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
 
+from seglab.curation.alike.outliers import LEAST_VECTORS, outlier_scores
 from seglab.curation.findings import Finding, Kind
 from seglab.curation.registry import AuditInputs, check
 from seglab.curation.samples import Sample
@@ -16,6 +17,10 @@ _SPECK_PX = 4
 # Of the largest side: how far a mask is tried to fit better.
 _REACH = 0.06
 _LEAST_EDGE_PX = 30
+# Masks of which fewer pixels would have to change class are like the others, however alike those are.
+_LEAST_APART = 0.1
+# What stands out among the masks of a data set as shifted: see `least_gain`.
+_LEAST_FITS, _FAR, _LEAST_SPREAD = 12, 6, 0.015
 
 
 @check(
@@ -51,7 +56,8 @@ _LEAST_EDGE_PX = 30
         "relabel",
         "masks",
         1.25,
-        "edge strength of the image under the moved borders over that under the borders as they are",
+        "edge strength of the image under the moved borders over that under the borders as they are; less "
+        "where the masks of a data set fit so well that such a gain stands out among theirs",
     ),
     Kind("unused_class", "note", "A class occurs in no mask.", "look", "masks"),
     Kind(
@@ -60,8 +66,9 @@ _LEAST_EDGE_PX = 30
         "The shares of the classes are unlike those of all other masks.",
         "look",
         "masks",
-        6.0,
-        "distance from the median in robust standard deviations of the other distances",
+        3.0,
+        "log of the distance from the bulk of the masks (Mahalanobis, of the roots of the shares), in robust "
+        "standard deviations above the median mask",
     ),
 )
 class MaskCheck:
@@ -70,9 +77,10 @@ class MaskCheck:
     def __init__(self, inputs: AuditInputs) -> None:
         self._limits, self._labels = inputs.limits, inputs.manifest.labels
         self._shares: list[tuple[str, np.ndarray]] = []
+        self._fits: list[tuple[str, float, tuple[int, int]]] = []
 
     def see(self, sample: Sample) -> Iterable[Finding]:
-        """Report what shows in one mask and its image; keep the shares of its classes."""
+        """Report what shows in one mask; keep how it fits its image, and the shares of its classes."""
         mask, name = sample.mask, sample.sample_id
         if mask is None:
             return
@@ -85,7 +93,8 @@ class MaskCheck:
         else:
             yield from self._specks(name, mask)
             if sample.image is not None and sample.image.shape[:2] == mask.shape:
-                yield from self._shift(name, sample.image, mask)
+                fit = better_place(sample.image, mask, self._labels.num_classes)
+                self._fits.append((name, *fit))
         if counts.sum():
             self._shares.append((name, counts / counts.sum()))
 
@@ -102,29 +111,58 @@ class MaskCheck:
                 words = f"{number} of at most {_SPECK_PX} pixels"
                 yield Finding(kind, name, words, float(number))
 
-    def _shift(self, name: str, image: np.ndarray, mask: np.ndarray) -> Iterable[Finding]:
-        gain, (down, right) = better_place(image, mask, self._labels.num_classes)
-        if gain >= self._limits["shifted_mask"]:
-            words = f"fits {gain:.2f} times as well {down} pixels down and {right} to the right"
-            yield Finding("shifted_mask", name, words, gain)
-
     def close(self) -> Iterable[Finding]:
-        """Report classes that no mask has, and masks unlike all others."""
+        """Report masks off their images, classes that no mask has, and masks unlike all others."""
+        yield from self._shifted()
         if not self._shares:
             return
         shares = np.stack([one for _, one in self._shares])
         for index in np.flatnonzero(shares.sum(axis=0) == 0):
             word = self._labels.class_names[index]
             yield Finding("unused_class", self._shares[0][0], f"no mask holds {word}")
-        # Half the sum of absolute differences: the share of pixels that would have to change class.
-        apart = np.abs(shares - np.median(shares, axis=0)).sum(axis=1) / 2
-        middle = float(np.median(apart))
-        spread = max(1.4826 * float(np.median(np.abs(apart - middle))), 0.01)
-        for (name, _), distance in zip(self._shares, apart.tolist(), strict=True):
-            score = (distance - middle) / spread
-            if score >= self._limits["odd_shares"]:
-                words = f"{100 * distance:.0f} % of the pixels are of other classes than usual"
-                yield Finding("odd_shares", name, words, score)
+        # Those of a single class are called empty already.
+        several = np.flatnonzero((shares > 0).sum(axis=1) > 1)
+        if len(several) >= LEAST_VECTORS:
+            yield from self._odd([self._shares[place][0] for place in several], shares[several])
+
+    def _shifted(self) -> Iterable[Finding]:
+        cut = least_gain([gain for _, gain, _ in self._fits], self._limits["shifted_mask"])
+        for name, gain, (down, right) in self._fits:
+            if gain >= cut:
+                words = f"fits {gain:.2f} times as well {down} pixels down and {right} to the right"
+                yield Finding("shifted_mask", name, words, gain)
+
+    def _odd(self, names: Sequence[str], shares: np.ndarray) -> Iterable[Finding]:
+        # Roots, so that what is odd of a rare class counts beside what is usual of a frequent one.
+        scores, usual = outlier_scores(np.sqrt(shares)), np.median(shares, axis=0)
+        apart = np.abs(shares - usual).sum(axis=1) / 2
+        odd = (scores >= self._limits["odd_shares"]) & (apart >= _LEAST_APART)
+        for place in np.flatnonzero(odd).tolist():
+            own, most = shares[place], int(np.abs(shares[place] - usual).argmax())
+            words = (
+                f"{100 * own[most]:.0f} % of the pixels are {self._labels.class_names[most]}, where "
+                f"{100 * usual[most]:.0f} % are usual"
+            )
+            yield Finding("odd_shares", names[place], words, round(float(scores[place]), 4))
+
+
+def least_gain(gains: Sequence[float], limit: float) -> float:
+    """Return from which gain of `better_place` on a mask counts as shifted: the limit, or less.
+
+    Masks that fit their images do so all about equally well: what stands out by six robust standard
+    deviations (of the log, at least 1.5 % each) is shifted, though it gains less than the limit. That is
+    not asked where so many masks are off that they set the standard: then the limit is what counts.
+
+    Args:
+        gains: Of all masks of a data set; few say nothing of what is usual.
+        limit: From here on in any case.
+    """
+    if len(gains) < _LEAST_FITS:
+        return limit
+    logs = np.log(gains)
+    middle = np.median(logs)
+    spread = max(1.4826 * float(np.median(np.abs(logs - middle))), _LEAST_SPREAD)
+    return min(limit, float(np.exp(middle + _FAR * spread)))
 
 
 def _surrounded(mask: np.ndarray, inside: np.ndarray) -> bool:

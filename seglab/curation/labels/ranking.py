@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -107,10 +108,13 @@ class LabelRanker:
         if not scored.regions:
             nothing = dict.fromkeys(("id", "region", "pixels", "given", "suggested", "score"))
             yield {**image, **nothing, "action": "keep"}
+        boxes: Counter[tuple[int, ...]] = Counter()
         for one in scored.regions:
+            found = Finding(LABEL_ERROR, sample_id, region=one.box, number=boxes[one.box])
+            boxes[one.box] += 1
             yield {
                 **image,
-                "id": Finding(LABEL_ERROR, sample_id, region=one.box).id,
+                "id": found.id,
                 "region": list(one.box),
                 "pixels": one.pixels,
                 "given": names[one.given],

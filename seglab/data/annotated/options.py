@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 from seglab.annotations.options import (
     CityscapesJsonOptions,
@@ -68,7 +69,19 @@ class CocoImport(AnnotatedOptions, CocoOptions):
 class YoloImport(AnnotatedOptions, YoloOptions):
     """Images annotated in YOLO's text files."""
 
-    holds: ClassVar[str] = "images, YOLO's text files and data.yaml"
+    holds: ClassVar[str] = "images, YOLO's text files and data.yaml, or that file itself"
+    takes_file: ClassVar[bool] = True
+
+    @classmethod
+    def located(cls, root: Path, options: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+        """Take the data YAML itself as what is imported, wherever its images are."""
+        if not root.is_file():
+            return root, options
+        from seglab.annotations.data_yaml import root_of_data
+
+        folder, data, images = root_of_data(root)
+        masks = (Path(images) / options["masks"]).as_posix()
+        return folder, options | {"data": data, "images": images, "masks": masks}
 
 
 @component("importer", "seglab.data.annotated.importer.import_cvat", "cvat")

@@ -84,19 +84,31 @@ def _spread_once(shares: np.ndarray, sizes: np.ndarray, rng: np.random.Generator
     names = rng.permutation(folds)
     sizes = sizes[names]
     parts, full = sizes.tolist(), [0.0] * folds
-    empty, left = list(range(folds)), len(shares)
+    every, empty, left = list(range(folds)), list(range(folds)), len(shares)
     while left:
-        for group in _rarest(shares, drawn[fold_of[drawn] < 0]).tolist():
-            share = shares[group]
-            crowding = (held @ share / sizes).tolist()
-            free = empty if left <= len(empty) else range(folds)
+        groups = _rarest(shares, drawn[fold_of[drawn] < 0])
+        chosen = []
+        # A million times: few and cheap steps for each.
+        for share in shares[groups]:
+            crowding = held.dot(share)
+            crowding /= sizes
             # Rounding makes ties of sums that differ only in the order of their terms.
-            _, _, fold = min((round(crowding[one] * _FINE), full[one], one) for one in free)
-            fold_of[group] = fold
-            held[fold] += share
-            full[fold] = float(held[fold, -1]) / parts[fold]
-            empty = [one for one in empty if one != fold]
+            crowding *= _FINE
+            choices = zip(np.rint(crowding, crowding).tolist(), full, every, strict=True)
+            must_fill = left <= len(empty)
+            fold = (
+                min(one for one in choices if one[-1] in empty)[-1]
+                if must_fill
+                else min(choices)[-1]
+            )
+            chosen.append(fold)
+            row = held[fold]
+            row += share
+            full[fold] = row.item(-1) / parts[fold]
             left -= 1
+            if fold in empty:
+                empty.remove(fold)
+        fold_of[groups] = chosen
     return names[fold_of]
 
 

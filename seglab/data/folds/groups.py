@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from seglab.core.errors import DataError
+from seglab.data.columns import matrix_of
 from seglab.data.folds.hashes import near_clusters, unique_hashes
 from seglab.data.folds.natural import natural_order
 from seglab.data.folds.options import FoldSettings
@@ -49,16 +50,24 @@ def pooled_rows(manifest: Manifest, splits: Iterable[str]) -> pd.DataFrame:
     Raises:
         DataError: There are none.
     """
-    splits = list(splits)
-    table = manifest.table
-    rows = table[table["keep"] & table["split"].isin(splits)]
-    if rows.empty:
+    return manifest.table.iloc[pooled_places(manifest, splits)].reset_index(drop=True)
+
+
+def pooled_places(manifest: Manifest, splits: Iterable[str]) -> np.ndarray:
+    """Return where in the table the rows of `pooled_rows` are, int64 `(N,)`.
+
+    Raises:
+        DataError: There are none.
+    """
+    splits, table = list(splits), manifest.table
+    places = np.flatnonzero(table["keep"] & table["split"].isin(splits))
+    if not len(places):
         counts = ", ".join(f"{name} {count}" for name, count in manifest.splits().items())
         raise DataError(
             f"{manifest.name!r} has no samples in {' and '.join(splits)} to cut into folds; it has "
             f"{counts}. Name other splits, or check the columns `split` and `keep`"
         )
-    return rows.iloc[natural_order(rows["sample_id"].tolist())].reset_index(drop=True)
+    return places[natural_order(table["sample_id"].to_numpy()[places].tolist())]
 
 
 def make_pool(manifest: Manifest, settings: FoldSettings) -> Pool:
@@ -74,7 +83,7 @@ def make_pool(manifest: Manifest, settings: FoldSettings) -> Pool:
         names = tuple(groups)
     else:
         names = (manifest.name,) * len(ids) if settings.cut_scheme == "block" else ids
-    pixels = np.array(rows["class_pixels"].tolist(), dtype=np.int64)
+    pixels = matrix_of(rows["class_pixels"])
     return Pool(ids, names, groups is not None, pixels[:, : manifest.labels.num_classes])
 
 
@@ -144,19 +153,21 @@ def join_names(all_names: Sequence[Names], sample_ids: Sequence[str]) -> list[st
     from scipy.sparse.csgraph import connected_components
 
     count = nodes = len(sample_ids)
-    called = np.full(count, None, dtype=object)
+    called, nameless = np.array(sample_ids, dtype=object), np.ones(count, dtype=bool)
     # Samples are tied to a node for each name they have; what hangs together then is one group.
     left, right = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
     for names in all_names:
         own = np.array(names, dtype=object)
         codes, found = pd.factorize(own)
-        known = np.flatnonzero(codes >= 0)
-        left.append(known)
-        right.append(nodes + codes[known])
-        nodes += len(found)
-        called = np.where(pd.isna(called), own, called)
+        known = codes >= 0
+        called = np.where(nameless & known, own, called)
+        nameless &= ~known
+        # Names of one sample each tie nothing.
+        if len(found) < known.sum():
+            left.append(np.flatnonzero(known))
+            right.append(nodes + codes[known])
+            nodes += len(found)
     ends = np.concatenate(left), np.concatenate(right)
     graph = coo_matrix((np.ones(len(ends[0]), dtype=bool), ends), shape=(nodes, nodes))
     groups = connected_components(graph, directed=False)[1][:count]
-    called = np.where(pd.isna(called), np.array(sample_ids, dtype=object), called)
     return first_names(groups, called).tolist()

@@ -49,7 +49,8 @@ def import_dataset(
 
     Args:
         importer: Name in the registry of components.
-        root: Folder of the raw data; only read, unless the importer makes or downloads the data.
+        root: Folder of the raw data, or the file that stands for it; only read, unless the importer
+            makes or downloads the data.
         out: Folder for `manifest.parquet` and `manifest.yaml`.
         name: Name of the data set.
         options: The importer's own keyword options.
@@ -64,7 +65,7 @@ def import_dataset(
         DataError: Files are faulty and `on_error` is `"raise"`.
     """
     complete = resolve_options(importer, options or {})
-    root = _tidy(root)
+    root, complete = declared_options(importer).located(_tidy(root), complete)
     imported = _read(importer, root, complete)
     if not imported.mask_values:
         require_published_form(
@@ -145,7 +146,7 @@ def open_dataset(
     if root is None and not declared_options(importer).makes_data:
         raise ConfigError(f"data set {name!r}: importer {importer!r} needs data.root, the raw data")
     place = root or data_dir / f"{importer}-{hash_json(complete)[:8]}"
-    place = _tidy(place)
+    place, complete = declared_options(importer).located(_tidy(place), complete)
     own = [code_origin(importer)["sha256"]] if _is_own(importer) else []
     key = hash_json([str(place), importer, complete, *own])[:8]
     folder = data_dir / "manifests" / f"{name}-{key}"

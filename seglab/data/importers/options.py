@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Interval
@@ -24,6 +25,13 @@ class ImporterOptions(Options):
     """What the folder is to hold, for messages."""
     makes_data: ClassVar[bool] = False
     """Whether it makes the data itself, so that no folder need be there."""
+    takes_file: ClassVar[bool] = False
+    """Whether a file may stand for the folder, see `located`."""
+
+    @classmethod
+    def located(cls, root: Path, options: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+        """Return the folder of the data, and the options for it, where a file may stand for both."""
+        return root, options
 
 
 class OwnImporterOptions(ImporterOptions):
@@ -132,3 +140,52 @@ class OxfordPetOptions(ImporterOptions):
     """Which ones do."""
     download: bool = False
     """Fetch the data (800 MB) into `root/oxford-iiit-pet` through torchvision first."""
+
+
+@component("importer", "seglab.data.importers.mmseg.import_mmseg", "mmseg")
+class MmsegOptions(ImporterOptions):
+    """Folders as mmsegmentation has them."""
+
+    holds: ClassVar[str] = "img_dir and ann_dir, as mmsegmentation has them"
+    images: str = "img_dir/{split}"
+    """Folder of the images below the root (`img_path`); `{split}` is `train` or `training`, `val` or
+    `validation`, `test` or `testing`."""
+    masks: str = "ann_dir/{split}"
+    """Folder of the masks, likewise (`seg_map_path`)."""
+    class_names: list[Name] | None = None
+    """Names in index order, as in `METAINFO['classes']`. Must be given."""
+    palette: list[Colour] | None = None
+    """One RGB triple a class, as in `METAINFO['palette']`."""
+    reduce_zero_label: bool = False
+    """0 does not count, and raw k is class k - 1; `class_names` are then those without it."""
+    img_suffix: str = ".jpg"
+    """Ending of an image, which its mask has not."""
+    seg_map_suffix: str = ".png"
+    """Ending of its mask instead."""
+    lists: str | None = None
+    """Files that name the images of each split (`ann_file`), such as `splits/{split}.txt`: a line is a
+    path below `images` without suffix; null: all images of the folder."""
+    group_pattern: str | None = None
+    """Regular expression that finds the group in `SPLIT/NAME`; null: no groups."""
+
+
+@component("importer", "seglab.data.importers.nnunet.import_nnunet", "nnunet")
+class NnunetOptions(ImporterOptions):
+    """A data set of nnU-Net: `dataset.json`, imagesTr, labelsTr, imagesTs."""
+
+    holds: ClassVar[str] = "a folder of nnUNet_raw: dataset.json, imagesTr and labelsTr"
+    labels: dict[Name, Any] | None = None
+    """Name: value in the masks, or values, or `ignore: 3`, in the place of `labels` of `dataset.json`; for
+    data sets whose regions overlap."""
+    splits: str = "splits_final.json"
+    """nnU-Net's folds, if this file is below the root (it writes it to `nnUNet_preprocessed`)."""
+    fold: NotNegative = 0
+    """Which of those folds is the validation."""
+    val_fraction: ProperFraction = 0.2
+    """Share of the training cases for validation, where there are no folds."""
+    seed: NotNegative = 0
+    """Which ones."""
+    group_pattern: str | None = None
+    """Regular expression that finds the group in the case's name, such as the patient; null: no groups."""
+    stacked: str = ".seglab-images"
+    """Folder below the root in which cases of several files become one array each."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,8 +10,9 @@ import pandas as pd
 
 from seglab.core.errors import ConfigError, DataError
 from seglab.core.seeding import generator
+from seglab.data.columns import matrix_of
 from seglab.data.folds.balance import group_shares, spread_groups
-from seglab.data.folds.groups import Names, join_names, pooled_rows
+from seglab.data.folds.groups import Names, join_names, pooled_places
 from seglab.data.manifest import Manifest
 from seglab.data.splits.options import LABELLED, Source, SplitOptions
 from seglab.data.splits.units import names_by, sources_of
@@ -30,6 +30,7 @@ class DrawnSplit:
         former: The manifest as it was.
         rows: All labelled rows in natural order, as they were.
         names: By source, what each of those rows belongs to.
+        pixels: Int64 `(N, num_classes + 1)`: pixels of each class in each of those rows, then ignored ones.
         units: The unit of each row: what was placed as a whole.
         placed: The new split of each row; None: left out in a gap.
     """
@@ -38,6 +39,7 @@ class DrawnSplit:
     former: Manifest
     rows: pd.DataFrame
     names: Mapping[Source, Names]
+    pixels: np.ndarray
     units: Sequence[str]
     placed: Sequence[str | None]
 
@@ -58,18 +60,20 @@ def draw_split(manifest: Manifest, options: SplitOptions) -> DrawnSplit:
     """
     _require_free(manifest, options)
     whole = _without_gaps(manifest)
-    rows = pooled_rows(whole, LABELLED)
+    places = pooled_places(whole, LABELLED)
+    rows = whole.table.iloc[places].reset_index(drop=True)
+    pixels = matrix_of(rows["class_pixels"])
     names = {
         source: names_by(source, rows, manifest.root, options)
         for source in sources_of(rows, options)
     }
     sequences = join_names([*names.values(), rows["sha256"].tolist()], rows["sample_id"].tolist())
     units = cut_into_runs(sequences, options.block) if options.block else sequences
-    placed = _place(units, rows, manifest.labels.num_classes, options)
+    placed = _place(units, rows, pixels[:, :-1], options)
     if options.gap:
         placed = leave_gaps(sequences, placed, options.gap)
-    drawn = _changed(whole, rows, units, placed, options)
-    return DrawnSplit(drawn, manifest, rows, names, units, placed)
+    drawn = _changed(whole, places, units, placed, options)
+    return DrawnSplit(drawn, manifest, rows, names, pixels, units, placed)
 
 
 def _without_gaps(manifest: Manifest) -> Manifest:
@@ -79,9 +83,8 @@ def _without_gaps(manifest: Manifest) -> Manifest:
     if not dropped.any():
         return manifest
     freed = pd.Series([[one for one in own if one != GAP_FLAG] for own in flags], dtype=object)
-    return manifest.with_table(
-        manifest.table.assign(keep=manifest.table["keep"] | dropped, flags=freed)
-    )
+    table = manifest.table.assign(keep=manifest.table["keep"] | dropped, flags=freed)
+    return replace(manifest, table=table, changed=("keep", "flags"))
 
 
 def _require_free(manifest: Manifest, options: SplitOptions) -> None:
@@ -106,19 +109,34 @@ def cut_into_runs(units: Sequence[str], length: int) -> list[str]:
     Returns:
         Names such as `drive1/2`.
     """
-    sizes = Counter(units)
-    seen: dict[str, int] = {}
-    runs = []
-    for unit in units:
-        place = seen.get(unit, 0)
-        seen[unit] = place + 1
-        last = max(0, round(sizes[unit] / length) - 1)
-        runs.append(f"{unit}/{min(place // length, last)}")
-    return runs
+    codes, names = pd.factorize(np.array(units, dtype=object))
+    order, start, end = _within(codes)
+    # The last whole run of a unit takes the rest.
+    last = np.maximum(0, np.rint((end - start) / length).astype(np.int64) - 1)
+    run = np.empty_like(codes)
+    run[order] = np.minimum((np.arange(len(codes)) - start) // length, last)
+    both, inverse = np.unique(np.stack([codes, run]), axis=1, return_inverse=True)
+    called = [f"{names[code]}/{number}" for code, number in both.T.tolist()]
+    return np.array(called, dtype=object)[inverse].tolist()
+
+
+def _within(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return samples sorted by code and else as they come, and where each one's code starts and ends there.
+
+    Args:
+        codes: Int64 `(N,)`, from 0 without a gap.
+
+    Returns:
+        Places of the samples, starts and ends, int64 `(N,)` each.
+    """
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes))
+    own = codes[order]
+    return order, np.concatenate([[0], ends])[own], ends[own]
 
 
 def _place(
-    units: Sequence[str], rows: pd.DataFrame, num_classes: int, options: SplitOptions
+    units: Sequence[str], rows: pd.DataFrame, class_pixels: np.ndarray, options: SplitOptions
 ) -> list[str | None]:
     shares = {"train": 1 - options.val - options.test, "val": options.val, "test": options.test}
     wanted = {name: share for name, share in shares.items() if share > 0}
@@ -131,10 +149,9 @@ def _place(
             f"{len(wanted)} splits ({', '.join(wanted)}): cut them into runs of consecutive samples "
             "(block), look for less that belongs together (by), or add data"
         )
-    pixels = np.array(rows["class_pixels"].tolist(), dtype=np.int64)[pooled, :num_classes]
     sizes = np.array(list(wanted.values()))
     rng = generator(options.seed, "split")
-    fold_of = spread_groups(group_shares(codes, pixels), len(wanted), rng, sizes)
+    fold_of = spread_groups(group_shares(codes, class_pixels[pooled]), len(wanted), rng, sizes)
     placed = rows["split"].to_numpy(dtype=object, copy=True)
     placed[pooled] = np.array(list(wanted), dtype=object)[fold_of[codes]]
     return placed.tolist()
@@ -155,47 +172,46 @@ def leave_gaps(
     Returns:
         The splits; None where a sample is left out.
     """
-    after = {"train": {"val", "test"}, "val": {"test"}, "test": set()}
-    members: dict[str, list[int]] = {}
-    for place, name in enumerate(sequences):
-        members.setdefault(name, []).append(place)
-    left = list(placed)
-    for places in members.values():
-        own = [placed[place] for place in places]
-        for index, place in enumerate(places):
-            near = own[max(0, index - gap) : index + gap + 1]
-            if not after[str(own[index])].isdisjoint(str(name) for name in near):
-                left[place] = None
-    return left
+    codes, _ = pd.factorize(np.array(sequences, dtype=object))
+    order, start, end = _within(codes)
+    own = np.array(placed, dtype=object)
+    places, sorted_own = np.arange(len(own)), own[order]
+    left = np.zeros(len(own), dtype=bool)
+    for later in ("val", "test"):
+        there = np.concatenate([[0], np.cumsum(sorted_own == later)])
+        near = there[np.minimum(end, places + gap + 1)] > there[np.maximum(start, places - gap)]
+        gives_way = sorted_own == "train" if later == "val" else sorted_own != "test"
+        left[order] |= near & gives_way
+    own[left] = None
+    return own.tolist()
 
 
 def _changed(
     manifest: Manifest,
-    rows: pd.DataFrame,
+    places: np.ndarray,
     units: Sequence[str],
     placed: Sequence[str | None],
     options: SplitOptions,
 ) -> Manifest:
-    places = manifest.table.index[manifest.table["sample_id"].isin(rows["sample_id"])]
-    # Those of `rows`, in the order that they have in the table.
-    order = pd.Index(rows["sample_id"]).get_indexer(manifest.table.loc[places, "sample_id"])
-    new = np.array(placed, dtype=object)[order]
-    gap, pooled = pd.isna(new), rows["split"].isin(options.pooled).to_numpy()[order]
-    columns = {
-        name: manifest.table[name].to_numpy(dtype=object, copy=True)
-        for name in ("group", "split", "keep", "flags")
-    }
-    columns["group"][places[pooled]] = np.array(units, dtype=object)[order][pooled]
-    columns["split"][places[~gap]] = new[~gap]
-    columns["keep"][places[gap]] = False
-    for place in places[gap]:
-        columns["flags"][place] = [*columns["flags"][place], GAP_FLAG]
+    """Return the manifest with the splits and groups of the rows at `places`."""
+    table, new = manifest.table, np.array(placed, dtype=object)
+    former = table["split"].to_numpy(dtype=object)
+    gap, pooled = new == None, np.isin(former[places], options.pooled)  # noqa: E711
+    group, split = table["group"].to_numpy(dtype=object, copy=True), former.copy()
+    group[places[pooled]] = np.array(units, dtype=object)[pooled]
+    split[places[~gap]] = new[~gap]
+    columns = {"group": group, "split": split}
+    if gap.any():
+        columns["keep"] = table["keep"].to_numpy(copy=True)
+        columns["keep"][places[gap]] = False
+        columns["flags"] = table["flags"].to_numpy(copy=True)
+        for place in places[gap]:
+            columns["flags"][place] = [*columns["flags"][place], GAP_FLAG]
     entry = {"of": manifest.fingerprint, **options.to_dict()}
     known = manifest.provenance.get("splits_drawn", [])
     return replace(
         manifest,
-        table=manifest.table.assign(
-            **{name: pd.Series(values, dtype=object) for name, values in columns.items()}
-        ),
+        table=table.assign(**columns),
+        changed=tuple(columns),
         provenance={**manifest.provenance, "splits_drawn": [*known, entry]},
     )

@@ -25,21 +25,36 @@ def leaking(names: Names, placed: Sequence[str | None]) -> int:
         placed: The split of each sample; None: in none.
     """
     codes, _ = pd.factorize(np.array(names, dtype=object))
-    return _leaking(codes, np.array(placed, dtype=object))
+    return _leaking(codes, _roles(placed))
 
 
-def _leaking(codes: np.ndarray, placed: np.ndarray) -> int:
-    known = codes >= 0
-    trained = np.zeros(int(codes.max(initial=-1)) + 1, dtype=bool)
-    trained[codes[known & (placed == "train")]] = True
-    return int(trained[codes[known & ((placed == "val") | (placed == "test"))]].sum())
+def _roles(placed: Sequence[str | None]) -> np.ndarray:
+    """Return 1 for training, 2 for validation and test, else 0: uint8 `(N,)`."""
+    own = np.array(placed, dtype=object)
+    return (own == "train") + 2 * ((own == "val") | (own == "test")).astype(np.uint8)
+
+
+def _leaking(codes: np.ndarray, roles: np.ndarray) -> int:
+    # One more, for samples of which nothing is known (code -1).
+    trained = np.zeros(int(codes.max(initial=-1)) + 2, dtype=bool)
+    trained[codes[roles == 1]] = True
+    trained[-1] = False
+    return int(np.count_nonzero(trained[codes[roles == 2]]))
 
 
 def leaks_at_random(names: Names, placed: Sequence[str | None], seed: int) -> float:
     """Return the mean of `leaking` where samples are shared out one by one, in the same numbers."""
-    rng, splits = generator(seed, "random split"), np.array(placed, dtype=object)
     codes, _ = pd.factorize(np.array(names, dtype=object))
-    return float(np.mean([_leaking(codes, rng.permutation(splits)) for _ in range(_RANDOM_DRAWS)]))
+    return _mean_leaking(codes, _at_random(_roles(placed), seed))
+
+
+def _at_random(roles: np.ndarray, seed: int) -> list[np.ndarray]:
+    rng = generator(seed, "random split")
+    return [rng.permutation(roles) for _ in range(_RANDOM_DRAWS)]
+
+
+def _mean_leaking(codes: np.ndarray, draws: list[np.ndarray]) -> float:
+    return float(np.mean([_leaking(codes, roles) for roles in draws]))
 
 
 def leak_table(drawn: DrawnSplit, seed: int) -> pd.DataFrame:
@@ -50,15 +65,18 @@ def leak_table(drawn: DrawnSplit, seed: int) -> pd.DataFrame:
     and in the new one.
     """
     rows = []
+    now, new = _roles(drawn.rows["split"].tolist()), _roles(drawn.placed)
+    draws = _at_random(new, seed)
     for source, names in drawn.names.items():
+        codes, found = pd.factorize(np.array(names, dtype=object))
         rows.append(
             {
                 "belongs together by": source,
-                "known": sum(name is not None for name in names),
-                "groups": len({name for name in names if name is not None}),
-                "now": leaking(names, drawn.rows["split"].tolist()),
-                "at random": round(leaks_at_random(names, drawn.placed, seed), 1),
-                "new": leaking(names, drawn.placed),
+                "known": np.count_nonzero(codes >= 0),
+                "groups": len(found),
+                "now": _leaking(codes, now),
+                "at random": round(_mean_leaking(codes, draws), 1),
+                "new": _leaking(codes, new),
             }
         )
     return pd.DataFrame(rows)
@@ -67,8 +85,7 @@ def leak_table(drawn: DrawnSplit, seed: int) -> pd.DataFrame:
 def share_table(drawn: DrawnSplit) -> pd.DataFrame:
     """Return a row a class: its share of the pixels, and images that hold it, by new split."""
     labels = drawn.manifest.labels
-    pixels = np.array(drawn.rows["class_pixels"].tolist(), dtype=np.int64)[:, : labels.num_classes]
-    placed = np.array(drawn.placed, dtype=object)
+    pixels, placed = drawn.pixels[:, :-1], np.array(drawn.placed, dtype=object)
     columns: dict[str, list[str | int]] = {}
     for split in (name for name in LABELLED if (placed == name).any()):
         own = pixels[placed == split]
@@ -90,9 +107,8 @@ def warnings_of(drawn: DrawnSplit, options: SplitOptions) -> list[str]:
                 f"{split} holds {100 * got:.1f} % where {100 * share:.1f} % were asked for: whole units "
                 f"are large; block cuts them into runs of consecutive samples"
             )
-    pixels = np.array(drawn.rows["class_pixels"].tolist(), dtype=np.int64)
     for split in [name for name in LABELLED if (placed == name).any()]:
-        held = pixels[(placed == split).to_numpy()].sum(axis=0) > 0
+        held = drawn.pixels[(placed == split).to_numpy()].sum(axis=0) > 0
         absent = [
             n
             for n, there in zip(drawn.manifest.labels.class_names, held, strict=False)

@@ -7,14 +7,16 @@ score tells how well the model remembers the scene, not how well it does on new 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
 from seglab.core.errors import DataError
+from seglab.data.columns import matches, text_array
 from seglab.data.folds.groups import Names, alike, column_groups
 from seglab.data.importers.splitting import group_by_pattern
 from seglab.data.remote import below
@@ -22,8 +24,8 @@ from seglab.data.splits.options import Source, SplitOptions
 
 _NUMBERED = re.compile(r"^(?P<beginning>.*?)[\W_]*\d+$")
 _NOT_A_LETTER = "".join(sign for sign in map(chr, range(128)) if not sign.isalnum())
-# What PurePosixPath would write in another way.
-_UNTIDY = re.compile(r"^/|//|(^|/)\.(/|$)|/$")
+# What PurePosixPath would write in another way, and signs that are not printed.
+_ODD = r"[^ -~]|^/|//|(^|/)\.(/|$)|/$"
 _EXIF_FOLDER, _TAKEN, _MADE = 0x8769, 36867, 306
 
 
@@ -91,26 +93,39 @@ def numbered_names(sample_ids: Sequence[str]) -> Names:
 
     Only what several samples share counts, and only where it does not hold them all.
     """
-    found: Names = [_numbered_beginning(name) for name in sample_ids]
-    counts = Counter(name for name in found if name is not None)
-    if len(counts) < 2:
+    found = _beginnings(sample_ids)
+    codes, names = pd.factorize(found)
+    if len(names) < 2:
         return [None] * len(found)
-    return [name if name is not None and counts[name] > 1 else None for name in found]
+    # One more, for samples without a number (code -1).
+    counts = np.bincount(codes + 1, minlength=len(names) + 1)[1:]
+    found[(codes < 0) | (counts[codes] < 2)] = None
+    return found.tolist()
 
 
-def _numbered_beginning(name: str) -> str | None:
-    if name.isascii() and name.isprintable() and not _UNTIDY.search(name):
-        folder, slash, last = name.rpartition("/")
-        bare = last.rstrip("0123456789")
-        beginning = bare.rstrip(_NOT_A_LETTER) if bare != last else None
-    else:
-        path = PurePosixPath(name)
-        match = _NUMBERED.match(path.name)
-        beginning = match["beginning"] if match else None
-        folder, slash = ("", "") if str(path.parent) == "." else (str(path.parent), "/")
-    return (
-        f"{folder}{slash}{beginning}" if beginning or (beginning is not None and folder) else None
-    )
+def _beginnings(names: Sequence[str]) -> np.ndarray:
+    """Return what stands before the number that ends a name, object `(N,)`; None: no number ends it."""
+    texts = text_array(names)
+    folders = pc.replace_substring_regex(texts, "[^/]*$", "")
+    bare = pc.ascii_rtrim(texts, "0123456789")
+    # A sign in a folder's name is not before the number, so what is left is at least the folder.
+    beginnings = pc.ascii_rtrim(bare, _NOT_A_LETTER)
+    within = pc.greater(pc.binary_length(beginnings), pc.binary_length(folders))
+    beginnings = pc.if_else(within, beginnings, folders)
+    numbered = pc.not_equal(pc.binary_length(bare), pc.binary_length(texts))
+    said = pc.and_(numbered, pc.greater(pc.binary_length(beginnings), 0))
+    found = pc.if_else(said, beginnings, None).to_numpy(zero_copy_only=False).copy()
+    ascii_only = np.fromiter(map(str.isascii, names), bool, len(names))
+    for place in np.flatnonzero(matches(texts, _ODD) | ~ascii_only).tolist():
+        found[place] = _beginning_of_path(names[place])
+    return found
+
+
+def _beginning_of_path(name: str) -> str | None:
+    path = PurePosixPath(name)
+    match = _NUMBERED.match(path.name)
+    folder = "" if str(path.parent) == "." else f"{path.parent}/"
+    return f"{folder}{match['beginning']}" or None if match else None
 
 
 def taken_together(images: Sequence[Path], seconds: float) -> Names:

@@ -17,6 +17,7 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime as ort
 import torch
 from timm.layers import padding as timm_padding
@@ -211,9 +212,20 @@ def write_onnx(program: ExportedProgram, model: Segmenter, path: Path) -> None:
                 program, input_names=["image"], output_names=names, dynamo=True, verbose=False
             )
         assert found is not None  # noqa: S101 - dynamo=True gives a program
+        _take_shapes_late(found.model.graph)
         found.save(str(path))
     except Exception as error:
         raise ExportError(_why(model, "torch.onnx", error)) from error
+
+
+def _take_shapes_late(graph: ir.Graph) -> None:
+    """Take sizes after a normalisation, not before: a layer whose output is used twice cannot absorb it."""
+    for node in list(graph):
+        sized = node.inputs[0] if node.op_type == "Shape" else None
+        for user, _ in [] if sized is None else sized.uses():
+            if user.op_type == "BatchNormalization":
+                node.replace_input_with(0, user.outputs[0])
+    graph.sort()
 
 
 @dataclass(frozen=True)

@@ -1,35 +1,40 @@
 """8-bit integers: static, per channel, calibrated on training images, kept only where they earn it.
 
-Where the loss of mIoU is above what is allowed, the layers that lose most go back to float, first those
-at the two ends of the network, until it fits or too little is left to be worth it.
+Where the loss of mIoU is above what is allowed, the layers that turn most pixels over go back to float,
+until it fits or too little is left to be worth it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
+import onnxruntime as ort
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantType
+from onnxruntime.quantization.calibrate import TensorsData, create_calibrator
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from seglab.deploy.export.draft import FP32, INT8, Draft
 from seglab.deploy.export.scoring import Reference, Rescored
 from seglab.engine.loop.samples import spread_evenly
 
-_OPERATORS = ("Conv", "MatMul", "Gemm")
+_LAYERS = ("Conv", "MatMul", "Gemm")
+# A layer and its activation are one: else the range of what the activation cuts off would be covered too.
+_ACTIVATIONS = ("Relu", "Clip")
+# What lies between layers and would otherwise turn integers into floats and back.
+_BETWEEN = ("Add", "Concat", "Resize", "MaxPool")
+_OPERATORS = [*_LAYERS, *_ACTIVATIONS, *_BETWEEN]
 # Shares of the layers that stay float, tried one after the other.
 FLOAT_SHARES = (0.0, 0.1, 0.25, 0.5)
+# Images by which layers are ranked.
+_RANKED_BY = 4
 
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc]
@@ -42,35 +47,86 @@ class _Batches(CalibrationDataReader):  # type: ignore[misc]
         return None if batch is None else {"image": batch}
 
 
-def quantise(source: Path, target: Path, batches: Sequence[np.ndarray], float_share: float) -> None:
-    """Write the network with 8-bit convolutions and products.
+class Quantiser:
+    """Writes a network with some or all of its layers in 8-bit integers.
 
     Args:
         source: ONNX in float32.
-        target: Where to write.
         batches: Calibration images, raw values float32 `(1, C, H, W)`.
-        float_share: Share of the layers left in float, taken from both ends of the network.
     """
+
+    def __init__(self, source: Path, batches: Sequence[np.ndarray]) -> None:
+        self._few = spread_evenly(batches, _RANKED_BY)
+        with TemporaryDirectory() as folder, _quiet():
+            prepared = Path(folder) / "prepared.onnx"
+            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+            self._model = onnx.load(str(prepared))
+            calibrator = create_calibrator(
+                prepared, _OPERATORS, str(Path(folder) / "augmented.onnx"), CalibrationMethod.MinMax
+            )
+            calibrator.collect_data(_Batches(batches))
+            self._ranges: TensorsData = calibrator.compute_data()
+        self._ranked: list[str] | None = None
+
+    def write(self, target: Path, float_share: float) -> None:
+        """Write the network; a share of its layers, those that turn most pixels over, stays float."""
+        kept: list[str] = []
+        if float_share:
+            ranked = self._by_harm()
+            kept = ranked[: round(len(ranked) * float_share)]
+        onnx.save(self._quantised(exclude=kept), str(target))
+
+    def _by_harm(self) -> list[str]:
+        """Return the layers, first the one that alone in integers turns most pixels over."""
+        if self._ranked is None:
+            before = self._masks(self._model)
+            followed: dict[str, list[str]] = {}
+            for node in self._model.graph.node:
+                if node.op_type in _ACTIVATIONS:
+                    followed.setdefault(node.input[0], []).append(node.name)
+            turned = {}
+            for node in self._model.graph.node:
+                if node.op_type in _LAYERS:
+                    alone = [node.name, *followed.get(node.output[0], [])]
+                    after = self._masks(self._quantised(only=alone))
+                    turned[node.name] = sum(
+                        int((one != other).sum()) for one, other in zip(before, after, strict=True)
+                    )
+            self._ranked = sorted(turned, key=lambda name: -turned[name])
+        return self._ranked
+
+    def _masks(self, model: onnx.ModelProto) -> list[np.ndarray]:
+        session = ort.InferenceSession(model.SerializeToString())
+        return [session.run(["logits"], {"image": one})[0].argmax(1) for one in self._few]
+
+    def _quantised(self, only: Sequence[str] = (), exclude: Sequence[str] = ()) -> onnx.ModelProto:
+        model = onnx.ModelProto()
+        model.CopyFrom(self._model)
+        quantiser = QDQQuantizer(
+            model,
+            per_channel=True,
+            # Seven bits: without VNNI instructions sums of 8-bit products overflow.
+            reduce_range=True,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QUInt8,
+            tensors_range=self._ranges,
+            nodes_to_quantize=list(only),
+            nodes_to_exclude=list(exclude),
+            op_types_to_quantize=_OPERATORS,
+            extra_options={},
+        )
+        with _quiet():
+            quantiser.quantize_model()
+        found: onnx.ModelProto = quantiser.model.model
+        return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
     former = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with TemporaryDirectory() as folder:
-            prepared = Path(folder) / "prepared.onnx"
-            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-            quantize_static(
-                str(prepared),
-                str(target),
-                _Batches(batches),
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
-                # Seven bits: without VNNI instructions sums of 8-bit products overflow.
-                reduce_range=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.MinMax,
-                op_types_to_quantize=list(_OPERATORS),
-                nodes_to_exclude=_float_layers(prepared, float_share),
-            )
+        yield
     finally:
         logging.disable(former)
 
@@ -96,15 +152,19 @@ def try_int8(
     if not sources:
         return "int8: no labelled training images to calibrate on.", None
     inputs = draft.network_inputs(sources)
+    tell("int8: ranges of the values within the network")
+    quantisers = []
+    for number, name in enumerate(variants[FP32]):
+        own = [batch for net, batch in inputs if net == number]
+        few = spread_evenly(own, options.calibration_images)
+        quantisers.append(Quantiser(draft.folder / name, few))
     said = ""
     for share in FLOAT_SHARES:
         tell(f"int8, {share:.0%} of the layers in float")
         variants[INT8] = []
-        for number, name in enumerate(variants[FP32]):
-            own = [batch for net, batch in inputs if net == number]
+        for quantiser, name in zip(quantisers, variants[FP32], strict=True):
             smaller = draft.folder / f"{Path(name).stem}.int8.onnx"
-            few = spread_evenly(own, options.calibration_images)
-            quantise(draft.folder / name, smaller, few, share)
+            quantiser.write(smaller, share)
             variants[INT8].append(smaller.name)
         found = draft.score(INT8, reference, tell)
         fast, slow = (float(np.median(one.latency_ms)) for one in (found, scored))
@@ -120,15 +180,3 @@ def try_int8(
         if fast >= slow:
             return f"{said}: not faster, so it was not kept.", None
     return f"{said}: loses too much, so it was not kept.", None
-
-
-def _float_layers(path: Path, share: float) -> list[str]:
-    """Return layers at the ends: the last before the first, in turn, as the head is most sensitive."""
-    model = onnx.load(str(path))
-    names = [node.name for node in model.graph.node if node.op_type in _OPERATORS]
-    order = []
-    while names:
-        order.append(names.pop())
-        if names:
-            order.append(names.pop(0))
-    return order[: round(len(order) * share)]

@@ -7,7 +7,7 @@ Class scores are never taken over where they would mean other classes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ INIT_FROM = "init_from"
 KEY = f"model.{INIT_FROM}"
 # Keys of `model` that name files to start from.
 SOURCES = ("encoder_weights", INIT_FROM)
+_SMP_HEAD = "segmentation_head."
 
 
 def forget_sources(cfg: DictConfig) -> None:
@@ -50,7 +51,8 @@ def initialise(model: Segmenter, source: str, manifest: Manifest) -> LoadReport:
 
     Args:
         model: The model to fill.
-        source: Folder of a run (its best checkpoint), a checkpoint `.ckpt`, or a file of weights.
+        source: Folder of a run (its best checkpoint), a checkpoint `.ckpt`, or a file of weights, also of
+            a segmentation-models-pytorch model.
         manifest: The data to be trained on; warnings tell which of its val and test images the run
             was trained on, and where the run saw other bands.
 
@@ -73,7 +75,8 @@ def initialise(model: Segmenter, source: str, manifest: Manifest) -> LoadReport:
             if known is not None:
                 log.warning("%s: %s", KEY, known)
         _warn_of_other_bands(run_dir, model)
-    fitting = {name: value for name, value in state.items() if name not in kept}
+    named = _as_ours(state, model.state_dict().keys())
+    fitting = {name: value for name, value in named.items() if name not in kept}
     report = copy_weights(model, fitting, str(path))
     if not report.fits:
         raise ConfigError(
@@ -120,6 +123,21 @@ def _read(weights: Path) -> Mapping[str, Tensor]:
             "validation. Give one of its checkpoints, or another run"
         )
     return read_model_state(weights)
+
+
+def _as_ours(state: Mapping[str, Tensor], own: Collection[str]) -> Mapping[str, Tensor]:
+    """Return weights under our names, where they are those of a segmentation-models-pytorch model.
+
+    Its head is called otherwise, and its own encoders lack the level that timm's have here.
+    """
+    if not any(name.startswith(_SMP_HEAD) for name in state):
+        return state
+    renamed = {}
+    for name, value in state.items():
+        ours = f"head.{name.removeprefix(_SMP_HEAD)}" if name.startswith(_SMP_HEAD) else name
+        below_timm = ours.replace("encoder.", "encoder.model.", 1)
+        renamed[below_timm if below_timm in own else ours] = value
+    return renamed
 
 
 def _warn_of_other_bands(run_dir: Path, model: Segmenter) -> None:

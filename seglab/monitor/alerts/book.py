@@ -15,12 +15,14 @@ from seglab.core.errors import DataError
 from seglab.monitor.alerts.findings import SEVERITIES, Finding, Judged, Severity
 
 What = Literal["fired", "worse", "still", "recovered"]
+BOOK = "alerts.json"  # in the folder of the log
 _VERSION = 1
+_MOST_PAST = 500  # alerts that are over: the file is written anew at every evaluation
 
 
 @dataclass
 class Alert:
-    """A finding that lasts.
+    """A finding that lasts, or lasted.
 
     Attributes:
         key: Of the finding.
@@ -29,6 +31,7 @@ class Alert:
         missed: Evaluations since then that did not find it.
         told: When a message about it was last given out; None: never, for it was silenced.
         silenced: Whether it is kept quiet now.
+        over: When it ended; None: it lasts.
     """
 
     key: str
@@ -44,6 +47,7 @@ class Alert:
     missed: int = 0
     told: float | None = None
     silenced: bool = False
+    over: float | None = None
 
     def take(self, finding: Finding, now: float) -> None:
         """Have the numbers of now."""
@@ -65,7 +69,7 @@ class Message(NamedTuple):
         return {"what": self.what, "time": _when(self.time)} | {
             name: _when(value) if name in ("since", "seen") else value
             for name, value in self.alert.items()
-            if name not in ("missed", "told", "silenced")
+            if name not in ("missed", "told", "silenced", "over")
         }
 
     @property
@@ -102,11 +106,13 @@ class AlertBook:
     Attributes:
         alerts: Those that last, by key.
         outbox: Messages that a channel has not taken yet: {"channel", "message", "tries"}.
+        past: The latest of those that are over, the first to end first.
     """
 
     path: Path
     alerts: dict[str, Alert] = field(default_factory=dict)
     outbox: list[dict[str, Any]] = field(default_factory=list)
+    past: list[Alert] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path) -> AlertBook:
@@ -122,7 +128,8 @@ class AlertBook:
             if content["version"] != _VERSION:
                 raise ValueError(f"version {content['version']}")
             alerts = {one["key"]: Alert(**one) for one in content["alerts"]}
-            return cls(path, alerts, list(content["outbox"]))
+            past = [Alert(**one) for one in content.get("past", ())]  # older files have none
+            return cls(path, alerts, list(content["outbox"]), past)
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path}: expected alerts as this version keeps them ({error}); move it away to begin anew"
@@ -130,8 +137,9 @@ class AlertBook:
 
     def write(self) -> None:
         """Write the file: a reader sees the former or this."""
-        alerts = [asdict(one) for one in self.alerts.values()]
-        write_json(self.path, {"version": _VERSION, "alerts": alerts, "outbox": self.outbox})
+        content = {"version": _VERSION, "alerts": [asdict(one) for one in self.alerts.values()]}
+        past = [asdict(one) for one in self.past[-_MOST_PAST:]]
+        write_json(self.path, {**content, "outbox": self.outbox, "past": past})
 
     def take(
         self,
@@ -163,7 +171,8 @@ class AlertBook:
                 continue
             alert.missed += 1
             if alert.missed >= recovers_after:
-                del self.alerts[alert.key]
+                alert.over = now
+                self.past.append(self.alerts.pop(alert.key))
                 if alert.told is not None and not alert.silenced:
                     messages.append(Message("recovered", now, asdict(alert)))
         return messages

@@ -8,6 +8,7 @@ them and what the classes mean has changed (concept shift), which no statistic w
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -65,6 +66,7 @@ def measured_quality(
     bundle: Bundle,
     reference: QualityReference | None = None,
     image_of: Callable[[str], Path | None] = lambda _stored: None,
+    before: dict[str, np.ndarray] | None = None,
 ) -> Measured | None:
     """Score the logged images that have labels.
 
@@ -75,6 +77,8 @@ def measured_quality(
         bundle: The one that predicted; rows of others are left out and counted.
         reference: Of the bundle; corrects what is expected.
         image_of: Key of a label -> its image file, where the log has not stored it.
+        before: Confusions of former calls, by bundle, image and a hash of the mask: they are not worked out
+            again. It has those of this call afterwards.
 
     Returns:
         None where no image has both a label and pixels; else the scores.
@@ -91,6 +95,7 @@ def measured_quality(
     if others:
         notes.append(f"{others} labelled images were answered by another bundle than {bundle.id}.")
     found, used, without = [], [], []
+    before, now = {} if before is None else before, dict[str, np.ndarray]()
     for row, one in enumerate(wanted.select(["bundle", "stored", "key", "status"]).to_pylist()):
         if one["bundle"] != bundle.id or one["status"] != "ok":
             continue
@@ -98,8 +103,14 @@ def measured_quality(
         if path is None:
             without.append(one["key"])
             continue
-        found.append(_confusion(bundle, path, labels[one["key"]](), one["key"]))
+        mask = labels[one["key"]]()
+        name = f"{bundle.id} {path} {hashlib.sha256(mask.tobytes()).hexdigest()}"
+        known = before.get(name)
+        now[name] = _confusion(bundle, path, mask, one["key"]) if known is None else known
+        found.append(now[name])
         used.append(row)
+    before.clear()
+    before.update(now)
     if without:
         notes.append(
             f"{len(without)} labelled images are not stored: {show_names(without)}. Set log.privacy=images "

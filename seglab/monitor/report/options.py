@@ -25,7 +25,8 @@ class ReportOptions(Options):
     labels: Name | None = None
     """Folder of masks named by request id, or a manifest whose samples are named so: quality is measured."""
     alerts: Name | None = None
-    """File in which `seglab monitor watch` keeps its alerts; they are shown too."""
+    """File in which `seglab monitor watch` keeps its alerts, which are shown with their beginning and end;
+    null: alerts.json in the log's folder, where it is there."""
     output: Name = "monitor.html"
     """Page to write."""
     drift: DriftOptions = DriftOptions()

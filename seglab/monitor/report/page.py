@@ -18,7 +18,7 @@ from seglab.bundle.loader import Bundle, BundleError, load
 from seglab.core.disk.files import write_text
 from seglab.core.disk.provenance import utc_now
 from seglab.core.errors import DataError
-from seglab.monitor.alerts.book import Alert, AlertBook
+from seglab.monitor.alerts.book import BOOK, Alert, AlertBook
 from seglab.monitor.log.reading import read_log
 from seglab.monitor.log.schema import OK
 from seglab.monitor.quality.estimate import QualityReference
@@ -99,7 +99,7 @@ def page_content(
 ) -> dict[str, Any]:
     """Return the parts of the page by their names in the template."""
     clock = Clock(float(period.edges[0]), float(period.edges[-1]))
-    alerts = _alerts(options.alerts, clock)
+    alerts = _alerts(options, clock)
     names = _class_names(watched, len(period.shares))
     count = sum(len(one.drifts) for one in watched)
     bad, good = _verdicts(period, watched)
@@ -271,17 +271,25 @@ def _bars(period: Period, watched: Sequence[Watched], alerts: Sequence[Alert]) -
     if drifts:
         bars.append(Bar("drift", tuple(drifts), tuple(first for first, _ in drifts), 3))
     if alerts:
-        bars.append(Bar("alerts", moments=tuple(one.since for one in alerts), slot=4))
+        first, last = float(period.edges[0]), float(period.edges[-1])
+        lasted = ((one.since, one.seen if one.over is None else one.over) for one in alerts)
+        inside = tuple((max(start, first), min(end, last)) for start, end in lasted)
+        begun = tuple(one.since for one in alerts if first <= one.since)
+        bars.append(Bar("alerts", inside, begun, 4))
     return bars
 
 
-def _alerts(file: str | None, clock: Clock) -> list[Alert]:
-    """Return the alerts that lasted into the period."""
-    if file is None:
-        return []
-    place = Path(file).expanduser()
+def _alerts(options: ReportOptions, clock: Clock) -> list[Alert]:
+    """Return the alerts of the period: those that last, and those that are over."""
+    place = Path(options.alerts or Path(options.log) / BOOK).expanduser()
     if not place.is_file():
-        raise DataError(f"alerts: expected the file that seglab monitor watch keeps, got {file}")
-    kept = AlertBook.read(place).alerts.values()
-    inside = (one for one in kept if one.since <= clock.last and one.seen >= clock.first)
+        if options.alerts is None:
+            return []
+        raise DataError(f"alerts: expected the file that seglab monitor watch keeps, got {place}")
+    book = AlertBook.read(place)
+    inside = (
+        one
+        for one in (*book.past, *book.alerts.values())
+        if one.since <= clock.last and (one.seen if one.over is None else one.over) >= clock.first
+    )
     return sorted(inside, key=lambda one: one.since)

@@ -112,15 +112,22 @@ def class_table(one: Watched) -> Table | None:
 
 
 def alert_table(alerts: Sequence[Alert]) -> Table | None:
-    """Return the alerts that the watch keeps; None without any."""
+    """Return the alerts that the watch keeps, and when each began and ended; None without any."""
     fields: list[Field[Alert]] = [
-        (Column("since", numeric=False), lambda one: Cell(moment(one.since), one.since)),
+        (Column("from", numeric=False), lambda one: Cell(moment(one.since), one.since)),
+        (Column("to", numeric=False), _end_cell),
         (Column("severity", numeric=False), lambda one: text_cell(one.severity)),
         (Column("alert", numeric=False), lambda one: text_cell(f"{one.kind} ({one.subject})")),
         (Column("message", numeric=False), lambda one: text_cell(one.message, css="prose")),
         (Column("what to do", numeric=False), lambda one: text_cell(one.runbook, css="prose")),
     ]
-    return make_table("alerts", "Alerts that last", fields, alerts) if alerts else None
+    return make_table("alerts", "Alerts", fields, alerts) if alerts else None
+
+
+def _end_cell(alert: Alert) -> Cell:
+    if alert.over is None:
+        return Cell(f"lasts, seen {moment(alert.seen)}", np.inf)
+    return Cell(moment(alert.over), alert.over)
 
 
 def _iou_cell(found: Estimate, place: int) -> Cell:

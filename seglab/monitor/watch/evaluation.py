@@ -62,6 +62,7 @@ class Evaluator:
             None,
             None,
         )  # as they were, and what they said
+        self._confusions: dict[str, np.ndarray] = {}
 
     def evaluate(self, known: Known, now: float) -> Evaluation:
         """Judge the rows up to a time.
@@ -144,6 +145,7 @@ class Evaluator:
                 folder_labels(options.labels),
                 load(known.place, check=False),
                 known.quality,
+                before=self._confusions,
             )
             self._labels = stamp, measured
         return self._labels[1]

@@ -60,6 +60,7 @@ class Gauges:
         self._time = Gauge(
             "seglab_watch_timestamp_seconds", "When the watch last evaluated.", registry=own
         )
+        self._time.set(float("nan"))  # not in 1970, which were an alert until thresholds are set
         if port is not None:
             try:
                 start_http_server(port, host, own)

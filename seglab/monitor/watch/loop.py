@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from seglab.bundle.aliases import locate_bundle
 from seglab.core.errors import ConfigError, SeglabError
-from seglab.monitor.alerts.book import AlertBook, Silence, read_silences, write_silences
+from seglab.monitor.alerts.book import BOOK, AlertBook, Silence, read_silences, write_silences
 from seglab.monitor.alerts.channels import deliver, open_channels
 from seglab.monitor.alerts.findings import SERVICE, SEVERITIES, Finding, Judged
 from seglab.monitor.alerts.options import LogChannelOptions
@@ -20,7 +20,7 @@ from seglab.monitor.watch.gauges import Gauges
 from seglab.monitor.watch.known import Known
 from seglab.monitor.watch.options import SilenceOptions, WatchOptions
 
-BOOK, SILENCES, LOCK = "alerts.json", "silences.json", ".watch.lock"
+SILENCES, LOCK = "silences.json", ".watch.lock"
 
 
 class Watch:

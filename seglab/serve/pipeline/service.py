@@ -39,6 +39,7 @@ class Seen:
     bundle: Bundle
     pixels: np.ndarray
     found: Prediction  # thinned logits in the place of probabilities
+    counts: np.ndarray  # pixels of each class
     queue: float  # seconds
     predict: float  # seconds
 
@@ -175,14 +176,14 @@ class Service:
                 found, waited = await self.batcher.predict(bundle, image, upload.is_logged)
             except ImageError as error:
                 raise Refused("image", str(error)) from error
+        seconds = time.monotonic() - start - waited
         mask = found.mask
-        if upload.is_logged:
-            seconds = time.monotonic() - start - waited
-            upload.seen = Seen(bundle, image, found, waited, seconds)
         self.metrics.images.inc()
         self.metrics.pixels.inc(mask.size)
-        counts = np.bincount(mask.reshape(-1), minlength=len(bundle.class_names)).tolist()
-        for name, count in zip(bundle.class_names, counts, strict=True):
+        counts = np.bincount(mask.reshape(-1), minlength=len(bundle.class_names))
+        if upload.is_logged:
+            upload.seen = Seen(bundle, image, found, counts, waited, seconds)
+        for name, count in zip(bundle.class_names, counts.tolist(), strict=True):
             self.metrics.class_pixels.labels(name).inc(count)
         return mask
 

@@ -136,6 +136,8 @@ class Supervisor:
         told = json.dumps({"options": self.options.to_dict(), "place": place})
         environment = {
             "MALLOC_ARENA_MAX": "2",  # else every thread keeps freed images in a heap of its own
+            # The network has its own threads; products of small matrices by several took twice the processor.
+            "OPENBLAS_NUM_THREADS": "1",
             **os.environ,
             FOLDER_VARIABLE: str(self.folder),
             "SEGLAB_SERVE_WORKER": told,

@@ -79,10 +79,11 @@ def test_curves_of_trials(view: StudyView) -> None:
     assert axes.get_xlabel() == "epoch"
 
 
-def test_steps_of_cross_validations_are_folds(make: Any) -> None:
+@pytest.mark.parametrize(("scheme", "step"), [("kfold", "fold"), ("none", "epoch")])
+def test_steps_of_cross_validations_are_folds(make: Any, scheme: str, step: str) -> None:
     trials = [make.trial([0.5], {}, [0.4, 0.5, 0.6])] * 2
-    figure = intermediate_figure(read_study(make(trials, base_config={"cv": {"scheme": "kfold"}})))
-    assert figure.axes[0].get_xlabel() == "fold"
+    figure = intermediate_figure(read_study(make(trials, base_config={"cv": {"scheme": scheme}})))
+    assert figure.axes[0].get_xlabel() == step
 
 
 def test_slices_share_the_values_and_mark_the_best(view: StudyView) -> None:

@@ -37,7 +37,28 @@ def test_an_alert_is_told_once_and_when_it_is_over(tmp_path: Path) -> None:
         told += [(now, one.what) for one in messages]
         book.write()
     assert told == [(0, "fired"), (5, "worse"), (7, "recovered")]
-    assert AlertBook.read(path).alerts == {}
+    kept = AlertBook.read(path)
+    assert kept.alerts == {}
+    [past] = kept.past
+    assert (past.key, past.severity, past.since, past.seen, past.over) == (
+        *("drift/b", "page"),
+        *(0.0, 500.0, 700.0),
+    )
+
+
+def test_what_is_over_is_kept_to_a_bound(tmp_path: Path) -> None:
+    """Also of what was silenced, and from a file of before; the latest stay."""
+    path = tmp_path / "alerts.json"
+    path.write_text('{"version": 1, "alerts": [], "outbox": []}')
+    book = AlertBook.read(path)
+    quiet = [Silence("drift/*", 1e9, "snow")]
+    for turn in range(600):
+        book.take(Judged([DRIFT], KINDS), 10.0 * turn, quiet)
+        assert book.take(NOTHING, 10.0 * turn + 5, quiet, recovers_after=1) == []
+    book.write()
+    past = AlertBook.read(path).past
+    assert len(past) == 500
+    assert (past[0].since, past[-1].since, past[-1].over) == (1000.0, 5990.0, 5995.0)
 
 
 def test_an_alert_that_lasts_is_told_again_after_a_while(tmp_path: Path) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.server
 import json
+import shutil
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from email import message_from_string
+from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from seglab.core.errors import ConfigError
 from seglab.core.options import Options
@@ -21,7 +25,7 @@ from seglab.monitor.alerts.book import AlertBook
 from seglab.monitor.alerts.channels import deliver, open_channels
 from seglab.monitor.alerts.findings import Finding, Judged
 from seglab.monitor.alerts.options import EmailOptions, WandbOptions, WebhookOptions
-from tests.serve.processes import wait_for
+from tests.serve.processes import free_port, wait_for
 
 HOOK, NONE = "HOOK", "NO_SUCH_VARIABLE"  # names of environment variables
 DRIFT = Judged([Finding("drift", "page", "b", "they drifted", 2.0, 1.0)], frozenset({"drift"}))
@@ -53,48 +57,58 @@ def webhook(*answers: int) -> Iterator[tuple[str, list[Any]]]:
 
 
 class Mailbox:
-    """An SMTP server as far as a client needs one; `refuse` is what it says to RCPT."""
+    """A running SMTP server; `refuse` is what it says to RCPT, `logins` are who came in."""
 
-    def __init__(self, refuse: str = "") -> None:
-        self.refuse, self.mails, self.port = refuse, list[tuple[list[str], str]](), 0
-        self._loop = asyncio.new_event_loop()
+    def __init__(self, refuse: str = "", **options: Any) -> None:
+        self.refuse, self.mails, self.logins = refuse, list[Envelope](), list[str]()
+        self.port = free_port()
+        given = {"authenticator": self.let_in, **options}
+        self._server = Controller(self, "127.0.0.1", self.port, **given)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        def say(text: str) -> None:
-            writer.write(f"{text}\r\n".encode())
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        envelope.rcpt_tos.append(address)
+        return self.refuse or "250 ok"
 
-        to: list[str] = []
-        say("220 here")
-        while line := (await reader.readline()).decode().strip():
-            word = line[:4].upper()
-            if word == "DATA":
-                say("354 go on")
-                content = (await reader.readuntil(b"\r\n.\r\n")).decode()
-                self.mails.append((to, content))
-            elif word == "RCPT" and self.refuse:
-                say(self.refuse)
-                continue
-            elif word == "RCPT":
-                to.append(line.partition("<")[2].rstrip(">"))
-            say("221 bye" if word == "QUIT" else "250 ok")
-            if word == "QUIT":
-                break
-        writer.close()
+    async def handle_DATA(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope
+    ) -> str:
+        self.mails.append(envelope)
+        return "250 ok"
+
+    def let_in(
+        self,
+        server: SMTP,
+        session: Session,
+        envelope: Envelope,
+        mechanism: str,
+        data: LoginPassword,
+    ) -> AuthResult:
+        is_right = data == LoginPassword(b"me", b"secret")
+        self.logins.append("in" if is_right else "refused")
+        return AuthResult(success=is_right, handled=False)
 
     def __enter__(self) -> Mailbox:
-        async def start() -> None:
-            server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-            self.port = server.sockets[0].getsockname()[1]
-
-        self._loop.run_until_complete(start())
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
+        self._server.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._server.stop()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Key and certificate of 127.0.0.1 in one file, made for this test."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not there")
+    path = tmp_path / "own.pem"
+    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    words += " -subj /CN=mail -addext subjectAltName=IP:127.0.0.1"
+    command = [*words.split(), "-keyout", str(path), "-out", str(tmp_path / "only.pem")]
+    subprocess.run(command, check=True, capture_output=True)
+    path.write_text(path.read_text() + (tmp_path / "only.pem").read_text())
+    return path
 
 
 class Sent:
@@ -152,9 +166,9 @@ def test_a_mail_goes_to_everybody(tmp_path: Path) -> None:
             host="127.0.0.1", port=box.port, to="a@lab, b@lab", security="none", sender="me@lab"
         )
         assert Sent(tmp_path, "email", options).left == 0
-    [(to, content)] = box.mails
-    mail = message_from_string(content, policy=default)
-    assert to == ["a@lab", "b@lab"]
+    [envelope] = box.mails
+    mail = message_from_bytes(envelope.original_content or b"", policy=default)
+    assert envelope.rcpt_tos == ["a@lab", "b@lab"]
     assert mail["Subject"] == "seglab [fired] page: drift (b)"
     assert "What to do" in mail.get_content()
 
@@ -169,6 +183,41 @@ def test_a_mail_that_is_refused_is_kept(tmp_path: Path) -> None:
         assert sent.deliver() == 0
     starttls = options.replace(security="starttls", port=box.port)
     assert Sent(tmp_path, "email", starttls).left == 1  # never in the open instead
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")  # of the server, which takes TLS for none
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_a_password_goes_through_a_closed_connection_to_who_can_be_trusted(
+    security: Literal["starttls", "tls"],
+    certificate: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    given: dict[str, Any] = {"tls_context": context, "require_starttls": True}
+    if (
+        security == "tls"
+    ):  # the server's own word for what it is told of a connection that begins closed
+        given = {"ssl_context": context, "auth_require_tls": False}
+    monkeypatch.setenv(HOOK, "wrong")
+    with Mailbox(auth_required=True, **given) as box:
+        options = EmailOptions(
+            host="127.0.0.1", port=box.port, to="a@lab", security=security, user="me", password=HOOK
+        )
+        sent = Sent(tmp_path, "email", options)
+        assert sent.left == 1
+        assert "certificate verify failed" in sent.told[0], "nobody vouches for this server"
+        assert box.logins == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "only.pem"))
+        sent = Sent(tmp_path, "email", options)
+        assert sent.left == 1
+        assert "535" in sent.told[0]
+        monkeypatch.setenv(HOOK, "secret")
+        assert Sent(tmp_path, "email", options).left == 0
+    assert {"refused", "in"} == set(box.logins)
+    [mail] = box.mails
+    assert mail.rcpt_tos == ["a@lab"]
 
 
 def test_what_channels_need_is_asked_for_before_anything_is_watched() -> None:

@@ -176,6 +176,24 @@ def test_small_files_are_joined_and_no_row_counts_twice(
     assert read_log(tmp_path)["request_id"].to_pylist() == list("012345")
 
 
+def test_what_was_pruned_is_not_missed_when_files_are_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = parts.Parts(tmp_path, "w")
+    monkeypatch.setattr(parts, "_AT_ONCE", 4)
+    monkeypatch.setattr(parts, "_ROWS_PER_GROUP", 2)
+    for number in range(6):
+        row = {**numbers(number), "time": NOON + number, "request_id": str(number), "image": 0}
+        row |= {"bundle": "b", "variant": "fp32", "status": "ok", "latency": 0.1}
+        writer.write(table_of([row]))
+        if number == 1:
+            parts.parts_of(tmp_path)[0].unlink()
+    assert read_log(tmp_path)["request_id"].to_pylist() == list("12345")
+    first, *others = parts.parts_of(tmp_path)
+    assert len(others) == 2
+    assert pq.ParquetFile(first).metadata.num_row_groups == 2, "three rows, two at a time"
+
+
 def test_a_worker_of_the_service_gets_no_pandas(tmp_path: Path) -> None:
     code = (
         "import sys; from tests.monitor.log.test_log import *; from seglab.monitor.log.parts import Parts;"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seglab.bundle.input_statistics import input_statistics, output_statistics
-from seglab.bundle.loader import load
+from seglab.bundle.loader import ImageError, load
 from seglab.core.errors import DataError, DataNotFoundError
 from seglab.monitor.log.schema import table_of
 from seglab.monitor.quality.estimate import QualityReference, estimate_quality
@@ -187,7 +187,8 @@ def test_labels_are_joined_by_request(bundle: Path, tmp_path: Path) -> None:
     Image.fromarray(mask).save(tmp_path / "labels" / "nobody.png")
     rows[0]["bundle"] = "another"
     labels = folder_labels(tmp_path / "labels")
-    found_quality = measured_quality(table_of(rows), tmp_path, labels, net)
+    before: dict[str, np.ndarray] = {}
+    found_quality = measured_quality(table_of(rows), tmp_path, labels, net, before=before)
     assert isinstance(found_quality, Measured)
     measured, expected, times, notes = found_quality
     assert (measured.images, expected.images, times.tolist()) == (11, 11, list(range(1, 12)))
@@ -202,6 +203,18 @@ def test_labels_are_joined_by_request(bundle: Path, tmp_path: Path) -> None:
         f"1 labelled images were answered by another bundle than {net.id}.",
         "2 labelled images are not stored",
     ]
+    assert len(before) == 11
+    (tmp_path / "day" / "r2-1.png").write_bytes(b"no image any more")
+    again = measured_quality(table_of(rows), tmp_path, labels, net, before=before)
+    assert again is not None
+    assert again.measured.miou == measured.miou, "nothing was predicted again"
+    with pytest.raises(ImageError):
+        measured_quality(table_of(rows), tmp_path, labels, net)
+    Image.fromarray(np.full((32, 32), 2, np.uint8)).save(tmp_path / "labels" / "r4-1.png")
+    other = measured_quality(table_of(rows), tmp_path, labels, net, before=before)
+    assert other is not None
+    assert other.measured.miou != measured.miou, "a corrected label counts"
+    Image.fromarray(image).save(tmp_path / "day" / "r2-1.png")
     Image.fromarray(mask[:5]).save(tmp_path / "labels" / "r3-1.png")
     with pytest.raises(DataError, match=r"r3-1: expected a mask of \(32, 32\), as the image"):
         measured_quality(table_of(rows), tmp_path, folder_labels(tmp_path / "labels"), net)

@@ -56,6 +56,9 @@ def test_page_tells_what_happened(service: Path) -> None:
     assert "No drift and no quality of images answered by 0123456789abcdef" in text
     assert "p95 is &lt;3&gt; s" in text, "text of others is escaped"
     assert "Look at it." in text
+    assert "12:10 UTC lasts, seen 2026-03-01 12:15 UTC warn slow (service)" in text
+    assert "11:45 UTC 2026-03-01 12:25 UTC page frozen_camera (cam)" in text
+    assert "frozen_camera (gone)" not in text, "it was over before the period"
     assert re.search(r"unreadable 1 0\.62%", text)
     measured = re.search(r"([\d.]+) measured mIoU", text)
     assert measured is not None

@@ -13,6 +13,7 @@ from PIL import Image
 from seglab.cli.main import run
 from seglab.core.errors import ConfigError
 from seglab.deploy.registry.registry import Registry
+from seglab.monitor.watch.gauges import Gauges
 from seglab.monitor.watch.loop import Watch
 from seglab.monitor.watch.options import WatchOptions
 from tests.monitor.rows import camera, known_bundle, write_rows
@@ -41,6 +42,9 @@ def test_usual_images_are_no_alert(
     assert "120 rows judged, 0 alerts last" in capsys.readouterr().err
     shown = dict(line.rsplit(" ", 1) for line in metrics.read_text().splitlines() if line[0] != "#")
     assert float(shown["seglab_watch_rows"]) == 120
+    assert now < float(shown["seglab_watch_timestamp_seconds"]) < time.time()
+    before = Gauges().registry.get_sample_value("seglab_watch_timestamp_seconds")
+    assert np.isnan(before), "it has not stood since 1970"
     score, most = (
         float(shown[f'seglab_drift_{name}{{bundle="{bundle[1]}"}}'])
         for name in ("score", "threshold")

@@ -135,8 +135,8 @@ def intermediate_figure(view: StudyView) -> Chart:
 
 def _step_name(view: StudyView) -> str:
     """Return what a step of a trial is: a fold where trials are cross-validations, else an epoch."""
-    config = view.asked.get("base_config") or {}
-    return "fold" if config.get("cv") else "epoch"
+    cv = (view.asked.get("base_config") or {}).get("cv") or {}
+    return "epoch" if cv.get("scheme", "none") == "none" else "fold"
 
 
 @study_figure(
