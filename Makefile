@@ -68,6 +68,7 @@ docs-serve: $(STAMP) ## show the documentation at http://127.0.0.1:8000 while yo
 
 # The branch holds every version as a folder; pushing it publishes. mike calls mkdocs by name.
 docs-version: export PATH := $(abspath $(BIN)):$(PATH)
+docs-version: export NOTEBOOKS := run
 docs-version: $(STAMP) ## write the documentation as VERSION=1.2 into the branch gh-pages, beside the others
 	@test -n "$(VERSION)" || { echo "say which: make docs-version VERSION=1.2"; exit 1; }
 	mike deploy --update-aliases $(VERSION) latest

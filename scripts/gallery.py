@@ -115,10 +115,10 @@ def _page(page: str, choices: list[str], runs: list[Path], out: Path) -> Iterato
     yield from (
         "",
         f"On test images. {NOTES[page]} Written by `scripts/gallery.py` at commit `{commit}`,",
-        f"two cores of an Intel Xeon with bf16, torch {torch.__version__}; each was trained with",
+        f"two cores of an Intel Xeon with bf16, torch {torch.__version__}; each as the first one:",
         "",
         '```bash {.not-run data-why="takes a minute each"}',
-        f"seglab train {group}=NAME \\",
+        f"seglab train {group}={choices[0]} \\",
         *(f"    {line} \\" for line in lines[:-1]),
         f"    {lines[-1]}",
         "```",
