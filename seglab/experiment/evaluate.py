@@ -248,10 +248,12 @@ class _Scoring:
                 f"{', '.join(names)}. Only data with the same classes in the same order can be scored"
             )
         if self.cfg.data.importer == "run":
-            choice = f"data={now.provenance.get('importer', 'folder')} data.root='{now.root}'"
-            remedy = (
-                f"score the run on them as on other data ({choice}, with the options of the import)"
-            )
+            choice = f"data={now.provenance.get('importer', 'folder')} "
+            if self.cfg.data.manifest is None:
+                choice += f"data.root='{now.root}', with the options of the import"
+            else:
+                choice += f"data.manifest='{self.cfg.data.manifest}'"
+            remedy = f"score the run on them as on other data ({choice})"
             require_same_data(self.source, now, remedy)
 
     def _build_scorer(self, dataset: Dataset) -> Scorer:
