@@ -6,6 +6,7 @@ one image after the other. Ours is timed with loading and checking the bundle. P
 the ratio of medians, and the share of pixels that agree.
 
 Example: python scripts/bench_predict.py --images ../shared/data/camvid/train --count 200 --turns 3
+With a trained network, and the variants that its export kept: --run RUN_DIR --bundle BUNDLE --variant int8
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from seglab.bundle.loader import load
 from seglab.bundle.sealing import seal
 from seglab.core.labels import default_palette
 from seglab.deploy.export.graph import RawInput, export_program, exportable, write_onnx
+from seglab.deploy.export.trained import open_run
+from seglab.deploy.options import ExportOptions
 from seglab.deploy.predict.options import PredictFilesOptions
 from seglab.deploy.predict.run import predict_files
 from seglab.models import Segmenter, build_smp
@@ -39,7 +42,7 @@ def main() -> None:
     args = _parse()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
-    model = build_smp(CLASSES, arch="unet", encoder_name=args.encoder).eval()
+    model = trained(args.run) if args.run else random_network(args.encoder)
     mean, std = (torch.tensor(one).view(3, 1, 1) for one in (model.mean, model.std))
     with tempfile.TemporaryDirectory() as held:
         folder = Path(held)
@@ -47,18 +50,19 @@ def main() -> None:
         (folder / "in").mkdir()
         for file in files:
             shutil.copy(file, folder / "in")
-        write_bundle(folder / "bundle", model)
+        bundle = args.bundle or write_bundle(folder / "bundle", model)
         plain, ours = [], []
         for turn in range(args.turns):
             shutil.rmtree(folder / "plain", ignore_errors=True)
             plain.append(_timed(lambda: loop(folder, model, mean, std)))
             shutil.rmtree(folder / "ours", ignore_errors=True)
-            ours.append(_timed(lambda: ours_once(folder, args)))
+            ours.append(_timed(lambda: ours_once(folder, bundle, args)))
             print(f"turn {turn + 1}: plain torch loop {plain[-1]:.1f} s, predict {ours[-1]:.1f} s")
         same = agreement(folder)
     ratio = statistics.median(plain) / statistics.median(ours)
     rate = len(files) / statistics.median(ours)
-    print(f"{len(files)} images, {args.threads} threads, U-Net/{args.encoder}: {rate:.1f} images/s")
+    name = args.run or f"U-Net/{args.encoder}"
+    print(f"{len(files)} images, {args.threads} threads, {name}: {rate:.1f} images/s")
     print(f"ratio of medians {ratio:.2f}; {100 * same:.3f} % of the pixels agree")
 
 
@@ -72,10 +76,27 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--encoder", default="resnet18")
-    return parser.parse_args()
+    parser.add_argument("--run", metavar="RUN_DIR", help="a training whose network is taken")
+    parser.add_argument("--bundle", type=Path, help="what `seglab export` made of it")
+    parser.add_argument("--variant", help="of the bundle: fp32 or int8; by default its best")
+    args = parser.parse_args()
+    if bool(args.run) != bool(args.bundle):
+        parser.error("--run and --bundle go together: the same network in both forms")
+    return args
 
 
-def write_bundle(folder: Path, model: Segmenter) -> None:
+def random_network(encoder: str) -> Segmenter:
+    """Return a U-Net of random weights."""
+    return build_smp(CLASSES, arch="unet", encoder_name=encoder).eval()
+
+
+def trained(run: str) -> Segmenter:
+    """Return the network of a training, in float32."""
+    [model] = open_run(ExportOptions(run=run)).models
+    return model
+
+
+def write_bundle(folder: Path, model: Segmenter) -> Path:
     """Write the network as a bundle without golden images."""
     folder.mkdir()
     with exportable(model):
@@ -106,13 +127,14 @@ def write_bundle(folder: Path, model: Segmenter) -> None:
         },
     )
     load(folder)
+    return folder
 
 
 @torch.no_grad()
 def loop(folder: Path, model: Segmenter, mean: torch.Tensor, std: torch.Tensor) -> None:
     """Predict as a script of ten lines does."""
     (folder / "plain").mkdir()
-    palette = [value for colour in default_palette(CLASSES) for value in colour]
+    palette = [value for colour in default_palette(model.num_classes) for value in colour]
     for path in sorted((folder / "in").iterdir()):
         image = torch.from_numpy(np.array(Image.open(path).convert("RGB")))
         batch = ((image.permute(2, 0, 1).float() / 255 - mean) / std)[None]
@@ -124,11 +146,12 @@ def loop(folder: Path, model: Segmenter, mean: torch.Tensor, std: torch.Tensor) 
         picture.save(folder / "plain" / path.name)
 
 
-def ours_once(folder: Path, args: argparse.Namespace) -> None:
+def ours_once(folder: Path, bundle: Path, args: argparse.Namespace) -> None:
     """Predict as the command does."""
     found = predict_files(
         PredictFilesOptions(
-            bundle=str(folder / "bundle"),
+            bundle=str(bundle),
+            variant=args.variant,
             input=str(folder / "in"),
             output=str(folder / "ours"),
             threads=args.threads,
