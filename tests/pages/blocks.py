@@ -19,7 +19,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TAGS = ("run", "checked", "not-run")
 TAGGED = ("bash", "python", "yaml")
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+PAGES = (
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "experiments").glob("*/README.md")),
+)
 _FENCE = re.compile(r"^( *)```(\w+)(?: \{([^}\n]*)\})?\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 
 

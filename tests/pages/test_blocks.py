@@ -54,14 +54,14 @@ def test_every_command_is_shown() -> None:
 def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the words of a command have to find: folders, and runs without content."""
     folder = tmp_path_factory.mktemp("places")
-    for name in ("DIR", "CAMVID", "manifests/mine"):
+    for name in ("DIR", "CAMVID", "CAMVID_DIR", "manifests/mine"):
         (folder / name).mkdir(parents=True)
-    for name in ("RUN_ID", "CV_ID", "20250131-120059-a1b2c3"):
-        run = folder / "runs/synth-unet" / name
+    ids = ("RUN_ID", "CV_ID", "20250131-120059-a1b2c3")
+    for run in (folder / "RUN_DIR", *(folder / "runs/synth-unet" / name for name in ids)):
         (run / "checkpoints").mkdir(parents=True)
         (run / "run.json").write_text("{}")
         (run / "checkpoints/best.ckpt").touch()
-    for name in ("smp.pth", "resnet34.safetensors"):
+    for name in ("smp.pth", "resnet34.safetensors", "tf_efficientnet_lite0.safetensors"):
         (folder / name).touch()
     return folder
 
