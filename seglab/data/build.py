@@ -376,7 +376,8 @@ def _handle_faults(
         }
         return {**reasons, **lost}
     remedy = (
-        "mend the files, or import with on_error=quarantine, which keeps them out of every split"
+        "mend the files, or keep them out of every split with on_error=quarantine (`seglab data import "
+        "--on-error quarantine`)"
     )
     if len(faulty) == len(inspected):
         remedy = "no sample is left; check the root, the label space and the importer's options"

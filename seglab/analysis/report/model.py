@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -126,9 +127,12 @@ class RunView:
 
     @property
     def data_name(self) -> str:
-        """Name of the data set in the configuration; empty if it has none."""
+        """Name of the data set, that of its manifest's folder where one was given; empty without any."""
         data = self.facts["config"].get("data")
-        return str(data.get("name") or "") if isinstance(data, dict) else ""
+        if not isinstance(data, dict):
+            return ""
+        given = data.get("manifest")
+        return Path(str(given)).name if given else str(data.get("name") or "")
 
     @property
     def scored_on(self) -> Hashable:

@@ -111,9 +111,9 @@ def find_groups(rows: pd.DataFrame, settings: FoldSettings) -> list[str] | None:
         raise DataError(
             "the column `group` of the manifest says nothing (every sample is its own group), so "
             f"{settings.cut_scheme} folds have nothing to keep together. Choose: "
-            "group_by=pattern with a group_pattern that finds scene or patient in the sample id; "
-            "group_by=near_duplicates to keep images together that look alike; import the data "
-            "again with groups; or scheme=kfold or stratified if every image is independent"
+            "cv.group_by=pattern with a cv.group_pattern that finds scene or patient in the sample id; "
+            "cv.group_by=near_duplicates to keep images together that look alike; import the data "
+            "again with groups; or cv.scheme=kfold or stratified if every image is independent"
         )
     return column
 

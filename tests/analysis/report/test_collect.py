@@ -43,6 +43,13 @@ def test_every_kind_is_read_and_folds_go_with_their_cross_validation(full_report
     assert runs["c-eval"].verdict is None
 
 
+def test_data_by_its_manifest_is_named_after_that_and_not_after_the_default(maker: Any) -> None:
+    config = {"data": {"name": "synth", "manifest": "/data/manifests/streets"}}
+    assert (
+        by_id(collect_report([maker.run("r1", config=config).run_dir]))["r1"].data_name == "streets"
+    )
+
+
 def test_broken_record_is_named_and_the_others_are_shown(full_report: Report) -> None:
     (problem,) = full_report.problems
     assert problem.startswith("g-broken: the record is left out: ")
