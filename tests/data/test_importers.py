@@ -479,13 +479,17 @@ def test_reuse_lists_all_files_that_are_gone(tmp_path: Path) -> None:
         open_tiny(tmp_path)
 
 
-def test_explicit_manifest_wins(tmp_path: Path) -> None:
+def test_explicit_manifest_wins(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     make_camvid(tmp_path / "raw")
     manifest = import_dataset("camvid", tmp_path / "raw", tmp_path / "out", "mine")
     smaller = manifest.with_table(manifest.table.assign(keep=[True, False, True, True]))
     path = smaller.write(tmp_path / "out")
     opened = open_tiny(tmp_path, manifest=path, importer="nonsense", root=None)
     assert opened.fingerprint == smaller.fingerprint
+    for root in (tmp_path / "raw", tmp_path / "other"):
+        open_tiny(tmp_path, manifest=path, root=root)
+    [told] = [r.getMessage() for r in caplog.records if "is not used" in r.getMessage()]
+    assert told.startswith(f"data.root={tmp_path / 'other'} is not used: the files of the manifest")
     (tmp_path / "raw").rename(tmp_path / "moved")
     moved = open_tiny(tmp_path, manifest=path, root=tmp_path / "moved")
     assert (moved.root, moved.fingerprint) == (tmp_path / "moved", smaller.fingerprint)

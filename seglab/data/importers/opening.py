@@ -169,6 +169,13 @@ def _open_explicit(file: Path, root: Path | None, data_dir: Path) -> Manifest:
     opened = Manifest.read(file)
     if root is not None and (is_url(root) or not opened.root.is_dir()):
         opened = Manifest.read(file, root=root.expanduser())
+    elif root is not None and root.expanduser().absolute() != Path(opened.root).absolute():
+        log.warning(
+            "data.root=%s is not used: the files of the manifest %s are where it says, in %s",
+            root,
+            file,
+            opened.root,
+        )
     _require_root(opened)
     hashes = _hashes(opened.root, data_dir)
     require_files(opened, hashes, file, _import_again(opened, file))
