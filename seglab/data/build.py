@@ -30,6 +30,7 @@ from seglab.core.text.escape import one_line
 from seglab.data.bands.decode import BandLayout, decode_bands, own_picture
 from seglab.data.bands.statistics import LAYOUT
 from seglab.data.decoded import DecodedMasks
+from seglab.data.drawn_splits import Draw
 from seglab.data.images import bands_in, decode_image, orientation
 from seglab.data.manifest import COLUMNS, Manifest
 from seglab.data.masks import decode_mask
@@ -91,6 +92,7 @@ class ImportedFiles:
         faults: What is wrong with an annotation, by the image it is of (path below the root), or by
             its own path where the image is not known.
         are_upright: Whether the masks are known to be upright, whatever EXIF says of their images.
+        draw: How the splits were drawn; None where the data states them.
     """
 
     samples: list[SampleFiles]
@@ -101,6 +103,7 @@ class ImportedFiles:
     mask_values: str = ""
     faults: dict[str, str] = field(default_factory=dict)
     are_upright: bool = False
+    draw: Draw | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,8 @@ def build_manifest(
     quarantined = _handle_faults(inspected, lost, name, on_error)
     _warn_ambiguous(inspected, name)
     table = pd.DataFrame([one.row for one in inspected], columns=list(COLUMNS))
+    if imported.draw is not None and not table["keep"].all():
+        table = imported.draw.again(table)
     complete = {
         **provenance,
         "notes": [*provenance.get("notes", []), *imported.notes],

@@ -288,6 +288,9 @@ def test_data_that_is_left_out_is_counted_and_ends_with_1(
     words = (*words, "--option", "class_names=[a,b]", "--option", "val_fraction=0")
     said = seglab(*words, "--on-error", "quarantine", "--out", "kept")
     assert said.code == 1, said.err
-    assert said.out.endswith("1 left out, each named above\n")
+    assert said.out.endswith(
+        "1 left out, each named above: the manifest is written, and the exit code is 1 for what it lacks\n"
+    )
+    assert "Warning: the val split is empty\n" in said.out
     assert "b: " in caplog.text
     assert seglab(*words).code == 2

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seglab.core.errors import ConfigError, DataError, DataNotFoundError
+from seglab.data.describe import empty_splits
 from seglab.data.importers import import_dataset
 from seglab.data.importers.splitting import group_by_pattern, split_groups
 from seglab.data.manifest import Manifest
@@ -307,6 +308,31 @@ def test_groups_need_a_pattern_that_matches() -> None:
         group_by_pattern(["s1_a", "other"], r"^s\d")
     with pytest.raises(ConfigError, match="is no regular expression"):
         group_by_pattern(["a"], "(")
+
+
+def test_splits_are_drawn_from_what_is_not_faulty(root: Path) -> None:
+    make_flat(root, [f"n{number}" for number in range(10)])
+    val = [
+        name for name, split in splits_by_id(run(root, val_fraction=0.2)).items() if split == "val"
+    ]
+    for name in val:
+        (root / "images" / f"{name}.png").write_bytes(b"no image")
+    manifest = import_dataset(
+        "folder", root, root.parent / "out", "tiny", {"val_fraction": 0.2}, "quarantine"
+    )
+    assert manifest.splits() == {"train": 6, "val": 2, "test": 0, "unlabeled": 0}
+    assert set(manifest.provenance["quarantined"]) == set(val)
+
+
+def test_splits_that_the_data_states_stay_where_samples_are_faulty(root: Path) -> None:
+    for folder, name in (("train", "a"), ("train", "b"), ("val", "c")):
+        write_pair(root / f"images/{folder}/{name}.png", root / f"masks/{folder}/{name}.png")
+    (root / "images/val/c.png").write_bytes(b"no image")
+    manifest = import_dataset("folder", root, root.parent / "out", "tiny", {}, "quarantine")
+    assert manifest.splits() == {"train": 2, "val": 0, "test": 0, "unlabeled": 0}
+    assert empty_splits(manifest) == [
+        "the val split is empty: all samples in it are left out (1, keep is false)"
+    ]
 
 
 @settings(max_examples=60, deadline=None)

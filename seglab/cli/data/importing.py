@@ -42,7 +42,10 @@ def work(args: argparse.Namespace) -> int:
     out = args.out or Path(os.environ.get("SEGLAB_DATA", "data")) / "manifests" / name
     left_out = import_into(args, args.importer, args.root, out, name, options)
     if left_out:
-        sys.stdout.write(f"{left_out} left out, each named above\n")
+        sys.stdout.write(
+            f"{left_out} left out, each named above: the manifest is written, and the exit code is 1 for "
+            "what it lacks\n"
+        )
     return int(left_out > 0)
 
 
@@ -55,13 +58,12 @@ def import_into(
     options: dict[str, Any],
 ) -> int:
     """Import into the folder `out`, print splits and fingerprint; return how much was left out."""
-    from seglab.data.describe import repeated_images
+    from seglab.data.describe import empty_splits, repeated_images
     from seglab.data.importers import import_dataset
 
     manifest = import_dataset(importer, root, out, name, options, on_error=args.on_error)
     splits = ", ".join(f"{split} {count}" for split, count in manifest.splits().items() if count)
     sys.stdout.write(f"{out}: {splits}; fingerprint {manifest.fingerprint}\n")
-    repeated = repeated_images(manifest)
-    if repeated is not None:
-        sys.stdout.write(f"Warning: {repeated}\n")
+    warnings = [*empty_splits(manifest), repeated_images(manifest)]
+    sys.stdout.writelines(f"Warning: {text}\n" for text in warnings if text is not None)
     return len(manifest.provenance["quarantined"])

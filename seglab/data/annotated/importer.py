@@ -30,6 +30,7 @@ from seglab.core.labels import LabelSpace, default_palette
 from seglab.core.parts.components import components
 from seglab.data.annotated.options import IGNORE, VOID, AnnotatedOptions
 from seglab.data.build import ImportedFiles, SampleFiles
+from seglab.data.drawn_splits import Draw
 from seglab.data.images import image_size
 from seglab.data.importers.layout import find_base, holding
 from seglab.data.importers.listing import Listing
@@ -132,6 +133,7 @@ def import_annotated(
         mask_values=meant,
         faults=dict(found.faults),
         are_upright=True,
+        draw=None if any(one.split for one in found.images) else _split_draw(chosen),
     )
 
 
@@ -227,8 +229,8 @@ def _samples(
     splits = dict(stated)
     labelled = [image for image in images if image in drawn]
     if not stated and labelled:
-        shares = {"val": chosen.val_fraction, "test": chosen.test_fraction}
-        places = split_groups([groups[image] for image in labelled], shares, chosen.seed)
+        draw = _split_draw(chosen)
+        places = draw.groups([groups[image] for image in labelled], draw.shares, draw.seed)
         splits = dict(zip(labelled, places, strict=True))
     return [
         SampleFiles(
@@ -240,6 +242,11 @@ def _samples(
         )
         for image in images
     ]
+
+
+def _split_draw(chosen: AnnotatedOptions) -> Draw:
+    shares = {"val": chosen.val_fraction, "test": chosen.test_fraction}
+    return Draw(split_groups, shares, chosen.seed)
 
 
 def _in_words(name: str, unlabelled: str) -> str:

@@ -22,6 +22,7 @@ from seglab.core.errors import ConfigError, DataError, DataNotFoundError, LabelE
 from seglab.core.labels import LabelSpace
 from seglab.core.options import takes
 from seglab.data.build import ImportedFiles, SampleFiles
+from seglab.data.drawn_splits import Draw
 from seglab.data.importers.inference import require_published_form
 from seglab.data.importers.layout import find_base
 from seglab.data.importers.listing import Listing
@@ -79,7 +80,12 @@ def import_nnunet(root: Path, *, chosen: NnunetOptions) -> ImportedFiles:
     notes += listing.notes()
     meaning = ", ".join(f"{v} is {_name(i, labels)}" for v, i in labels.raw_ids.items())
     return ImportedFiles(
-        samples, labels, "index", notes, listing.sources, f"mask values as in {_JSON}: {meaning}"
+        samples,
+        labels,
+        notes=notes,
+        sources=listing.sources,
+        mask_values=f"mask values as in {_JSON}: {meaning}",
+        draw=None if listing.has(chosen.splits) else _draw(chosen),
     )
 
 
@@ -136,7 +142,8 @@ def _splits(
 ) -> dict[str, str]:
     """Return the split of each training case, given its group; what is in no fold is left out."""
     if not listing.has(chosen.splits):
-        drawn = split_groups(list(groups.values()), {"val": chosen.val_fraction}, chosen.seed)
+        draw = _draw(chosen)
+        drawn = draw.groups(list(groups.values()), draw.shares, draw.seed)
         return dict(zip(groups, drawn, strict=True))
     file = listing.base / chosen.splits
     fold = _fold(parse_json(file.read_bytes(), str(file)), chosen.fold, file)
@@ -148,6 +155,10 @@ def _splits(
     if left := len(groups.keys() - splits.keys()):
         notes.append(f"{left} cases are not in that fold and left out")
     return splits
+
+
+def _draw(chosen: NnunetOptions) -> Draw:
+    return Draw(split_groups, {"val": chosen.val_fraction}, chosen.seed)
 
 
 def _fold(content: Any, number: int, file: Path) -> dict[str, list[str]]:
