@@ -50,6 +50,7 @@ BROKEN_ANNOTATION = "broken_annotation"
 # Not a fault: only the image or only the mask is turned by EXIF, and their sizes fit either way.
 EXIF_AMBIGUOUS = "exif_ambiguous"
 _ALL_LISTED = 1000
+_FEW = 5
 # EXIF orientations from here on swap height and width.
 _FIRST_SIDEWAYS = 5
 
@@ -380,6 +381,7 @@ def _handle_faults(
             one.row["sample_id"]: "; ".join(text for _, text in one.faults) for one in faulty
         }
         return {**reasons, **lost}
+    texts = [*_unknown_as_one(faulty), *lost.values()]
     remedy = (
         "mend the files, or keep them out of every split with on_error=quarantine (`seglab data import "
         "--on-error quarantine`)"
@@ -390,3 +392,18 @@ def _handle_faults(
     if kinds.keys() <= {MISSING_IMAGE, MISSING_MASK}:
         raise DataNotFoundError(message)
     raise DataError(message)
+
+
+def _unknown_as_one(faulty: Sequence[_Inspected]) -> list[str]:
+    """Return a line a fault, but one for all of many masks with unknown values: the options are wrong."""
+    told = [
+        (kind, f"{one.row['sample_id']}: {text}") for one in faulty for kind, text in one.faults
+    ]
+    unknown = [text for kind, text in told if kind == UNKNOWN_LABELS]
+    if len(unknown) <= _FEW:
+        return [text for _, text in told]
+    # The longest names the most values.
+    whole = (
+        f"{len(unknown)} masks hold values that are not known, for example {max(unknown, key=len)}"
+    )
+    return [whole, *(text for kind, text in told if kind != UNKNOWN_LABELS)]

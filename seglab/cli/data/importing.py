@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seglab.cli.data.importer_options import add_importer_options, parse_options
+from seglab.core.text.option_words import typed_as_flags
 
 
 def _importers() -> list[str]:
@@ -61,7 +62,8 @@ def import_into(
     from seglab.data.describe import empty_splits, repeated_images
     from seglab.data.importers import import_dataset
 
-    manifest = import_dataset(importer, root, out, name, options, on_error=args.on_error)
+    with typed_as_flags():
+        manifest = import_dataset(importer, root, out, name, options, on_error=args.on_error)
     splits = ", ".join(f"{split} {count}" for split, count in manifest.splits().items() if count)
     sys.stdout.write(f"{out}: {splits}; fingerprint {manifest.fingerprint}\n")
     warnings = [*empty_splits(manifest), repeated_images(manifest)]

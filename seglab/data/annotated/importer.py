@@ -28,6 +28,7 @@ from seglab.core.errors import (
 )
 from seglab.core.labels import LabelSpace, default_palette
 from seglab.core.parts.components import components
+from seglab.core.text.option_words import option_name, option_word
 from seglab.data.annotated.options import IGNORE, VOID, AnnotatedOptions
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.drawn_splits import Draw
@@ -89,7 +90,7 @@ def import_annotated(
     """
     if chosen.unlabelled is None:
         raise ConfigError(
-            "data.options.unlabelled: what pixels of no shape are must be said: `void` (they do not "
+            f"{option_name('unlabelled')}: what pixels of no shape are must be said: `void` (they do not "
             "count) or the name of a class, such as `background`"
         )
     root = find_base(root, [])
@@ -195,10 +196,14 @@ def _label_space(
     if wrong:
         known = ", ".join(names) or "not stated by the files"
         advice = ", ".join(unknown) if not names else "NAME: CLASS"
-        option = "class_names=[" + advice + "]" if not names else "class_map={" + advice + "}"
+        typed = (
+            option_word("class_map", f"{{{advice}}}")
+            if names
+            else option_word("class_names", f"[{advice}]")
+        )
         raise LabelError(
             list_problems(f"names that are no class (classes: {known})", wrong, len(wrong))
-            + f"\nstate what they are with data.options.{option}"
+            + f"\nstate what they are with {typed}"
         )
     palette = tuple(chosen.palette or ()) or _palette(names, found)
     return LabelSpace(tuple(names), palette), meaning | {UNLABELLED: _value(unlabelled, names)}

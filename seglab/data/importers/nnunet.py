@@ -21,6 +21,7 @@ from seglab.core.disk.files import hash_json
 from seglab.core.errors import ConfigError, DataError, DataNotFoundError, LabelError, list_problems
 from seglab.core.labels import LabelSpace
 from seglab.core.options import takes
+from seglab.core.text.option_words import option_name, option_word
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.drawn_splits import Draw
 from seglab.data.importers.inference import require_published_form
@@ -114,7 +115,7 @@ def _label_space(told: Any, file: Path) -> LabelSpace:
         raise LabelError(
             list_problems(f"{file}: labels are regions that overlap", shared)
             + "\na pixel has one class here: give every value its own name with "
-            "data.options.labels={background: 0, NAME: 1, ...}"
+            + option_word("labels", "{background: 0, NAME: 1, ...}")
         )
     names = sorted((name for name in values if name != _IGNORE), key=lambda name: values[name][0])
     raw_ids = {value: index for index, name in enumerate(names) for value in values[name]}
@@ -168,6 +169,6 @@ def _fold(content: Any, number: int, file: Path) -> dict[str, list[str]]:
         raise DataError(f"{file}: expected a list of folds, each with train and val") from error
     if number >= len(folds):
         raise ConfigError(
-            f"data.options.fold: {file} has {len(folds)} folds, counted from 0, got {number}"
+            f"{option_name('fold')}: {file} has {len(folds)} folds, counted from 0, got {number}"
         )
     return folds[number]
