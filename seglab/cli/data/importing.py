@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from seglab.cli.data.importer_options import add_importer_options, parse_options
+from seglab.cli.data.importer_options import ImporterHelp, add_importer_options, parse_options
+from seglab.core.disk.data_names import data_set_name
 from seglab.core.text.option_words import typed_as_flags
 
 
@@ -23,12 +24,22 @@ def _importers() -> list[str]:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command."""
+    parser.add_argument(
+        "-h",
+        "--help",
+        action=ImporterHelp,
+        nargs=0,
+        help="show this and exit; behind an importer, its options too: seglab data import folder --help",
+    )
     parser.add_argument("importer", help=", ".join(_importers()))
     parser.add_argument("root", type=Path, help="folder of the raw data")
     parser.add_argument(
         "--out", type=Path, help="folder for the manifest; manifests/NAME by default"
     )
-    parser.add_argument("--name", help="name of the data set; the importer's by default")
+    parser.add_argument(
+        "--name",
+        help="name of the data set; that of the folder for the manifest, or of the raw data",
+    )
     add_importer_options(parser)
 
 
@@ -39,7 +50,8 @@ def work(args: argparse.Namespace) -> int:
     if "." in args.importer:  # typed, so its code may be imported
         name_packages([args.importer])
     options = parse_options(args.options, args.importer)
-    name = args.name or args.importer
+    folder = args.root if args.root.is_dir() else args.root.parent
+    name = args.name or data_set_name(args.out or folder)
     out = args.out or Path(os.environ.get("SEGLAB_DATA", "data")) / "manifests" / name
     left_out = import_into(args, args.importer, args.root, out, name, options)
     if left_out:

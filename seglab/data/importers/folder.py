@@ -20,6 +20,7 @@ from seglab.data.importers.inference import label_space
 from seglab.data.importers.label_options import LabelOptions
 from seglab.data.importers.layout import find_base, locate
 from seglab.data.importers.listing import Listing, is_pattern
+from seglab.data.importers.mask_names import masks_called_otherwise
 from seglab.data.importers.options import FolderOptions
 from seglab.data.importers.pairing import (
     FOLDER_SPLITS,
@@ -61,7 +62,7 @@ def import_folder(root: Path, *, chosen: FolderOptions) -> ImportedFiles:
     elif rule == "folders":
         entries = [dataclasses.replace(e, split=_folder_split(root, e)) for e in entries]
     if chosen.masks is not None:
-        entries = pair_masks(listing, entries, chosen.masks, notes)
+        entries = _pair(listing, entries, chosen, chosen.masks, notes)
     else:
         entries = [dataclasses.replace(entry, mask=None) for entry in entries]
     keys = [entry.key for entry in entries]
@@ -81,6 +82,24 @@ def import_folder(root: Path, *, chosen: FolderOptions) -> ImportedFiles:
     return ImportedFiles(
         samples, labels, chosen.mask_encoding, notes, listing.sources, mask_values, draw=draw
     )
+
+
+def _pair(
+    listing: Listing, entries: list[Entry], chosen: FolderOptions, masks: str, notes: list[str]
+) -> list[Entry]:
+    """Give each image its mask; refuse where most are found under another name alone."""
+    try:
+        paired = pair_masks(listing, entries, masks, notes)
+    except DataNotFoundError as error:
+        otherwise = masks_called_otherwise(listing.root, entries, masks)
+        if otherwise is None:
+            raise
+        raise DataNotFoundError(f"{error}\n{otherwise}") from error
+    otherwise = masks_called_otherwise(listing.root, paired, masks)
+    if otherwise is not None and not chosen.allow_unlabeled:
+        raise DataNotFoundError(otherwise)
+    notes += [] if otherwise is None else [otherwise]
+    return paired
 
 
 def _find_images(listing: Listing, images: str) -> list[Entry]:
