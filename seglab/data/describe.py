@@ -15,6 +15,7 @@ from seglab.core.text.wording import joined
 from seglab.data.bands.statistics import layout_of
 from seglab.data.class_support import class_support, support_warnings, tag_counts
 from seglab.data.manifest import SPLITS, Manifest
+from seglab.data.splits.scenes import scenes_in_names
 
 _LISTED = 10
 # How each table is told as plain values.
@@ -217,6 +218,9 @@ def _warnings(
             "groups in several splits, so scores look better than on new data: "
             f"{listed}; use folds by group"
         )
+    scenes = scenes_in_names(manifest)
+    if scenes is not None:
+        warnings.append(scenes.sentence("`seglab data split MANIFEST --out FOLDER`"))
     repeated = repeated_images(manifest)
     warnings += [] if repeated is None else [repeated]
     warnings += [

@@ -325,3 +325,22 @@ def test_imported_data_is_named_after_its_folder(seglab: Run, tmp_path: Path) ->
         said = seglab(*words, *more)
         assert said.code == 0, said.err
         assert Manifest.read(Path(place)).name == name
+
+
+def test_names_that_look_like_scenes_are_noted_by_import_and_audit(
+    seglab: Run, tmp_path: Path
+) -> None:
+    for kind, mode in (("images", "RGB"), ("masks", "L")):
+        for number in range(8):
+            place = tmp_path / "own" / kind / f"Seq{number % 2}VD_f{number:03}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.new(mode, (8, 8), number % 2).save(place)
+    words = ("data", "import", "folder", "own", "--out", "m")
+    said = seglab(*words).out
+    assert "Note: names such as Seq0VD_f000 look like frames of 2 scenes (Seq0VD, Seq1VD)" in said
+    assert said.endswith("keep them together with --option 'group_pattern=^([^_]+)_'\n")
+    audited = seglab("data", "audit", "m", "--only", "dark").out
+    assert "note: names such as Seq0VD_f000" in audited
+    assert "together with `seglab data split m --out FOLDER`" in audited
+    grouped = seglab(*words, "--option", "group_pattern=^([^_]+)_", "--option", "val_fraction=0.5")
+    assert (grouped.code, "Note:" in grouped.out) == (0, False)

@@ -10,7 +10,8 @@ from typing import Any
 
 from seglab.cli.data.importer_options import ImporterHelp, add_importer_options, parse_options
 from seglab.core.disk.data_names import data_set_name
-from seglab.core.text.option_words import typed_as_flags
+from seglab.core.text.option_words import option_word, typed_as_flags
+from seglab.core.text.shell import shell_command
 
 
 def _importers() -> list[str]:
@@ -73,6 +74,8 @@ def import_into(
     """Import into the folder `out`, print splits and fingerprint; return how much was left out."""
     from seglab.data.describe import empty_splits, repeated_images
     from seglab.data.importers import import_dataset
+    from seglab.data.importers.opening import declared_options
+    from seglab.data.splits.scenes import scenes_in_names
 
     with typed_as_flags():
         manifest = import_dataset(importer, root, out, name, options, on_error=args.on_error)
@@ -80,4 +83,11 @@ def import_into(
     sys.stdout.write(f"{out}: {splits}; fingerprint {manifest.fingerprint}\n")
     warnings = [*empty_splits(manifest), repeated_images(manifest)]
     sys.stdout.writelines(f"Warning: {text}\n" for text in warnings if text is not None)
+    scenes = scenes_in_names(manifest)
+    if scenes is not None:
+        split = shell_command("seglab", "data", "split", out, "--out", "FOLDER")
+        takes = scenes.pattern and "group_pattern" in declared_options(importer).model_fields
+        with typed_as_flags():
+            remedy = option_word("group_pattern", str(scenes.pattern)) if takes else f"`{split}`"
+        sys.stdout.write(f"Note: {scenes.sentence(remedy)}\n")
     return len(manifest.provenance["quarantined"])
