@@ -19,6 +19,8 @@ _LEAST_EDGE_PX = 30
 _AROUND, _FLOOR = 0.5, 0.05
 # Of the reach: so near a mask is where it should be, as annotators draw.
 _NEAR = 0.15
+# So many standard deviations of the fit over all places another one has to be better than that.
+_CLEARLY = 0.75
 # What stands out among the masks of a data set as shifted: see `least_gain`.
 _LEAST_FITS, _FAR, _LEAST_SPREAD = 12, 6, 0.015
 
@@ -54,8 +56,8 @@ def fit_mask(image: np.ndarray, mask: np.ndarray, num_classes: int) -> MaskFit:
     """Return how much better a mask fits its image elsewhere.
 
     Elsewhere is a peak of the fit within the range that is searched: a fit that still grows at the border
-    of the range says nothing of a place. It has to rise above the fit around where the mask is, by as much
-    as the fit varies from place to place.
+    of the range says nothing of a place. It has to rise above the fit around where the mask is, by three
+    quarters of what the fit varies from place to place.
 
     Args:
         image: uint8 RGB `(H, W, 3)`.
@@ -73,7 +75,7 @@ def fit_mask(image: np.ndarray, mask: np.ndarray, num_classes: int) -> MaskFit:
         return _STAYS
     near = max(1, round(_NEAR * reach))
     around = found[reach - near : reach + near + 1, reach - near : reach + near + 1].max()
-    is_clear = found[peak] - around >= found.std()
+    is_clear = found[peak] - around >= _CLEARLY * found.std()
     move = (peak[0] - reach, peak[1] - reach) if is_clear else None
     return MaskFit(float(found[peak]) / own, move)
 
