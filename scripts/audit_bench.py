@@ -1,6 +1,6 @@
 """Scores the audit on faults planted on purpose, and times the search for duplicates.
 
-    python scripts/audit_bench.py files duplicates hashes quality masks [--data MANIFEST]
+    python scripts/audit_bench.py files duplicates hashes quality masks shifted [--data MANIFEST]
     python scripts/audit_bench.py irrelevant --weights FILE [--data MANIFEST] [--foreign MANIFEST]
     python scripts/audit_bench.py labels --run CV_DIR --manifest MANIFEST [--cleanlab PYTHON]
     python scripts/audit_bench.py ranking --images 160 --seeds 0 1 2 [--cleanlab PYTHON]
@@ -27,7 +27,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from audit_bench_parts.scoring import bench_irrelevant, bench_kinds, tell
+from audit_bench_parts.scoring import FAULTS, bench_irrelevant, bench_kinds, tell
 from PIL import Image
 
 from seglab.curation.alike.hashing import MAX_BITS, NUM_VARIANTS
@@ -42,7 +42,8 @@ from seglab.data.manifest import Manifest
 from seglab.data.masks import read_mask
 from seglab.data.synth.faults import CORRUPT_FILE, load_faults
 
-_BENCHES = ("files", "duplicates", "hashes", "labels", "ranking", "quality", "masks", "irrelevant")
+_KINDS = tuple(FAULTS)
+_BENCHES = ("files", "duplicates", "hashes", "labels", "ranking", *_KINDS, "irrelevant")
 # Recall and precision that faulty files and duplicates have to reach.
 _BARS = (0.98, 0.95)
 _TOP = 0.15
@@ -229,7 +230,9 @@ def main() -> int:
     )
     parser.add_argument("what", nargs="+", choices=_BENCHES)
     parser.add_argument("--images", type=int, default=40, help="images drawn, or taken of --data")
-    parser.add_argument("--data", type=Path, help="quality, masks, irrelevant: real images instead")
+    parser.add_argument(
+        "--data", type=Path, help="quality, masks, shifted, irrelevant: real images"
+    )
     parser.add_argument("--foreign", type=Path, help="irrelevant: a manifest of another domain")
     parser.add_argument("--encoder", default="tf_efficientnet_lite0", help="irrelevant: its name")
     parser.add_argument("--weights", type=Path, help="irrelevant: its pretrained weights")
@@ -263,8 +266,8 @@ def _bench(name: str, args: argparse.Namespace) -> bool:
             for seed in args.seeds
         ]
         return all(reached)
-    if name in ("quality", "masks"):
-        return bench_kinds(data, args.images, are_masks=name == "masks", seeds=args.seeds)
+    if name in _KINDS:
+        return bench_kinds(data, args.images, name, args.seeds)
     if name == "hashes":
         return bench_hashes()
     return bench_files(args.images) if name == "files" else bench_duplicates(args.images)

@@ -91,6 +91,17 @@ def without_specks(mask: np.ndarray, most: int = 4) -> np.ndarray:
     return mask[tuple(source)]
 
 
+def merged(image: np.ndarray, mask: np.ndarray, alone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image and its mask at 240 x 180 with few classes: some `alone`, and all others together.
+
+    Void stays.
+    """
+    classes = np.full(256, len(alone), np.uint8)
+    classes[alone], classes[255] = np.arange(len(alone)), 255
+    small = cv2.resize(image, (240, 180), interpolation=cv2.INTER_AREA)
+    return small, classes[cv2.resize(mask, (240, 180), interpolation=cv2.INTER_NEAREST)]
+
+
 MASKS: dict[str, Picture] = {
     "empty_mask": empty_mask,
     "specks": specks,

@@ -10,7 +10,15 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from audit_bench_parts.planting import MASKS, QUALITY, Picture, noise, text_page, without_specks
+from audit_bench_parts.planting import (
+    MASKS,
+    QUALITY,
+    Picture,
+    merged,
+    noise,
+    text_page,
+    without_specks,
+)
 from seglab.cli.data.audit_encoder import encoder_of_file
 from seglab.core.disk.mask_png import write_mask
 from seglab.core.labels import LabelSpace
@@ -30,6 +38,13 @@ AUROC = 0.95
 # So many of the images get a fault of one kind or another.
 _SHARE = 0.2
 _LIMIT = 3.0
+# Masks of three classes at 240 x 180: few borders, beside which much texture is.
+SHIFTED = "shifted"
+FAULTS: dict[str, Mapping[str, Picture]] = {
+    "quality": QUALITY,
+    "masks": MASKS,
+    SHIFTED: {"shifted_mask": MASKS["shifted_mask"]},
+}
 
 
 def tell(what: str, right: int, planted: int, found: int, bars: tuple[float, float]) -> bool:
@@ -50,23 +65,21 @@ def drawn(place: Path, images: int, seed: int) -> Manifest:
     return import_dataset("synth", place / "d", place / "m", "synth", options)
 
 
-def bench_kinds(
-    manifest: Manifest | None, images: int, are_masks: bool, seeds: Sequence[int]
-) -> bool:
+def bench_kinds(manifest: Manifest | None, images: int, what: str, seeds: Sequence[int]) -> bool:
     """Plant faults of all kinds of images, or of masks, into copies; return whether the bars are reached.
 
     Args:
         manifest: Whose images; None: drawn ones.
         images: How many at most.
-        are_masks: Which kinds.
+        what: Which kinds: of `quality`, `masks`, or `shifted` masks of three classes.
         seeds: Of which images are taken (or drawn) and what is planted where; counted together.
     """
-    faults = MASKS if are_masks else QUALITY
+    faults = FAULTS[what]
     counts = {kind: np.zeros(3, dtype=int) for kind in faults}
     for seed in seeds:
         with tempfile.TemporaryDirectory() as place:
             data = manifest or drawn(Path(place), images, seed)
-            copy, planted = _planted(data, Path(place) / "copy", faults, images, seed)
+            copy, planted = _planted(data, Path(place) / "copy", what, images, seed)
             table = audit(AuditInputs(copy), list(faults)).table
         for kind in faults:
             found = set(table.loc[table["kind"] == kind, "sample_id"])
@@ -80,24 +93,32 @@ def bench_kinds(
 
 
 def _planted(
-    data: Manifest, root: Path, faults: Mapping[str, Picture], images: int, seed: int
+    data: Manifest, root: Path, what: str, images: int, seed: int
 ) -> tuple[Manifest, dict[str, str]]:
     """Return a copy of labelled samples, and which of them has which fault."""
-    rng = np.random.default_rng(seed)
+    rng, faults = np.random.default_rng(seed), FAULTS[what]
     table = data.table[data.table["keep"] & data.table["mask"].notna()]
     table = table.iloc[rng.permutation(len(table))[:images]].reset_index(drop=True)
     labels = LabelSpace(
         data.labels.class_names, data.labels.palette, ignore_index=data.labels.ignore_index
     )
+    if what == SHIFTED:
+        pixels = np.sum(table["class_pixels"].tolist(), axis=0)[:-1]
+        # Two of the five that cover most: the others are too rare to have borders in most masks.
+        alone = rng.choice(np.argsort(-pixels)[:5], 2, replace=False)
+        labels = LabelSpace(("one", "other", "rest"))
     kinds = [*faults] * max(3, round(_SHARE * len(table) / len(faults)))
     planted, rows = {}, []
     for place, row in enumerate(table.to_dict(orient="records")):
         image = _image(data, row["image"])
         mask = read_mask(data.path(row["mask"]), data.labels, data.mask_encoding)
-        mask = without_specks(mask) if faults is MASKS else mask
+        mask = without_specks(mask) if what == "masks" else mask
+        if what == SHIFTED:
+            image, mask = merged(image, mask, alone)
+            row["height"], row["width"] = mask.shape
         if place < len(kinds):
             kind = planted[row["sample_id"]] = kinds[place]
-            if faults is MASKS:
+            if what in ("masks", SHIFTED):
                 mask = faults[kind](mask, rng)
             else:
                 image = faults[kind](image, rng)

@@ -30,6 +30,7 @@ from seglab.core.text.escape import one_line
 from seglab.data.bands.decode import BandLayout, decode_bands, own_picture
 from seglab.data.bands.statistics import LAYOUT
 from seglab.data.decoded import DecodedMasks
+from seglab.data.drawn_splits import Draw
 from seglab.data.images import bands_in, decode_image, orientation
 from seglab.data.manifest import COLUMNS, Manifest
 from seglab.data.masks import decode_mask
@@ -49,6 +50,7 @@ BROKEN_ANNOTATION = "broken_annotation"
 # Not a fault: only the image or only the mask is turned by EXIF, and their sizes fit either way.
 EXIF_AMBIGUOUS = "exif_ambiguous"
 _ALL_LISTED = 1000
+_FEW = 5
 # EXIF orientations from here on swap height and width.
 _FIRST_SIDEWAYS = 5
 
@@ -91,6 +93,7 @@ class ImportedFiles:
         faults: What is wrong with an annotation, by the image it is of (path below the root), or by
             its own path where the image is not known.
         are_upright: Whether the masks are known to be upright, whatever EXIF says of their images.
+        draw: How the splits were drawn; None where the data states them.
     """
 
     samples: list[SampleFiles]
@@ -101,6 +104,7 @@ class ImportedFiles:
     mask_values: str = ""
     faults: dict[str, str] = field(default_factory=dict)
     are_upright: bool = False
+    draw: Draw | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,8 @@ def build_manifest(
     quarantined = _handle_faults(inspected, lost, name, on_error)
     _warn_ambiguous(inspected, name)
     table = pd.DataFrame([one.row for one in inspected], columns=list(COLUMNS))
+    if imported.draw is not None and not table["keep"].all():
+        table = imported.draw.again(table)
     complete = {
         **provenance,
         "notes": [*provenance.get("notes", []), *imported.notes],
@@ -375,6 +381,7 @@ def _handle_faults(
             one.row["sample_id"]: "; ".join(text for _, text in one.faults) for one in faulty
         }
         return {**reasons, **lost}
+    texts = [*_unknown_as_one(faulty), *lost.values()]
     remedy = (
         "mend the files, or keep them out of every split with on_error=quarantine (`seglab data import "
         "--on-error quarantine`)"
@@ -385,3 +392,18 @@ def _handle_faults(
     if kinds.keys() <= {MISSING_IMAGE, MISSING_MASK}:
         raise DataNotFoundError(message)
     raise DataError(message)
+
+
+def _unknown_as_one(faulty: Sequence[_Inspected]) -> list[str]:
+    """Return a line a fault, but one for all of many masks with unknown values: the options are wrong."""
+    told = [
+        (kind, f"{one.row['sample_id']}: {text}") for one in faulty for kind, text in one.faults
+    ]
+    unknown = [text for kind, text in told if kind == UNKNOWN_LABELS]
+    if len(unknown) <= _FEW:
+        return [text for _, text in told]
+    # The longest names the most values.
+    whole = (
+        f"{len(unknown)} masks hold values that are not known, for example {max(unknown, key=len)}"
+    )
+    return [whole, *(text for kind, text in told if kind != UNKNOWN_LABELS)]

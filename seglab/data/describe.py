@@ -15,6 +15,7 @@ from seglab.core.text.wording import joined
 from seglab.data.bands.statistics import layout_of
 from seglab.data.class_support import class_support, support_warnings, tag_counts
 from seglab.data.manifest import SPLITS, Manifest
+from seglab.data.splits.scenes import scenes_in_names
 
 _LISTED = 10
 # How each table is told as plain values.
@@ -172,6 +173,20 @@ def _straddling(kept: pd.DataFrame, present: list[str]) -> pd.DataFrame:
     return several
 
 
+def empty_splits(manifest: Manifest) -> list[str]:
+    """Return a sentence a split without a sample: train, val, or one whose samples are all left out."""
+    counts, listed = manifest.splits(), manifest.table["split"].value_counts()
+    found = []
+    for split in ("train", "val", "test"):
+        left_out = int(listed.get(split, 0))
+        if not counts[split] and (left_out or split != "test"):
+            why = (
+                f": all samples in it are left out ({left_out}, keep is false)" if left_out else ""
+            )
+            found.append(f"the {split} split is empty{why}")
+    return found
+
+
 def repeated_images(manifest: Manifest) -> str | None:
     """Return a sentence on images whose exact bytes are in several splits, None without any."""
     duplicates = _duplicates(manifest.table[manifest.table["keep"]])
@@ -196,14 +211,16 @@ def _warnings(
     manifest: Manifest, absent: dict[str, list[str]], straddling: pd.DataFrame, left_out: list[str]
 ) -> list[str]:
     warnings = []
-    counts = manifest.splits()
-    warnings += [f"the {split} split is empty" for split in ("train", "val") if not counts[split]]
+    warnings += empty_splits(manifest)
     if len(straddling):
         listed = joined(map(_spread, straddling.to_dict(orient="records")), _LISTED)
         warnings.append(
             "groups in several splits, so scores look better than on new data: "
             f"{listed}; use folds by group"
         )
+    scenes = scenes_in_names(manifest)
+    if scenes is not None:
+        warnings.append(scenes.sentence("`seglab data split MANIFEST --out FOLDER`"))
     repeated = repeated_images(manifest)
     warnings += [] if repeated is None else [repeated]
     warnings += [

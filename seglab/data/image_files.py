@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ IMAGE_SUFFIXES = tuple(".png .jpg .jpeg .tif .tiff .bmp .webp .gif .ppm .pgm .np
 _UNREADABLE: tuple[type[Exception], ...] = (OSError, SyntaxError, ValueError, EOFError, LookupError)
 _UNREADABLE += (TypeError, struct.error, zlib.error, cv2.error)
 _ORIENTATION_TAG = 274
+# So many bytes of a file that is no image are shown.
+_START = 40
 
 
 def read_bytes(path: Path) -> bytes:
@@ -37,8 +40,13 @@ def read_bytes(path: Path) -> bytes:
 
 
 @contextmanager
-def faults_named(path: Path) -> Iterator[None]:
-    """Turn what Pillow and OpenCV raise on bad files into a `DataError` that names the file."""
+def faults_named(path: Path, read: Callable[[], bytes] | None = None) -> Iterator[None]:
+    """Turn what Pillow and OpenCV raise on bad files into a `DataError` that names the file.
+
+    Args:
+        path: The file.
+        read: Returns what it holds, to say more of what is no image.
+    """
     try:
         yield
     except DataError as error:
@@ -53,11 +61,29 @@ def faults_named(path: Path) -> Iterator[None]:
             "PIL.Image.MAX_IMAGE_PIXELS"
         ) from error
     except UnidentifiedImageError as error:
-        raise DataError(
-            f"{path}: not an image file, damaged, or of a kind that cannot be read (as float RGB)"
-        ) from error
+        raise DataError(f"{path}: {_no_image(read() if read else None)}") from error
     except _UNREADABLE as error:
         raise DataError(f"{path}: corrupt or truncated image: {error}") from error
+
+
+def _no_image(content: bytes | None) -> str:
+    """Say why a file is no image, as far as its first bytes tell."""
+    if content is None:
+        return "not an image file, damaged, or of a kind that cannot be read (as float RGB)"
+    if not content:
+        return "the file is empty"
+    try:
+        # One character may be cut at the end.
+        text = codecs.getincrementaldecoder("utf-8")().decode(content[:_START]).strip()
+    except UnicodeDecodeError:
+        text = ""
+    start = next(iter(text.splitlines()), "")
+    if start and start.isprintable():
+        return f"not an image file: it is text and begins with {start!r}"
+    return (
+        "not an image file, damaged, or of a kind that cannot be read (as float RGB); it begins with the "
+        f"bytes {content[:8].hex(' ')}"
+    )
 
 
 def refuse_frames(image: Image.Image, path: Path) -> None:

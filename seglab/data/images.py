@@ -72,7 +72,7 @@ def decode_image(content: bytes, path: Path, channels: int = 3) -> np.ndarray:
         )
     if content.startswith(NPY_START):
         return _in_channels(np.squeeze(read_array(content)), channels)
-    with faults_named(path), Image.open(io.BytesIO(content)) as image:
+    with faults_named(path, lambda: content), Image.open(io.BytesIO(content)) as image:
         refuse_frames(image, path)
         deep = is_deep_colour(image)
         image.load()
@@ -133,7 +133,7 @@ def decode_stored(content: bytes, path: Path) -> np.ndarray:
         layout = tiff.read_layout(content)
         if layout is not None and not layout.like_rgb:
             return np.ascontiguousarray(oriented(tiff.decode(content, layout), layout.orientation))
-    with faults_named(path), Image.open(io.BytesIO(content)) as image:
+    with faults_named(path, lambda: content), Image.open(io.BytesIO(content)) as image:
         refuse_frames(image, path)
         deep = is_deep_colour(image)
         image.load()
@@ -165,7 +165,7 @@ def image_size(path: Path) -> tuple[int, int]:
         if bands_in(content, path):
             height, width = decode_stored(content, path).shape[:2]
             return height, width
-    with faults_named(path), Image.open(path) as image:
+    with faults_named(path, path.read_bytes), Image.open(path) as image:
         width, height = stored_size(image)
         return (width, height) if orientation_of(image) >= 5 else (height, width)
 

@@ -79,7 +79,7 @@ def decode_raw_mask(content: bytes, path: Path) -> np.ndarray:
     if content.startswith(NPY_START):
         with faults_named(path):
             return _indices_of_array(read_array(content))
-    with faults_named(path), Image.open(io.BytesIO(content)) as image:
+    with faults_named(path, lambda: content), Image.open(io.BytesIO(content)) as image:
         refuse_frames(image, path)
         deep, stretch = is_deep_colour(image), _STRETCH.get(raw_mode(image), 1)
         image.load()

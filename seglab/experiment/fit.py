@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
-from seglab.core.errors import ConfigError, DataError, TrainingError
+from seglab.core.errors import ConfigError, TrainingError
 from seglab.core.text.terminal import say
 from seglab.core.trial import TrialChannel
 from seglab.data.datamodule import SegDataModule
@@ -128,7 +128,7 @@ def prepare_fit(
 
     Raises:
         ConfigError: A score that decides is of a class that the validation split lacks.
-        DataError: There is no validation split to choose the best weights on, or none with labels.
+        DataError: There is no validation split with labels.
     """
     datamodule = _loaders(cfg, dataset, plan, console)
     limit = cfg.trainer.limit_train_batches
@@ -161,11 +161,6 @@ def _loaders(
 ) -> SegDataModule:
     """Build the loaders; refuse data whose validation split cannot decide what the run asks of it."""
     datamodule = build_datamodule(cfg, dataset, plan)
-    if not datamodule.has_split("val"):
-        raise DataError(
-            f"data set {dataset.manifest.name} has no val split to choose the best weights on; "
-            "import it with one (data.options.val_fraction=0.2 where the importer has it)"
-        )
     limit = cfg.trainer.limit_val_batches
     scored = scored_ids(datamodule, limit and limit * plan.num_devices)
     for note in require_defined(cfg, dataset.manifest, scored):

@@ -27,6 +27,7 @@ from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
 from seglab.core.seeding import derive_seed, generator
 from seglab.data.datamodule import LoaderConfig, SegDataModule
+from seglab.data.describe import empty_splits
 from seglab.data.importers import open_dataset
 from seglab.data.manifest import Manifest
 from seglab.data.options import SamplingOptions
@@ -84,11 +85,35 @@ class Dataset:
         return self.trained_on or self.manifest
 
 
-def open_dataset_of(cfg: DictConfig) -> Dataset:
-    """Open, import on first use, and cache the data set that `cfg.data` names, as its fold sees it."""
+def open_dataset_of(cfg: DictConfig, trains: bool = False) -> Dataset:
+    """Open, import on first use, and cache the data set that `cfg.data` names, as its fold sees it.
+
+    Args:
+        cfg: A configuration.
+        trains: Whether it has to be fit to train on.
+
+    Raises:
+        DataError: Then, that it has nothing to train on or to choose the best weights on.
+    """
     manifest = open_manifest_of(cfg)
+    part = part_of(cfg, manifest)
+    if trains:
+        _require_splits(part)
     # One cache for all folds.
-    return Dataset(part_of(cfg, manifest), open_cache_of(cfg, manifest))
+    return Dataset(part, open_cache_of(cfg, manifest))
+
+
+def _require_splits(manifest: Manifest) -> None:
+    """Refuse data without a training or validation split before anything is decoded or built."""
+    counts = manifest.splits()
+    if counts["train"] and counts["val"]:
+        return
+    why = "; ".join(empty_splits(manifest))
+    raise DataError(
+        f"data set {manifest.name}: {why}. A training learns from train and chooses the best weights on "
+        "val: share the samples out with `seglab data split MANIFEST --out FOLDER`, or import them with "
+        "a val split (data.options.val_fraction=0.2 where the importer has it)"
+    )
 
 
 def part_of(cfg: DictConfig, manifest: Manifest) -> Manifest:

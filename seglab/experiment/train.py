@@ -219,7 +219,7 @@ def _run(
     with recorded(cfg, record, resume_step) as view:
         plan, device = _plan(cfg, record)
         apply_threads(plan)
-        dataset = _with_bands(open_dataset_of(cfg), cfg, record)
+        dataset = _with_bands(open_dataset_of(cfg, trains=True), cfg, record)
         model = build_model(cfg, dataset.labels.num_classes, dataset.bands)
         plan, _ = _plan(cfg, record, model, dataset.manifest.splits()["train"])
         if checkpoint is None:

@@ -10,6 +10,7 @@ from PIL import Image
 from seglab.cli.data import DATA_COMMANDS
 from seglab.cli.data.importer_options import parse_options
 from seglab.core.errors import ConfigError
+from seglab.data.importers.options import FolderOptions
 from seglab.data.manifest import Manifest
 from seglab.runs import RunRecord
 
@@ -54,7 +55,7 @@ def test_drawn_data_is_described_and_previewed(seglab: Run, tmp_path: Path) -> N
         assert picture.height > 4 * 48
     ignored = seglab("data", "preview", "roads/manifest", "--display-bands", "3", "2", "1")
     assert ignored.code == 2
-    assert "--display-bands: synth is read as RGB; choose bands with --bands" in ignored.err
+    assert "--display-bands: roads is read as RGB; choose bands with --bands" in ignored.err
 
 
 def test_a_typed_importer_of_ones_own_needs_no_further_naming(
@@ -252,7 +253,7 @@ def test_data_of_a_run_is_told_and_its_files_are_held_against_it(
     )
     same = seglab("data", "describe", "--run", "run")
     assert same.code == 0, same.err
-    assert f"run run: synth, version {manifest.fingerprint}" in same.out
+    assert f"run run: roads, version {manifest.fingerprint}" in same.out
     assert "splits train 6, val 3, test 3\nall 24 files are those of this version\n" in same.out
 
     rows = manifest.table
@@ -288,6 +289,58 @@ def test_data_that_is_left_out_is_counted_and_ends_with_1(
     words = (*words, "--option", "class_names=[a,b]", "--option", "val_fraction=0")
     said = seglab(*words, "--on-error", "quarantine", "--out", "kept")
     assert said.code == 1, said.err
-    assert said.out.endswith("1 left out, each named above\n")
+    assert said.out.endswith(
+        "1 left out, each named above: the manifest is written, and the exit code is 1 for what it lacks\n"
+    )
+    assert "Warning: the val split is empty\n" in said.out
     assert "b: " in caplog.text
     assert seglab(*words).code == 2
+
+
+def test_options_of_an_importer_are_listed_by_its_help(seglab: Run) -> None:
+    said = seglab("data", "import", "folder", "--help")
+    assert said.code == 0
+    assert "\noptions of folder, each given as --option KEY=VALUE:\n" in said.out
+    for name in FolderOptions.model_fields:
+        assert f"\n  {name}: " in said.out
+    assert "  val_fraction: a number (0 to 1, 1 excluded); 0.2\n      Share of samples" in said.out
+    assert "options of" not in seglab("data", "import", "--help").out
+    wrong = seglab("data", "import", "foldr", "--help")
+    assert (wrong.code, "did you mean 'folder'?" in wrong.err) == (2, True)
+
+
+def test_imported_data_is_named_after_its_folder(seglab: Run, tmp_path: Path) -> None:
+    for kind, mode in (("images", "RGB"), ("masks", "L")):
+        for number in range(2):
+            place = tmp_path / "my photos" / kind / f"{number}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.new(mode, (8, 8), number).save(place)
+    words = ("data", "import", "folder", "my photos", "--option", "val_fraction=0.5")
+    for more, place, name in (
+        (("--out", "manifests/street"), "manifests/street", "street"),
+        (("--out", "drawn/manifest"), "drawn/manifest", "drawn"),
+        ((), "data/manifests/my_photos", "my_photos"),
+        (("--name", "mine"), "data/manifests/mine", "mine"),
+    ):
+        said = seglab(*words, *more)
+        assert said.code == 0, said.err
+        assert Manifest.read(Path(place)).name == name
+
+
+def test_names_that_look_like_scenes_are_noted_by_import_and_audit(
+    seglab: Run, tmp_path: Path
+) -> None:
+    for kind, mode in (("images", "RGB"), ("masks", "L")):
+        for number in range(8):
+            place = tmp_path / "own" / kind / f"Seq{number % 2}VD_f{number:03}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.new(mode, (8, 8), number % 2).save(place)
+    words = ("data", "import", "folder", "own", "--out", "m")
+    said = seglab(*words).out
+    assert "Note: names such as Seq0VD_f000 look like frames of 2 scenes (Seq0VD, Seq1VD)" in said
+    assert said.endswith("keep them together with --option 'group_pattern=^([^_]+)_'\n")
+    audited = seglab("data", "audit", "m", "--only", "dark").out
+    assert "note: names such as Seq0VD_f000" in audited
+    assert "together with `seglab data split m --out FOLDER`" in audited
+    grouped = seglab(*words, "--option", "group_pattern=^([^_]+)_", "--option", "val_fraction=0.5")
+    assert (grouped.code, "Note:" in grouped.out) == (0, False)

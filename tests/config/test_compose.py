@@ -91,6 +91,22 @@ def test_debug_goes_with_every_experiment() -> None:
         assert check_overrides("train", words, allow_missing=True).problems == []
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["data.manifest=manifests/mine"], "mine"),
+        (["data=folder", "data.manifest=manifests/mine/manifest.parquet"], "mine"),
+        (["data.manifest=drawn/manifest"], "drawn"),
+        (["data.manifest='my data (2)'"], "my_data_2_"),
+        (["data=camvid", "data.manifest=manifests/mine", "data.name=other"], "other"),
+    ],
+)
+def test_runs_on_a_manifest_are_named_after_it(words: list[str], name: str) -> None:
+    cfg = check_overrides("train", words).config
+    assert cfg is not None
+    assert (cfg.data.name, cfg.experiment_name) == (name, f"{name}-unet")
+
+
 def test_compose_returns_a_checked_configuration() -> None:
     cfg = compose(["model=segnet", "seed=3"])
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from seglab.curation.audit import audit
 from seglab.curation.page.findings_page import write_findings_page
@@ -25,6 +30,26 @@ def test_names_out_of_the_manifest_are_escaped(make: Make, tmp_path: Path) -> No
     bare = audit(AuditInputs(manifest), ["exact_duplicate"])
     write_findings_page(bare, page, most_pictures=0)
     assert "The last 1 have no picture." in page.read_text()
+
+
+def test_a_shifted_mask_is_shown_as_drawn_and_where_it_fits(make: Make, tmp_path: Path) -> None:
+    image = np.full((64, 80, 3), 60, np.uint8)
+    image[20:40, 20:50] = 200
+    mask = np.zeros((64, 80), np.uint8)
+    mask[23:43, 17:47] = 1
+    found = audit(AuditInputs(make({"a": image}, {"a": mask})), ["shifted_mask"])
+    assert re.search(
+        r"times as well \d pixels up and \d to the right$", found.table["detail"].item()
+    )
+    page = tmp_path / "p.html"
+    write_findings_page(found, page)
+    text = page.read_text()
+    assert text.count("data:image/jpeg;base64,") == 3
+    encoded = text.split("data:image/jpeg;base64,")[3].partition('"')[0]
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded)))).astype(int)
+    red, green = shown[..., 0], shown[..., 1]
+    assert ((red > 200) & (green < 120)).sum() > 300, "magenta where the border is"
+    assert ((green > 200) & (red < 120)).sum() > 300, "green where it belongs"
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from seglab.curation.audit import audit
-from seglab.curation.checks.masks import better_place, least_gain
+from seglab.curation.mask_fit import MaskFit, fit_mask, least_gain
 from seglab.curation.registry import AuditInputs
 from tests.curation.conftest import Make, picture
 
@@ -61,10 +61,38 @@ def test_masks_that_are_wrong_in_themselves_or_beside_the_image_are_named(make: 
 
 def test_the_move_back_is_found(make: Make) -> None:
     image, mask = _scene(3)
-    assert better_place(image, mask, 3)[0] == pytest.approx(1, abs=0.1)
-    gain, move = better_place(image, np.roll(mask, (3, -4), (0, 1)), 3)
+    assert fit_mask(image, mask, 3).move is None
+    gain, move = fit_mask(image, np.roll(mask, (3, -4), (0, 1)), 3)
     assert gain > 1.5
+    assert move is not None
     assert np.abs(np.array(move) - (-3, 4)).max() <= 1
+
+
+def test_edges_at_the_border_of_the_search_are_no_better_place() -> None:
+    """A faint border where the mask has it, and strong texture just beyond what is searched."""
+    mask = np.zeros((180, 240), np.uint8)
+    mask[90:] = 1
+    rng = np.random.default_rng(0)
+    image = np.full((180, 240, 3), 100, np.float64)
+    image[90:] += 8
+    image[:77] += 60 * rng.standard_normal((77, 240, 1))
+    image = np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
+    assert fit_mask(image, mask, 2).move is None
+    move = fit_mask(image, np.roll(mask, 7, 0), 2).move
+    assert move is not None
+    assert abs(move[0] + 7) <= 1, "what is really off is found beside the texture"
+
+
+@pytest.mark.parametrize(
+    ("move", "words"),
+    [
+        ((-13, 0), "13 pixels up"),
+        ((0, 1), "1 pixel to the right"),
+        ((4, -2), "4 pixels down and 2 to the left"),
+    ],
+)
+def test_a_move_is_said_by_its_direction(move: tuple[int, int], words: str) -> None:
+    assert MaskFit(1.5, move).in_words() == words
 
 
 def test_a_mask_that_stands_out_from_masks_that_fit_is_shifted_though_it_gains_less_than_the_limit() -> (

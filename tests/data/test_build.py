@@ -107,6 +107,18 @@ def test_all_faults_are_raised_at_once_by_name(tmp_path: Path) -> None:
         assert part in text
 
 
+def test_unknown_values_of_many_masks_are_one_line_with_the_fullest_example(tmp_path: Path) -> None:
+    samples = [write_sample(tmp_path, f"s{n}", MASK * 0 + 20 + n // 7) for n in range(8)]
+    samples += [write_sample(tmp_path, "both", np.array([[20, 21, 30], [0, 0, 1]], np.uint8))]
+    with pytest.raises(DataError) as caught:
+        build(tmp_path, [*samples, write_sample(tmp_path, "good")])
+    (line,) = [one for one in str(caught.value).splitlines() if one.startswith("  - ")]
+    assert line == (
+        f"  - 9 masks hold values that are not known, for example both: {tmp_path}/both_mask.png: unknown "
+        "mask values 20, 21, 30; known are [0, 1, 9]"
+    )
+
+
 def test_quarantine_keeps_the_rows_out_of_every_split(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -129,11 +129,14 @@ def test_all_void_masks_have_undefined_shares(manifest: Manifest) -> None:
 
 
 def test_manifest_with_nothing_kept(manifest: Manifest) -> None:
-    found = describe(manifest.with_table(manifest.table.assign(keep=False)))
+    table = manifest.table.assign(keep=False)
+    found = describe(manifest.with_table(table))
     assert found.splits.empty
     assert found.duplicates == []
     assert found.straddling.empty
-    assert "the train split is empty" in found.warnings
+    count = (table["split"] == "train").sum()
+    said = f"the train split is empty: all samples in it are left out ({count}, keep is false)"
+    assert said in found.warnings
     assert format_description(found).startswith("tiny")
 
 

@@ -15,7 +15,7 @@ from seglab.core.errors import DataError, DataNotFoundError, LabelError, ShapeEr
 from seglab.core.labels import LabelSpace
 from seglab.data import images as images_module
 from seglab.data.images import image_size, orientation, read_image
-from seglab.data.masks import read_mask
+from seglab.data.masks import decode_raw_mask, read_mask
 
 LABELS = LabelSpace(("a", "b", "c"), ((255, 0, 0), (0, 255, 0), (0, 0, 255)))
 RGB = np.random.default_rng(0).integers(0, 256, (4, 6, 3)).astype(np.uint8)
@@ -364,3 +364,28 @@ def test_unknown_and_repeated_colours_are_named(tmp_path: Path) -> None:
         read_mask(path, twice, "colour")
     with pytest.raises(DataError, match="must be 'index' or 'colour', got 'rgb'"):
         read_mask(path, LABELS, "rgb")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "the file is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "it is text and begins with 'version"),
+        ("\u00e9".encode() * 30, "it is text and begins with '\u00e9"),
+        (b"\x00\x01\x02\xff" * 9, "it begins with the bytes 00 01 02 ff"),
+    ],
+)
+def test_what_is_no_image_is_told_by_its_first_bytes(
+    tmp_path: Path, content: bytes, told: str
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    for read in (read_image, image_size, decode_of_mask):
+        with pytest.raises(DataError) as caught:
+            read(path)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert told in str(caught.value)
+
+
+def decode_of_mask(path: Path) -> None:
+    decode_raw_mask(path.read_bytes(), path)

@@ -272,7 +272,7 @@ def test_split_may_be_called_training(tmp_path: Path) -> None:
             DataError,
             r"unknown mask values 2; known are \[0, 1, 255\]",
         ),
-        ({"images": "img_dir"}, ConfigError, "is one folder for all splits: give lists too"),
+        ({"images": "img_dir"}, ConfigError, "is one folder for all splits; give lists too"),
         ({"images": "pictures/{split}"}, DataNotFoundError, "expected pictures and ann_dir"),
         ({"images": "img_dir/x/{split}"}, DataNotFoundError, "expected img_dir/x/train"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seglab.core.errors import ConfigError, DataError, DataNotFoundError
+from seglab.data.describe import empty_splits
 from seglab.data.importers import import_dataset
 from seglab.data.importers.splitting import group_by_pattern, split_groups
 from seglab.data.manifest import Manifest
@@ -107,6 +109,41 @@ def test_too_few_masks_to_split_are_told_with_what_is_missing(root: Path) -> Non
     make_flat(root, ["a", "c"])
     (root / "masks" / "a.png").unlink()
     with pytest.raises(DataError, match=r"only 1 of 2 images have a mask: .*masks/a\.png is not"):
+        run(root)
+
+
+@pytest.mark.parametrize(
+    ("masks", "place", "proposed"),
+    [
+        (None, "labels/{}_L.png", "labels/{{stem}}_L.png"),
+        ("labels", "labels/{}_L.png", "labels/{{stem}}_L.png"),
+        ("labels/{stem}.png", "labels/{}-mask.png", "labels/{{stem}}-mask.png"),
+        (None, "masks/mask_{}.png", "masks/mask_{{stem}}.png"),
+        (None, "labels/{}.png", "labels/{{stem}}.png"),
+        (None, "masks/a/{}_gt.png", "masks/a/{{stem}}_gt.png"),
+    ],
+)
+def test_masks_of_other_names_are_told_with_the_option_that_finds_them(
+    root: Path, masks: str | None, place: str, proposed: str
+) -> None:
+    for name in ("n1", "n2", "n10"):
+        write_pair(root / f"images/{name}.png", root / place.format(name))
+    given = {} if masks is None else {"masks": masks}
+    option = proposed.format()
+    with pytest.raises(DataNotFoundError, match=r"3 of 3 images have no mask by masks=") as caught:
+        run(root, **given)
+    assert str(caught.value).endswith(f"3 have one with 'data.options.masks={option}'")
+    assert run(root, masks=option).splits()["train"] == 2
+    write_pair(root / "images/z.png", root / "labels/else.png")
+    if masks is None and place.startswith("masks"):
+        notes = run(root, allow_unlabeled=True, class_names=["x", "y", "z"]).provenance["notes"]
+        assert any(note.endswith(f"'data.options.masks={option}'") for note in notes)
+
+
+def test_masks_in_sub_folders_are_told_by_their_key(root: Path) -> None:
+    for folder, name in (("train", "a"), ("train", "b"), ("val", "a")):
+        write_pair(root / f"images/{folder}/{name}.jpg", root / f"masks/{folder}/{name}_m.png")
+    with pytest.raises(DataNotFoundError, match=r"3 have one with '.*masks=masks/\{key\}_m\.png'"):
         run(root)
 
 
@@ -254,6 +291,7 @@ def test_images_alone_are_all_unlabeled(root: Path) -> None:
     assert manifest.splits()["unlabeled"] == 2
     with pytest.raises(DataError, match="no readable mask tells them: there are no masks"):
         run(root, masks=None)
+    shutil.rmtree(root / "masks")
     with pytest.raises(DataError, match=r"2 of 2 masks are not there, for example .*/gt/a\.png"):
         run(root, masks="gt/{stem}.png")
 
@@ -307,6 +345,31 @@ def test_groups_need_a_pattern_that_matches() -> None:
         group_by_pattern(["s1_a", "other"], r"^s\d")
     with pytest.raises(ConfigError, match="is no regular expression"):
         group_by_pattern(["a"], "(")
+
+
+def test_splits_are_drawn_from_what_is_not_faulty(root: Path) -> None:
+    make_flat(root, [f"n{number}" for number in range(10)])
+    val = [
+        name for name, split in splits_by_id(run(root, val_fraction=0.2)).items() if split == "val"
+    ]
+    for name in val:
+        (root / "images" / f"{name}.png").write_bytes(b"no image")
+    manifest = import_dataset(
+        "folder", root, root.parent / "out", "tiny", {"val_fraction": 0.2}, "quarantine"
+    )
+    assert manifest.splits() == {"train": 6, "val": 2, "test": 0, "unlabeled": 0}
+    assert set(manifest.provenance["quarantined"]) == set(val)
+
+
+def test_splits_that_the_data_states_stay_where_samples_are_faulty(root: Path) -> None:
+    for folder, name in (("train", "a"), ("train", "b"), ("val", "c")):
+        write_pair(root / f"images/{folder}/{name}.png", root / f"masks/{folder}/{name}.png")
+    (root / "images/val/c.png").write_bytes(b"no image")
+    manifest = import_dataset("folder", root, root.parent / "out", "tiny", {}, "quarantine")
+    assert manifest.splits() == {"train": 2, "val": 0, "test": 0, "unlabeled": 0}
+    assert empty_splits(manifest) == [
+        "the val split is empty: all samples in it are left out (1, keep is false)"
+    ]
 
 
 @settings(max_examples=60, deadline=None)

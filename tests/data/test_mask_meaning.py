@@ -13,6 +13,7 @@ from PIL import Image
 
 from seglab.config.language.grammar import read_value
 from seglab.core.errors import ConfigError, DataError, LabelError
+from seglab.core.text.option_words import typed_as_flags
 from seglab.data.importers import import_dataset
 from seglab.data.manifest import Manifest
 
@@ -133,6 +134,42 @@ def test_other_readings_are_refused(
     assert first is None or ways[0] == {"raw_ids": first}
     for way in ways:
         assert sum(map(sum, counts(root, **given, **way))) == sum(mask.size for mask in masks) * 2
+
+
+def test_several_values_and_255_are_classes_and_ignored_pixels_first(root: Path) -> None:
+    make(root, [np.array([[0, 10, 20], [30, 255, 0]], np.uint8)] * 2)
+    first, second, *_ = ways = typed(refuse(root))
+    classes = {0: "class_0", 10: "class_1", 20: "class_2", 30: "class_3"}
+    assert first == {"raw_ids": classes | {255: "ignore"}}
+    assert second == {"raw_ids": classes | {255: "class_4"}}
+    assert not any("0-127" in one["raw_ids"] for one in ways), "more than two values are not cut"
+
+
+def test_ways_out_are_typed_as_the_command_takes_them(root: Path) -> None:
+    make(root, [M * 4] * 2)
+    with typed_as_flags():
+        message = refuse(root)
+        with pytest.raises(ConfigError, match=r"--option seeds: .*mean '--option seed'\?"):
+            run(root, seeds=1)
+    assert "  --option 'raw_ids={0: background, 4: foreground}'" in message
+    assert "data.options" not in message
+
+
+def test_identity_of_values_that_are_mostly_no_indices_is_doubted(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(root, [np.array([[0, 10, 20], [30, 255, 0]], np.uint8)] * 2)
+    run(root, raw_ids="identity")
+    assert (
+        "27 of 31 classes have no pixel: 1, 2, 3, 4, 5, 6, 7, 8, 9, 11 and 17 more" in caplog.text
+    )
+    assert "did you mean 'data.options.raw_ids={0: class_0, 10: class_1, 20: class_2" in caplog.text
+    caplog.clear()
+    few = root.parent / "few"
+    make(few, [np.array([[0, 1, 2], [4, 255, 0]], np.uint8)] * 2)
+    run(few, raw_ids="identity")
+    assert "1 of 5 classes have no pixel: 3" in caplog.text
+    assert "did you mean" not in caplog.text
 
 
 def test_ignored_borders_are_recognised_where_all_names_have_pixels(root: Path) -> None:
@@ -325,6 +362,8 @@ def test_mistakes_in_raw_ids_are_all_named(root: Path) -> None:
         " 5 says value 5 anew or backwards",
         " no class is called 'bulding' (did you m",
     ]
+    with pytest.raises(ConfigError, match=r"put a space after the colon, \{0: other\}"):
+        run(root, raw_ids={"0:other": "", 1: "x"})
     with pytest.raises(
         ConfigError, match=r"raw_ids\.11: expected a whole number .* or text, got true"
     ):

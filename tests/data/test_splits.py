@@ -18,6 +18,7 @@ from seglab.data.manifest import Manifest
 from seglab.data.splits.drawing import GAP_FLAG, cut_into_runs, draw_split, leave_gaps
 from seglab.data.splits.findings import format_split, leaking, leaks_at_random
 from seglab.data.splits.options import SplitOptions
+from seglab.data.splits.scenes import scenes_in_names
 from seglab.data.splits.units import numbered_names, taken_together
 from tests.data.test_folds_groups import make_manifest, make_row
 
@@ -185,3 +186,47 @@ def test_findings_name_a_class_without_samples() -> None:
     options = SplitOptions(by=("pattern",), pattern=".+")
     text = format_split(draw_split(make_manifest(rows), options), options)
     assert "Warning: val holds no pixel of road; scores of them there are undefined" in text
+
+
+def _named(ids: list[str], splits: list[str]) -> Manifest:
+    rows = [make_row(one, group=one, split=split) for one, split in zip(ids, splits, strict=True)]
+    return make_manifest(rows)
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern", "scenes"),
+    [
+        (["Seq05VD_f{:05}", "0001TP_{:06}"], r"^([^_]+)_", ("Seq05VD", "0001TP")),
+        (["drive1-{:04}", "drive2-{:04}"], r"^([^-]+)-", ("drive1", "drive2")),
+        (["town_a_{:02}", "town_b_{:02}"], r"^(.+)[_-]", ("town_a", "town_b")),
+        (["p1/{:03}", "p2/{:03}"], r"^(.+)/", ("p1", "p2")),
+        (["left{:03}", "right{:03}"], r"^(.*?)[\W_]*\d+$", ("left", "right")),
+    ],
+)
+def test_names_that_look_like_scenes_are_told_with_the_pattern_that_keeps_them_together(
+    names: list[str], pattern: str, scenes: tuple[str, ...]
+) -> None:
+    ids = [name.format(number) for name in names for number in range(4)]
+    splits = ["train", "val", "train", "train"] * 2
+    found = scenes_in_names(_named(ids, splits))
+    assert found is not None
+    assert (found.pattern, found.names, found.leaking) == (pattern, scenes, 2)
+    assert found.sentence("X") == (
+        f"names such as {ids[0]} look like frames of 2 scenes ({', '.join(scenes)}), and 2 of 2 held-out "
+        "samples share one with training samples, so scores look better than on new scenes; keep them "
+        "together with X"
+    )
+    alone = scenes_in_names(_named(ids, ["train"] * 8))
+    assert alone is not None
+    assert "folds would cut them" in alone.sentence("X")
+    assert scenes_in_names(_named(ids, ["train"] * 4 + ["val"] * 4)) is None, "no split cuts one"
+    grouped = _named(ids, splits)
+    table = grouped.table.assign(group=["one"] * 8)
+    assert scenes_in_names(grouped.with_table(table)) is None, "it is known what belongs together"
+
+
+@pytest.mark.parametrize(
+    "ids", [["a1", "a2", "b1", "b2"], ["IMG_1", "IMG_2", "IMG_3"], ["x", "y", "z1", "z2", "z3"]]
+)
+def test_names_of_another_kind_are_no_scenes(ids: list[str]) -> None:
+    assert scenes_in_names(_named(ids, ["train"] * len(ids))) is None

@@ -12,7 +12,8 @@ import torch
 from rich.console import Console
 
 from seglab.config.compose import compose
-from seglab.core.errors import ConfigError, TrainingError
+from seglab.core.errors import ConfigError, DataError, TrainingError
+from seglab.data.importers import import_dataset
 from seglab.experiment.train import TrainResult, resume, train
 from seglab.metrics.scores import miou
 from seglab.runs import RunRecord
@@ -38,6 +39,19 @@ def _same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 def finished(tiny_words: list[str], tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
     """One finished tiny training that the tests below look at."""
     return _train([*tiny_words, f"paths.runs_dir={tmp_path_factory.mktemp('finished')}"])
+
+
+def test_data_without_a_val_split_is_refused_before_anything_is_decoded(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"num_images": 8, "image_size": [48, 64], "frames_per_group": 1}
+    manifest = import_dataset("synth", tmp_path / "d", tmp_path / "m", "roads", options)
+    left = manifest.table["split"] != "val"
+    manifest.with_table(manifest.table.assign(keep=left)).write(tmp_path / "m")
+    monkeypatch.setattr("seglab.experiment.parts.open_cache_of", lambda *_: pytest.fail("decoded"))
+    words = [word for word in tiny if not word.startswith("data.options")]
+    with pytest.raises(DataError, match=r"roads: the val split is empty: all .*seglab data split"):
+        _train([*words, f"data.manifest={tmp_path / 'm'}"])
 
 
 class TestFinishedRun:

@@ -57,7 +57,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("DIR", "CAMVID", "CAMVID_DIR", "manifests/mine"):
         (folder / name).mkdir(parents=True)
     ids = ("RUN_ID", "CV_ID", "20250131-120059-a1b2c3")
-    for run in (folder / "RUN_DIR", *(folder / "runs/synth-unet" / name for name in ids)):
+    places = [f"runs/synth-unet/{name}" for name in ids]
+    for run in (folder / name for name in ("RUN_DIR", "runs/mine-unet/RUN_ID", *places)):
         (run / "checkpoints").mkdir(parents=True)
         (run / "run.json").write_text("{}")
         (run / "checkpoints/best.ckpt").touch()

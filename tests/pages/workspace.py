@@ -61,7 +61,12 @@ def build_workspace(folder: Path) -> None:
         train(compose([*words, f"model.width={4 + seed}"]), run, Console(quiet=True))
         _seglab("export", f"run={run}", f"output=bundles/{name}", "int8=false")
     shutil.copytree("runs/synth-unet/A", "RUN_DIR")
-    for place in ("synth-unet/RUN_ID", "synth-unet/20250131-120059-a1b2c3", "demo/RUN_ID"):
+    for place in (
+        "synth-unet/RUN_ID",
+        "synth-unet/20250131-120059-a1b2c3",
+        "demo/RUN_ID",
+        "mine-unet/RUN_ID",
+    ):
         shutil.copytree("RUN_DIR", f"runs/{place}")
     shutil.copytree("bundles/A", "model")
     shutil.copy("bundles/A.zip", "model.zip")

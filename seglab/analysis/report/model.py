@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from seglab.analysis.learning.verdict import Verdict
+from seglab.core.disk.data_names import data_set_name
 from seglab.metrics.names import metric_key
 
 Palette = tuple[tuple[int, int, int], ...]
@@ -127,12 +128,14 @@ class RunView:
 
     @property
     def data_name(self) -> str:
-        """Name of the data set, that of its manifest's folder where one was given; empty without any."""
+        """Name of the data set; empty without any."""
         data = self.facts["config"].get("data")
         if not isinstance(data, dict):
             return ""
-        given = data.get("manifest")
-        return Path(str(given)).name if given else str(data.get("name") or "")
+        name, given = str(data.get("name") or ""), data.get("manifest")
+        # Former versions named a manifest's data set after the choice of `data=`, if by nobody else.
+        is_default = given and name in ("", data.get("importer"))
+        return data_set_name(Path(str(given))) if is_default else name
 
     @property
     def scored_on(self) -> Hashable:

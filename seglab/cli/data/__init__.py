@@ -34,6 +34,9 @@ DATA_COMMANDS = {
     "undo": Command("seglab.cli.data.undo", "go back to the version a manifest was made from"),
 }
 
+# Their --help says more than their flags.
+_OWN_HELP = frozenset({"import"})
+
 
 def run(argv: Sequence[str]) -> int:
     """Run the sub-command and return the exit code."""
@@ -50,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command in DATA_COMMANDS.items():
         module = command.load()
-        one = commands.add_parser(name, help=command.summary)
+        one = commands.add_parser(name, help=command.summary, add_help=name not in _OWN_HELP)
         module.add_flags(one)
         one.set_defaults(work=module.work)
     return parser

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglab.core.errors import ConfigError
+from seglab.core.text.shell import shell_command
 
 if TYPE_CHECKING:
     from seglab.data.manifest import Manifest
@@ -80,6 +81,7 @@ def work(args: argparse.Namespace) -> int:
     from seglab.curation.page.findings_page import write_findings_page
     from seglab.curation.registry import AuditInputs, all_kinds, choose_kinds
     from seglab.data.manifest import Manifest
+    from seglab.data.splits.scenes import scenes_in_names
 
     if args.list:
         sys.stdout.write(_kinds_text())
@@ -103,6 +105,10 @@ def work(args: argparse.Namespace) -> int:
     inputs = AuditInputs(manifest, **of_run, **encoder)
     found = audit(inputs, only, limits)
     sys.stdout.write(summary(found))
+    scenes = scenes_in_names(manifest)
+    if scenes is not None:
+        split = shell_command("seglab", "data", "split", args.manifest, "--out", "FOLDER")
+        sys.stdout.write(f"\nnote: {scenes.sentence(f'`{split}`')}\n")
     place = write_findings(found.table, args.out or folder / "audit")
     page = place.with_name("index.html")
     size = write_findings_page(found, page)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,37 @@ def add_importer_options(parser: argparse.ArgumentParser) -> None:
         default="raise",
         help="what to do with faulty files: stop (default), or list them and leave them out",
     )
+
+
+class ImporterHelp(argparse.Action):
+    """`IMPORTER --help`: the flags, then the options of the importer that is named before it."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *_: Any
+    ) -> None:
+        """Print and stop, as argparse's own help does."""
+        text = parser.format_help()
+        if namespace.importer is not None:
+            text += f"\n{importer_help(namespace.importer)}"
+        sys.stdout.write(text)
+        parser.exit()
+
+
+def importer_help(importer: str) -> str:
+    """Return the options of an importer: name, type, default and sentence, as they are declared.
+
+    Raises:
+        ConfigError: There is no such importer.
+    """
+    from seglab.config.declared.key_help import keys_below
+    from seglab.core.parts.plugins import name_packages
+    from seglab.data.importers.opening import declared_options
+
+    if "." in importer:  # typed, so its code may be imported
+        name_packages([importer])
+    lines = [line for key in keys_below(declared_options(importer)) for line in key.lines()]
+    head = f"options of {importer}, each given as --option KEY=VALUE:" if lines else ""
+    return "\n".join([head or f"{importer} has no options", *lines, ""])
 
 
 def parse_options(words: Sequence[str], importer: str) -> dict[str, Any]:

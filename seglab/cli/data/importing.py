@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from seglab.cli.data.importer_options import add_importer_options, parse_options
+from seglab.cli.data.importer_options import ImporterHelp, add_importer_options, parse_options
+from seglab.core.disk.data_names import data_set_name
+from seglab.core.text.option_words import option_word, typed_as_flags
+from seglab.core.text.shell import shell_command
 
 
 def _importers() -> list[str]:
@@ -22,12 +25,22 @@ def _importers() -> list[str]:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command."""
+    parser.add_argument(
+        "-h",
+        "--help",
+        action=ImporterHelp,
+        nargs=0,
+        help="show this and exit; behind an importer, its options too: seglab data import folder --help",
+    )
     parser.add_argument("importer", help=", ".join(_importers()))
     parser.add_argument("root", type=Path, help="folder of the raw data")
     parser.add_argument(
         "--out", type=Path, help="folder for the manifest; manifests/NAME by default"
     )
-    parser.add_argument("--name", help="name of the data set; the importer's by default")
+    parser.add_argument(
+        "--name",
+        help="name of the data set; that of the folder for the manifest, or of the raw data",
+    )
     add_importer_options(parser)
 
 
@@ -38,11 +51,15 @@ def work(args: argparse.Namespace) -> int:
     if "." in args.importer:  # typed, so its code may be imported
         name_packages([args.importer])
     options = parse_options(args.options, args.importer)
-    name = args.name or args.importer
+    folder = args.root if args.root.is_dir() else args.root.parent
+    name = args.name or data_set_name(args.out or folder)
     out = args.out or Path(os.environ.get("SEGLAB_DATA", "data")) / "manifests" / name
     left_out = import_into(args, args.importer, args.root, out, name, options)
     if left_out:
-        sys.stdout.write(f"{left_out} left out, each named above\n")
+        sys.stdout.write(
+            f"{left_out} left out, each named above: the manifest is written, and the exit code is 1 for "
+            "what it lacks\n"
+        )
     return int(left_out > 0)
 
 
@@ -55,13 +72,22 @@ def import_into(
     options: dict[str, Any],
 ) -> int:
     """Import into the folder `out`, print splits and fingerprint; return how much was left out."""
-    from seglab.data.describe import repeated_images
+    from seglab.data.describe import empty_splits, repeated_images
     from seglab.data.importers import import_dataset
+    from seglab.data.importers.opening import declared_options
+    from seglab.data.splits.scenes import scenes_in_names
 
-    manifest = import_dataset(importer, root, out, name, options, on_error=args.on_error)
+    with typed_as_flags():
+        manifest = import_dataset(importer, root, out, name, options, on_error=args.on_error)
     splits = ", ".join(f"{split} {count}" for split, count in manifest.splits().items() if count)
     sys.stdout.write(f"{out}: {splits}; fingerprint {manifest.fingerprint}\n")
-    repeated = repeated_images(manifest)
-    if repeated is not None:
-        sys.stdout.write(f"Warning: {repeated}\n")
+    warnings = [*empty_splits(manifest), repeated_images(manifest)]
+    sys.stdout.writelines(f"Warning: {text}\n" for text in warnings if text is not None)
+    scenes = scenes_in_names(manifest)
+    if scenes is not None:
+        split = shell_command("seglab", "data", "split", out, "--out", "FOLDER")
+        takes = scenes.pattern and "group_pattern" in declared_options(importer).model_fields
+        with typed_as_flags():
+            remedy = option_word("group_pattern", str(scenes.pattern)) if takes else f"`{split}`"
+        sys.stdout.write(f"Note: {scenes.sentence(remedy)}\n")
     return len(manifest.provenance["quarantined"])

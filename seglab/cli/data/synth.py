@@ -7,6 +7,7 @@ from pathlib import Path
 
 from seglab.cli.data.importer_options import add_importer_options, parse_options
 from seglab.cli.data.importing import import_into
+from seglab.core.disk.data_names import data_set_name
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -27,5 +28,6 @@ def work(args: argparse.Namespace) -> int:
         **parse_options(args.options, "synth"),
     }
     # What is left out of drawn data are faults that were asked for.
-    import_into(args, "synth", args.out / "data", args.out / "manifest", "synth", options)
+    out = args.out / "manifest"
+    import_into(args, "synth", args.out / "data", out, data_set_name(out), options)
     return 0

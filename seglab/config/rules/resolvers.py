@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from seglab.config.rules.model_rules import one_architecture
+from seglab.core.disk.data_names import data_set_name
 
 
 def register_resolvers() -> None:
@@ -18,11 +19,13 @@ def register_resolvers() -> None:
     - `${run_id:}`: a new id, the same one within a configuration. Hydra composes a configuration a
       job, so each job of a multirun gets its own; the sweep's own folder must not use it.
     - `${model_name:TARGET,ARCH}`: short name of a model.
+    - `${data_name:NAME,MANIFEST}`: name of a data set, that of its manifest where one is given.
     - `${experiment_of:RUN_DIR}`: name of the experiment a run directory belongs to.
     - `${per_share:COUNT,SHARE}`: COUNT times as often as a share of the data is smaller than all.
     """
     OmegaConf.register_new_resolver("run_id", new_run_id, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("model_name", model_name, replace=True)
+    OmegaConf.register_new_resolver("data_name", data_name, replace=True)
     OmegaConf.register_new_resolver("experiment_of", experiment_of, replace=True)
     OmegaConf.register_new_resolver("per_share", per_share, replace=True)
 
@@ -38,6 +41,11 @@ def model_name(target: Any, arch: Any) -> str:
     if arch is not None:
         return str(arch)
     return one_architecture(target) or str(target).rpartition(".")[2].lower()
+
+
+def data_name(choice: Any, manifest: Any) -> str:
+    """Return what a manifest's folder calls the data set; without a manifest, the name of the choice."""
+    return str(choice) if manifest is None else data_set_name(Path(str(manifest)))
 
 
 def experiment_of(run_dir: Any) -> str:

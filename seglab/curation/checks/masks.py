@@ -10,17 +10,13 @@ import numpy as np
 
 from seglab.curation.alike.outliers import LEAST_VECTORS, outlier_scores
 from seglab.curation.findings import Finding, Kind
+from seglab.curation.mask_fit import SHIFTED_MASK, MaskFit, fit_mask, least_gain
 from seglab.curation.registry import AuditInputs, check
 from seglab.curation.samples import Sample
 
 _SPECK_PX = 4
-# Of the largest side: how far a mask is tried to fit better.
-_REACH = 0.06
-_LEAST_EDGE_PX = 30
 # Masks of which fewer pixels would have to change class are like the others, however alike those are.
 _LEAST_APART = 0.1
-# What stands out among the masks of a data set as shifted: see `least_gain`.
-_LEAST_FITS, _FAR, _LEAST_SPREAD = 12, 6, 0.015
 
 
 @check(
@@ -50,7 +46,7 @@ _LEAST_FITS, _FAR, _LEAST_SPREAD = 12, 6, 0.015
         f"number of such holes of at most {_SPECK_PX} pixels",
     ),
     Kind(
-        "shifted_mask",
+        SHIFTED_MASK,
         "warning",
         "The borders of the mask fit the image better when the mask is moved.",
         "relabel",
@@ -77,7 +73,7 @@ class MaskCheck:
     def __init__(self, inputs: AuditInputs) -> None:
         self._limits, self._labels = inputs.limits, inputs.manifest.labels
         self._shares: list[tuple[str, np.ndarray]] = []
-        self._fits: list[tuple[str, float, tuple[int, int]]] = []
+        self._fits: list[tuple[str, MaskFit]] = []
 
     def see(self, sample: Sample) -> Iterable[Finding]:
         """Report what shows in one mask; keep how it fits its image, and the shares of its classes."""
@@ -93,8 +89,8 @@ class MaskCheck:
         else:
             yield from self._specks(name, mask)
             if sample.image is not None and sample.image.shape[:2] == mask.shape:
-                fit = better_place(sample.image, mask, self._labels.num_classes)
-                self._fits.append((name, *fit))
+                fit = fit_mask(sample.image, mask, self._labels.num_classes)
+                self._fits.append((name, fit))
         if counts.sum():
             self._shares.append((name, counts / counts.sum()))
 
@@ -126,11 +122,11 @@ class MaskCheck:
             yield from self._odd([self._shares[place][0] for place in several], shares[several])
 
     def _shifted(self) -> Iterable[Finding]:
-        cut = least_gain([gain for _, gain, _ in self._fits], self._limits["shifted_mask"])
-        for name, gain, (down, right) in self._fits:
-            if gain >= cut:
-                words = f"fits {gain:.2f} times as well {down} pixels down and {right} to the right"
-                yield Finding("shifted_mask", name, words, gain)
+        cut = least_gain([fit.gain for _, fit in self._fits], self._limits[SHIFTED_MASK])
+        for name, fit in self._fits:
+            if fit.move is not None and fit.gain >= cut:
+                words = f"fits {fit.gain:.2f} times as well {fit.in_words()}"
+                yield Finding(SHIFTED_MASK, name, words, fit.gain)
 
     def _odd(self, names: Sequence[str], shares: np.ndarray) -> Iterable[Finding]:
         # Roots, so that what is odd of a rare class counts beside what is usual of a frequent one.
@@ -146,70 +142,9 @@ class MaskCheck:
             yield Finding("odd_shares", names[place], words, round(float(scores[place]), 4))
 
 
-def least_gain(gains: Sequence[float], limit: float) -> float:
-    """Return from which gain of `better_place` on a mask counts as shifted: the limit, or less.
-
-    Masks that fit their images do so all about equally well: what stands out by six robust standard
-    deviations (of the log, at least 1.5 % each) is shifted, though it gains less than the limit. That is
-    not asked where so many masks are off that they set the standard: then the limit is what counts.
-
-    Args:
-        gains: Of all masks of a data set; few say nothing of what is usual.
-        limit: From here on in any case.
-    """
-    if len(gains) < _LEAST_FITS:
-        return limit
-    logs = np.log(gains)
-    middle = np.median(logs)
-    spread = max(1.4826 * float(np.median(np.abs(logs - middle))), _LEAST_SPREAD)
-    return min(limit, float(np.exp(middle + _FAR * spread)))
-
-
 def _surrounded(mask: np.ndarray, inside: np.ndarray) -> bool:
     """Return whether a region lies within one other class, and does not touch the edge."""
     if inside[[0, -1]].any() or inside[:, [0, -1]].any():
         return False
     around = cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & ~inside
     return len(np.unique(mask[around])) == 1
-
-
-def better_place(
-    image: np.ndarray, mask: np.ndarray, num_classes: int
-) -> tuple[float, tuple[int, int]]:
-    """Return how much better a mask fits its image elsewhere.
-
-    Args:
-        image: uint8 RGB `(H, W, 3)`.
-        mask: Class indices `(H, W)`; borders with void count nowhere.
-        num_classes: Number of classes.
-
-    Returns:
-        Mean edge strength of the image under the borders moved to where it is highest, over that where
-        they are (1: nowhere better), and the move down and to the right in pixels.
-    """
-    grey = cv2.GaussianBlur(image, (0, 0), 1).astype(np.float32)
-    edges = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)).max(
-        axis=2
-    )
-    # Ranks: one strong edge must not outweigh all borders.
-    edges = np.minimum(edges, np.percentile(edges, 95)).astype(np.float32)
-    borders = _borders(mask, num_classes)
-    reach = max(2, round(_REACH * max(mask.shape)))
-    inner = borders[reach:-reach, reach:-reach]
-    if inner.sum() < _LEAST_EDGE_PX or min(inner.shape) < reach:
-        return 1.0, (0, 0)
-    found = cv2.matchTemplate(edges, inner.astype(np.float32), cv2.TM_CCORR) / inner.sum()
-    row, column = np.unravel_index(int(found.argmax()), found.shape)
-    own = float(found[reach, reach])
-    gain = float(found[row, column]) / own if own > 0 else 1.0
-    return gain, (int(row) - reach, int(column) - reach)
-
-
-def _borders(mask: np.ndarray, num_classes: int) -> np.ndarray:
-    borders = np.zeros(mask.shape, dtype=bool)
-    for one, other, place in (
-        (mask[:, 1:], mask[:, :-1], borders[:, 1:]),
-        (mask[1:], mask[:-1], borders[1:]),
-    ):
-        place |= (one != other) & (one < num_classes) & (other < num_classes)
-    return borders

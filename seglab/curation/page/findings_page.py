@@ -14,12 +14,15 @@ import numpy as np
 from markupsafe import Markup
 
 from seglab.core.disk.files import write_text
+from seglab.core.labels import LabelSpace
 from seglab.curation.audit import Audit
+from seglab.curation.mask_fit import SHIFTED_MASK, borders_of, fit_mask
 from seglab.curation.samples import read_sample
 from seglab.data.manifest import Manifest
 
 MOST_PICTURES = 400
 _WIDTH = 360
+_AS_DRAWN, _WHERE_IT_FITS = (255, 0, 220), (0, 255, 90)
 _TEMPLATES = Path(__file__).parent / "template"
 
 
@@ -68,7 +71,7 @@ def write_findings_page(found: Audit, path: Path, most_pictures: int = MOST_PICT
 def _pictures(
     manifest: Manifest, row: Mapping[Any, Any], by_id: Mapping[Any, Any]
 ) -> list[tuple[str, str]]:
-    """Return caption and data address of the sample, of its mask over it, and of the other sample."""
+    """Return captions and data addresses: the sample, its mask over it, what is odd of it, the other one."""
     sample = read_sample(manifest, by_id[row["sample_id"]])
     found = []
     if sample.image is not None:
@@ -78,11 +81,35 @@ def _pictures(
             palette[: manifest.labels.num_classes] = manifest.labels.palette
             over = (0.45 * sample.image + 0.55 * palette[sample.mask]).astype(np.uint8)
             found.append(("mask over image", _encode(over, row["region"])))
+            if row["kind"] == SHIFTED_MASK:
+                found.append(
+                    (
+                        "outlines of the mask: magenta as drawn, green where it would fit",
+                        _encode(_outlines(sample.image, sample.mask, manifest.labels), None),
+                    )
+                )
     if row["other"] in by_id:
         other = read_sample(manifest, {**by_id[row["other"]], "mask": None}).image
         if other is not None:
             found.append((row["other"], _encode(other, None)))
     return found
+
+
+def _outlines(image: np.ndarray, mask: np.ndarray, labels: LabelSpace) -> np.ndarray:
+    """Return the image with the borders of its mask as they are, and over them where they would fit."""
+    borders = borders_of(mask, labels.num_classes).astype(np.uint8)
+    # As thick as it takes to be seen once the picture is made smaller.
+    thick = np.ones((max(1, -(-image.shape[1] // _WIDTH)),) * 2, np.uint8)
+    shown = image.copy()
+    for (down, right), colour in (
+        ((0, 0), _AS_DRAWN),
+        (fit_mask(image, mask, labels.num_classes).move or (0, 0), _WHERE_IT_FITS),
+    ):
+        moved = cv2.warpAffine(
+            borders, np.array([[1, 0, right], [0, 1, down]], np.float32), borders.shape[::-1]
+        )
+        shown[cv2.dilate(moved, thick) > 0] = colour
+    return shown
 
 
 def _encode(image: np.ndarray, region: list[int] | None) -> str:
@@ -91,7 +118,7 @@ def _encode(image: np.ndarray, region: list[int] | None) -> str:
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     if region is not None:
         left, top, right, bottom = (round(value * scale) for value in region)
-        cv2.rectangle(small, (left - 3, top - 3), (right + 2, bottom + 2), (255, 0, 220), 2)
+        cv2.rectangle(small, (left - 3, top - 3), (right + 2, bottom + 2), _AS_DRAWN, 2)
     done, content = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
     assert done  # noqa: S101 - uint8 RGB is always encoded
     return "data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode("ascii")

@@ -28,8 +28,10 @@ from seglab.core.errors import (
 )
 from seglab.core.labels import LabelSpace, default_palette
 from seglab.core.parts.components import components
+from seglab.core.text.option_words import option_name, option_word
 from seglab.data.annotated.options import IGNORE, VOID, AnnotatedOptions
 from seglab.data.build import ImportedFiles, SampleFiles
+from seglab.data.drawn_splits import Draw
 from seglab.data.images import image_size
 from seglab.data.importers.layout import find_base, holding
 from seglab.data.importers.listing import Listing
@@ -88,7 +90,7 @@ def import_annotated(
     """
     if chosen.unlabelled is None:
         raise ConfigError(
-            "data.options.unlabelled: what pixels of no shape are must be said: `void` (they do not "
+            f"{option_name('unlabelled')}: what pixels of no shape are must be said: `void` (they do not "
             "count) or the name of a class, such as `background`"
         )
     root = find_base(root, [])
@@ -132,6 +134,7 @@ def import_annotated(
         mask_values=meant,
         faults=dict(found.faults),
         are_upright=True,
+        draw=None if any(one.split for one in found.images) else _split_draw(chosen),
     )
 
 
@@ -193,10 +196,14 @@ def _label_space(
     if wrong:
         known = ", ".join(names) or "not stated by the files"
         advice = ", ".join(unknown) if not names else "NAME: CLASS"
-        option = "class_names=[" + advice + "]" if not names else "class_map={" + advice + "}"
+        typed = (
+            option_word("class_map", f"{{{advice}}}")
+            if names
+            else option_word("class_names", f"[{advice}]")
+        )
         raise LabelError(
             list_problems(f"names that are no class (classes: {known})", wrong, len(wrong))
-            + f"\nstate what they are with data.options.{option}"
+            + f"\nstate what they are with {typed}"
         )
     palette = tuple(chosen.palette or ()) or _palette(names, found)
     return LabelSpace(tuple(names), palette), meaning | {UNLABELLED: _value(unlabelled, names)}
@@ -227,8 +234,8 @@ def _samples(
     splits = dict(stated)
     labelled = [image for image in images if image in drawn]
     if not stated and labelled:
-        shares = {"val": chosen.val_fraction, "test": chosen.test_fraction}
-        places = split_groups([groups[image] for image in labelled], shares, chosen.seed)
+        draw = _split_draw(chosen)
+        places = draw.groups([groups[image] for image in labelled], draw.shares, draw.seed)
         splits = dict(zip(labelled, places, strict=True))
     return [
         SampleFiles(
@@ -240,6 +247,11 @@ def _samples(
         )
         for image in images
     ]
+
+
+def _split_draw(chosen: AnnotatedOptions) -> Draw:
+    shares = {"val": chosen.val_fraction, "test": chosen.test_fraction}
+    return Draw(split_groups, shares, chosen.seed)
 
 
 def _in_words(name: str, unlabelled: str) -> str:

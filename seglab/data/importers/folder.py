@@ -9,16 +9,18 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from seglab.core.errors import ConfigError, DataError, DataNotFoundError, list_problems, nearest
 from seglab.core.options import takes
 from seglab.data.build import ImportedFiles, SampleFiles
+from seglab.data.drawn_splits import Draw
 from seglab.data.importers.inference import label_space
 from seglab.data.importers.label_options import LabelOptions
 from seglab.data.importers.layout import find_base, locate
 from seglab.data.importers.listing import Listing, is_pattern
+from seglab.data.importers.mask_names import masks_called_otherwise
 from seglab.data.importers.options import FolderOptions
 from seglab.data.importers.pairing import (
     FOLDER_SPLITS,
@@ -60,15 +62,16 @@ def import_folder(root: Path, *, chosen: FolderOptions) -> ImportedFiles:
     elif rule == "folders":
         entries = [dataclasses.replace(e, split=_folder_split(root, e)) for e in entries]
     if chosen.masks is not None:
-        entries = pair_masks(listing, entries, chosen.masks, notes)
+        entries = _pair(listing, entries, chosen, chosen.masks, notes)
     else:
         entries = [dataclasses.replace(entry, mask=None) for entry in entries]
     keys = [entry.key for entry in entries]
     groups = group_by_pattern(keys, chosen.group_pattern)
+    draw = None
     if rule == "fractions":
-        entries = _draw(
-            entries, groups, {"val": chosen.val_fraction, "test": chosen.test_fraction}, chosen.seed
-        )
+        shares = {"val": chosen.val_fraction, "test": chosen.test_fraction}
+        draw = Draw(split_groups, shares, chosen.seed)
+        entries = _draw(entries, groups, draw)
     samples = [
         _sample(entry, group, chosen.allow_unlabeled or chosen.masks is None)
         for entry, group in zip(entries, groups, strict=True)
@@ -76,7 +79,27 @@ def import_folder(root: Path, *, chosen: FolderOptions) -> ImportedFiles:
     mask_files = [sample.mask for sample in samples if sample.mask is not None]
     labels, mask_values, inferred = label_space(mask_files, label_options)
     notes += listing.notes() + inferred
-    return ImportedFiles(samples, labels, chosen.mask_encoding, notes, listing.sources, mask_values)
+    return ImportedFiles(
+        samples, labels, chosen.mask_encoding, notes, listing.sources, mask_values, draw=draw
+    )
+
+
+def _pair(
+    listing: Listing, entries: list[Entry], chosen: FolderOptions, masks: str, notes: list[str]
+) -> list[Entry]:
+    """Give each image its mask; refuse where most are found under another name alone."""
+    try:
+        paired = pair_masks(listing, entries, masks, notes)
+    except DataNotFoundError as error:
+        otherwise = masks_called_otherwise(listing.root, entries, masks)
+        if otherwise is None:
+            raise
+        raise DataNotFoundError(f"{error}\n{otherwise}") from error
+    otherwise = masks_called_otherwise(listing.root, paired, masks)
+    if otherwise is not None and not chosen.allow_unlabeled:
+        raise DataNotFoundError(otherwise)
+    notes += [] if otherwise is None else [otherwise]
+    return paired
 
 
 def _find_images(listing: Listing, images: str) -> list[Entry]:
@@ -203,15 +226,13 @@ def _unknown_fields(option: str, pattern: str, known: Sequence[str]) -> list[str
     ]
 
 
-def _draw(
-    entries: Sequence[Entry], groups: Sequence[str], shares: Mapping[str, float], seed: int
-) -> list[Entry]:
+def _draw(entries: Sequence[Entry], groups: Sequence[str], draw: Draw) -> list[Entry]:
     """Split the entries that have a mask; the others wait for `_sample` to judge them."""
     labelled = [index for index, e in enumerate(entries) if e.mask is not None and e.mask.is_file()]
     drawn = list(entries)
     if labelled:
         try:
-            splits = split_groups([groups[index] for index in labelled], shares, seed)
+            splits = draw.groups([groups[index] for index in labelled], draw.shares, draw.seed)
         except DataError as error:
             raise DataError(f"{error}{_unlabelled(entries, len(labelled))}") from error
         for index, name in zip(labelled, splits, strict=True):

@@ -6,6 +6,7 @@ whatever can be read in two ways is refused, with what was found and the options
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,15 @@ from seglab.data.importers.mask_survey import (
     survey_storage,
     survey_values,
 )
-from seglab.data.importers.remedies import colour_remedies, lossy_remedies, refusal, value_remedies
+from seglab.data.importers.remedies import (
+    colour_remedies,
+    identity_doubt,
+    lossy_remedies,
+    refusal,
+    value_remedies,
+)
+
+log = logging.getLogger(__name__)
 
 _BINARY_NAMES = ("background", "foreground")
 # 1-bit and 0/1 masks are binary too, so both 1 and 255 are foreground.
@@ -111,6 +120,9 @@ def _stated(
                 f"raw_ids=identity: class indices end at {_MAX_CLASSES - 1}, and the masks hold "
                 f"{found.table()}"
             )
+        doubt = identity_doubt(found, options, count)
+        if doubt is not None:
+            log.warning("%s", doubt)
     space = _space(options, count)
     notes = _naming(options, space)
     notes += [f"{len(paths)} masks are {name}" for name, paths in storage.lossy.items()]

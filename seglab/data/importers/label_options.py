@@ -122,7 +122,9 @@ def _read_raw_ids(
         match = _RANGE.fullmatch(str(key))
         index = _index_of(meaning, known, void)
         if match is None:
-            problems.append(f"raw_ids: expected a value such as 255, or 0-127, got {key!r}")
+            value, colon, name = str(key).partition(":")
+            space = f": put a space after the colon, {{{value}: {name}}}" if colon and name else ""
+            problems.append(f"raw_ids: expected a value such as 255, or 0-127, got {key!r}{space}")
         elif isinstance(index, str):
             problems.append(index)
         else:

@@ -20,6 +20,7 @@ from pathlib import Path
 from seglab.core.errors import ConfigError, DataNotFoundError
 from seglab.core.labels import LabelSpace
 from seglab.core.options import takes
+from seglab.core.text.option_words import option_name, option_word
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.importers.inference import require_published_form
 from seglab.data.importers.layout import find_base, holding
@@ -50,8 +51,8 @@ def import_mmseg(root: Path, *, chosen: MmsegOptions) -> ImportedFiles:
     """
     if "{split}" not in chosen.images and chosen.lists is None:
         raise ConfigError(
-            f"data.options.images={chosen.images} is one folder for all splits: give lists too, such "
-            "as lists='splits/{split}.txt', or images='img_dir/{split}'"
+            f"{option_name('images')}: {chosen.images} is one folder for all splits; give lists too, such "
+            f"as {option_word('lists', 'splits/{split}.txt')}, or {option_word('images', 'img_dir/{split}')}"
         )
     fixed = [Path(place).parts[0] for place in (chosen.images, chosen.masks)]
     base = find_base(root, [name for name in fixed if "{" not in name])
@@ -131,7 +132,7 @@ def _samples(
 def _labels(masks: Sequence[Path], chosen: MmsegOptions) -> LabelSpace:
     if chosen.class_names is None:
         raise ConfigError(
-            "data.options.class_names: mmsegmentation has the names in METAINFO['classes'] of the data "
+            f"{option_name('class_names')}: mmsegmentation has the names in METAINFO['classes'] of the data "
             "set's class, not in the folder; give them in that order, such as "
             f"class_names=[background,road]. The masks hold {survey_values(masks).table()}"
         )

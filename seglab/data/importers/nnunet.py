@@ -21,7 +21,9 @@ from seglab.core.disk.files import hash_json
 from seglab.core.errors import ConfigError, DataError, DataNotFoundError, LabelError, list_problems
 from seglab.core.labels import LabelSpace
 from seglab.core.options import takes
+from seglab.core.text.option_words import option_name, option_word
 from seglab.data.build import ImportedFiles, SampleFiles
+from seglab.data.drawn_splits import Draw
 from seglab.data.importers.inference import require_published_form
 from seglab.data.importers.layout import find_base
 from seglab.data.importers.listing import Listing
@@ -79,7 +81,12 @@ def import_nnunet(root: Path, *, chosen: NnunetOptions) -> ImportedFiles:
     notes += listing.notes()
     meaning = ", ".join(f"{v} is {_name(i, labels)}" for v, i in labels.raw_ids.items())
     return ImportedFiles(
-        samples, labels, "index", notes, listing.sources, f"mask values as in {_JSON}: {meaning}"
+        samples,
+        labels,
+        notes=notes,
+        sources=listing.sources,
+        mask_values=f"mask values as in {_JSON}: {meaning}",
+        draw=None if listing.has(chosen.splits) else _draw(chosen),
     )
 
 
@@ -108,7 +115,7 @@ def _label_space(told: Any, file: Path) -> LabelSpace:
         raise LabelError(
             list_problems(f"{file}: labels are regions that overlap", shared)
             + "\na pixel has one class here: give every value its own name with "
-            "data.options.labels={background: 0, NAME: 1, ...}"
+            + option_word("labels", "{background: 0, NAME: 1, ...}")
         )
     names = sorted((name for name in values if name != _IGNORE), key=lambda name: values[name][0])
     raw_ids = {value: index for index, name in enumerate(names) for value in values[name]}
@@ -136,7 +143,8 @@ def _splits(
 ) -> dict[str, str]:
     """Return the split of each training case, given its group; what is in no fold is left out."""
     if not listing.has(chosen.splits):
-        drawn = split_groups(list(groups.values()), {"val": chosen.val_fraction}, chosen.seed)
+        draw = _draw(chosen)
+        drawn = draw.groups(list(groups.values()), draw.shares, draw.seed)
         return dict(zip(groups, drawn, strict=True))
     file = listing.base / chosen.splits
     fold = _fold(parse_json(file.read_bytes(), str(file)), chosen.fold, file)
@@ -150,6 +158,10 @@ def _splits(
     return splits
 
 
+def _draw(chosen: NnunetOptions) -> Draw:
+    return Draw(split_groups, {"val": chosen.val_fraction}, chosen.seed)
+
+
 def _fold(content: Any, number: int, file: Path) -> dict[str, list[str]]:
     try:
         folds = [{split: list(one[split]) for split in ("train", "val")} for one in content]
@@ -157,6 +169,6 @@ def _fold(content: Any, number: int, file: Path) -> dict[str, list[str]]:
         raise DataError(f"{file}: expected a list of folds, each with train and val") from error
     if number >= len(folds):
         raise ConfigError(
-            f"data.options.fold: {file} has {len(folds)} folds, counted from 0, got {number}"
+            f"{option_name('fold')}: {file} has {len(folds)} folds, counted from 0, got {number}"
         )
     return folds[number]

@@ -25,6 +25,7 @@ from seglab.core.parts.components import components, load_component
 from seglab.core.parts.nodes import call
 from seglab.core.parts.own_parts import own_options, read_part
 from seglab.core.parts.plugins import TARGET, load_target
+from seglab.core.text.option_words import option_name
 from seglab.core.text.shell import shell_command
 from seglab.data.build import ImportedFiles, SampleFiles, build_manifest
 from seglab.data.freshness import FileHashes, require_files, with_mask_hashes
@@ -234,7 +235,15 @@ def resolve_options(importer: str, options: Mapping[str, Any]) -> dict[str, Any]
         ConfigError: Unknown importer, unknown options or wrong values; every one is listed.
     """
     declared = declared_options(importer)
-    complete = declared.read(options, "data.options")
+    try:
+        complete = declared.read(options, "data.options")
+    except ConfigError as error:
+        name = option_name("")
+        names = {"data.options.": name, "'data.options'": f"'{name.rstrip(' .')}'"}
+        problems = error.problems
+        for key, typed in names.items():
+            problems = [one.replace(key, typed) for one in problems]
+        raise ConfigError(problems) from error
     # The defaults of one's own are whatever Python takes, so they stay with the code.
     return dict(options) if _is_own(importer) else complete.to_dict()
 

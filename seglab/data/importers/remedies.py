@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 
 from seglab.core.errors import LabelError
 from seglab.core.labels import BLACK
+from seglab.core.text.option_words import option_word
+from seglab.core.text.wording import joined
 from seglab.data.importers.label_options import IDENTITY, IGNORE, LabelOptions
 from seglab.data.importers.mask_survey import Colour, ColourSurvey, ValueSurvey
 
@@ -15,14 +16,17 @@ from seglab.data.importers.mask_survey import Colour, ColourSurvey, ValueSurvey
 Remedy = tuple[str, str]
 _ANEW = "write the masks anew: PNG, one channel, one value per class, resized by nearest neighbour"
 _PUBLISHED = (
-    "take the masks as they were published, or import with data=folder, whose raw_ids state what "
-    "each value means"
+    "take the masks as they were published, or import them with the importer `folder`, whose raw_ids "
+    "state what each value means"
 )
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MOST_MAPPED = 40
 _MOST_COLOURS = 40
 _MIDDLE = 128
-_FEW = 3
+# So few values are classes rather than what smoothing or compression makes.
+_FEW = 8
+# Beside fewer classes 255 is as likely one more of them as ignored pixels.
+_FEWEST_BESIDE_VOID = 3
 _LARGEST_INDEX = 255
 # Where a smaller share of pixels lies between the two ends, the values are of two classes.
 _BETWEEN = 0.25
@@ -33,13 +37,9 @@ def refusal(
 ) -> LabelError:
     """Return the error that says what was found, why that is not certain, and what to type."""
     lines = [f"{title}:", *(f"  - {reason}" for reason in reasons)]
-    typed = any("data.options." in words for words, _ in remedies)
+    typed = any(words not in (_ANEW, _PUBLISHED) for words, _ in remedies)
     lines += [f"found: {found}", "say what they mean with one of:" if typed else "to do:"]
     lines += [f"  {words}{f'    # {meaning}' if meaning else ''}" for words, meaning in remedies]
-    if typed:
-        lines.append(
-            "  (seglab data import takes each as --option KEY=VALUE, without data.options.)"
-        )
     return LabelError("\n".join(lines))
 
 
@@ -53,17 +53,38 @@ def value_remedies(found: ValueSurvey, options: LabelOptions | None) -> list[Rem
     smoothed = len(values) > _FEW and _is_smoothed(found)
     remedies: list[Remedy | None] = [*_ranges(names)] if smoothed else []
     if len(values) <= _MOST_MAPPED:
+        ways = []
         if options.ignore_index is None or len(ids) == len(values):
-            remedies += [_mapped(values, values, names, void)]
-        remedies += [_mapped(ids, values, names, void)] if len(ids) < len(values) else []
+            ways.append(_mapped(values, values, names, void))
+        ways += [_mapped(ids, values, names, void)] if len(ids) < len(values) else []
+        remedies += ways if len(ids) < _FEWEST_BESIDE_VOID else ways[::-1]
     if values == [0, 1, void] and (two := _names_for([0, 1], names)) is not None:
         both = {"0": two[0], "1": two[1], str(void): two[1]}
         remedies.append((_raw_ids(both), f"1 and {void} are {two[1]}"))
     is_index = (options.num_classes or 0) <= void <= _LARGEST_INDEX
     if not smoothed and ids and ids[-1] < (options.num_classes or void) and is_index:
-        words = f"data.options.raw_ids={IDENTITY}"
+        words = option_word("raw_ids", IDENTITY)
         remedies.append((words, f"values are class indices, {void} is ignored"))
     return [one for one in remedies if one is not None] or [(_ANEW, "")]
+
+
+def identity_doubt(found: ValueSurvey, options: LabelOptions, count: int) -> str | None:
+    """Return what speaks against values that are stated to be class indices; None: each has pixels.
+
+    Some classes may well be absent. Where most are, the values are rather numbers of another kind.
+    """
+    values = sorted(found.pixels)
+    ids = [value for value in values if value != options.void]
+    absent = [index for index in range(count) if index not in found.pixels]
+    if not absent:
+        return None
+    doubt = (
+        f"raw_ids=identity: {len(absent)} of {count} classes have no pixel: {joined(absent, 10)}"
+    )
+    meant = _mapped(ids, values, options.class_names, options.void)
+    if 2 * len(absent) < count or meant is None or len(values) > _MOST_MAPPED:
+        return doubt
+    return f"{doubt}; did you mean {meant[0]}?"
 
 
 def lossy_remedies(found: ValueSurvey | None, options: LabelOptions | None) -> list[Remedy]:
@@ -106,13 +127,13 @@ def colour_remedies(found: ColourSurvey, options: LabelOptions | None) -> list[R
     if len(found.pixels) > _MOST_COLOURS:
         return [(_ANEW, "")]
     colours = [*options.palette, *sorted(set(found.pixels) - set(options.palette))]
-    encoding = "data.options.mask_encoding=colour"
+    encoding = option_word("mask_encoding", "colour")
     remedies = [
         (f"{encoding} {_palette(colours)}", "each colour a class, in the order of class_names")
     ]
     rest = [colour for colour in colours if colour != BLACK]
     if found.pixels[BLACK] and len(rest) > 1:
-        words = f"{encoding} {_palette(rest)} 'data.options.ignore_colour=[0,0,0]'"
+        words = f"{encoding} {_palette(rest)} {option_word('ignore_colour', '[0,0,0]')}"
         remedies.append((words, "black is ignored"))
     return remedies
 
@@ -144,7 +165,7 @@ def _meaning(mapping: Mapping[str, str], void: int) -> str:
 
 def _raw_ids(mapping: Mapping[str, str]) -> str:
     pairs = ", ".join(f"{value}: {_quoted(name)}" for value, name in mapping.items())
-    return shlex.quote(f"data.options.raw_ids={{{pairs}}}")
+    return option_word("raw_ids", f"{{{pairs}}}")
 
 
 def _quoted(name: str) -> str:
@@ -156,4 +177,4 @@ def _quoted(name: str) -> str:
 
 def _palette(colours: Sequence[Colour]) -> str:
     listed = ",".join("[{},{},{}]".format(*colour) for colour in colours)
-    return shlex.quote(f"data.options.palette=[{listed}]")
+    return option_word("palette", f"[{listed}]")

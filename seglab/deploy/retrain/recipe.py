@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from seglab.config.validate import validate
+from seglab.core.disk.data_names import data_set_name
 from seglab.core.errors import ConfigError, RunNotFoundError
 from seglab.core.problems import show
 from seglab.deploy.retrain.options import RetrainOptions
@@ -61,6 +62,7 @@ def configuration(options: RetrainOptions, origin: RunRecord, champion: Path) ->
     cfg = former.copy()
     with open_dict(cfg):
         cfg.data.manifest = str(Path(options.data).expanduser().absolute())
+        cfg.data.name = data_set_name(Path(options.data))
         cfg.data.root, cfg.data.options = None, {}
         cfg.paths.runs_dir = str(Path(options.runs_dir).expanduser().absolute())
         cfg.resume = cfg.run_name = None

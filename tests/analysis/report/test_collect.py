@@ -44,10 +44,13 @@ def test_every_kind_is_read_and_folds_go_with_their_cross_validation(full_report
 
 
 def test_data_by_its_manifest_is_named_after_that_and_not_after_the_default(maker: Any) -> None:
-    config = {"data": {"name": "synth", "manifest": "/data/manifests/streets"}}
-    assert (
-        by_id(collect_report([maker.run("r1", config=config).run_dir]))["r1"].data_name == "streets"
-    )
+    given = {"name": "synth", "importer": "synth", "manifest": "/data/manifests/streets"}
+    runs = [
+        maker.run("r1", config={"data": given}).run_dir,
+        maker.run("r2", config={"data": {**given, "name": "mine"}}).run_dir,
+    ]
+    shown = by_id(collect_report(runs))
+    assert (shown["r1"].data_name, shown["r2"].data_name) == ("streets", "mine")
 
 
 def test_broken_record_is_named_and_the_others_are_shown(full_report: Report) -> None:
