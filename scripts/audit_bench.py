@@ -34,7 +34,7 @@ from seglab.curation.alike.hashing import MAX_BITS, NUM_VARIANTS
 from seglab.curation.alike.pairs import candidate_pairs
 from seglab.curation.alike.transforms import TRANSFORMS
 from seglab.curation.audit import audit
-from seglab.curation.labels.confident import ClassThresholds, score_labels
+from seglab.curation.labels.confident import ClassStatistics, image_scores, score_labels
 from seglab.curation.predictions import kept_predictions
 from seglab.curation.registry import AuditInputs, choose_kinds
 from seglab.data.importers import import_dataset
@@ -183,27 +183,26 @@ def _rank(
     planted = {one.sample_id for one in load_faults(data.root) if one.clean_mask}
     rows = data.table[data.table["mask"].notna()].to_dict(orient="records")
     masks, shares, names = [], [], []
-    thresholds = ClassThresholds(data.labels.num_classes)
+    statistics = ClassStatistics(data.labels.num_classes)
     for row in rows:
         mask = read_mask(data.root / row["mask"], data.labels, data.mask_encoding)
         found = predicted(row, mask)
         if found is not None:
-            thresholds.add(mask, found)
+            statistics.add(mask, found)
             masks.append(mask)
             shares.append(found)
             names.append(row["sample_id"])
-    limits = thresholds.values()
-    scores = np.array(
-        [score_labels(m, p, limits).score for m, p in zip(masks, shares, strict=True)]
-    )
+    usual = statistics.usual()
+    scored = [score_labels(m, p, usual) for m, p in zip(masks, shares, strict=True)]
+    scores = image_scores([(one.score, one.outline) for one in scored])
     bad = np.array([name in planted for name in names])
-    _tell_ranking("surprise", scores, bad)
+    _tell_ranking("seglab", scores, bad)
     if cleanlab:
         with tempfile.TemporaryDirectory() as place:
             given, result = Path(place) / "in.npz", Path(place) / "out.npy"
             # It knows no void: those pixels are labelled as predicted, which costs it nothing.
             full = [
-                np.where(m < len(limits), m, p.argmax(0))
+                np.where(m < data.labels.num_classes, m, p.argmax(0))
                 for m, p in zip(masks, shares, strict=True)
             ]
             np.savez(given, labels=np.stack(full), shares=np.stack(shares))

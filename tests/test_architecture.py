@@ -101,7 +101,7 @@ PARTS = {
         "curation": {"curation.alike"},
         "curation.alike": set(),
         "curation.cleaning": {"curation"},
-        "curation.labels": {"curation"},
+        "curation.labels": {"curation", "curation.alike"},
         "curation.agreement": set(),
         "curation.review": {"curation.cleaning"},
         "curation.changes": {"curation", "curation.review"},

@@ -10,7 +10,7 @@ import pytest
 
 from seglab.core.errors import DataError, ShapeError
 from seglab.curation.audit import audit
-from seglab.curation.labels.confident import ClassThresholds, score_labels
+from seglab.curation.labels.confident import ClassStatistics, Usual, image_scores, score_labels
 from seglab.curation.labels.ranking import rank_labels, read_ranking, write_ranking
 from seglab.curation.predictions import kept_predictions
 from seglab.curation.registry import AuditInputs
@@ -30,24 +30,25 @@ def noisy(seed: int, size: tuple[int, int] = (12, 10), num_classes: int = 4) -> 
     return mask, (shares / shares.sum(axis=0)).astype(np.float32)
 
 
-def thresholds_of(pairs: list[Pair], num_classes: int) -> np.ndarray:
-    counted = ClassThresholds(num_classes)
+def usual_of(pairs: list[Pair], num_classes: int) -> Usual:
+    counted = ClassStatistics(num_classes)
     for mask, shares in pairs:
         counted.add(mask, shares)
-    return counted.values()
+    return counted.usual()
 
 
 def test_issues_are_those_of_a_loop_over_pixels_with_void_and_mixed_sizes() -> None:
     pairs = [noisy(0), noisy(1, (7, 15)), noisy(2, (3, 3))]
     pairs[1][0][2:4] = 255
-    found = thresholds_of(pairs, 4)
+    usual = usual_of(pairs, 4)
+    found = usual.thresholds
     own: list[list[float]] = [[] for _ in range(4)]
     for mask, shares in pairs:
         for y, x in np.argwhere(mask != 255):
             own[mask[y, x]].append(float(shares[mask[y, x], y, x]))
     np.testing.assert_allclose(found, [np.mean(one) for one in own], rtol=1e-6)
     for mask, shares in pairs:
-        scored = score_labels(mask, shares, found)
+        scored = score_labels(mask, shares, usual)
         for y, x in np.ndindex(mask.shape):
             sure = [k for k in range(4) if shares[k, y, x] >= found[k]]
             best = max(sure, key=lambda k: shares[k, y, x]) if sure else int(mask[y, x])
@@ -63,7 +64,7 @@ def test_a_wrong_region_is_named_with_its_box_and_void_is_not() -> None:
     right = [(truth, shares)] * 5
     wrong = truth.copy()
     wrong[8:14, 6:12] = 2
-    found = thresholds_of([*right, (wrong, shares)], 3)
+    found = usual_of([*right, (wrong, shares)], 3)
     scored = score_labels(wrong, shares, found)
     (region,) = scored.regions
     assert (region.box, region.pixels, region.given, region.suggested) == ((6, 8, 12, 14), 36, 2, 1)
@@ -81,7 +82,50 @@ def test_a_wrong_region_is_named_with_its_box_and_void_is_not() -> None:
 def test_a_model_in_doubt_is_no_evidence() -> None:
     mask = np.zeros((16, 16), np.uint8)
     unsure = np.full((3, 16, 16), 1 / 3, np.float32)
-    assert score_labels(mask, unsure, np.full(3, 0.3)).score == pytest.approx(0, abs=1e-4)
+    assert score_labels(mask, unsure, Usual(np.full(3, 0.3), np.ones(3))).score == pytest.approx(
+        0, abs=1e-4
+    )
+
+
+def test_the_score_is_in_units_of_what_is_usual_for_the_given_class() -> None:
+    mask, shares = np.zeros((9, 9), np.uint8), np.zeros((2, 9, 9), np.float32)
+    mask[:, 5:] = 255
+    shares[0], shares[1] = 0.1, 0.9
+    # -log 0.1 less the entropy of (0.1, 0.9), the same everywhere, on 45 valid pixels.
+    surprise = -np.log(0.1) + 0.1 * np.log(0.1) + 0.9 * np.log(0.9)
+    counted = ClassStatistics(2)
+    counted.add(mask, shares)
+    usual = counted.usual()
+    np.testing.assert_allclose(usual.surprise, [surprise, 0.1], rtol=1e-5)
+    assert score_labels(mask, shares, usual).score == pytest.approx(np.sqrt(45), rel=1e-5)
+    twice = Usual(usual.thresholds, usual.surprise * 2)
+    assert score_labels(mask, shares, twice).score == pytest.approx(np.sqrt(45) / 2, rel=1e-5)
+
+
+def test_an_outline_is_told_by_border_pixels_that_are_surely_their_neighbours() -> None:
+    truth = np.zeros((20, 20), np.uint8)
+    truth[5:13, 5:13] = 1
+    shares = np.where(np.arange(2)[:, None, None] == truth, 0.9, 0.1).astype(np.float32)
+    wide = np.zeros_like(truth)
+    wide[4:14, 4:14] = 1
+    usual = Usual(np.full(2, 0.9), np.ones(2))
+    assert score_labels(truth, shares, usual).outline == 0
+    # The 36 pixels of the ring are inside the wide outline; the 40 beside it lie outside.
+    assert score_labels(wide, shares, usual).outline == pytest.approx(36 / 76)
+    void = np.where(wide == 1, wide, 255).astype(np.uint8)
+    assert score_labels(void, shares, usual).outline == 0
+    unsure = np.full_like(shares, 0.5)
+    assert score_labels(wide, unsure, usual).outline == 0
+
+
+def test_an_image_is_as_odd_as_the_odder_of_its_surprise_and_its_outlines() -> None:
+    scores, outlines = np.expm1([1.0, 1.2, 1.4, 1.6, 5.4]), [0.1, 0.12, 0.14, 0.6, 0.1]
+    odd = image_scores(list(zip(scores, outlines, strict=True)))
+    # Medians 1.4 and 0.12; median deviations 0.2 and 0.02.
+    np.testing.assert_allclose(odd[3:], [0.48 / (1.4826 * 0.02), 4 / (1.4826 * 0.2)])
+    assert odd.argsort()[::-1][:2].tolist() == [3, 4]
+    assert image_scores([]).shape == (0,)
+    np.testing.assert_array_equal(image_scores([(0, 0), (0, 0), (0, 0.05)]), [0, 0, 5])
 
 
 def test_memory_does_not_grow_with_the_number_of_images() -> None:
@@ -90,7 +134,7 @@ def test_memory_does_not_grow_with_the_number_of_images() -> None:
     peaks = []
     for count in (5, 40):
         tracemalloc.start()
-        found = ClassThresholds(4)
+        found = ClassStatistics(4)
         for seed in range(count):
             found.add(*noisy(seed, (64, 64)))
         peaks.append(tracemalloc.get_traced_memory()[1])
@@ -142,9 +186,9 @@ def test_audit_ranks_the_planted_image_first_and_names_what_was_not_predicted(
 def _flat() -> tuple[np.ndarray, np.ndarray]:
     """Thresholds, and which of the pixels of four noisy images are issues."""
     pairs = [noisy(seed, (40, 50), 5) for seed in range(4)]
-    found = thresholds_of(pairs, 5)
-    issues = [score_labels(*pair, found).issues.ravel() for pair in pairs]
-    return found, np.flatnonzero(np.concatenate(issues))
+    usual = usual_of(pairs, 5)
+    issues = [score_labels(*pair, usual).issues.ravel() for pair in pairs]
+    return usual.thresholds, np.flatnonzero(np.concatenate(issues))
 
 
 def test_two_regions_of_one_box_are_two_findings(make: Make, tmp_path: Path) -> None:

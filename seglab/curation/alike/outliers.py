@@ -6,6 +6,8 @@ import numpy as np
 from scipy import linalg
 from sklearn.covariance import LedoitWolf
 
+from seglab.curation.alike.robust import usual
+
 # Fewer say nothing of what is usual.
 LEAST_VECTORS = 20
 _FOLDS = 5
@@ -52,19 +54,18 @@ def outlier_scores(
     part = np.random.default_rng(seed).permutation(len(values)) % _FOLDS
     apart = np.linalg.norm(values, axis=1)
     for _ in range(_STEPS):
-        usual = known & (apart <= np.quantile(apart[known], _BULK))
-        apart = _judged(values, usual, part)
+        bulk = known & (apart <= np.quantile(apart[known], _BULK))
+        apart = _judged(values, bulk, part)
     logs = np.log(np.maximum(apart, 1e-12))
-    middle = np.median(logs[known])
-    spread = 1.4826 * float(np.median(np.abs(logs[known] - middle)))
-    return np.asarray((logs - middle) / max(spread, 1e-6))
+    middle, spread = usual(logs[known], 1e-6)
+    return np.asarray((logs - middle) / spread)
 
 
-def _judged(values: np.ndarray, usual: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Return the distance of each vector from the usual ones of the other parts."""
+def _judged(values: np.ndarray, bulk: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Return the distance of each vector from those of the bulk in the other parts."""
     apart = np.empty(len(values))
     for fold in range(_FOLDS):
-        standard = values[usual & (part != fold)][:_MOST_FITTED]
+        standard = values[bulk & (part != fold)][:_MOST_FITTED]
         judged = part == fold
         # Its own inverse, by eigenvalues, takes ten times as long as a Cholesky factor.
         fitted = LedoitWolf(store_precision=False).fit(standard)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from seglab.core.errors import DataNotFoundError
 from seglab.curation.findings import Finding, read_rows, rows_frame, write_rows
-from seglab.curation.labels.confident import ClassThresholds, LabelScore, score_labels
+from seglab.curation.labels.confident import ClassStatistics, Region, image_scores, score_labels
 from seglab.curation.samples import audited_rows, read_sample
 from seglab.data.manifest import Manifest
 
@@ -51,7 +51,7 @@ class LabelRanker:
 
     def __init__(self, manifest: Manifest, predictions: Predictions, limit: float = LIMIT) -> None:
         self._manifest, self._predictions, self._limit = manifest, predictions, limit
-        self._thresholds = ClassThresholds(manifest.labels.num_classes)
+        self._statistics = ClassStatistics(manifest.labels.num_classes)
         self._rows: list[Mapping[str, Any]] = []
 
     def learn(self, row: Mapping[str, Any], mask: np.ndarray) -> str:
@@ -69,7 +69,7 @@ class LabelRanker:
             return "no prediction was kept"
         if probabilities.shape[1:] != mask.shape:
             return f"sizes differ: prediction {probabilities.shape[1:]}, mask {mask.shape} (H, W)"
-        self._thresholds.add(mask, probabilities)
+        self._statistics.add(mask, probabilities)
         self._rows.append(row)
         return ""
 
@@ -80,36 +80,44 @@ class LabelRanker:
             The images one after the other, the likeliest wrong first, each with a row for every region,
             the surest first, or with one row without a region:
 
-            - `rank`: of the image, from 1; `sample_id`; `image`: path below the root; `image_score`.
+            - `rank`: of the image, from 1; `sample_id`; `image`: path below the root; `image_score`: how odd
+              it is among all, in robust standard deviations, see `confident.image_scores`.
             - `id`: of the finding in the audit; `region`: box `[x0, y0, x1, y1]` in pixels of the mask, ends
               exclusive; `pixels`: their number; `given`, `suggested`: names of classes; `score`. All None
               where nothing in the image stands out.
             - `action`: `relabel`, or `keep` where the score is below the limit.
         """
-        scored = sorted(self._scored(), key=lambda one: -one[1].score)
+        scored = list(self._scored())
+        odd = image_scores([numbers for _, _, numbers in scored])
+        order = np.argsort(-odd, kind="stable").tolist()
         rows = [
             {"rank": rank, **row}
-            for rank, (one, score) in enumerate(scored, 1)
-            for row in self._of_image(one, score)
+            for rank, place in enumerate(order, 1)
+            for row in self._of_image(scored[place][0], scored[place][1], float(odd[place]))
         ]
         return rows_frame(rows, _SCHEMA.names)
 
-    def _scored(self) -> Iterator[tuple[Mapping[str, Any], LabelScore]]:
-        thresholds = self._thresholds.values()
+    def _scored(
+        self,
+    ) -> Iterator[tuple[Mapping[str, Any], tuple[Region, ...], tuple[float, float]]]:
+        usual = self._statistics.usual()
         for row in self._rows:
             mask = read_sample(self._manifest, dict(row), mask_only=True).mask
             probabilities = self._predictions(str(row["sample_id"]))
             if mask is not None and probabilities is not None:
-                yield row, score_labels(mask, probabilities, thresholds)
+                found = score_labels(mask, probabilities, usual)
+                yield row, found.regions, (found.score, found.outline)
 
-    def _of_image(self, row: Mapping[str, Any], scored: LabelScore) -> Iterator[dict[str, Any]]:
+    def _of_image(
+        self, row: Mapping[str, Any], regions: Sequence[Region], odd: float
+    ) -> Iterator[dict[str, Any]]:
         names, sample_id = self._manifest.labels.class_names, str(row["sample_id"])
-        image = {"sample_id": sample_id, "image": row["image"], "image_score": scored.score}
-        if not scored.regions:
+        image = {"sample_id": sample_id, "image": row["image"], "image_score": odd}
+        if not regions:
             nothing = dict.fromkeys(("id", "region", "pixels", "given", "suggested", "score"))
             yield {**image, **nothing, "action": "keep"}
         boxes: Counter[tuple[int, ...]] = Counter()
-        for one in scored.regions:
+        for one in regions:
             found = Finding(LABEL_ERROR, sample_id, region=one.box, number=boxes[one.box])
             boxes[one.box] += 1
             yield {
