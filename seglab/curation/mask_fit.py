@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from seglab.core.text.wording import plural
+from seglab.curation.alike.robust import usual
 
 SHIFTED_MASK = "shifted_mask"
 # Of the largest side: how far a mask is tried to fit better.
@@ -127,6 +128,5 @@ def least_gain(gains: Sequence[float], limit: float) -> float:
     if len(gains) < _LEAST_FITS:
         return limit
     logs = np.log(gains)
-    middle = np.median(logs)
-    spread = max(1.4826 * float(np.median(np.abs(logs - middle))), _LEAST_SPREAD)
+    middle, spread = usual(logs, _LEAST_SPREAD)
     return min(limit, float(np.exp(middle + _FAR * spread)))
