@@ -87,7 +87,7 @@ class TestFinishedRun:
         verdict = json.loads((finished.run_dir / "verdict.json").read_text(encoding="utf-8"))
         # Two epochs: the losses say nothing yet, the scores of training images their part.
         assert verdict["kind"] in {"overfit", "too short to tell"}
-        assert "2 epochs with both losses" in verdict["sentence"]
+        assert "both losses are there for 2 epochs" in verdict["sentence"]
         assert "on training images" in verdict["sentence"]
 
 

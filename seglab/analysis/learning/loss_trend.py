@@ -86,7 +86,7 @@ def loss_trend(history: pd.DataFrame, rules: VerdictRules | None = None) -> Loss
     gap = _gap(train, val)
     if have < rules.min_points:
         evidence = (
-            f"{plural(have, 'epoch')} with both losses, {rules.min_points} show how they move"
+            f"both losses are there for {plural(have, 'epoch')}, a trend takes {rules.min_points}"
         )
         return LossTrend("too short to tell", None, gap, evidence)
     since = _overfit_since(train, val, rules)

@@ -71,10 +71,15 @@ OVERFIT, FINE, SHORT = (
     [
         (FINE, "overfit", "overfit", "Overfit: gap +0.200, though validation loss is lowest"),
         (OVERFIT, "overfit", "overfit", "Overfit since epoch 13: gap +0.200; validation loss rose"),
-        (SHORT, "overfit", "overfit", "Overfit: gap +0.200; 3 epochs with both losses"),
+        (SHORT, "overfit", "overfit", "Overfit: gap +0.200; both losses are there for 3"),
         (OVERFIT, "no overfit", "fine", "Fine: gap +0.200, though validation loss rose"),
         (FINE, "no overfit", "fine", "Fine: gap +0.200; validation loss is lowest"),
-        (SHORT, "no overfit", "too short to tell", "Too short to tell: gap +0.200; 3 epochs"),
+        (
+            SHORT,
+            "no overfit",
+            "too short to tell",
+            "Too short to tell: gap +0.200; both losses are",
+        ),
         (OVERFIT, "cannot tell", "overfit", "Overfit since epoch 13: validation loss rose"),
         (FINE, "not measured", "fine", "Fine: validation loss is lowest"),
     ],
