@@ -37,6 +37,7 @@ from seglab.engine.tracking.tracking import WandbView
 from seglab.experiment.fit import Fit
 from seglab.experiment.parts import Dataset
 from seglab.experiment.prepare.monitor import chosen_by
+from seglab.experiment.prepare.records import tell_record
 from seglab.experiment.prepare.resolved import resolved
 from seglab.experiment.scoring.intervals import (
     cost_of,
@@ -286,4 +287,4 @@ def _tell(
         say(console, score_sentence(metrics, split))
     say(console, told)
     say(console, f"figures {record.figures_dir}")
-    say(console, f"record  {record.run_dir}")
+    tell_record(record, console)
