@@ -64,10 +64,19 @@ def _heading(key: Key) -> str:
 
 
 def _head(heading: str, key: Key) -> Iterator[str]:
-    yield from ("", f"## {heading}", "")
+    yield from ("", f"## {_title(heading)}", "")
     if key.choice:
+        yield from (f"`{key.choice}`", "")
         yield from ((inspect.getdoc(key.owner) or "").partition("\n\n")[0].replace("\n", " "), "")
     yield from ("| key | what it is | takes |", "|---|---|---|")
+
+
+def _title(heading: str) -> str:
+    """Return a heading by the last name of what it builds: the list beside the page is narrow."""
+    place, _, target = heading.partition("._target_=")
+    if not target:
+        return heading
+    return f"{target.rpartition('.')[2]} ({place.removesuffix('.*')})".replace("_", r"\_")
 
 
 def _row(key: Key) -> str:
