@@ -72,11 +72,12 @@ def _head(heading: str, key: Key) -> Iterator[str]:
 
 
 def _title(heading: str) -> str:
-    """Return a heading by the last name of what it builds: the list beside the page is narrow."""
-    place, _, target = heading.partition("._target_=")
-    if not target:
+    """Return a heading with the name of the choice first: the list beside the page is narrow."""
+    place, _, choice = heading.rpartition("=")
+    if not place:
         return heading
-    return f"{target.rpartition('.')[2]} ({place.removesuffix('.*')})".replace("_", r"\_")
+    place = place.removesuffix("._target_").removesuffix(".*")
+    return f"{choice.rpartition('.')[2]} ({place})".replace("_", r"\_")
 
 
 def _row(key: Key) -> str:
