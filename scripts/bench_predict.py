@@ -108,7 +108,7 @@ def write_bundle(folder: Path, model: Segmenter) -> Path:
             "name": "bench",
             "labels": {
                 "class_names": [f"class {index}" for index in range(CLASSES)],
-                "palette": [list(colour) for colour in default_palette(CLASSES)],
+                "palette": [list(colour) for colour in default_palette(["class"] * CLASSES)],
                 "ignore_index": 255,
             },
             "input": {
@@ -134,7 +134,9 @@ def write_bundle(folder: Path, model: Segmenter) -> Path:
 def loop(folder: Path, model: Segmenter, mean: torch.Tensor, std: torch.Tensor) -> None:
     """Predict as a script of ten lines does."""
     (folder / "plain").mkdir()
-    palette = [value for colour in default_palette(model.num_classes) for value in colour]
+    palette = [
+        value for colour in default_palette(["class"] * model.num_classes) for value in colour
+    ]
     for path in sorted((folder / "in").iterdir()):
         image = torch.from_numpy(np.array(Image.open(path).convert("RGB")))
         batch = ((image.permute(2, 0, 1).float() / 255 - mean) / std)[None]

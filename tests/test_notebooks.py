@@ -63,6 +63,16 @@ def test_notebook_runs_and_shows_figures(notebook: Path) -> None:
     assert not errors
 
 
+@pytest.mark.slow
+def test_what_a_killed_kernel_leaves_is_removed(tmp_path: Path) -> None:
+    """Of each kernel that was killed up to 130 MB stayed in the folder for temporary files."""
+    source = "import tempfile\nprint(tempfile.mkdtemp())"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    nbformat.write(notebook, tmp_path / "leaves.ipynb")
+    (cell,) = execute(tmp_path / "leaves.ipynb", tmp_path / "kept").cells
+    assert not Path(cell.outputs[0].text.strip()).parents[1].exists()
+
+
 def page_of(*outputs: nbformat.NotebookNode, source: str = "1", tags: tuple[str, ...] = ()) -> str:
     cell = nbformat.v4.new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tags)})
     return make_page("name", nbformat.v4.new_notebook(cells=[cell])).markdown

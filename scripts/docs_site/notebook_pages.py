@@ -6,15 +6,18 @@ import base64
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from filelock import FileLock
 from nbclient import NotebookClient
 
 from seglab.core.disk.files import atomic_path
@@ -56,19 +59,36 @@ def execute(notebook: Path, kept: Path = KEPT) -> nbformat.NotebookNode:
         content = nbformat.read(notebook, as_version=4)
         # Whoever builds has folders of their own; a tutorial begins with nothing.
         own = {name: value for name, value in os.environ.items() if not name.startswith("SEGLAB_")}
-        with tempfile.TemporaryDirectory() as folder:
+        with _room(notebook.stem, kept) as (folder, temporary):
             client = NotebookClient(
-                content, timeout=_SECONDS, resources={"metadata": {"path": folder}}
+                content, timeout=_SECONDS, resources={"metadata": {"path": str(folder)}}
             )
-            client.execute(env={**own, "JUPYTER_COLUMNS": "84"})
-            if left := sorted(path.name for path in Path(folder).iterdir()):
+            # A kernel that is killed removes nothing: its temporary folders lie in one of ours.
+            client.execute(env={**own, "JUPYTER_COLUMNS": "84", "TMPDIR": str(temporary)})
+            if left := sorted(path.name for path in folder.iterdir()):
                 raise RuntimeError(f"{notebook.name} leaves {', '.join(left)} where it runs")
-        kept.mkdir(parents=True, exist_ok=True)
         for former in kept.glob(f"{notebook.stem}-*.ipynb"):
             former.unlink()
         with atomic_path(place) as temporary:
             nbformat.write(content, temporary)
     return nbformat.read(place, as_version=4)
+
+
+@contextmanager
+def _room(name: str, kept: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield a folder to run in and one for temporary files; what a former, killed build left goes first."""
+    # Short, for sockets lie in it; of this checkout, for others may build beside it.
+    own = hashlib.sha256(str(kept.absolute() / name).encode()).hexdigest()[:8]
+    room = Path(tempfile.gettempdir()) / f"seglab-{own}"
+    kept.mkdir(parents=True, exist_ok=True)
+    with FileLock(kept / f".{name}.lock"):
+        shutil.rmtree(room, ignore_errors=True)
+        try:
+            for part in ("run", "tmp"):
+                (room / part).mkdir(parents=True)
+            yield room / "run", room / "tmp"
+        finally:
+            shutil.rmtree(room, ignore_errors=True)
 
 
 def _digest(notebook: Path) -> str:

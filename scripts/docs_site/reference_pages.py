@@ -64,10 +64,20 @@ def _heading(key: Key) -> str:
 
 
 def _head(heading: str, key: Key) -> Iterator[str]:
-    yield from ("", f"## {heading}", "")
+    yield from ("", f"## {_title(heading)}", "")
     if key.choice:
+        yield from (f"`{key.choice}`", "")
         yield from ((inspect.getdoc(key.owner) or "").partition("\n\n")[0].replace("\n", " "), "")
     yield from ("| key | what it is | takes |", "|---|---|---|")
+
+
+def _title(heading: str) -> str:
+    """Return a heading with the name of the choice first: the list beside the page is narrow."""
+    place, _, choice = heading.rpartition("=")
+    if not place:
+        return heading
+    place = place.removesuffix("._target_").removesuffix(".*")
+    return f"{choice.rpartition('.')[2]} ({place})".replace("_", r"\_")
 
 
 def _row(key: Key) -> str:

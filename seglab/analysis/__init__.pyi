@@ -22,9 +22,9 @@ from .evaluation.views import paired_images as paired_images
 from .failures.cases import FailureGallery as FailureGallery
 from .failures.gallery import gallery as gallery
 from .learning.history_curves import learning_curves as learning_curves
+from .learning.loss_trend import VerdictRules as VerdictRules
 from .learning.overlaid_curves import curves as curves
 from .learning.verdict import Verdict as Verdict
-from .learning.verdict import VerdictRules as VerdictRules
 from .learning.verdict import fit_verdict as fit_verdict
 from .overlays import blend as blend
 from .overlays import colour_mask as colour_mask

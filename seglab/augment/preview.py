@@ -29,8 +29,8 @@ Image = NDArray[Any]
 _CAPTION_PX, _GAP_PX, _LEGEND_ROW_PX = 18, 4, 20
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 _OPACITY = 0.55
-# Stripes of black and magenta: no class palette looks like this.
-_HATCH = np.array([[0, 0, 0], [255, 0, 255]], dtype=np.uint8)
+# Stripes of no colour, for a colour is taken for that of a class.
+_HATCH = np.array([[0, 0, 0], [255, 255, 255]], dtype=np.uint8)
 _HATCH_PX = 4
 
 
@@ -71,7 +71,7 @@ def preview_grid(
     """Draw samples and their augmented versions.
 
     One row per sample: the original first, then `num_versions` versions; in every cell the image with
-    the coloured mask over it below. Void is hatched in black and magenta. Samples of one column are
+    the coloured mask over it below. Void is hatched in black and white. Samples of one column are
     mixed as a batch when `spec.mixing` says so. Below the rows stand the names of the classes.
 
     Args:

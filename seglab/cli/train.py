@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglab.cli.application_help import asks_for_help, print_help
-from seglab.core.errors import ConfigError
+from seglab.cli.reporting import INTERRUPTED, find_seglab_error
+from seglab.core.errors import ConfigError, SeglabError
 from seglab.core.parts.plugins import name_packages
+from seglab.core.text.shell import shell_command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -24,9 +27,14 @@ EXAMPLES = (
     ("seglab train debug=fdr", "two batches, to see that it runs"),
     ("seglab train --cfg job", "print the configuration, do nothing"),
 )
+
 _LENGTH = "trainer.max_epochs="
 _PLUGINS = "plugins="
 _NONE = ("null", "none", "None", "")
+
+
+class _StoppedError(SeglabError):
+    exit_code = INTERRUPTED
 
 
 def run(argv: Sequence[str]) -> int:
@@ -46,7 +54,8 @@ def run(argv: Sequence[str]) -> int:
         return completion.run(args.overrides)
     resumed = resumed_run(args)
     if resumed is not None:
-        _take_up(*resumed)
+        with _told_how_to_go_on(resumed[0]):
+            _take_up(*resumed)
         return 0
     return run_application(Application("train", _train), args, argv)
 
@@ -134,4 +143,20 @@ def _train(cfg: DictConfig) -> Any:
             return resume_job(run_dir)
     # What a search asks for is no setting of the trainings in it.
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "study"])
-    return launch(cfg, run_dir=run_dir, is_valid=True)
+    with _told_how_to_go_on(run_dir):
+        return launch(cfg, run_dir=run_dir, is_valid=True)
+
+
+@contextmanager
+def _told_how_to_go_on(run_dir: Path) -> Iterator[None]:
+    """Say, where a run was asked to stop, how it is taken up; a study takes up its trials itself."""
+    from seglab.core.trial import current_trial
+
+    try:
+        yield
+    except Exception as error:
+        ours = find_seglab_error(error)
+        if ours is None or ours.exit_code != INTERRUPTED or current_trial() is not None:
+            raise
+        command = shell_command("seglab", "train", f"resume={run_dir}")
+        raise _StoppedError(f"{ours}; go on with: {command}") from error

@@ -8,7 +8,6 @@ any key, and what comes out against the schema. Hydra then gets overrides that i
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from seglab.config.composer import Composer, choices_in, open_composer
 from seglab.config.declared.schema import SCHEMA_OF
 from seglab.config.language import sources
+from seglab.config.language.bare_words import meant_by
 from seglab.config.language.locate import conf_dir, own_folders
 from seglab.config.language.override import Override, OverrideReader, first_of, split_choice
 from seglab.config.language.trees import delete_key, has_key, is_related
@@ -29,6 +29,7 @@ from seglab.config.rules.study_rules import SPACE
 from seglab.config.study_overrides import override_problems, overrides_of_space, search_too
 from seglab.config.typed_text import name_overrides
 from seglab.config.validate import App, find_problems, without_hydra
+from seglab.core.errors import closest
 from seglab.core.problems import Problem, did_you_mean, show, show_names
 
 _FILES_WITH_CHOICES = ("experiment", "debug")
@@ -92,7 +93,7 @@ class _Check:
         self.app = app
         self.composer = composer
         self.folders = folders
-        self.reader = OverrideReader(composer.loader(), composer.is_group)
+        self.reader = OverrideReader(composer.loader(), composer.is_group, self.meant)
         self.problems: list[str] = []
         # Choices put in the place of wrong ones, so that the rest can be checked all the same.
         self.stand_ins: dict[str, str | None] = {}
@@ -106,6 +107,12 @@ class _Check:
     def lines(self) -> list[str]:
         """Return the problems, each once, in the order found."""
         return list(dict.fromkeys(self.problems))
+
+    def meant(self, word: str) -> str:
+        """Return what a word without `=` may stand for, to be typed instead; empty where nothing is near."""
+        groups = [group for group in sorted(self.default_groups) if "/" not in group]
+        found = {group: self.composer.options(group) for group in groups}
+        return meant_by(word, self.app, found)
 
     def choices(self, overrides: list[Override]) -> None:
         """Check the choices of groups: those typed, then those in the chosen experiment's file."""
@@ -143,13 +150,13 @@ class _Check:
         options = sources.choices_for(self.app, group, self.composer.options(group))
         wrong = [one for one in split_choice(choice) if one not in options and one != "null"]
         for name in wrong:
-            near = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+            near = closest(name, options, sources.also_called(self.folders, group, options))
             listed = f"choices are {show_names(options)}" if options else "there is no such group"
             self.problems.append(
-                f"{group}: no such choice '{name}'{did_you_mean(near)}; {listed}{where}"
+                f"{group}: no such choice '{name}'{did_you_mean([near] if near else [])}; {listed}{where}"
             )
             if not any(override.key == group for override in typed):
-                self.stand_ins[group] = near[0] if near else None
+                self.stand_ins[group] = near
 
     def values(self, typed: list[Override], allow_missing: bool, multirun: bool) -> list[Override]:
         """Compose with the first alternatives, check; then with each other alternative in turn.

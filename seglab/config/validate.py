@@ -7,7 +7,7 @@ from typing import Literal
 from omegaconf import DictConfig, OmegaConf
 
 from seglab.config.declared.check import check
-from seglab.config.declared.schema import SCHEMA_OF
+from seglab.config.declared.schema import SCHEMA_OF, TOLD
 from seglab.config.rules.rules import broken_rules
 from seglab.core.errors import ConfigError
 from seglab.core.problems import Problem
@@ -20,7 +20,7 @@ def find_problems(cfg: DictConfig, app: App = "train") -> list[Problem]:
 
     Rules are tried where the keys they read are sound, so one slip is not reported twice.
     """
-    found = check(cfg, SCHEMA_OF[app])
+    found = check(cfg, SCHEMA_OF[app], told=TOLD)
     wrong = {problem.key for problem in found}
     return found + [rule for rule in broken_rules(cfg, app, wrong) if rule.key not in wrong]
 

@@ -8,7 +8,7 @@ wrong, 1 where the work failed.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 MAX_LISTED = 20
@@ -82,10 +82,40 @@ class TrainingError(SeglabError, RuntimeError):
     """Training cannot go on, for example because the loss is not finite."""
 
 
+def closest(
+    name: str, known: Iterable[str], also: Mapping[str, Iterable[str]] | None = None
+) -> str | None:
+    """Return the known name that is most like `name`, None where none is.
+
+    Case and signs between words do not count, and `+` is as good as `plus`.
+
+    Args:
+        name: As typed.
+        known: Names.
+        also: Other names of a known one; of two that share one the first is taken.
+
+    >>> closest("U-Net++", ["unet", "unetplusplus"])
+    'unetplusplus'
+    >>> closest("cross_entropy", ["ce", "dice"], {"ce": ["CrossEntropyLoss"]})
+    'ce'
+    """
+    spelt = {_plain(one): one for one in known}
+    for one, others in (also or {}).items():
+        for other in others:
+            spelt.setdefault(_plain(other), one)
+    match = difflib.get_close_matches(_plain(name), list(spelt), n=1, cutoff=0.6)
+    return spelt[match[0]] if match else None
+
+
+def _plain(name: str) -> str:
+    letters = "".join(one for one in name.casefold().replace("+", "plus") if one.isalnum())
+    return letters or name
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return `" (did you mean 'x'?)"` for the allowed name closest to `name`, or an empty string."""
-    match = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
-    return f" (did you mean '{match[0]}'?)" if match else ""
+    match = closest(name, allowed)
+    return f" (did you mean '{match}'?)" if match else ""
 
 
 def list_problems(title: str, problems: Sequence[str], limit: int = MAX_LISTED) -> str:

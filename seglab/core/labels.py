@@ -7,6 +7,7 @@ ignored index; every number that depends on classes derives from it.
 from __future__ import annotations
 
 import colorsys
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from seglab.core.errors import LabelError
 
 DEFAULT_IGNORE_INDEX = 255
 BLACK = (0, 0, 0)
+_GREY = (128, 128, 128)
+# What is around the things looked for; a first class without a name of its own is that as a rule.
+_BACKGROUND = re.compile(r"(back ?ground|bg|other|others|rest|nothing|(class)?[ _-]?0+)")
 _MAX_RAW_ID = 65535
 # Marks raw ids that no rule covers; outside every uint8 class index and ignore_index.
 _UNKNOWN = -1
@@ -35,13 +39,16 @@ def normal_name(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def default_palette(num_classes: int) -> tuple[tuple[int, int, int], ...]:
-    """Return `num_classes` distinct RGB colours in 0..255, the same ones every time.
+def default_palette(names: Sequence[str]) -> tuple[tuple[int, int, int], ...]:
+    """Return a distinct RGB colour in 0..255 a class, the same ones every time; background is grey.
 
     Hues step by the golden ratio and alternate in brightness, so neighbours in index differ most.
     """
     colours = []
-    for index in range(num_classes):
+    for index, name in enumerate(names):
+        if _BACKGROUND.fullmatch(name.casefold()):
+            colours.append(_GREY)
+            continue
         hue = (index * 0.618033988749895) % 1.0
         value = (0.95, 0.70, 0.85)[index % 3]
         saturation = (0.75, 0.85, 0.55)[index % 3]
@@ -91,7 +98,7 @@ class LabelSpace:
         names = tuple(map(normal_name, self.class_names))
         palette = tuple((int(r), int(g), int(b)) for r, g, b in self.palette)
         object.__setattr__(self, "class_names", names)
-        object.__setattr__(self, "palette", palette or default_palette(len(names)))
+        object.__setattr__(self, "palette", palette or default_palette(names))
         object.__setattr__(self, "raw_ids", {int(k): int(v) for k, v in self.raw_ids.items()})
         problems = list(self._problems())
         if problems:

@@ -61,7 +61,10 @@ def keys_of(hint: Any, path: str = "") -> list[str]:
 
 
 def suggest(
-    problem: Problem, known: Collection[str], elsewhere: Mapping[str, list[str]] | None = None
+    problem: Problem,
+    known: Collection[str],
+    elsewhere: Mapping[str, list[str]] | None = None,
+    told: Mapping[str, str] | None = None,
 ) -> Problem:
     """Return an `unknown` problem with what may have been meant; any other as it is.
 
@@ -69,9 +72,13 @@ def suggest(
         problem: As of `problems_of`.
         known: All keys there are.
         elsewhere: Keys of choices that were not made, with those choices.
+        told: Keys that other tools have, with what is said to them.
     """
     if problem.kind != "unknown":
         return problem
+    if told and problem.key in told:
+        text = f"no such key, got {problem.text}; {told[problem.key]}"
+        return Problem(problem.key, text, "unknown")
     parent = known_above(problem.key, known)
     named = [one.rpartition(".") for one in known if not one.endswith("]")]
     here = sorted(leaf for above, _, leaf in named if above == parent)

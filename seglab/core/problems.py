@@ -57,7 +57,8 @@ def show_names(names: Iterable[Any]) -> str:
 def nearest_keys(key: str, known: Collection[str]) -> list[str]:
     """Return up to three known keys the user may have meant, the best first.
 
-    A slip in the last part comes first, then the right name in another node, then any likeness.
+    A slip in the last part comes first, then the right name in another node, then any
+    likeness of the whole, then a slip in the last part in another node.
     """
     parent, _, leaf = key.rpartition(".")
     siblings = {one.rpartition(".")[2]: one for one in known if one.rpartition(".")[0] == parent}
@@ -69,7 +70,10 @@ def nearest_keys(key: str, known: Collection[str]) -> list[str]:
         alike = difflib.get_close_matches(key, elsewhere, n=3, cutoff=0.0)
         return alike or elsewhere[:3]
     elsewhere = [one for one in known if not key.startswith(f"{one}.")]
-    return difflib.get_close_matches(key, elsewhere, n=1, cutoff=0.75)
+    leaves = {one.rpartition(".")[2]: one for one in sorted(known, reverse=True)}
+    return difflib.get_close_matches(key, elsewhere, n=1, cutoff=0.75) or [
+        leaves[one] for one in difflib.get_close_matches(leaf, list(leaves), n=1, cutoff=0.75)
+    ]
 
 
 def did_you_mean(names: Collection[str]) -> str:

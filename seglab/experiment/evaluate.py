@@ -34,7 +34,7 @@ from seglab.experiment.parts import (
 from seglab.experiment.prepare.bands import recorded_bands, require_same_bands
 from seglab.experiment.prepare.initial_weights import forget_sources
 from seglab.experiment.prepare.origins import changed_code
-from seglab.experiment.prepare.records import start_record
+from seglab.experiment.prepare.records import start_record, tell_record
 from seglab.experiment.prepare.resolved import resolved
 from seglab.experiment.prepare.same_data import require_same_data, training_images_in
 from seglab.experiment.scoring.gallery import write_gallery
@@ -218,7 +218,7 @@ class _Scoring:
         tell_objective(targets_of(cfg) or targets_of(self.run_cfg), record, metrics, self.console)
         if saved:
             say(self.console, f"predictions {record.run_dir / PREDICTIONS}")
-        say(self.console, f"record  {record.run_dir}")
+        tell_record(record, self.console)
         return metrics
 
     def _open_dataset(self) -> Dataset:

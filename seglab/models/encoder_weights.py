@@ -18,6 +18,7 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from seglab.core.errors import CheckpointError, ConfigError
+from seglab.models.hub import quick_hub
 from seglab.models.weight_files import read_torch_file, why_unreadable
 
 logger = logging.getLogger(__name__)
@@ -128,6 +129,7 @@ def load_encoder_weights(
     encoder_name: str,
     fetch: Callable[[], Mapping[str, Tensor]],
     rename: Mapping[str, str] | None = None,
+    published: str = "",
 ) -> LoadReport:
     """Fill an encoder with pretrained weights, in place.
 
@@ -140,13 +142,14 @@ def load_encoder_weights(
         encoder_name: Name for messages.
         fetch: Returns the published weights; called for `imagenet` only.
         rename: Encoder tensor -> name in the file, where no rule finds it.
+        published: What `fetch` fetches, as the hub calls it.
 
     Raises:
         ConfigError: The weights cannot be fetched or read, or fewer than half of the encoder's
             tensors fit.
     """
     if weights == IMAGENET:
-        state = _fetched(encoder_name, fetch)
+        state = _fetched(encoder_name, fetch, published)
     else:
         state = read_state_dict(Path(weights).expanduser())
     report = copy_weights(encoder, state, weights, rename)
@@ -160,17 +163,22 @@ def load_encoder_weights(
     return report
 
 
-def _fetched(encoder_name: str, fetch: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-    try:
-        return fetch()
-    # The hub's client raises errors of several HTTP libraries; each means the same to the user.
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise ConfigError(
-            f"model.encoder_weights: the '{IMAGENET}' weights of '{encoder_name}' could not be "
-            f"fetched ({type(error).__name__}: {reason}). Give a local .safetensors or .pth file, "
-            "or null to train from scratch"
-        ) from error
+def _fetched(
+    encoder_name: str, fetch: Callable[[], Mapping[str, Tensor]], published: str
+) -> Mapping[str, Tensor]:
+    with quick_hub() as silence:
+        try:
+            return fetch()
+        # The hub's client raises errors of several HTTP libraries; each means the same to the user.
+        except Exception as error:
+            first = (str(error).strip() or repr(error)).splitlines()[0]
+            reason = silence or f"{type(error).__name__}: {first}"
+            file = f"its model.safetensors ({published} on the hub)" if published else "their file"
+            raise ConfigError(
+                f"model.encoder_weights: the '{IMAGENET}' weights of '{encoder_name}' are not on this "
+                f"machine and could not be fetched ({reason}). Fetch {file} where there is a network and "
+                "give model.encoder_weights=FILE (.safetensors or .pth), or null to train from scratch"
+            ) from error
 
 
 def copy_weights(

@@ -40,6 +40,15 @@ class EncoderChoice:
     timm_name: str | None
     normalization: Normalization
 
+    @property
+    def published(self) -> str:
+        """What its ImageNet weights are called on the hub; empty where that is not known."""
+        if self.timm_name is not None:
+            config = timm.models.get_pretrained_cfg(self.timm_name)
+            return str((config and config.hf_hub_id) or "")
+        weights = smp.encoders.encoders[self.smp_name]["pretrained_settings"].get("imagenet", {})
+        return str(weights.get("repo_id", ""))
+
     def fetch(self) -> Mapping[str, Tensor]:
         """Return the published ImageNet weights, from the local cache or the network."""
         if self.timm_name is not None:

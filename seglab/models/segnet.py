@@ -177,6 +177,7 @@ class SegNet(_IndexSegmenter):
                 _VGG_ENCODER,
                 choice.fetch,
                 _vgg_names(self.encoder),
+                choice.published,
             )
         if chosen.freeze_encoder:
             self.freeze_encoder()

@@ -120,7 +120,11 @@ def build_smp(num_classes: int, *, in_channels: int = 3, chosen: SmpOptions) -> 
     try_out(model, depth, (options.get(_ENCODER_OPTIONS) or {}).get("img_size"))
     if chosen.encoder_weights is not None:
         model.load_report = load_encoder_weights(
-            model.encoder, chosen.encoder_weights, chosen.encoder_name, choice.fetch
+            model.encoder,
+            chosen.encoder_weights,
+            chosen.encoder_name,
+            choice.fetch,
+            published=choice.published,
         )
     if chosen.freeze_encoder:
         model.freeze_encoder()

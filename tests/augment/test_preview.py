@@ -63,7 +63,7 @@ def test_overlay_shows_classes_and_hatches_void() -> None:
     shown = overlay_mask(image, mask, LABELS)
     assert np.unique(shown[:, :20].reshape(-1, 3), axis=0).tolist() == [[155, 45, 45]]
     stripes = np.unique(shown[:, 20:].reshape(-1, 3), axis=0).tolist()
-    assert stripes == [[40, 40, 40], [193, 40, 193]]
+    assert stripes == [[40, 40, 40], [193, 193, 193]]
     assert overlay_mask(image[..., 0], mask, LABELS).shape == (20, 40, 3)
 
 

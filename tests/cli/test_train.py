@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from seglab.core.errors import TrainingError
+from seglab.core.errors import SeglabError, TrainingError
 
 Run = Callable[..., Any]
 # Runs the jobs of a grid in this process, where they can be looked at; ours starts others.
@@ -162,6 +162,22 @@ def test_resume_keeps_the_runs_own_configuration(seglab: Run, jobs: Any, tmp_pat
     assert seglab("train", "resume=runs/demo/one").code == 0
     assert jobs.resumed == [Path("runs/demo/one")]
     assert jobs.configs == []
+
+
+def test_stopped_training_says_how_to_go_on(seglab: Run, jobs: Any) -> None:
+    class StoppedError(SeglabError):
+        exit_code = 130
+
+    def stop(_cfg: Any) -> None:
+        raise StoppedError("stopped by SIGINT at step 3")
+
+    jobs.failure = stop
+    answer = seglab("train", "hydra.run.dir=a run")
+    assert answer.code == 130
+    (run_dir,) = jobs.run_dirs
+    assert answer.err.endswith(
+        f"stopped by SIGINT at step 3; go on with: seglab train 'resume={run_dir}'\n"
+    )
 
 
 def test_resume_null_starts_a_new_run(seglab: Run, jobs: Any) -> None:

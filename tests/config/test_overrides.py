@@ -88,6 +88,17 @@ MATRIX = [
     (["~seed"], "seed: missing; it must be in the configuration"),
     (["~sead"], "sead: cannot be set here, got ~sead: there is no such key"),
     (["seed"], "seed: expected key=value, got no '='"),
+    (["unet"], "unet: expected key=value, got no '='; did you mean model=unet?"),
+    (
+        ["there/split"],
+        "there/split: expected key=value, got no '='; did you mean data.manifest=there/split?",
+    ),
+    (
+        ["run_dir=X"],
+        "run_dir: no such key, got 'X'; a run is kept in paths.runs_dir/experiment_name/ID: set "
+        "paths.runs_dir=DIR for all runs, experiment_name=NAME for those of an experiment, or "
+        "hydra.run.dir=DIR for this one",
+    ),
     (
         ["seed=1,2"],
         "seed: several values need --multirun (-m); a list is written seed=[...], the text as it "
@@ -239,6 +250,56 @@ def test_manifest_and_download_make_a_root_needless(problems: Problems, tmp_path
     assert problems("data=camvid", "data.manifest=m") == []
     assert problems("data=oxford_pet", "data.root=new", "data.options.download=true") == []
     assert len(problems("data=oxford_pet", "data.root=new")) == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("loss=crossentropy", "ce"),
+        ("loss=cross_entropy", "ce"),
+        ("loss=bce", "ce"),
+        ("loss=FocalLoss", "focal"),
+        ("loss=dice_loss", "dice"),
+        ("model=deeplab", "deeplabv3"),
+        ("model=DeepLabV3+", "deeplabv3plus"),
+        ("model=u-net", "unet"),
+        ("model=UNet++", "unetplusplus"),
+        ("optimizer=AdamW", "adamw"),
+        ("data=VOC", "voc"),
+    ],
+)
+def test_choices_are_known_by_the_names_that_people_and_classes_give_them(
+    problems: Problems, word: str, meant: str
+) -> None:
+    (line,) = problems(word)
+    assert f"(did you mean '{meant}'?)" in line
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("epochs=3", "trainer.max_epochs"),
+        ("trainer.lr=1", "optimizer.lr"),
+        ("run_dirs=x", "paths.runs_dir"),
+    ],
+)
+def test_keys_are_known_by_a_slip_in_another_node(
+    problems: Problems, word: str, meant: str
+) -> None:
+    assert f"(did you mean '{meant}'?)" in problems(word)[0]
+
+
+def test_a_folder_without_a_key_is_known_by_what_it_holds(problems: Problems) -> None:
+    for name, content, meant in (
+        ("split", "manifest.parquet", "data.manifest=split"),
+        ("kept", "run.json", "resume=kept"),
+        ("mine", "images", "data=folder data.root=mine"),
+    ):
+        Path(name).mkdir()
+        (Path(name) / content).touch()
+        (line,) = problems(name)
+        assert line.endswith(f"did you mean {meant}?")
+    assert problems("kept", app="evaluate")[0].endswith("did you mean run=kept?")
 
 
 def test_every_alternative_of_a_sweep_is_checked_once(problems: Problems) -> None:

@@ -27,6 +27,8 @@ def test_names_out_of_the_manifest_are_escaped(make: Make, tmp_path: Path) -> No
     assert "&lt;b&gt;" in text
     assert "<b>" not in text
     assert text.count("data:image/jpeg;base64,") == 3
+    for name, colour in zip(manifest.labels.class_names, manifest.labels.palette, strict=True):
+        assert f'background:#{bytes(colour).hex()}"></span>{name}</li>' in text
     bare = audit(AuditInputs(manifest), ["exact_duplicate"])
     write_findings_page(bare, page, most_pictures=0)
     assert "The last 1 have no picture." in page.read_text()

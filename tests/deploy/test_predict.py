@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglab.bundle.loader import load
+from seglab.bundle.loader import Bundle, load
 from seglab.core.errors import ConfigError, DataError
 from seglab.deploy.predict.ledger import SETTINGS, open_ledger, read_done
 from seglab.deploy.predict.options import PredictFilesOptions
@@ -149,14 +149,48 @@ def test_goes_on_where_it_stopped(predict: Predict, photos: Path) -> None:
 def test_another_bundle_or_other_options_are_refused(tmp_path: Path, predict: Predict) -> None:
     predict()
     other = write_tiny_bundle(tmp_path / "other", temperature=2.0)
-    for changes in ({"bundle": str(other)}, {"overlays": True}, {"input": str(tmp_path)}):
+    for changes in ({"bundle": str(other)}, {"window": (64, 64)}, {"input": str(tmp_path)}):
         with pytest.raises(ConfigError, match=f"{next(iter(changes))} was .*another output=FOLDER"):
             predict(**changes)
+    predict(output=str(tmp_path / "more"), overlays=True)
+    with pytest.raises(ConfigError, match="overlays was true, now false"):
+        predict(output=str(tmp_path / "more"))
     # These change nothing in what is there.
     assert predict(batch_size=1, workers=1, areas="none").before == len(SIZES)
     (tmp_path / "out" / SETTINGS).write_text("{")
     with pytest.raises(DataError, match="damaged"):
         predict()
+
+
+def test_overlays_are_drawn_afterwards_of_the_masks_that_are_there(
+    predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = predict()
+    masks = {name: _mask(before, name) for name in SIZES}
+    (before.output / "masks" / "e.png").write_bytes(b"damaged")
+    asked: list[int] = []
+    whole = Bundle.predict_batch
+
+    def count(self: Bundle, images: list[Any], wanted: str = "all") -> Any:
+        # That a bundle proves itself when it is loaded is none of these.
+        asked.append(len(images) if wanted == "masks" else 0)
+        return whole(self, images, wanted)
+
+    monkeypatch.setattr(Bundle, "predict_batch", count)
+    found = predict(overlays=True, overlay_alpha=0.3)
+    assert (found.done, sum(asked)) == (len(SIZES), 1)
+    assert all(np.array_equal(_mask(found, name), masks[name]) for name in SIZES)
+    straight = predict(output=str(tmp_path / "straight"), overlays=True, overlay_alpha=0.3)
+    for name in SIZES:
+        paths = [one.output / "overlays" / f"{name}.jpg" for one in (found, straight)]
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+    # Of probabilities nothing is there: the network is asked, and what is there stays.
+    assert predict(overlays=True, overlay_alpha=0.3, entropy=True).done == len(SIZES)
+    assert predict(overlays=True, overlay_alpha=0.3, entropy=True).done == 0
+    files = read_done(found.output)["a"]["files"]
+    assert files == ["masks/a.png", "overlays/a.jpg", "entropy/a.png"]
+    with pytest.raises(ConfigError, match="overlay_alpha was"):
+        predict(overlays=True, entropy=True, overlay_alpha=0.5)
 
 
 def test_one_process_at_a_share(tmp_path: Path, predict: Predict) -> None:

@@ -104,6 +104,7 @@ def test_asked_to_stop_it_saves_and_says_interrupted(
     assert process.returncode == 130, output
     assert "Traceback" not in output
     assert f"stopped by {number.name} at step" in output
+    assert f"; go on with: seglab train resume={run_dir}\n" in output
     assert RunRecord.open(run_dir).status == "interrupted"
     assert resume(run_dir, Console(quiet=True)).status == "finished"
     assert _same(run_dir, whole)

@@ -1,15 +1,17 @@
 import io
 import logging
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
 import timm
 import torch
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from seglab.core.errors import ConfigError
-from seglab.models import build_smp, read_state_dict
+from seglab.models import build_smp, hub, read_state_dict
 from seglab.models.encoder_weights import LoadReport, copy_weights
 
 LITE0 = (
@@ -232,12 +234,30 @@ def test_weights_that_cannot_be_fetched_say_what_to_do(monkeypatch):
         return create(name, **arguments)
 
     monkeypatch.setattr(timm, "create_model", offline)
+    monkeypatch.setattr(hub, "_answers", lambda: True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     with pytest.raises(ConfigError) as caught:
         build_smp(2, "unet", LIGHT, encoder_weights="imagenet")
     text = str(caught.value)
-    assert f"the 'imagenet' weights of '{LIGHT}' could not be fetched" in text
+    assert f"the 'imagenet' weights of '{LIGHT}' are not on this machine" in text
     assert "(OSError: no route to host)" in text
-    assert "Give a local .safetensors or .pth file, or null" in text
+    assert "give model.encoder_weights=FILE (.safetensors or .pth), or null" in text
+
+
+def test_a_hub_that_does_not_answer_is_asked_once_and_the_file_is_named(
+    monkeypatch, caplog, tmp_path
+):
+    """The hub's client by itself tries again for a minute, and warns twice a try."""
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    started = time.monotonic()
+    with pytest.raises(ConfigError, match="the hub cannot be reached") as caught:
+        build_smp(2, "unet", "resnet18", encoder_weights="imagenet")
+    assert time.monotonic() - started < 20
+    assert "Fetch its model.safetensors (timm/resnet18.a1_in1k on the hub)" in str(caught.value)
+    assert "Retrying" not in caplog.text
+    assert constants.HF_HUB_OFFLINE is False
 
 
 def test_published_weights_fill_the_encoder(monkeypatch, light_file):

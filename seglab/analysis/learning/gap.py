@@ -1,8 +1,8 @@
 """Does a model do worse on images it was not trained on, and by how much?
 
-Curves of losses show when a run begins to overfit (`seglab.analysis.learning.verdict`); this holds the final
-scores of training, validation and test images against each other. The splits are different images,
-so each has an interval of its own, and those of two give that of their difference.
+Losses show when a run begins to overfit (`seglab.analysis.learning.loss_trend`); this holds the final scores
+of training, validation and test images against each other. The splits are different images, so each
+has an interval of its own, and those of two give that of their difference.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class GapVerdict:
         gap: mIoU on training images minus that on validation images, with its interval.
         test_gap: Validation minus test, with its interval; NaN without a test split.
         classes: Indices of the classes the means are over.
-        sentence: The verdict with its numbers and what to do.
+        evidence: The numbers of training and validation images, as a clause.
+        remarks: Sentences on the test images and on classes left out; may be empty.
     """
 
     kind: GapKind
@@ -78,7 +79,8 @@ class GapVerdict:
     gap: Interval
     test_gap: Interval
     classes: tuple[int, ...]
-    sentence: str
+    evidence: str
+    remarks: str = ""
 
 
 def gap_verdict(
@@ -118,13 +120,15 @@ def gap_verdict(
     test_gap = _difference(estimates, "val", "test")
     kind = _kind(gap, rules) if train is not None else "not measured"
     left_out = next(iter(splits.values()))[0].tp.shape[1] - len(classes)
-    sentence = _sentence(kind, scores, gap, rules) + _on_test(test_gap, scores)
+    remarks = _on_test(test_gap, scores)
     if without_test:
-        sentence += " Test was left out: no pixel of it is of a class that the others share."
+        remarks.append("Test was left out: no pixel of it is of a class that the others share.")
     if left_out:
         whose = "these" if without_test else "all"
-        sentence += f" Means are over the {len(classes)} classes that {whose} splits have."
-    return GapVerdict(kind, scores, gap, test_gap, tuple(int(one) for one in classes), sentence)
+        remarks.append(f"Means are over the {len(classes)} classes that {whose} splits have.")
+    evidence = _evidence(kind, scores, gap, rules)
+    indices = tuple(int(one) for one in classes)
+    return GapVerdict(kind, scores, gap, test_gap, indices, evidence, " ".join(remarks))
 
 
 def counts_of(per_image: pd.DataFrame) -> ImageCounts:
@@ -156,8 +160,9 @@ def _nothing_shared(scores: dict[str, Interval]) -> GapVerdict:
     """Return the verdict where no class is in training and validation images, which decide."""
     where = " and ".join(_NAMES[name] for name in scores if name != "test")
     kind: GapKind = "cannot tell" if "train" in scores else "not measured"
-    sentence = f"Overfit or not cannot be told: no class has pixels in {where} images."
-    return GapVerdict(kind, scores, _UNDEFINED, _UNDEFINED, (), sentence)
+    return GapVerdict(
+        kind, scores, _UNDEFINED, _UNDEFINED, (), f"no class has pixels in {where} images"
+    )
 
 
 def _score(
@@ -183,37 +188,26 @@ def _kind(gap: Interval, rules: GapRules) -> GapKind:
     return "no overfit" if gap.high <= rules.margin else "cannot tell"
 
 
-def _sentence(kind: GapKind, scores: Mapping[str, Interval], gap: Interval, rules: GapRules) -> str:
+def _evidence(kind: GapKind, scores: Mapping[str, Interval], gap: Interval, rules: GapRules) -> str:
     if kind == "not measured":
         return (
-            f"Overfit or not cannot be said without scores on training images (validation "
-            f"{scores['val'].score:.3f}); get them by `seglab evaluate run=RUN data.split=train`."
+            f"mIoU {scores['val'].score:.3f} on validation images, not measured on training images"
         )
-    numbers = (
+    place = {
+        "overfit": f", clearly above {rules.margin:g}",
+        "no overfit": f", not above {rules.margin:g}",
+        "cannot tell": "" if math.isnan(gap.low) else f", around {rules.margin:g}",
+    }
+    where = ", clearly below 0 (are the validation images easier?)" if gap.high < 0 else place[kind]
+    return (
         f"mIoU {scores['train'].score:.3f} on training images, {scores['val'].score:.3f} on "
-        f"validation images, gap {_signed(gap)}"
+        f"validation images, gap {_signed(gap)}{where}"
     )
-    if kind == "overfit":
-        return (
-            f"Overfit: {numbers}, clearly above {rules.margin:g}. Augment more, regularise, or add "
-            "data."
-        )
-    if kind == "no overfit":
-        more = (
-            " clearly below 0: are the validation images easier?"
-            if gap.high < 0
-            else (
-                f" not above {rules.margin:g}. A larger model or a longer training may still gain."
-            )
-        )
-        return f"No overfit: {numbers},{more}"
-    around = "" if math.isnan(gap.low) else f", around {rules.margin:g}"
-    return f"Overfit or not cannot be told: {numbers}{around}. More validation images would tell."
 
 
-def _on_test(gap: Interval, scores: Mapping[str, Interval]) -> str:
+def _on_test(gap: Interval, scores: Mapping[str, Interval]) -> list[str]:
     if math.isnan(gap.score):
-        return ""
+        return []
     test = f"Test {scores['test'].score:.3f}, validation minus test {_signed(gap)}"
     if gap.low > 0:
         why = "the validation score flatters: it chose the weights, or the test images are harder"
@@ -221,7 +215,7 @@ def _on_test(gap: Interval, scores: Mapping[str, Interval]) -> str:
         why = "the test images are easier than the validation images"
     else:
         why = "no clear difference"
-    return f" {test}: {why}."
+    return [f"{test}: {why}."]
 
 
 def _signed(value: Interval) -> str:

@@ -12,15 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from seglab.analysis.learning.verdict import (
+from seglab.analysis.learning.loss_trend import (
     TRAIN_LOSS,
     VAL_LOSS,
     VAL_MIOU,
     Points,
     best_epoch,
     curve,
-    fit_verdict,
 )
+from seglab.analysis.learning.verdict import Verdict, fit_verdict
 from seglab.analysis.style import (
     BLUE,
     GREEN,
@@ -42,27 +42,30 @@ _MARK_UP_TO = 25
 _WRAP = 165
 
 
-def learning_curves(history: pd.DataFrame, title: str = "") -> Figure:
+def learning_curves(
+    history: pd.DataFrame, title: str = "", verdict: Verdict | None = None
+) -> Figure:
     """Draw the curves of one run.
 
-    Left: training and validation loss, the gap between them shaded, the verdict above. Middle:
+    Left: training and validation loss, the gap between them shaded. Middle:
     validation mIoU and Dice, the best epoch (see `best_epoch`) marked. Right: learning rates. The
-    sentence of the verdict stands below.
+    verdict stands below.
 
     Args:
         history: As from `RunRecord.history()`; missing columns and NaN are left out.
         title: Above everything, such as the run id.
+        verdict: That on the run; from the losses alone where none is given.
 
     Returns:
         A figure of 11 x 3.6 inches, to be written with `save_figure`.
     """
-    verdict = fit_verdict(history)
+    verdict = verdict or fit_verdict(history)
     with styled():
         figure = new_figure(11.0, 3.6)
         losses, scores, rates = figure.subplots(1, 3, width_ratios=[1.25, 1.25, 0.9])
         _draw_losses(losses, history)
         _mark_epoch(losses, verdict.since_epoch)
-        losses.set_title(f"Loss: {verdict.kind}", fontweight="bold")
+        losses.set_title("Loss", fontweight="bold")
         _draw_scores(scores, history)
         _draw_rates(rates, history)
         for axes in (losses, scores, rates):
@@ -134,7 +137,7 @@ def _line(axes: Axes, points: Points, colour: str, marker: str, label: str, styl
 
 def _mark_epoch(axes: Axes, epoch: int | None) -> None:
     if epoch is not None:
-        label = f"overfit since epoch {epoch}"
+        label = f"validation loss rises, epoch {epoch}"
         axes.axvline(epoch, color=INK, linewidth=0.9, linestyle=":", label=label)
         axes.legend()
 

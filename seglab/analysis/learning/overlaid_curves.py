@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from seglab.analysis.learning.verdict import TRAIN_LOSS, VAL_LOSS, VAL_MIOU, Points, curve
+from seglab.analysis.learning.loss_trend import TRAIN_LOSS, VAL_LOSS, VAL_MIOU, Points, curve
 from seglab.analysis.run_sources import RunsLike, runs_table
 from seglab.analysis.settings import setting_groups
 from seglab.analysis.style import COLOURS, bare, legend_label, new_figure, styled

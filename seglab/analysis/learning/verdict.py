@@ -1,61 +1,37 @@
-"""Does a run underfit or overfit? Said in one sentence from its learning curves.
+"""Does a run underfit or overfit? One verdict, with what losses and scores say of it in one sentence.
 
-Loss on the training images is taken with augmentation and dropout on, so it may lie above the loss
-on the validation images; the verdict therefore rests on how the curves move, not on their distance.
+The two can differ, and both are true then: weights of an early epoch may do as well on new images as
+on those of the training though the validation loss rose later, and a gap between the scores may be
+there while both losses still fall. Scores decide on overfitting where their interval is clear, for
+they are of the weights that are kept; losses decide the rest.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
 import pandas as pd
 
-from seglab.metrics.names import MIOU, MIOU_PRESENT, metric_key
-from seglab.runs import EPOCH
+from seglab.analysis.learning.gap import GapVerdict
+from seglab.analysis.learning.loss_trend import Kind, LossTrend, VerdictRules, loss_trend
 
-Kind = Literal["underfit", "fine", "overfit", "too short to tell"]
-Points = tuple[np.ndarray, np.ndarray]
-
-TRAIN_LOSS, VAL_LOSS = "train/loss", "val/loss"
-VAL_MIOU, VAL_PRESENT = metric_key("val", MIOU), metric_key("val", MIOU_PRESENT)
-
-
-@dataclass(frozen=True)
-class VerdictRules:
-    """Thresholds of `fit_verdict`; fractions but for the counts, so the scale of a loss is free.
-
-    Args:
-        min_points: Fewer epochs with a finite loss than this, of either curve: too short to tell.
-        rise: Overfit needs the smoothed validation loss to end this fraction above its minimum...
-        noise: ...and this many standard deviations of the noise from epoch to epoch above it.
-        patience: It must have been up for this many validated epochs at least...
-        patience_frac: ...and for this fraction of all of them.
-        steep: Underfit: both curves made at least this fraction of their whole fall in the last
-            quarter of the epochs. A straight line makes 0.25, an exponential decay over three of
-            its time constants 0.06.
-        barely: Underfit too: the training loss fell by less than this fraction of its start.
-    """
-
-    min_points: int = 6
-    rise: float = 0.05
-    noise: float = 2.0
-    patience: int = 3
-    patience_frac: float = 0.1
-    steep: float = 0.10
-    barely: float = 0.10
+_MORE_DATA = "Augment more, regularise, or add data."
+_OVERCONFIDENT = (
+    "The weights kept are no worse on new images, though later ones are too sure of themselves: smooth the "
+    "labels, or train less."
+)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the curves say.
+    """How a run fits.
 
     Attributes:
         kind: underfit, fine, overfit or too short to tell.
-        since_epoch: Overfit: the epoch of the smallest (smoothed) validation loss; else None.
+        since_epoch: The epoch from which the validation loss rose while that of the training did
+            not; None where it did not.
         gap: Validation loss minus training loss at the end, smoothed; NaN where one is missing.
-        sentence: The verdict with its numbers and what to try.
+        sentence: The verdict, its numbers of scores and losses, and what to try.
     """
 
     kind: Kind
@@ -64,166 +40,51 @@ class Verdict:
     sentence: str
 
 
-def fit_verdict(history: pd.DataFrame, rules: VerdictRules | None = None) -> Verdict:
-    """Judge the learning curves of one run.
-
-    Overfit: the validation loss has risen from its minimum by a margin, and stayed up, while the
-    training loss did not rise. Underfit: both still fall steeply at the end, or the training loss
-    hardly fell, or rose again. Otherwise fine. Curves are smoothed by a running median and mean of
-    three epochs first.
+def fit_verdict(
+    history: pd.DataFrame, rules: VerdictRules | None = None, scores: GapVerdict | None = None
+) -> Verdict:
+    """Judge the fit of one run.
 
     Args:
         history: Columns epoch, train/loss, val/loss and, if there, val/miou_present or else val/miou;
             rows in any order. Epochs without validation are NaN and left out; of a repeated epoch the
             last row counts.
-        rules: Thresholds.
+        rules: Thresholds for the losses.
+        scores: Training against validation images, from `gap_verdict`; None: the losses decide alone.
 
     Returns:
-        The verdict. Missing columns or too few epochs are no error: too short to tell.
+        The verdict. Missing columns or too few epochs are no error: the scores decide, or it is too
+        short to tell.
     """
-    rules = rules or VerdictRules()
-    train, val = curve(history, TRAIN_LOSS), curve(history, VAL_LOSS)
-    have = min(len(train[0]), len(val[0]))
-    gap = _gap(train, val)
-    if have < rules.min_points:
-        return Verdict(
-            "too short to tell",
-            None,
-            gap,
-            f"Too short to tell: {have} epochs with both losses, at least {rules.min_points} are "
-            "needed.",
-        )
-    since = _overfit_since(train, val, rules)
-    if since is not None:
-        return _overfit(train, val, curve(history, steady_miou(history)), since, gap)
-    return _underfit(train, val, gap, rules) or _fine(train, val, gap)
+    losses = loss_trend(history, rules)
+    kind, by_scores = losses.kind, scores.kind if scores else "not measured"
+    if by_scores == "overfit":
+        kind = "overfit"
+    elif by_scores == "no overfit" and kind == "overfit":
+        kind = "fine"
+    parts = [losses.evidence if scores is None else _both(losses, scores, kind)]
+    parts = [f"{_head(kind, losses)}: {parts[0]}.", _advice(losses, kind)]
+    parts.append(scores.remarks if scores else "")
+    return Verdict(kind, losses.since_epoch, losses.gap, " ".join(filter(None, parts)))
 
 
-def curve(history: pd.DataFrame, column: str) -> Points:
-    """Return epochs and values where the column is finite, in order of epochs; empty if absent."""
-    if column not in history or EPOCH not in history:
-        return np.empty(0), np.empty(0)
-    frame = history[[EPOCH, column]].apply(pd.to_numeric, errors="coerce")
-    frame = frame[np.isfinite(frame).all(axis=1)].drop_duplicates(EPOCH, keep="last")
-    frame = frame.sort_values(EPOCH)
-    return frame[EPOCH].to_numpy(float), frame[column].to_numpy(float)
+def _head(kind: Kind, losses: LossTrend) -> str:
+    since = f" since epoch {losses.since_epoch}" if losses.kind == kind == "overfit" else ""
+    return f"{kind.capitalize()}{since}"
 
 
-def steady_miou(history: pd.DataFrame) -> str:
-    """Return the column of the mean IoU over the same classes in every epoch.
-
-    Where the validation split lacks a class, `val/miou` jumps as stray pixels are predicted as it;
-    histories from before `val/miou_present` have only that.
-    """
-    return VAL_PRESENT if len(curve(history, VAL_PRESENT)[0]) else VAL_MIOU
-
-
-def best_epoch(history: pd.DataFrame) -> int | None:
-    """Return the epoch of the best mean IoU (`steady_miou`), the first of equal ones.
-
-    An epoch without a score (NaN) is never the best; None where no epoch has one.
-    """
-    epochs, scores = curve(history, steady_miou(history))
-    return int(epochs[np.argmax(scores)]) if len(scores) else None
-
-
-def smooth(values: np.ndarray) -> np.ndarray:
-    """Return the running median of three, then mean of three; falling curves stay falling."""
-    series = pd.Series(values).rolling(3, center=True, min_periods=1).median()
-    return series.rolling(3, center=True, min_periods=1).mean().to_numpy(float)
-
-
-def _noise(values: np.ndarray) -> float:
-    """Standard deviation of what jumps from epoch to epoch; trends cancel in second differences."""
-    second = np.diff(values, n=2)
-    # 1.4826 turns a median deviation into a standard one; 1, -2, 1 adds up six variances.
-    return float(1.4826 * np.median(np.abs(second)) / np.sqrt(6.0))
-
-
-def _gap(train: Points, val: Points) -> float:
-    if not len(train[0]) or not len(val[0]):
-        return float("nan")
-    return float(smooth(val[1])[-1] - smooth(train[1])[-1])
-
-
-def _at(points: Points, epoch: float) -> float:
-    return float(np.interp(epoch, points[0], smooth(points[1])))
-
-
-def _overfit_since(train: Points, val: Points, rules: VerdictRules) -> float | None:
-    epochs, values = val
-    level = smooth(values)
-    lowest = int(np.argmin(level))
-    wait = max(rules.patience, int(np.ceil(rules.patience_frac * len(values))))
-    if len(values) - 1 - lowest < wait:
-        return None
-    margin = max(rules.rise * abs(level[lowest]), rules.noise * _noise(values))
-    stayed_up = bool(np.all(level[-rules.patience :] > level[lowest] + margin))
-    slack = max(0.01 * abs(_at(train, epochs[lowest])), _noise(train[1]))
-    train_rose = smooth(train[1])[-1] > _at(train, epochs[lowest]) + slack
-    return float(epochs[lowest]) if stayed_up and not train_rose else None
-
-
-def _overfit(train: Points, val: Points, miou: Points, since: float, gap: float) -> Verdict:
-    low, end = _at(val, since), smooth(val[1])[-1]
-    before, after = _at(train, since), smooth(train[1])[-1]
-    sentence = (
-        f"Overfit since epoch {since:.0f}: validation loss rose from {low:.3g} to {end:.3g} while "
-        f"training loss went from {before:.3g} to {after:.3g}"
-    )
-    if len(miou[0]) and smooth(miou[1])[-1] > _at(miou, since) + 0.005:
-        sentence += (
-            f"; validation mIoU still rose by {smooth(miou[1])[-1] - _at(miou, since):.3f}, so the "
-            "model grows overconfident rather than worse. Smooth the labels or regularise."
-        )
+def _both(losses: LossTrend, scores: GapVerdict, kind: Kind) -> str:
+    """Return the evidence of both, what decided first."""
+    unclear = scores.kind in ("cannot tell", "not measured")
+    if losses.kind in (kind, "too short to tell"):
+        joint = "; "
     else:
-        sentence += ". Augment more, regularise, or stop there."
-    return Verdict("overfit", int(since), gap, sentence)
+        joint = ", though "
+    said = [scores.evidence, losses.evidence]
+    return joint.join(reversed(said) if unclear else said)
 
 
-def _underfit(train: Points, val: Points, gap: float, rules: VerdictRules) -> Verdict | None:
-    level = smooth(train[1])
-    start, end = float(train[1][0]), float(level[-1])
-    rose = end - float(level.min())
-    if rose > max(rules.rise * abs(level.min()), rules.noise * _noise(train[1])):
-        sentence = (
-            f"Underfit: training loss rose again, from {level.min():.3g} to {end:.3g}. Lower the "
-            "learning rate."
-        )
-    elif start - end < rules.barely * abs(start):
-        sentence = (
-            f"Underfit: training loss hardly moved, from {start:.3g} to {end:.3g}. Raise the "
-            "learning rate, train longer or take a larger model."
-        )
-    elif all(_falls_steeply(points, rules) for points in (train, val)):
-        sentence = (
-            f"Underfit: training loss ({end:.3g}) and validation loss ({smooth(val[1])[-1]:.3g}) "
-            "both still fall at the end. Train longer."
-        )
-    else:
-        return None
-    return Verdict("underfit", None, gap, sentence)
-
-
-def _falls_steeply(points: Points, rules: VerdictRules) -> bool:
-    epochs, values = points
-    quarter = epochs[-1] - 0.25 * (epochs[-1] - epochs[0])
-    level = smooth(values)
-    recent, whole = _at(points, quarter) - level[-1], level[0] - level[-1]
-    clear = max(0.02 * abs(level[-1]), rules.noise * _noise(values))
-    return bool(whole > 0 and recent >= rules.steep * whole and recent > clear)
-
-
-def _fine(train: Points, val: Points, gap: float) -> Verdict:
-    level = smooth(val[1])
-    lowest = int(np.argmin(level))
-    where = (
-        "is lowest at the end"
-        if lowest == len(level) - 1
-        else (f"is lowest at epoch {val[0][lowest]:.0f} and has not risen clearly since")
-    )
-    sentence = (
-        f"Fine: validation loss {where}; it ends at {level[-1]:.3g} against "
-        f"{smooth(train[1])[-1]:.3g} in training."
-    )
-    return Verdict("fine", None, gap, sentence)
+def _advice(losses: LossTrend, kind: Kind) -> str:
+    if kind == losses.kind:
+        return losses.advice
+    return _MORE_DATA if kind == "overfit" else _OVERCONFIDENT

@@ -81,7 +81,7 @@ class RunView:
         palette: Colours by class index; empty if not known.
         config_text: The resolved configuration as YAML.
         history: Learning curves, one row per epoch; may be empty.
-        verdict: What the curves say; None without curves.
+        verdict: Underfit, fine or overfit; None without curves.
         confusions: Integer `(C, C)` by split, rows = target.
         tables: `slices`, `corruptions`, `reliability`, `risk_coverage`: those that are there.
         cases: The failure gallery.

@@ -45,9 +45,15 @@ def render_template(
     environment.filters["runtime"] = format_runtime
     environment.filters["moment"] = format_moment
     environment.filters["breakable"] = breakable
+    environment.filters["code"] = code
     environment.filters["words"] = lambda values: json.dumps(list(values), ensure_ascii=False)
     own = {"script": script, "style": style, "script_hash": digest, "generator": generator}
     return environment.get_template(name).render(**own, **content)
+
+
+def code(text: str) -> Markup:
+    """Return escaped text with what stands in backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped first
 
 
 def breakable(text: str) -> Markup:

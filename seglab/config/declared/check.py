@@ -30,19 +30,22 @@ from seglab.core.options import ChosenBy, Options, Targets
 from seglab.core.problems import Problem, show
 
 
-def check(cfg: DictConfig, schema: type[Options], path: str = "") -> list[Problem]:
+def check(
+    cfg: DictConfig, schema: type[Options], path: str = "", told: Mapping[str, str] | None = None
+) -> list[Problem]:
     """Return every difference between a composed configuration and its declaration.
 
     Args:
         cfg: The composed configuration, without the `hydra` node; interpolations may be unresolved.
         schema: Such as those of `seglab.config.declared.schema`.
         path: Key of `cfg` where it is a part of a configuration.
+        told: Keys that other tools have, with what is said to them.
     """
     unreadable: dict[str, Problem | None] = {}
     content = _read(cfg, path, unreadable)
     checker = _Check(path, unreadable)
     checker.node(content, schema, path)
-    return checker.found()
+    return checker.found(told)
 
 
 def as_written(value: Any) -> Any:
@@ -97,11 +100,11 @@ class _Check:
         # Keys of choices that were not made, with those choices.
         self.elsewhere: dict[str, list[str]] = {}
 
-    def found(self) -> list[Problem]:
+    def found(self, told: Mapping[str, str] | None = None) -> list[Problem]:
         """Return all problems, in the order of the keys that have them."""
         unknown = {one.key for one in self.problems if one.kind == "unknown"}
         unread = [one for key, one in self.unreadable.items() if one and key not in unknown]
-        named = [suggest(one, self.known, self.elsewhere) for one in self.problems]
+        named = [suggest(one, self.known, self.elsewhere, told) for one in self.problems]
         order = {key: place for place, key in enumerate(self.known)}
 
         def place(problem: Problem) -> float:

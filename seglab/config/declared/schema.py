@@ -190,5 +190,14 @@ def _written_below(hint: Any) -> Any:
     return written(base) if is_options(base) else hint
 
 
+# What other tools call the folder of a run -> where it is set here.
+_RUN_FOLDER = (
+    "a run is kept in paths.runs_dir/experiment_name/ID: set paths.runs_dir=DIR for all runs, "
+    "experiment_name=NAME for those of an experiment, or hydra.run.dir=DIR for this one"
+)
+TOLD = dict.fromkeys(
+    "run_dir output_dir out_dir work_dir save_dir log_dir default_root_dir output out".split(),
+    _RUN_FOLDER,
+)
 STUDY = written(StudyOptions)
 SCHEMA_OF = {"train": written(TrainConfig), "evaluate": written(EvaluateConfig)}

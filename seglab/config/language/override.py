@@ -79,18 +79,27 @@ class OverrideReader:
     Args:
         loader: Asked for the choices that `glob(...)` matches; None when there is no such override.
         is_group: Tells the name of a group from a key.
+        meant: Returns the override a word without `=` may stand for, or nothing.
     """
 
-    def __init__(self, loader: ConfigLoader | None, is_group: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        loader: ConfigLoader | None,
+        is_group: Callable[[str], bool],
+        meant: Callable[[str], str] = lambda word: "",
+    ) -> None:
         self._parser = OverridesParser.create(loader)
         self._is_group = is_group
+        self._meant = meant
 
     def read(self, texts: Sequence[str], multirun: bool) -> tuple[list[Override], list[str]]:
         """Return the overrides that can be read, and what is wrong with the others."""
         overrides, problems = [], []
         for text in texts:
             if "=" not in text and not text.startswith("~"):
-                problems.append(f"{text}: expected key=value, got no '='")
+                meant_word = self._meant(text)
+                hint = f"; did you mean {meant_word}?" if meant_word else ""
+                problems.append(f"{text}: expected key=value, got no '='{hint}")
                 continue
             try:
                 override = self._read_one(text)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from seglab.core.architectures import ARCHITECTURES
 
 _GLOBAL_HEADER = "# @package _global_"
 # The data a run was trained on is only there once there is a run.
@@ -43,6 +45,28 @@ def groups_of(app: str, folder: Path, *further: Path) -> dict[str, list[str]]:
         if not group.startswith("hydra")
     }
     return {group: choices_for(app, group, sorted(names)) for group, names in found.items()}
+
+
+def also_called(
+    folders: Sequence[Path], group: str, choices: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return choice -> names of what its file builds: classes, architectures.
+
+    A file that builds one thing comes before those that build several, for it is what a name means.
+    """
+    files = {one: find_file(folders, group, one) for one in choices}
+    named = {one: list(_names_in(_read(path))) if path else [] for one, path in files.items()}
+    return dict(sorted(named.items(), key=lambda item: len(item[1])))
+
+
+def _names_in(content: Any) -> Iterator[str]:
+    for key, value in content.items() if isinstance(content, dict) else ():
+        if key == "_target_":
+            yield str(value).rpartition(".")[2]
+        elif key == "arch" and value in ARCHITECTURES:
+            yield ARCHITECTURES[value].smp_class
+        else:
+            yield from _names_in(value)
 
 
 def find_file(folders: Sequence[Path], group: str, choice: str) -> Path | None:

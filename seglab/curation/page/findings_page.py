@@ -23,6 +23,7 @@ from seglab.data.manifest import Manifest
 MOST_PICTURES = 400
 _WIDTH = 360
 _AS_DRAWN, _WHERE_IT_FITS = (255, 0, 220), (0, 255, 90)
+_OPACITY = 0.55
 _TEMPLATES = Path(__file__).parent / "template"
 
 
@@ -37,7 +38,7 @@ def write_findings_page(found: Audit, path: Path, most_pictures: int = MOST_PICT
         path: File to write.
         most_pictures: Findings beyond so many have no picture; the page says so.
     """
-    rows = found.table.to_dict(orient="records")
+    rows, labels = found.table.to_dict(orient="records"), found.manifest.labels
     by_id = found.manifest.table.set_index("sample_id", drop=False).to_dict(orient="index")
     shown = [
         {
@@ -60,6 +61,10 @@ def write_findings_page(found: Audit, path: Path, most_pictures: int = MOST_PICT
         num_samples=found.num_samples,
         counts=found.counts(),
         findings=shown,
+        classes=[
+            (name, f"#{bytes(colour).hex()}")
+            for name, colour in zip(labels.class_names, labels.palette, strict=True)
+        ],
         without_pictures=max(0, len(rows) - most_pictures),
         script=Markup(script),  # noqa: S704 - our own file
         script_hash=digest,
@@ -77,9 +82,9 @@ def _pictures(
     if sample.image is not None:
         found.append((row["sample_id"], _encode(sample.image, row["region"])))
         if sample.mask is not None and sample.mask.shape == sample.image.shape[:2]:
-            palette = np.full((256, 3), 0, np.uint8)
-            palette[: manifest.labels.num_classes] = manifest.labels.palette
-            over = (0.45 * sample.image + 0.55 * palette[sample.mask]).astype(np.uint8)
+            weight = np.where(sample.mask == manifest.labels.ignore_index, 0, _OPACITY)[..., None]
+            colours = manifest.labels.colourise(sample.mask)
+            over = ((1 - weight) * sample.image + weight * colours).astype(np.uint8)
             found.append(("mask over image", _encode(over, row["region"])))
             if row["kind"] == SHIFTED_MASK:
                 found.append(

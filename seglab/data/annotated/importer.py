@@ -214,7 +214,7 @@ def _value(unlabelled: str, names: Sequence[str]) -> int:
 
 
 def _palette(names: Sequence[str], found: Annotations) -> tuple[tuple[int, int, int], ...]:
-    usual = default_palette(len(names))
+    usual = default_palette(names)
     return tuple(found.palette.get(name, usual[index]) for index, name in enumerate(names))
 
 

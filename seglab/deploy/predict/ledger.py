@@ -8,7 +8,7 @@ A line that a crash cut off is not read, and its file is predicted again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +23,8 @@ from seglab.deploy.predict.files.sources import Source
 
 SETTINGS = "predict.json"
 _DONE = "done"
+# Outputs that a later call may ask for beside those of the former.
+ADDED_LATER = ("overlays", "probabilities", "entropy")
 
 
 class Ledger:
@@ -38,13 +40,30 @@ class Ledger:
         self._stream = stream
         self._known = read_done(folder)
 
-    def is_done(self, source: Source) -> bool:
-        """Return whether a file was predicted, has not changed since, and all its outputs are there."""
+    def is_done(self, source: Source, kinds: Collection[str] = ()) -> bool:
+        """Return whether a file was predicted, has not changed since, and all its outputs are there.
+
+        Args:
+            source: The file.
+            kinds: Outputs it must have, such as `overlays`.
+        """
+        return {"masks", *kinds} <= self._kinds(source).keys()
+
+    def mask_of(self, source: Source, kinds: Collection[str]) -> Path | None:
+        """Return the mask (PNG) of a file that is done but for overlays; None of any other."""
+        there = self._kinds(source)
+        mask = there.get("masks")
+        only_overlays = set(kinds) - there.keys() == {"overlays"}
+        return mask if mask is not None and mask.suffix == ".png" and only_overlays else None
+
+    def _kinds(self, source: Source) -> dict[str, Path]:
+        """Return the outputs of a file by their kind; none where it is to be predicted."""
         entry = self._known.get(source.name)
         if entry is None or entry["source"] != str(source.place):
-            return False
-        outputs = [self._folder / one for one in entry["files"]]
-        return entry["version"] == source.version() and all(one.is_file() for one in outputs)
+            return {}
+        outputs = {one.partition("/")[0]: self._folder / one for one in entry["files"]}
+        whole = entry["version"] == source.version() and all(map(Path.is_file, outputs.values()))
+        return outputs if whole else {}
 
     def add(self, entry: dict[str, Any]) -> None:
         """Note a file, whose outputs are written: its name, source, version, files, sizes and areas."""
@@ -86,13 +105,17 @@ def open_ledger(
 
 def read_done(folder: Path) -> dict[str, dict[str, Any]]:
     """Return what is done, by name, over all shares."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for path in sorted((folder / _DONE).glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
                 entry = json.loads(line)
             except ValueError:
                 continue  # cut off by a crash
+            former = found.get(entry["name"])
+            if former is not None and former["version"] == entry["version"]:
+                # Outputs that were asked for later come beside the former ones.
+                entry["files"] = list(dict.fromkeys([*former["files"], *entry["files"]]))
             found[entry["name"]] = entry
     return found
 
@@ -114,6 +137,10 @@ def _require_same(folder: Path, settings: Mapping[str, Any]) -> None:
         former = dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise DataError(f"{path} is damaged; give another output=FOLDER") from error
+    added = {key: True for key in ADDED_LATER if wanted.get(key) and not former.get(key)}
+    if "overlays" in added:
+        added["overlay_alpha"] = wanted["overlay_alpha"]
+    former |= added
     changed = [key for key in wanted if former.get(key) != wanted[key]]
     if changed:
         said = "; ".join(
@@ -123,3 +150,5 @@ def _require_same(folder: Path, settings: Mapping[str, Any]) -> None:
             f"output: {folder} holds predictions made otherwise ({said}); give another output=FOLDER, "
             "or remove this one"
         )
+    if added:
+        write_json(path, former)

@@ -41,7 +41,7 @@ class PredictFilesOptions(Options):
     input: Name
     """An image, a video, a folder (with its sub-folders), a pattern such as `images/*.png`, or a URL."""
     output: Name = "predictions"
-    """Folder to write into; the same words again go on with what is left."""
+    """Folder to write into; the same words again go on with what is left, and may ask for more outputs."""
     variant: Name | None = None
     """Which of the bundle's networks, such as `fp32` or `int8`; null: the one it prefers."""
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from seglab.bundle.loader import Bundle, Prediction
 from seglab.core.errors import PlaceError
@@ -31,6 +35,10 @@ class Pipeline:
         progress: Told of every file.
         large: Predicts an image that is too large to be held.
         video: Predicts a video.
+
+    Attributes:
+        masks: Files that were predicted before, with their masks: overlays are drawn of these.
+        faults: What was wrong with each file that was skipped.
     """
 
     def __init__(
@@ -47,6 +55,7 @@ class Pipeline:
         self._large, self._video = large, video
         self._batch = outputs.options.batch_size
         self.most_pixels = most_pixels(bundle, outputs.options.whole_pixels)
+        self.masks: Mapping[Source, Path | None] = {}
         self.faults: dict[str, str] = {}
         self._alike: dict[tuple[int, ...], list[Decoded]] = {}
         self._writing: deque[tuple[Source, Future[dict[str, Any]]]] = deque()
@@ -95,6 +104,12 @@ class Pipeline:
         image = decoded.image
         if image is None:
             self._predict_special(decoded)
+            return
+        known = _read_mask(self.masks.get(decoded.source), image.shape[:2])
+        if known is not None:
+            future = writers.submit(self._outputs.write, decoded, known)
+            self._writing.append((decoded.source, future))
+            self._note(all_of_them=False)
             return
         group = self._alike.setdefault(image.shape, [])
         group.append(decoded)
@@ -160,6 +175,17 @@ class Pipeline:
         self.faults[str(source.place)] = text.removeprefix(f"{source.place}: ")
         self._progress.skipped += 1
         self._progress.advance()
+
+
+def _read_mask(path: Path | None, size: tuple[int, ...]) -> Prediction | None:
+    """Return what was predicted before; None where it is not there whole."""
+    try:
+        mask = None if path is None else np.array(Image.open(path))
+    except OSError:
+        return None
+    if mask is None or mask.shape != size:
+        return None
+    return Prediction(mask, np.empty((0, *size), np.float32), None)
 
 
 def most_pixels(bundle: Bundle, whole_pixels: int) -> int:

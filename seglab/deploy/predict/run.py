@@ -21,7 +21,7 @@ from seglab.deploy.predict.areas import write_areas
 from seglab.deploy.predict.files.sources import Source, find_sources, share_of
 from seglab.deploy.predict.large.predict import LargeImages
 from seglab.deploy.predict.launch import run_shares
-from seglab.deploy.predict.ledger import open_ledger, read_done
+from seglab.deploy.predict.ledger import ADDED_LATER, open_ledger, read_done
 from seglab.deploy.predict.options import PredictFilesOptions
 from seglab.deploy.predict.outputs import Outputs
 from seglab.deploy.predict.pipeline import Pipeline
@@ -29,7 +29,7 @@ from seglab.deploy.predict.progress import Progress
 from seglab.deploy.predict.video import Videos
 
 # What decides what the files of a folder hold; the rest may change from call to call.
-_DECIDES = ("overlays", "overlay_alpha", "probabilities", "entropy", "whole_pixels", "window")
+_DECIDES = ("overlay_alpha", "whole_pixels", "window")
 
 
 @dataclass
@@ -79,13 +79,15 @@ def predict_files(options: PredictFilesOptions) -> Predicted:
     _require_class(options, bundle)
     with open_ledger(output, _settings(options, bundle), options.place) as ledger:
         share = share_of(sources, options.place)
-        left = [source for source in share if not ledger.is_done(source)]
+        kinds = [kind for kind in ADDED_LATER if getattr(options, kind)]
+        left = [source for source in share if not ledger.is_done(source, kinds)]
         progress = Progress(len(left))
         outputs = Outputs(output, bundle, options)
         share_name = "-of-".join(map(str, options.place))
         large = LargeImages(bundle, outputs, output / "done" / f"large-{share_name}")
         video = Videos(bundle, outputs)
         pipeline = Pipeline(bundle, outputs, ledger, progress, large.predict, video.predict)
+        pipeline.masks = {source: ledger.mask_of(source, kinds) for source in left}
         try:
             pipeline.run(left)
         finally:
@@ -158,7 +160,7 @@ def _settings(options: PredictFilesOptions, bundle: Bundle) -> dict[str, Any]:
         "bundle": bundle.id,
         "variant": bundle.variant,
         "input": place,
-        **{key: chosen[key] for key in _DECIDES},
+        **{key: chosen[key] for key in (*ADDED_LATER, *_DECIDES)},
     }
 
 

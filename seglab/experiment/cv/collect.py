@@ -25,7 +25,7 @@ from seglab.core.sample_size import TOO_FEW_REPEATS
 from seglab.core.text.terminal import say, show
 from seglab.data.folds import Fold, FoldPlan
 from seglab.data.manifest import Manifest
-from seglab.experiment.prepare.records import status_after
+from seglab.experiment.prepare.records import status_after, tell_record
 from seglab.experiment.scoring.out_of_fold import calibrate_out_of_fold
 from seglab.experiment.scoring.summary import targets_of, tell_objective
 from seglab.experiment.scoring.views import make_view, start_view
@@ -255,7 +255,7 @@ def _tell(
         f"calibration error {metrics[f'{split}/ece']:.4f}, {metrics[f'{split}/ece_calibrated']:.4f} with "
         f"temperatures fitted out of fold (about {metrics[f'{split}/temperature']:.2f})",
     )
-    say(console, f"record  {record.run_dir}")
+    tell_record(record, console)
 
 
 def _interval(metrics: Mapping[str, float], split: str) -> str:

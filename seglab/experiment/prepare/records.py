@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
 from seglab.core.errors import ConfigError
+from seglab.core.text.shell import shell_command
+from seglab.core.text.terminal import say
 from seglab.core.trial import TrialPrunedError
 from seglab.engine.loop.callbacks import TrainingInterruptedError, interruptible
 from seglab.experiment.prepare.origins import code_origins
@@ -106,6 +109,13 @@ def finishing(record: RunRecord) -> Iterator[None]:
     finally:
         # Nothing went wrong in a pruned trial: why it was given up is told, where is no matter.
         record.finish(status, TrialPrunedError(str(error)) if status == "pruned" else error)
+
+
+def tell_record(record: RunRecord, console: Console) -> None:
+    """Say where a finished run is, and what shows it, unless it is part of a whole."""
+    say(console, f"record  {record.run_dir}")
+    if record.read()["kind"] not in ("fold", "trial"):
+        say(console, f"see it  {shell_command('seglab', 'report', record.run_dir)}")
 
 
 def status_after(error: BaseException) -> str:

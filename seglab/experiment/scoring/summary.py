@@ -19,7 +19,7 @@ from seglab.analysis.evaluation.class_scores import class_table
 from seglab.analysis.evaluation.figures import confusion_figure, samples_figure
 from seglab.analysis.learning.gap import gap_verdict
 from seglab.analysis.learning.history_curves import learning_curves
-from seglab.analysis.learning.verdict import fit_verdict
+from seglab.analysis.learning.verdict import Verdict, fit_verdict
 from seglab.analysis.overlays import fit_image
 from seglab.analysis.style import save_figure
 from seglab.analysis.tables import Row, format_cell, markdown_table, rich_table
@@ -37,6 +37,7 @@ from seglab.engine.tracking.tracking import WandbView
 from seglab.experiment.fit import Fit
 from seglab.experiment.parts import Dataset
 from seglab.experiment.prepare.monitor import chosen_by
+from seglab.experiment.prepare.records import tell_record
 from seglab.experiment.prepare.resolved import resolved
 from seglab.experiment.scoring.intervals import (
     cost_of,
@@ -91,13 +92,14 @@ def conclude(
     metrics |= cost_of(scorer)
     record.set_metrics(metrics)
     write_results(record, results)
-    verdicts = _judge_fit(cfg, record, scorer, results, metrics)
+    verdict = _judge_fit(cfg, record, scorer, results)
     rows = write_tables(record, dataset.labels, results)
     num_samples = 0 if kind == "trial" else _NUM_FIGURE_SAMPLES
-    figures = draw_figures(record, scorer, results, num_samples) | _draw_curves(record)
+    figures = draw_figures(record, scorer, results, num_samples) | _draw_curves(record, verdict)
     _show(view, record, dataset, results, rows, figures, metrics)
     show(console, rich_table(rows, _title(cfg, fit.writer)))
-    _tell(console, record, metrics, verdicts, list(results))
+    told = f"{chosen_by(cfg, metrics)}\nfit: {verdict.sentence}"
+    _tell(console, record, metrics, told, list(results))
     tell_objective(targets_of(cfg), record, metrics, console)
     return metrics
 
@@ -125,22 +127,18 @@ def _score_splits(
 
 
 def _judge_fit(
-    cfg: DictConfig,
-    record: RunRecord,
-    scorer: Scorer,
-    results: dict[str, EvalResult],
-    metrics: dict[str, float],
-) -> str:
-    """Write and return what losses say of the fit, and scores of training images, not augmented."""
-    verdict = fit_verdict(record.history())
+    cfg: DictConfig, record: RunRecord, scorer: Scorer, results: dict[str, EvalResult]
+) -> Verdict:
+    """Write and return the verdict of losses and of scores; training images are not augmented."""
     count = cfg.metrics.get("train_images", 0)
     train = scorer.score("train", limit=count).per_image if count else None
     test = results["test"].per_image if "test" in results else None
     gap = gap_verdict(train, results["val"].per_image, test)
+    verdict = fit_verdict(record.history(), scores=gap)
     write_json(record.run_dir / "verdict.json", {**asdict(verdict), "gap": asdict(gap)})
     if gap.kind != "not measured":
         record.set_metrics({"train/miou": float(gap.scores["train"].score)})
-    return f"{chosen_by(cfg, metrics)}\nby losses: {verdict.sentence}\nby scores: {gap.sentence}"
+    return verdict
 
 
 def write_results(record: RunRecord, results: dict[str, EvalResult]) -> None:
@@ -206,9 +204,9 @@ def draw_figures(
     return paths
 
 
-def _draw_curves(record: RunRecord) -> dict[str, Path]:
+def _draw_curves(record: RunRecord, verdict: Verdict) -> dict[str, Path]:
     path = record.figures_dir / "curves.png"
-    save_figure(learning_curves(record.history(), record.run_id), path)
+    save_figure(learning_curves(record.history(), record.run_id, verdict), path)
     return {"curves": path}
 
 
@@ -274,7 +272,7 @@ def _title(cfg: DictConfig, writer: CheckpointWriter) -> str:
 
 
 def _tell(
-    console: Console, record: RunRecord, metrics: dict[str, float], verdicts: str, splits: list[str]
+    console: Console, record: RunRecord, metrics: dict[str, float], told: str, splits: list[str]
 ) -> None:
     kind = record.read()["kind"]
     if kind == "trial":
@@ -287,6 +285,6 @@ def _tell(
             say(console, f"baseline {name}: val/miou {metrics[key]:.4f}")
     for split in splits:
         say(console, score_sentence(metrics, split))
-    say(console, verdicts)
+    say(console, told)
     say(console, f"figures {record.figures_dir}")
-    say(console, f"record  {record.run_dir}")
+    tell_record(record, console)

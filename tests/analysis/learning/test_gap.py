@@ -35,19 +35,19 @@ def test_clear_gap_is_overfitting() -> None:
     assert verdict.kind == "overfit"
     assert verdict.gap.score == pytest.approx(0.25, abs=0.02)
     assert 0.2 < verdict.gap.low < verdict.gap.score < verdict.gap.high < 0.3
-    assert verdict.sentence.startswith("Overfit: mIoU 0.9")
-    assert "clearly above 0.05" in verdict.sentence
+    assert verdict.evidence.startswith("mIoU 0.9")
+    assert verdict.evidence.endswith("clearly above 0.05")
     assert math.isnan(verdict.test_gap.score)
-    assert "Test" not in verdict.sentence
+    assert verdict.remarks == ""
 
 
 def test_no_gap_is_none() -> None:
     verdict = gap_verdict(images(0.72), images(0.70, seed=1), rules=RULES)
     assert verdict.kind == "no overfit"
-    assert "A larger model or a longer training may still gain." in verdict.sentence
+    assert verdict.evidence.endswith("], not above 0.05")
     easier = gap_verdict(images(0.60), images(0.80, seed=1), rules=RULES)
     assert easier.kind == "no overfit"
-    assert "are the validation images easier?" in easier.sentence
+    assert "are the validation images easier?" in easier.evidence
 
 
 def test_few_images_cannot_tell() -> None:
@@ -57,13 +57,13 @@ def test_few_images_cannot_tell() -> None:
     for few in (1, 4):
         alone = gap_verdict(images(0.9, 30), images(0.5, few, seed=1), rules=RULES)
         assert alone.kind == "cannot tell"
-        assert "(too few images to tell). More" in alone.sentence
+        assert alone.evidence.endswith("(too few images to tell)")
 
 
 def test_without_training_scores_it_is_not_measured() -> None:
     verdict = gap_verdict(None, images(0.7), images(0.6, seed=1), RULES)
     assert verdict.kind == "not measured"
-    assert "seglab evaluate run=RUN data.split=train" in verdict.sentence
+    assert verdict.evidence.endswith("not measured on training images")
     assert math.isnan(verdict.gap.score)
     assert verdict.test_gap.score == pytest.approx(0.1, abs=0.02)
 
@@ -78,7 +78,7 @@ def test_without_training_scores_it_is_not_measured() -> None:
 )
 def test_test_split_is_held_against_validation(iou: float, words: str) -> None:
     verdict = gap_verdict(images(0.71), images(0.70, seed=1), images(iou, seed=2), RULES)
-    assert words in verdict.sentence
+    assert words in verdict.remarks
     assert set(verdict.scores) == {"train", "val", "test"}
 
 
@@ -109,7 +109,7 @@ def test_means_run_over_the_classes_all_splits_have() -> None:
     verdict = gap_verdict(train, val, rules=RULES)
     assert verdict.classes == (0, 1)
     assert verdict.gap.score == pytest.approx(0.02, abs=0.02)
-    assert verdict.sentence.endswith("Means are over the 2 classes that all splits have.")
+    assert verdict.remarks.endswith("Means are over the 2 classes that all splits have.")
 
 
 def test_rows_of_a_record_are_read_and_groups_drawn_whole() -> None:
@@ -135,9 +135,7 @@ def test_what_cannot_be_judged() -> None:
     one.tp[:, 0], one.fn[:, 0], other.tp[:, 1], other.fn[:, 1] = 0, 0, 0, 0
     verdict = gap_verdict(one, other, images(0.9))
     assert (verdict.kind, verdict.classes) == ("cannot tell", ())
-    assert verdict.sentence == (
-        "Overfit or not cannot be told: no class has pixels in training and validation images."
-    )
+    assert verdict.evidence == "no class has pixels in training and validation images"
     assert np.isnan([float(score.score) for score in verdict.scores.values()]).all()
 
 
@@ -152,6 +150,7 @@ def test_test_split_without_labels_leaves_the_gap_of_the_others_as_it_is() -> No
     )
     assert np.isnan(float(verdict.test_gap.score))
     assert np.isnan(float(verdict.scores["test"].score))
-    assert verdict.sentence == (
-        f"{without.sentence} Test was left out: no pixel of it is of a class that the others share."
+    assert (verdict.evidence, verdict.remarks) == (
+        without.evidence,
+        "Test was left out: no pixel of it is of a class that the others share.",
     )

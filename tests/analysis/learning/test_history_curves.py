@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from seglab.analysis.learning.history_curves import learning_curves
-from seglab.analysis.learning.verdict import best_epoch
+from seglab.analysis.learning.loss_trend import best_epoch
 from seglab.analysis.style import save_figure
 
 PNG = b"\x89PNG"
@@ -44,8 +44,7 @@ def test_figure_shows_verdict_gap_best_epoch_and_rates(tmp_path: Path) -> None:
     texts = _texts(figure)
     for expected in (
         "run 7",
-        "Loss: overfit",
-        "overfit since epoch 12",
+        "validation loss rises, epoch 12",
         "gap",
         "validation",
         "best epoch 20: mIoU 0.600",
@@ -88,7 +87,7 @@ def test_epochs_without_validation_leave_no_hole_in_the_line() -> None:
 
 def test_missing_columns_are_said() -> None:
     texts = _texts(learning_curves(pd.DataFrame({"epoch": [0], "train/loss": [1.0]})))
-    for expected in ("too short to tell", "no validation scores", "no learning rate"):
+    for expected in ("Too short to tell", "no validation scores", "no learning rate"):
         assert expected in texts
     assert "no losses recorded" in _texts(learning_curves(pd.DataFrame({"epoch": []})))
 

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglab.analysis.learning.verdict import VerdictRules, curve, fit_verdict, smooth
+from seglab.analysis.learning.gap import GapVerdict, Interval
+from seglab.analysis.learning.loss_trend import VerdictRules, curve, smooth
+from seglab.analysis.learning.verdict import fit_verdict
 
 RNG = np.random.default_rng(7)
 
@@ -50,6 +52,45 @@ def test_overfit_with_rising_miou_says_overconfident() -> None:
     assert "overconfident" in fit_verdict(history).sentence
     history["val/miou"] = np.linspace(0.6, 0.2, 30)
     assert "stop there" in fit_verdict(history).sentence
+
+
+def _scores(kind: str) -> GapVerdict:
+    gap = Interval(0.2, 0.1, 0.3)
+    return GapVerdict(kind, {}, gap, gap, (0,), "gap +0.200", "Test 0.6.")  # type: ignore[arg-type]
+
+
+OVERFIT, FINE, SHORT = (
+    _history(_decay(30, 4), _turning(30, 12, 0.6)),
+    _history(_decay(40, 6), _decay(40, 6, floor=0.4)),
+    _history(_decay(3, 3), _decay(3, 3)),
+)
+
+
+@pytest.mark.parametrize(
+    ("history", "scores", "kind", "words"),
+    [
+        (FINE, "overfit", "overfit", "Overfit: gap +0.200, though validation loss is lowest"),
+        (OVERFIT, "overfit", "overfit", "Overfit since epoch 13: gap +0.200; validation loss rose"),
+        (SHORT, "overfit", "overfit", "Overfit: gap +0.200; both losses are there for 3"),
+        (OVERFIT, "no overfit", "fine", "Fine: gap +0.200, though validation loss rose"),
+        (FINE, "no overfit", "fine", "Fine: gap +0.200; validation loss is lowest"),
+        (
+            SHORT,
+            "no overfit",
+            "too short to tell",
+            "Too short to tell: gap +0.200; both losses are",
+        ),
+        (OVERFIT, "cannot tell", "overfit", "Overfit since epoch 13: validation loss rose"),
+        (FINE, "not measured", "fine", "Fine: validation loss is lowest"),
+    ],
+)
+def test_losses_and_scores_give_one_verdict_with_the_evidence_of_both(
+    history: pd.DataFrame, scores: str, kind: str, words: str
+) -> None:
+    verdict = fit_verdict(history, scores=_scores(scores))
+    assert (verdict.kind, verdict.sentence[: len(words)]) == (kind, words)
+    assert "gap +0.200" in verdict.sentence
+    assert verdict.sentence.endswith(" Test 0.6.")
 
 
 def test_converged_curves_are_fine() -> None:

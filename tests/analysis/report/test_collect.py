@@ -43,6 +43,21 @@ def test_every_kind_is_read_and_folds_go_with_their_cross_validation(full_report
     assert runs["c-eval"].verdict is None
 
 
+def test_verdict_is_the_one_the_training_ended_with(maker: Any) -> None:
+    """Losses alone say underfit here; the scores of training images, which the run kept, overfit."""
+    record = maker.curves(maker.run("r1"))
+    alone = by_id(collect_report([record.run_dir]))["r1"].verdict
+    told = {"kind": "overfit", "sentence": "Overfit: gap +0.2."}
+    (record.run_dir / "verdict.json").write_text(json.dumps(told), "utf-8")
+    report = collect_report([record.run_dir])
+    verdict = by_id(report)["r1"].verdict
+    assert (verdict.kind, verdict.sentence) == ("overfit", "Overfit: gap +0.2.")
+    (record.run_dir / "verdict.json").write_text("{}", "utf-8")
+    broken = collect_report([record.run_dir])
+    assert by_id(broken)["r1"].verdict == alone
+    assert "verdict.json cannot be read" in broken.problems[0]
+
+
 def test_data_by_its_manifest_is_named_after_that_and_not_after_the_default(maker: Any) -> None:
     given = {"name": "synth", "importer": "synth", "manifest": "/data/manifests/streets"}
     runs = [

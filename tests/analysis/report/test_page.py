@@ -57,6 +57,19 @@ def page(html: str) -> Page:
     return Page(html)
 
 
+def test_a_run_alone_is_shown_open_and_what_is_code_as_code(maker: Any) -> None:
+    """Folded up, the pictures of the one run that the page is about were not seen."""
+    alone = render_page(collect_report([maker.curves(maker.run("r1")).run_dir]))
+    folded = [one for one in Page(alone).all("details") if "open" not in one]
+    # The configuration, which is long.
+    assert len(folded) == 1
+    assert "`" not in alone.partition("<main")[2].partition("<pre")[0]
+    assert "<code>seglab evaluate run=RUN</code>" in alone
+    maker.run("r2")
+    both = Page(render_page(collect_report([maker.root])))
+    assert all("open" not in one for one in both.all("details") if one.get("class") == "run")
+
+
 def test_every_element_is_closed(page: Page) -> None:
     assert page.unclosed == []
     assert page.open == []

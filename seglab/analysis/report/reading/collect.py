@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import glob
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+import pandas as pd
 
 from seglab import __version__
-from seglab.analysis.learning.verdict import fit_verdict
+from seglab.analysis.learning.loss_trend import Kind
+from seglab.analysis.learning.verdict import Verdict, fit_verdict
 from seglab.analysis.report.cells import as_number
 from seglab.analysis.report.model import CrossValidation, Palette, Report, RunView
 from seglab.analysis.report.reading.files import (
@@ -183,13 +188,28 @@ def _view(
         palette=palette,
         config_text=files.text("config.yaml"),
         history=history,
-        verdict=None if history.empty else fit_verdict(history),
+        verdict=_verdict(files, history),
         confusions=confusions,
         cases=read_gallery(files, album, max_cases),
         tables={name: table for name, table in tables.items() if table is not None},
         samples=files.attempt("figures/samples.png", lambda path: album.add(path, "figure")),
         cross_validation=_cross_validation(files) if facts["kind"] == "cv" else None,
     )
+
+
+def _verdict(files: RunFiles, history: pd.DataFrame) -> Verdict | None:
+    """Return the verdict the training ended with; before it has one, that of the curves alone."""
+    if history.empty:
+        return None
+    curves = fit_verdict(history)
+    return files.attempt("verdict.json", partial(_read_verdict, curves)) or curves
+
+
+def _read_verdict(curves: Verdict, path: Path) -> Verdict:
+    told = json.loads(path.read_text("utf-8"))
+    if told["kind"] not in get_args(Kind):
+        raise DataError(f"expected one of {', '.join(get_args(Kind))}, got {told['kind']!r}")
+    return replace(curves, kind=told["kind"], sentence=str(told["sentence"]))
 
 
 def _classes_of_metrics(metrics: Mapping[str, float], split: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Learning curves of a report: one chart a quantity for all runs, and what the curves say."""
+"""Learning curves of a report: one chart a quantity for all runs, and the verdict on each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from seglab.analysis.learning.verdict import (
+from seglab.analysis.learning.loss_trend import (
     TRAIN_LOSS,
     VAL_LOSS,
     VAL_MIOU,
@@ -140,7 +140,7 @@ def _typical(lines: Sequence[Line]) -> Axis:
 
 
 def verdict_table(runs: Sequence[RunView]) -> Table:
-    """Return in words and numbers what the curves show, one row per run."""
+    """Return the verdict on each run's fit and the numbers of its curves, one row per run."""
     fields: list[Field[RunView]] = [
         (Column("run", numeric=False), lambda run: text_cell(run.label, link=run.key)),
         (Column("epochs"), lambda run: number_cell(len(run.history))),
@@ -157,7 +157,7 @@ def verdict_table(runs: Sequence[RunView]) -> Table:
             lambda run: text_cell(run.verdict and run.verdict.sentence, css="prose"),
         ),
     ]
-    return make_table("verdicts", "What the curves say", fields, runs)
+    return make_table("verdicts", "Underfit, fine or overfit", fields, runs)
 
 
 def _score_at_best(run: RunView) -> Cell:
