@@ -182,7 +182,7 @@ def _rank(
     """Print what share of the planted errors is ranked first, given row and mask -> probabilities."""
     planted = {one.sample_id for one in load_faults(data.root) if one.clean_mask}
     rows = data.table[data.table["mask"].notna()].to_dict(orient="records")
-    masks, shares, names = [], [], []
+    masks, shares, names, groups = [], [], [], []
     statistics = ClassStatistics(data.labels.num_classes)
     for row in rows:
         mask = read_mask(data.root / row["mask"], data.labels, data.mask_encoding)
@@ -192,9 +192,10 @@ def _rank(
             masks.append(mask)
             shares.append(found)
             names.append(row["sample_id"])
+            groups.append(str(row["group"]))
     usual = statistics.usual()
     scored = [score_labels(m, p, usual) for m, p in zip(masks, shares, strict=True)]
-    scores = image_scores([(one.score, one.outline) for one in scored])
+    scores = image_scores([(one.score, one.outline) for one in scored], groups)
     bad = np.array([name in planted for name in names])
     _tell_ranking("seglab", scores, bad)
     if cleanlab:

@@ -125,6 +125,10 @@ def test_an_image_is_as_odd_as_the_odder_of_its_surprise_and_its_outlines() -> N
     np.testing.assert_allclose(odd[3:], [0.48 / (1.4826 * 0.02), 4 / (1.4826 * 0.2)])
     assert odd.argsort()[::-1][:2].tolist() == [3, 4]
     assert image_scores([]).shape == (0,)
+    # Three frames of a scene are held against their own median, 1.2; two are too few for one.
+    above = np.array([-0.2, 0.0, 0.2, 0.2, 4.0])
+    by_scene = image_scores([(score, 0) for score in scores], ["a", "a", "a", "b", "b"])
+    np.testing.assert_allclose(by_scene, np.maximum((above - 0.2) / (1.4826 * 0.2), 0), atol=1e-9)
     np.testing.assert_array_equal(image_scores([(0, 0), (0, 0), (0, 0.05)]), [0, 0, 5])
 
 

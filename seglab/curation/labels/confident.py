@@ -11,7 +11,8 @@ is unsure, as along borders and on classes it never learnt, it expects to be wro
 Over an image it is summed in units of what is usual for the given class: a model that often takes poles
 for buildings says little where it does so once more. Outlines that are drawn too wide, too tight or
 ragged are wrong in few pixels; they are told by the share of border pixels that surely belong to their
-neighbour. An image is as odd as the odder of the two is among all images.
+neighbour. An image is as odd as the odder of the two is among all images, of surprise among those of its
+scene.
 
 References:
     Northcutt, Jiang, Chuang (2021), Confident learning: https://arxiv.org/abs/1911.00068
@@ -27,6 +28,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from seglab.core.errors import ShapeError
 from seglab.curation.alike.robust import usual as usual_of
@@ -41,6 +43,8 @@ _SURE, _TIMES = 0.5, 2.0
 _LEAST_SURPRISE = 0.1
 # Spreads below are those of too few or too equal images: 10 % of surprise, 1 % of the border pixels.
 _LEAST_SPREADS = 0.1, 0.01
+# A median of fewer is not of the others.
+_LEAST_FRAMES = 3
 _LEAST_REGION_PX = 6
 
 
@@ -174,18 +178,27 @@ def score_labels(mask: np.ndarray, probabilities: np.ndarray, usual: Usual) -> L
     )
 
 
-def image_scores(scored: Sequence[tuple[float, float]]) -> np.ndarray:
+def image_scores(
+    scored: Sequence[tuple[float, float]], groups: Sequence[str] | None = None
+) -> np.ndarray:
     """Return how odd each image is among all, float64 `(N,)`: what images are ranked by.
 
     Args:
         scored: `score` and `outline` of each. Either is told in robust standard deviations above the median
             (of `score` the logarithm's), and the larger one counts.
+        groups: The scene of each image. Where it has three images, the score's median is taken from them: a
+            model fails alike on the frames of a scene, and a wrong label stands in one of them. A mistake
+            that is repeated in most frames does not stand out so.
     """
     if not len(scored):
         return np.zeros(0)
     scores, outlines = np.array(scored, dtype=np.float64).T
+    surprise = pd.Series(np.log1p(scores))
+    scenes = surprise.groupby(list(groups) if groups is not None else np.zeros(len(surprise)))
+    is_known = scenes.transform("size") >= _LEAST_FRAMES
+    surprise -= scenes.transform("median").where(is_known, surprise.median())
     odd = []
-    for values, least in zip((np.log1p(scores), outlines), _LEAST_SPREADS, strict=True):
+    for values, least in zip((surprise.to_numpy(), outlines), _LEAST_SPREADS, strict=True):
         middle, spread = usual_of(values, least)
         odd.append((values - middle) / spread)
     return np.asarray(np.maximum(*odd))

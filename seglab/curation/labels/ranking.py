@@ -88,7 +88,9 @@ class LabelRanker:
             - `action`: `relabel`, or `keep` where the score is below the limit.
         """
         scored = list(self._scored())
-        odd = image_scores([numbers for _, _, numbers in scored])
+        odd = image_scores(
+            [numbers for _, _, numbers in scored], [str(row["group"]) for row, _, _ in scored]
+        )
         order = np.argsort(-odd, kind="stable").tolist()
         rows = [
             {"rank": rank, **row}
