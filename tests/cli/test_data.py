@@ -154,6 +154,20 @@ def test_budget_of_models_is_measured(seglab: Run) -> None:
             "'images=\"*/images\"'",
         ),
         (["import", "camvd", "."], "unknown importer 'camvd' (did you mean 'camvid'?)"),
+        (
+            ["import", "/", "masks"],
+            "'/' is a folder; what reads it comes before it, such as seglab data import folder /",
+        ),
+        (
+            ["import", "folder", ".", "--images", "photos", "--masks", "--split=lists"],
+            "'--images' is an option of folder: --option images=photos\n"
+            "  - '--masks' is an option of folder: --option masks=VALUE\n"
+            "  - '--split=lists' is an option of folder: --option split=lists",
+        ),
+        (
+            ["import", "folder", ".", "--option", "images=photos", "masks=labels/{stem}.png"],
+            "'masks=labels/{stem}.png' is an option of folder: --option 'masks=labels/{stem}.png'",
+        ),
     ],
     ids=lambda one: " ".join(one) if isinstance(one, list) else "",
 )
