@@ -286,6 +286,15 @@ def test_evaluations_whose_training_is_gone_are_no_repeats(tmp_path: Path) -> No
     assert compare([tmp_path]).table["seeds"].tolist() == [1, 1]
 
 
+def test_an_audit_between_two_runs_does_not_part_them(tmp_path: Path) -> None:
+    audited = {"dataset_fingerprint": "f2", "data_fingerprint": "f1"}
+    for seed, (name, changes) in enumerate({"a": {}, "b": audited, "c": audited}.items()):
+        _run(tmp_path / name, _counts(0.7 + seed / 50), seed=seed, arch="x", **changes)
+    _run(tmp_path / "d", _counts(0.9))
+    assert why_not_comparable([RunRecord.open(tmp_path / name) for name in "abcd"]) == []
+    assert sorted(compare([tmp_path]).table["seeds"]) == [1, 3]
+
+
 def test_few_groups_are_noted(tmp_path: Path) -> None:
     for name, skill in (("a", 0.70), ("b", 0.74)):
         _groups(_run(tmp_path / name, _counts(skill)).run_dir, ["one", "two"] * (IMAGES // 2))
