@@ -353,6 +353,8 @@ def test_names_that_look_like_scenes_are_noted_by_import_and_audit(
     said = seglab(*words).out
     assert "Note: names such as Seq0VD_f000 look like frames of 2 scenes (Seq0VD, Seq1VD)" in said
     assert said.endswith("keep them together with --option 'group_pattern=^([^_]+)_'\n")
+    described = seglab("data", "describe", "m").out
+    assert "keep them together with `seglab data split m --out FOLDER`" in described
     audited = seglab("data", "audit", "m", "--only", "dark").out
     assert "note: names such as Seq0VD_f000" in audited
     assert "together with `seglab data split m --out FOLDER`" in audited

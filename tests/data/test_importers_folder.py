@@ -104,16 +104,18 @@ def test_places_are_below_the_root_and_fields_are_known(
 
 def test_a_folder_of_images_of_another_name_is_told_with_what_to_type(root: Path) -> None:
     write_pair(root / "photos" / "deep" / "a.jpg", root / "labels" / "a.png")
+    write_pair(root / "photos" / "b.jpg", root / "labels" / "b.png")
+    write(root / "preview.png", MASK)
     with pytest.raises(DataNotFoundError) as caught:
         run(root)
     assert str(caught.value) == (
-        f"there is no folder images in {root}; image files lie in labels (1), photos (1): say which folder "
+        f"there is no folder images in {root}; image files lie in labels (2), photos (2): say which folder "
         "holds the images and which the masks, data.options.images=FOLDER and data.options.masks=FOLDER"
     )
     with pytest.raises(DataNotFoundError) as caught:
         run(root / "labels")
     assert str(caught.value).endswith(
-        f"the images lie in it directly; name the folder above, {root}, with data.options.images=labels"
+        f"the images lie in it directly; give the folder above, {root}, with data.options.images=labels"
     )
 
 

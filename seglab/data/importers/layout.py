@@ -45,13 +45,14 @@ def images_elsewhere(root: Path, images: str) -> str | None:
     if not root.is_dir():
         return None
     missing = f"there is no folder {images} in {root}"
-    if _count_images(root.iterdir()):
-        return (
-            f"{missing}, the images lie in it directly; name the folder above, {root.parent}, with "
-            f"{option_word('images', root.name)}"
-        )
     folders = sorted(one for one in root.iterdir() if one.is_dir() and one.name[0] != ".")
     counts = {folder.name: _count_images(folder.rglob("*")) for folder in folders}
+    # A picture or two beside the folders, as `preview -o` leaves, is not the data.
+    if _count_images(root.iterdir()) >= max([1, *counts.values()]):
+        return (
+            f"{missing}, the images lie in it directly; give the folder above, {root.parent}, with "
+            f"{option_word('images', root.name)}"
+        )
     found = [f"{name} ({count})" for name, count in counts.items() if count]
     if not found:
         return None
