@@ -295,10 +295,13 @@ def test_an_audit_between_two_runs_does_not_part_them(tmp_path: Path) -> None:
     assert sorted(compare([tmp_path]).table["seeds"]) == [1, 3]
 
 
-def test_few_groups_are_noted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("groups", "said"), [(["one", "two"], "2 groups"), (["one", "one"], "1 group")]
+)
+def test_few_groups_are_noted(tmp_path: Path, groups: list[str], said: str) -> None:
     for name, skill in (("a", 0.70), ("b", 0.74)):
-        _groups(_run(tmp_path / name, _counts(skill)).run_dir, ["one", "two"] * (IMAGES // 2))
-    assert "the 40 images come from only 2 groups" in compare([tmp_path]).text
+        _groups(_run(tmp_path / name, _counts(skill)).run_dir, groups * (IMAGES // 2))
+    assert f"the 40 images come from only {said} (videos" in compare([tmp_path]).text
 
 
 @pytest.mark.parametrize(
