@@ -22,7 +22,8 @@ def parse_subcommand(parser: argparse.ArgumentParser, argv: Sequence[str]) -> ar
         argv: The words.
 
     Raises:
-        ConfigError: There is no such sub-command; the message names the nearest.
+        ConfigError: There is no such sub-command; the message names the nearest. Or words are unknown of
+            which the sub-command can tell how they are typed, by `set_defaults(typed=...)`.
     """
     words, commands = list(argv), subcommands(parser)
     if words and not words[0].startswith("-") and words[0] not in commands:
@@ -30,4 +31,10 @@ def parse_subcommand(parser: argparse.ArgumentParser, argv: Sequence[str]) -> ar
             f"no such command '{words[0]}'{nearest(words[0], commands)}; commands are "
             f"{', '.join(commands)}"
         )
-    return parser.parse_args(words)
+    args, unknown = parser.parse_known_args(words)
+    typed = args.typed(args, unknown) if unknown and hasattr(args, "typed") else []
+    if typed:
+        raise ConfigError(typed)
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return args

@@ -27,6 +27,7 @@ from seglab.core.disk.files import sha256_bytes
 from seglab.core.errors import DataError, DataNotFoundError, LabelError, list_problems
 from seglab.core.labels import LabelSpace
 from seglab.core.text.escape import one_line
+from seglab.core.text.option_words import option_name
 from seglab.data.bands.decode import BandLayout, decode_bands, own_picture
 from seglab.data.bands.statistics import LAYOUT
 from seglab.data.decoded import DecodedMasks
@@ -388,6 +389,8 @@ def _handle_faults(
     )
     if len(faulty) == len(inspected):
         remedy = "no sample is left; check the root, the label space and the importer's options"
+    if UNKNOWN_LABELS in kinds:
+        remedy += f"; {option_name('raw_ids')} of `folder` gives unknown values a meaning: a class, or ignore"
     message = f"{list_problems(title, texts, _ALL_LISTED)}\n{remedy}"
     if kinds.keys() <= {MISSING_IMAGE, MISSING_MASK}:
         raise DataNotFoundError(message)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seglab.core.text.shell import shell_command
 from seglab.core.text.wording import joined
 from seglab.data.bands.statistics import layout_of
 from seglab.data.class_support import class_support, support_warnings, tag_counts
@@ -91,8 +92,13 @@ class Description:
         return content
 
 
-def describe(manifest: Manifest) -> Description:
-    """Return what a manifest says about its data set."""
+def describe(manifest: Manifest, place: str = "MANIFEST") -> Description:
+    """Return what a manifest says about its data set.
+
+    Args:
+        manifest: The manifest.
+        place: How it is named in commands that warnings propose.
+    """
     table, layout = manifest.table, layout_of(manifest)
     kept = table[table["keep"]]
     present = [split for split in SPLITS if (kept["split"] == split).any()]
@@ -128,7 +134,10 @@ def describe(manifest: Manifest) -> Description:
         left_out=left_out,
         support=support,
         tags=tag_counts(manifest),
-        warnings=[*_warnings(manifest, absent, straddling, left_out), *support_warnings(support)],
+        warnings=[
+            *_warnings(manifest, place, absent, straddling, left_out),
+            *support_warnings(support),
+        ],
         bands=None if layout is None else str(layout),
     )
 
@@ -208,7 +217,11 @@ def _duplicates(kept: pd.DataFrame) -> list[list[str]]:
 
 
 def _warnings(
-    manifest: Manifest, absent: dict[str, list[str]], straddling: pd.DataFrame, left_out: list[str]
+    manifest: Manifest,
+    place: str,
+    absent: dict[str, list[str]],
+    straddling: pd.DataFrame,
+    left_out: list[str],
 ) -> list[str]:
     warnings = []
     warnings += empty_splits(manifest)
@@ -220,7 +233,8 @@ def _warnings(
         )
     scenes = scenes_in_names(manifest)
     if scenes is not None:
-        warnings.append(scenes.sentence("`seglab data split MANIFEST --out FOLDER`"))
+        split = shell_command("seglab", "data", "split", place, "--out", "FOLDER")
+        warnings.append(scenes.sentence(f"`{split}`"))
     repeated = repeated_images(manifest)
     warnings += [] if repeated is None else [repeated]
     warnings += [

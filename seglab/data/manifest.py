@@ -132,10 +132,19 @@ class Manifest:
             or fingerprint in self._fingerprints_of_same_data()
         )
 
-    def _fingerprints_of_same_data(self) -> set[str]:
-        """Return those of the former versions that differ from this one in flags alone."""
+    def _fingerprints_of_same_data(self) -> list[str]:
+        """Return those of the former versions that differ from this one in flags alone, oldest first."""
         entries = [one for one in self.provenance.get(VERSIONS, []) if OF_DATA in one]
-        return {one["of"] for one in entries if one[OF_DATA] == self.data_fingerprint}
+        return [one["of"] for one in entries if one[OF_DATA] == self.data_fingerprint]
+
+    def recorded_fingerprints(self) -> dict[str, str]:
+        """Return the fields of a run's record that tell its data.
+
+        Runs are of the same data where `data_fingerprint` is equal: that of the first version which has
+        the same images, masks and splits, so that an audit between two trainings parts no runs.
+        """
+        first = next(iter(self._fingerprints_of_same_data()), self.fingerprint)
+        return {"dataset_fingerprint": self.fingerprint, "data_fingerprint": first}
 
     @cached_property
     def data_fingerprint(self) -> str:

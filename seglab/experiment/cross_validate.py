@@ -131,7 +131,7 @@ def _plan(cfg: DictConfig, record: RunRecord, console: Console) -> FoldPlan:
         _require_same_plan(plan, FoldPlan.read(record.run_dir), record)
     plan.write(record.run_dir)
     manifest.write(record.run_dir / "manifest")
-    record.update(dataset_fingerprint=manifest.fingerprint)
+    record.update(**manifest.recorded_fingerprints())
     # Before any process of a fold does, so that they find it.
     open_dataset_of(cfg)
     say(console, f"cv  {record.run_dir}")

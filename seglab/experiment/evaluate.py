@@ -269,7 +269,7 @@ class _Scoring:
         nets = take_same_images([module.model, *models[1:]])
         loop = TrainerOptions(limit_val_batches=run_cfg.trainer.limit_val_batches)
         self.record.update(
-            dataset_fingerprint=dataset.manifest.fingerprint,
+            **dataset.manifest.recorded_fingerprints(),
             execution_plan=plan.to_dict(),
             device=device.name,
             bands=dataset.bands.to_dict() if dataset.bands else None,

@@ -313,7 +313,7 @@ def _announce(
     require_same_data_as_other_trials(record, dataset.manifest)
     dataset.manifest.write(record.run_dir / "manifest")
     record.update(
-        dataset_fingerprint=dataset.manifest.fingerprint,
+        **dataset.manifest.recorded_fingerprints(),
         execution_plan=plan.to_dict(),
         device=device.name,
     )

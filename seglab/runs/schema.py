@@ -18,9 +18,9 @@ STATUSES = ("running", *ENDED)
 # What is not known stays None: every record has every field, so a table of runs has every column.
 _FIELDS = (
     "schema_version run_id experiment name kind parent status started ended wall_time_s "
-    "wall_time_before_s segment_started resumed config_hash dataset_fingerprint fold seed tags "
-    "notes main_split device execution_plan bands initial_weights extended git packages plugins "
-    "pid host pid_started error wandb metrics config"
+    "wall_time_before_s segment_started resumed config_hash dataset_fingerprint data_fingerprint "
+    "fold seed tags notes main_split device execution_plan bands initial_weights extended git packages "
+    "plugins pid host pid_started error wandb metrics config"
 )
 DEFAULTS: dict[str, Any] = dict.fromkeys(_FIELDS.split()) | {
     "schema_version": SCHEMA_VERSION,
@@ -91,6 +91,12 @@ def _enough(metrics: Mapping[str, Any], split: str) -> bool:
         if isinstance(count, int | float):
             return count >= least
     return True
+
+
+def data_of(content: Mapping[str, Any]) -> str | None:
+    """Return what runs on the same data share: the data's fingerprint, whatever an audit flagged since."""
+    found = content.get("data_fingerprint") or content["dataset_fingerprint"]
+    return None if found is None else str(found)
 
 
 def unknown_fields(fields: Mapping[str, Any]) -> list[str]:

@@ -154,6 +154,20 @@ def test_budget_of_models_is_measured(seglab: Run) -> None:
             "'images=\"*/images\"'",
         ),
         (["import", "camvd", "."], "unknown importer 'camvd' (did you mean 'camvid'?)"),
+        (
+            ["import", "/", "masks"],
+            "'/' is a folder; what reads it comes before it, such as seglab data import folder /",
+        ),
+        (
+            ["import", "folder", ".", "--images", "photos", "--masks", "--split=lists"],
+            "'--images' is an option of folder: --option images=photos\n"
+            "  - '--masks' is an option of folder: --option masks=VALUE\n"
+            "  - '--split=lists' is an option of folder: --option split=lists",
+        ),
+        (
+            ["import", "folder", ".", "--option", "images=photos", "masks=labels/{stem}.png"],
+            "'masks=labels/{stem}.png' is an option of folder: --option 'masks=labels/{stem}.png'",
+        ),
     ],
     ids=lambda one: " ".join(one) if isinstance(one, list) else "",
 )
@@ -339,6 +353,8 @@ def test_names_that_look_like_scenes_are_noted_by_import_and_audit(
     said = seglab(*words).out
     assert "Note: names such as Seq0VD_f000 look like frames of 2 scenes (Seq0VD, Seq1VD)" in said
     assert said.endswith("keep them together with --option 'group_pattern=^([^_]+)_'\n")
+    described = seglab("data", "describe", "m").out
+    assert "keep them together with `seglab data split m --out FOLDER`" in described
     audited = seglab("data", "audit", "m", "--only", "dark").out
     assert "note: names such as Seq0VD_f000" in audited
     assert "together with `seglab data split m --out FOLDER`" in audited

@@ -125,9 +125,15 @@ def test_an_audit_and_flags_alone_leave_the_data_what_it_was(make: Make, tmp_pat
     assert audited.data_fingerprint == first.data_fingerprint
     assert audited.is_of(first.fingerprint), "what was trained on it goes on"
     todo = decide(tmp_path / "m", "decisions: [{sample: c, do: relabel, note: blurred}]")
+    for version in (first, audited, todo):
+        assert version.recorded_fingerprints() == {
+            "dataset_fingerprint": version.fingerprint,
+            "data_fingerprint": first.fingerprint,
+        }, "runs before and after are compared"
     assert todo.is_of(first.fingerprint)
     assert todo.is_of(audited.fingerprint)
     moved = todo.with_table(todo.table.assign(split="val"))
+    assert moved.recorded_fingerprints()["data_fingerprint"] == moved.fingerprint
     assert not moved.is_of(first.fingerprint), "other splits are other data, whatever was audited"
     assert not decide(tmp_path / "m", "decisions: [{sample: c, do: drop}]").is_of(first.fingerprint)
     seglab_data(["undo", str(tmp_path / "m")])

@@ -56,6 +56,9 @@ def test_masks_that_are_wrong_in_themselves_or_beside_the_image_are_named(make: 
     detail = found.loc[found["kind"] == "odd_shares", "detail"].item()
     assert detail == "95 % of the pixels are car, where 6 % are usual"
     assert named["holes"] == ["specked"]
+    assert (
+        found.loc[found["kind"] == "holes", "detail"].item().endswith(" holes of at most 4 pixels")
+    )
     assert "unused_class" not in named
 
 

@@ -117,6 +117,9 @@ def test_unknown_values_of_many_masks_are_one_line_with_the_fullest_example(tmp_
         f"  - 9 masks hold values that are not known, for example both: {tmp_path}/both_mask.png: unknown "
         "mask values 20, 21, 30; known are [0, 1, 9]"
     )
+    assert str(caught.value).endswith(
+        "; data.options.raw_ids of `folder` gives unknown values a meaning: a class, or ignore"
+    )
 
 
 def test_quarantine_keeps_the_rows_out_of_every_split(

@@ -87,6 +87,7 @@ def test_contradicting_options_are_all_named(root: Path) -> None:
         ({"images": "../photos"}, "'images' is a place below the root"),
         ({"images": "/photos"}, "'images' is a place below the root"),
         ({"masks": "../masks"}, "'masks' is a place below the root"),
+        ({"masks": "../masks/{stem}.png"}, "got '../masks/{stem}.png'; make the folder that holds"),
         ({"lists": "{part}.txt"}, "'lists' has no field {part}; fields are split"),
         ({"masks": "masks/{stm}.png"}, "'masks' has no field {stm} (did you mean 'stem'?)"),
         ({"masks": "masks/{stem.png"}, "is no pattern: expected '}'"),
@@ -99,6 +100,23 @@ def test_places_are_below_the_root_and_fields_are_known(
     with pytest.raises(ConfigError) as caught:
         run(root, **options)
     assert expected in str(caught.value)
+
+
+def test_a_folder_of_images_of_another_name_is_told_with_what_to_type(root: Path) -> None:
+    write_pair(root / "photos" / "deep" / "a.jpg", root / "labels" / "a.png")
+    write_pair(root / "photos" / "b.jpg", root / "labels" / "b.png")
+    write(root / "preview.png", MASK)
+    with pytest.raises(DataNotFoundError) as caught:
+        run(root)
+    assert str(caught.value) == (
+        f"there is no folder images in {root}; image files lie in labels (2), photos (2): say which folder "
+        "holds the images and which the masks, data.options.images=FOLDER and data.options.masks=FOLDER"
+    )
+    with pytest.raises(DataNotFoundError) as caught:
+        run(root / "labels")
+    assert str(caught.value).endswith(
+        f"the images lie in it directly; give the folder above, {root}, with data.options.images=labels"
+    )
 
 
 def test_too_few_masks_to_split_are_told_with_what_is_missing(root: Path) -> None:
@@ -199,7 +217,7 @@ def test_mask_patterns_may_go_up_from_the_folder_of_the_image(root: Path) -> Non
     manifest = run(root, images="*/images", masks="{folder}/../masks/{stem}.png")
     assert sorted(filter(None, manifest.table["mask"])) == ["p/masks/p.png", "q/masks/q.png"]
     with pytest.raises(DataError, match=r"2 of 2 masks are not there, for example .*/else/p\.png"):
-        run(root, images="*/images", masks="../else/{stem}.png")
+        run(root, images="*/images", masks="else/{stem}.png")
 
 
 def test_lists_of_pairs_names_and_paths(root: Path) -> None:

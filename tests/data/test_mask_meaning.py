@@ -357,11 +357,13 @@ def test_mistakes_in_raw_ids_are_all_named(root: Path) -> None:
     wrong = {"x": 0, "0-9": 0, 5: 1, 7: "bulding"}
     with pytest.raises(ConfigError) as caught:
         run(root, raw_ids=wrong, class_names=NAMES)
-    assert [problem.split(":")[-1][:40] for problem in caught.value.problems] == [
-        " expected a value such as 255, or 0-127,",
-        " 5 says value 5 anew or backwards",
-        " no class is called 'bulding' (did you m",
+    assert [problem.partition(": ")[2][:39] for problem in caught.value.problems] == [
+        "expected a value such as 255, or 0-127,",
+        "5 says value 5 anew or backwards",
+        "no class is called 'bulding' (did you m",
     ]
+    with pytest.raises(ConfigError, match=r"got 'road': the value comes first, \{10: road\}"):
+        run(root, raw_ids={"road": 10, "building": 20})
     with pytest.raises(ConfigError, match=r"put a space after the colon, \{0: other\}"):
         run(root, raw_ids={"0:other": "", 1: "x"})
     with pytest.raises(

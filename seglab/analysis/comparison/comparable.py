@@ -11,6 +11,7 @@ from seglab.core.errors import DataError, list_problems
 from seglab.core.text.wording import joined
 from seglab.runs import RunRecord
 from seglab.runs.process import effective_status
+from seglab.runs.schema import data_of
 
 _MAX_NAMED = 3
 
@@ -47,7 +48,9 @@ def why_not_comparable(
         if effective_status(run.content) != "finished"
     ]
     reasons += _unscored(runs, split)
-    reasons += _unequal("the data differs", _by_value(runs, "dataset_fingerprint"), "fingerprint ")
+    reasons += _unequal(
+        "the data differs", {run.run_id: data_of(run.content) for run in runs}, "fingerprint "
+    )
     classes = {run.run_id: ", ".join(run.class_names) for run in runs if run.class_names}
     reasons += _unequal("the classes differ", classes)
     kinds = {run.run_id: "a cross-validation" if run.is_cv else "a single training" for run in runs}
@@ -66,10 +69,6 @@ def _unscored(runs: Sequence[RunScores], split: str) -> list[str]:
             hint = f"; it was scored on {own}" if own != split else ""
             reasons.append(f"{run.run_id} has no scores of {split}{hint}")
     return reasons
-
-
-def _by_value(runs: Sequence[RunScores], field: str) -> dict[str, Hashable]:
-    return {run.run_id: run.content[field] for run in runs}
 
 
 def _unequal(title: str, values: Mapping[str, Hashable], prefix: str = "") -> list[str]:

@@ -22,6 +22,7 @@ from seglab.analysis.comparison.designs import (
 from seglab.analysis.comparison.run_scores import NAN, Metric, RunScores
 from seglab.analysis.statistics import Estimate, holm, minimum_detectable
 from seglab.core.errors import ConfigError
+from seglab.core.text.wording import plural
 from seglab.metrics.names import shown_scores
 
 BETTER, WORSE, EVEN, REFERENCE = "better", "worse", "no difference told", "reference"
@@ -202,7 +203,7 @@ def _notes(
     if design is images and images is not None:
         if images.ignores_groups:
             notes.append(
-                f"the {len(images.sample_ids)} images come from only {images.num_groups} groups "
+                f"the {len(images.sample_ids)} images come from only {plural(images.num_groups, 'group')} "
                 "(videos, patients); images of one group are alike, so p and intervals may be too "
                 "small"
             )

@@ -18,6 +18,7 @@ from seglab.metrics import names
 from seglab.metrics.pooled import ImageCounts, Statistic
 from seglab.runs import RunRecord
 from seglab.runs.folds import fold_dirs
+from seglab.runs.schema import data_of
 
 NAN = float("nan")
 _COUNTS = ("tp", "fp", "fn")
@@ -149,7 +150,7 @@ class RunScores:
             {key: value for key, value in content["config"].items() if key not in _NO_SETTINGS}
             for content in (self.trained, self.content)
         ]
-        kind, data = self.content["kind"], self.content["dataset_fingerprint"]
+        kind, data = self.content["kind"], data_of(self.content)
         # Of an evaluation whose training is gone, nothing but its name tells what was scored.
         unknown = self.content["parent"] if kind == "eval" and self.trained is self.content else ""
         return hash_json([kind, data, unknown, *configs])

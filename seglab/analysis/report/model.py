@@ -13,6 +13,7 @@ import pandas as pd
 from seglab.analysis.learning.verdict import Verdict
 from seglab.core.disk.data_names import data_set_name
 from seglab.metrics.names import metric_key
+from seglab.runs.schema import data_of
 
 Palette = tuple[tuple[int, int, int], ...]
 
@@ -122,9 +123,8 @@ class RunView:
 
     @property
     def fingerprint(self) -> str | None:
-        """Content hash of the data set."""
-        value = self.facts["dataset_fingerprint"]
-        return None if value is None else str(value)
+        """Content hash of the data set, as it was before audits flagged it."""
+        return data_of(self.facts)
 
     @property
     def data_name(self) -> str:

@@ -28,7 +28,7 @@ from seglab.analysis.report.svg import (
 WIDTH, HEIGHT = 360.0, 230.0
 _BOX = Box(left=40.0, top=26.0, right=350.0, bottom=190.0)
 _ROW = 24.0
-_NAME_CHARS = 19
+_NAME_CHARS, _END_CHARS = 19, 7
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,10 @@ def _spread(row: Spread, axis: Axis, box: Box, y: float) -> Markup:
         return float(axis.place([value], box.left, box.right)[0])
 
     shown = series_class(row.slot)
-    name = row.label if len(row.label) <= _NAME_CHARS else f"{row.label[: _NAME_CHARS - 1]}…"
+    # The end stays: runs of one experiment differ in nothing else.
+    end = row.label[-_END_CHARS:]
+    cut = f"{row.label[: _NAME_CHARS - _END_CHARS - 1]}…{end}"
+    name = row.label if len(row.label) <= _NAME_CHARS else cut
     parts = [text(box.left - 8, y + 4, tag("title", row.label) + name, "row", "end")]
     points = np.array([value for value in row.points if np.isfinite(value)])
     if points.size >= 3:

@@ -57,14 +57,14 @@ def work(args: argparse.Namespace) -> int:
 
         sys.stdout.write(f"{write_description(manifest, args.html)}\n\n")
     if args.models is None:
-        sys.stdout.write(_description(manifest, args.objects))
+        sys.stdout.write(_description(manifest, args))
         return 0
     from seglab.experiment.budget import common_size, compose_models, format_budget, measure_budget
 
     models = [name.strip() for name in args.models.split(",") if name.strip()]
     words = _budget_words(args, common_size(manifest))
     configurations = compose_models(models, words, args.encoder)
-    sys.stdout.write(_description(manifest, args.objects))
+    sys.stdout.write(_description(manifest, args))
     sys.stdout.flush()
     sys.stdout.write("\n" + format_budget(measure_budget(manifest, configurations)))
     return 0
@@ -79,10 +79,11 @@ def _require_alone(args: argparse.Namespace) -> None:
         )
 
 
-def _description(manifest: Manifest, objects: str | None) -> str:
+def _description(manifest: Manifest, args: argparse.Namespace) -> str:
     from seglab.data.describe import describe, format_description
 
-    text = format_description(describe(manifest))
+    text = format_description(describe(manifest, args.data))
+    objects = args.objects
     if objects is None:
         return text
     from seglab.data.class_support import format_objects, object_sizes

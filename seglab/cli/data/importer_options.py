@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seglab.core.errors import ConfigError
+from seglab.core.text.option_words import option_word, typed_as_flags
 from seglab.core.text.shell import shell_command
 
 
@@ -32,6 +33,23 @@ def add_importer_options(parser: argparse.ArgumentParser) -> None:
         default="raise",
         help="what to do with faulty files: stop (default), or list them and leave them out",
     )
+
+
+def options_without_flag(args: argparse.Namespace, unknown: Sequence[str]) -> list[str]:
+    """Return how words are typed that name options of the importer, as `--masks=DIR` or `masks=DIR`."""
+    from seglab.data.importers.opening import declared_options
+
+    known = declared_options(args.importer).model_fields
+    problems = []
+    for word, after in zip(unknown, [*unknown[1:], "-"], strict=True):
+        key, sign, value = word.lstrip("-").partition("=")
+        if key in known and (sign or word.startswith("--")):
+            value = value if sign else "VALUE" if after.startswith("-") else after
+            with typed_as_flags():
+                problems.append(
+                    f"'{word}' is an option of {args.importer}: {option_word(key, value)}"
+                )
+    return problems
 
 
 class ImporterHelp(argparse.Action):

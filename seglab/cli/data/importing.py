@@ -8,8 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from seglab.cli.data.importer_options import ImporterHelp, add_importer_options, parse_options
+from seglab.cli.data.importer_options import (
+    ImporterHelp,
+    add_importer_options,
+    options_without_flag,
+    parse_options,
+)
 from seglab.core.disk.data_names import data_set_name
+from seglab.core.errors import ConfigError
 from seglab.core.text.option_words import option_word, typed_as_flags
 from seglab.core.text.shell import shell_command
 
@@ -42,12 +48,18 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="name of the data set; that of the folder for the manifest, or of the raw data",
     )
     add_importer_options(parser)
+    parser.set_defaults(typed=options_without_flag)
 
 
 def work(args: argparse.Namespace) -> int:
     """Import the data set and print what there is of it; 1 where data was left out."""
     from seglab.core.parts.plugins import name_packages
 
+    if args.importer not in _importers() and Path(args.importer).is_dir():
+        typed = shell_command("seglab", "data", "import", "folder", args.importer)
+        raise ConfigError(
+            f"'{args.importer}' is a folder; what reads it comes before it, such as {typed}"
+        )
     if "." in args.importer:  # typed, so its code may be imported
         name_packages([args.importer])
     options = parse_options(args.options, args.importer)

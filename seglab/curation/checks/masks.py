@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import cv2
 import numpy as np
 
+from seglab.core.text.wording import plural
 from seglab.curation.alike.outliers import LEAST_VECTORS, outlier_scores
 from seglab.curation.findings import Finding, Kind
 from seglab.curation.mask_fit import SHIFTED_MASK, MaskFit, fit_mask, least_gain
@@ -104,7 +105,7 @@ class MaskCheck:
                     found["holes" if _surrounded(mask, labels == place) else "specks"] += 1
         for kind, number in found.items():
             if number >= self._limits[kind]:
-                words = f"{number} of at most {_SPECK_PX} pixels"
+                words = f"{plural(number, kind[:-1])} of at most {_SPECK_PX} pixels"
                 yield Finding(kind, name, words, float(number))
 
     def close(self) -> Iterable[Finding]:

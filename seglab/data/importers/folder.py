@@ -18,7 +18,7 @@ from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.drawn_splits import Draw
 from seglab.data.importers.inference import label_space
 from seglab.data.importers.label_options import LabelOptions
-from seglab.data.importers.layout import find_base, locate
+from seglab.data.importers.layout import find_base, images_elsewhere, locate
 from seglab.data.importers.listing import Listing, is_pattern
 from seglab.data.importers.mask_names import masks_called_otherwise
 from seglab.data.importers.options import FolderOptions
@@ -50,7 +50,7 @@ def import_folder(root: Path, *, chosen: FolderOptions) -> ImportedFiles:
     """
     label_options = LabelOptions.parse(chosen)
     _check_places(root, chosen.images, chosen.masks, chosen.lists)
-    root = find_base(root, [] if is_pattern(chosen.images) else [chosen.images])
+    root = _root_of(root, chosen.images)
     listing = Listing(root)
     notes: list[str] = []
     entries = _find_images(listing, chosen.images)
@@ -82,6 +82,17 @@ def import_folder(root: Path, *, chosen: FolderOptions) -> ImportedFiles:
     return ImportedFiles(
         samples, labels, chosen.mask_encoding, notes, listing.sources, mask_values, draw=draw
     )
+
+
+def _root_of(root: Path, images: str) -> Path:
+    """Return the root; where its folder of images is called otherwise, the message says which are there."""
+    try:
+        return find_base(root, [] if is_pattern(images) else [images])
+    except DataNotFoundError as error:
+        otherwise = images_elsewhere(root.expanduser().absolute(), images)
+        if otherwise is None:
+            raise
+        raise DataNotFoundError(otherwise) from error
 
 
 def _pair(
@@ -198,14 +209,17 @@ def _names(root: Path, entries: Sequence[Entry]) -> dict[str, list[Entry]]:
 def _check_places(root: Path, images: str, masks: str | None, lists: str) -> None:
     """Refuse options whose places are not below the root or whose fields nobody fills in."""
     root = root.expanduser().absolute()
-    # What a pattern of masks leads to is looked at file by file.
-    places = {"images": images, "lists": lists}
-    places |= {} if masks is None or "{" in masks else {"masks": masks}
-    problems = [
-        f"option {option!r} is a place below the root {root}, got {place!r}; make the folder that "
-        "holds all of them the root"
-        for option, place in places.items()
+    # What fields of a pattern of masks lead to is looked at file by file.
+    begins = (masks or "").partition("{")[0]
+    outside = {
+        option: place
+        for option, place in {"images": images, "lists": lists, "masks": begins}.items()
         if ".." in Path(place).parts or not (root / place).is_relative_to(root)
+    }
+    problems = [
+        f"option {option!r} is a place below the root {root}, got "
+        f"{masks if option == 'masks' else place!r}; make the folder that holds all of them the root"
+        for option, place in outside.items()
     ]
     problems += _unknown_fields("lists", lists, ("split",))
     problems += _unknown_fields("masks", masks or "", MASK_FIELDS)

@@ -122,9 +122,9 @@ def _read_raw_ids(
         match = _RANGE.fullmatch(str(key))
         index = _index_of(meaning, known, void)
         if match is None:
-            value, colon, name = str(key).partition(":")
-            space = f": put a space after the colon, {{{value}: {name}}}" if colon and name else ""
-            problems.append(f"raw_ids: expected a value such as 255, or 0-127, got {key!r}{space}")
+            problems.append(
+                f"raw_ids: expected a value such as 255, or 0-127, got {_mend(key, meaning)}"
+            )
         elif isinstance(index, str):
             problems.append(index)
         else:
@@ -136,6 +136,16 @@ def _read_raw_ids(
                 )
             raw.update(dict.fromkeys(range(low, high + 1), index))
     return raw, known or None
+
+
+def _mend(key: Any, meaning: Any) -> str:
+    """Return a key that is no value, and how it is typed where that can be told."""
+    value, colon, name = str(key).partition(":")
+    if colon and name:
+        return f"{key!r}: put a space after the colon, {{{value}: {name}}}"
+    if _RANGE.fullmatch(str(meaning)):
+        return f"{key!r}: the value comes first, {{{meaning}: {key}}}"
+    return repr(key)
 
 
 def _is_name(meaning: Any) -> bool:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from seglab.core.errors import DataError, DataNotFoundError, list_problems
+from seglab.core.text.option_words import option_word
 from seglab.core.text.wording import joined
+from seglab.data.image_files import IMAGE_SUFFIXES
 
 
 def find_base(root: Path, needed: Sequence[str], candidates: Iterable[str] = (".",)) -> Path:
@@ -32,6 +34,36 @@ def holding(root: Path) -> str:
     """Return what a folder holds, in words, for a message that something is not in it."""
     there = joined(sorted(entry.name for entry in root.iterdir()), 10) or "nothing"
     return f"{root} holds {there}"
+
+
+def images_elsewhere(root: Path, images: str) -> str | None:
+    """Return what to say of a root without the folder `images` that holds images all the same.
+
+    Returns:
+        Where they lie and what to type; None where there are none.
+    """
+    if not root.is_dir():
+        return None
+    missing = f"there is no folder {images} in {root}"
+    folders = sorted(one for one in root.iterdir() if one.is_dir() and one.name[0] != ".")
+    counts = {folder.name: _count_images(folder.rglob("*")) for folder in folders}
+    # A picture or two beside the folders, as `preview -o` leaves, is not the data.
+    if _count_images(root.iterdir()) >= max([1, *counts.values()]):
+        return (
+            f"{missing}, the images lie in it directly; give the folder above, {root.parent}, with "
+            f"{option_word('images', root.name)}"
+        )
+    found = [f"{name} ({count})" for name, count in counts.items() if count]
+    if not found:
+        return None
+    return (
+        f"{missing}; image files lie in {joined(found, 10)}: say which folder holds the images and which "
+        f"the masks, {option_word('images', 'FOLDER')} and {option_word('masks', 'FOLDER')}"
+    )
+
+
+def _count_images(paths: Iterable[Path]) -> int:
+    return sum(path.suffix.lower() in IMAGE_SUFFIXES for path in paths)
 
 
 def read_lines(path: Path) -> list[str]:

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from seglab.core.errors import ConfigError
+from seglab.core.text.wording import plural
 from seglab.engine.device.compiling import CompileMode, Device, compile_mode_for, compiling_pays
 from seglab.engine.options import PlanOptions
 
@@ -88,7 +89,7 @@ class ExecutionPlan:
         return (
             f"plan: {self.num_devices} x {self.accelerator}, {self.precision}, "
             f"{self.memory_format}, compile {compiled}, "
-            f"{self.num_threads} threads, {self.num_workers} workers{micro} "
+            f"{plural(self.num_threads, 'thread')}, {plural(self.num_workers, 'worker')}{micro} "
             f"({'; '.join(self.reasons)})"
         )
 

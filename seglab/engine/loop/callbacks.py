@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Protocol
 
@@ -26,6 +27,12 @@ from seglab.runs import RunRecord
 log = logging.getLogger(__name__)
 
 _CHECK_EVERY_ON_GPU = 20
+
+
+# The step may take long, and after the last one of an epoch comes a validation.
+_STOPPING = (
+    b"\nstopping after this step, or this epoch where it was the last; Ctrl-C again stops at once\n"
+)
 
 
 class TrainingInterruptedError(SeglabError):
@@ -244,6 +251,10 @@ class InterruptGuard(Callback):
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if self._signal is None:
+            # Written past the stream and its logger: the signal may have come amid a line of theirs.
+            with suppress(OSError):
+                os.write(2, _STOPPING)
         self._signal = number
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

@@ -49,7 +49,7 @@ def collect(run_dirs: Sequence[Path], console: Console | None = None) -> TrainRe
     _require_same_data(records, manifest)
     order = {fold.name: number for number, fold in enumerate(plan.folds)}
     runs.sort(key=lambda run: order[run.name])
-    record = start_record(cfg, None, "cv", dataset_fingerprint=manifest.fingerprint)
+    record = start_record(cfg, None, "cv", **manifest.recorded_fingerprints())
     with finishing(record):
         write_text(record.run_dir / JOINED, "".join(f"{run.run_dir}\n" for run in runs))
         plan.write(record.run_dir)

@@ -286,10 +286,22 @@ def test_evaluations_whose_training_is_gone_are_no_repeats(tmp_path: Path) -> No
     assert compare([tmp_path]).table["seeds"].tolist() == [1, 1]
 
 
-def test_few_groups_are_noted(tmp_path: Path) -> None:
+def test_an_audit_between_two_runs_does_not_part_them(tmp_path: Path) -> None:
+    audited = {"dataset_fingerprint": "f2", "data_fingerprint": "f1"}
+    for seed, (name, changes) in enumerate({"a": {}, "b": audited, "c": audited}.items()):
+        _run(tmp_path / name, _counts(0.7 + seed / 50), seed=seed, arch="x", **changes)
+    _run(tmp_path / "d", _counts(0.9))
+    assert why_not_comparable([RunRecord.open(tmp_path / name) for name in "abcd"]) == []
+    assert sorted(compare([tmp_path]).table["seeds"]) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"), [(["one", "two"], "2 groups"), (["one", "one"], "1 group")]
+)
+def test_few_groups_are_noted(tmp_path: Path, groups: list[str], said: str) -> None:
     for name, skill in (("a", 0.70), ("b", 0.74)):
-        _groups(_run(tmp_path / name, _counts(skill)).run_dir, ["one", "two"] * (IMAGES // 2))
-    assert "the 40 images come from only 2 groups" in compare([tmp_path]).text
+        _groups(_run(tmp_path / name, _counts(skill)).run_dir, groups * (IMAGES // 2))
+    assert f"the 40 images come from only {said} (videos" in compare([tmp_path]).text
 
 
 @pytest.mark.parametrize(
