@@ -5,7 +5,7 @@
     python scripts/audit_bench.py labels --run CV_DIR --manifest MANIFEST [--cleanlab PYTHON]
     python scripts/audit_bench.py ranking --images 160 --seeds 0 1 2 [--cleanlab PYTHON]
 
-`labels` takes a CV (`seglab train cv=kfold +cv.save_probabilities=true ...`) on data with planted
+`labels` takes a CV (`seglab train cv=kfold cv.save_probabilities=true ...`) on data with planted
 label errors: `seglab data synth DIR` with --option noise_swap=0.04 (and noise_missing, noise_boundary,
 noise_splits=train,val).
 

@@ -54,7 +54,7 @@ def test_every_command_is_shown() -> None:
 def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the words of a command have to find: folders, and runs without content."""
     folder = tmp_path_factory.mktemp("places")
-    for name in ("DIR", "CAMVID", "CAMVID_DIR", "manifests/mine"):
+    for name in ("DIR", "CAMVID", "CAMVID_DIR", "manifests/mine", "drawn/manifest"):
         (folder / name).mkdir(parents=True)
     ids = ("RUN_ID", "CV_ID", "20250131-120059-a1b2c3")
     places = [f"runs/synth-unet/{name}" for name in ids]
