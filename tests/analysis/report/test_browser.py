@@ -36,7 +36,13 @@ def opened(browser: Any, full_page: Path) -> Iterator[Any]:
     )
     browser.get(full_page.as_uri())
     browser.execute_script("localStorage.clear()")
-    browser.refresh()
+
+    def has_forgotten() -> bool:
+        # A fresh page may be drawn by another process, which hears of it a moment later.
+        browser.refresh()
+        return bool(browser.execute_script("return !document.documentElement.dataset.theme"))
+
+    wait_for(has_forgotten)
     yield browser
     severe = [
         entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")
@@ -160,7 +166,7 @@ def test_dark_mode_is_chosen_and_remembered(opened: Any) -> None:
     assert button.get_attribute("aria-pressed") == "true"
 
     def remembers() -> bool:
-        # A fresh page may be drawn by another process, which hears of the choice a moment later.
+        # Another process, as in `opened`.
         opened.refresh()
         return paper() == dark
 
