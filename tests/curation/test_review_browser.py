@@ -51,7 +51,13 @@ def opened(browser: Any, review: Review) -> Iterator[Any]:
     resize(browser, 1280)
     browser.get(review.page.as_uri())
     browser.execute_script("localStorage.clear()")
-    browser.refresh()
+
+    def has_forgotten() -> bool:
+        # A fresh page may be drawn by another process, which hears of it a moment later.
+        browser.refresh()
+        return bool(browser.execute_script("return localStorage.length === 0"))
+
+    wait_for(has_forgotten)
     yield browser
     bad = [one for one in browser.get_log("browser") if one["level"] in ("SEVERE", "WARNING")]
     assert bad == []
