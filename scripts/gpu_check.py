@@ -247,6 +247,7 @@ class Check:
         seconds = self.seconds_for("bench")
         # Its own budget ends before ours does, so that what it measured is written.
         words = ["scripts/bench_train.py", "--device", self.arguments.device, "--json", str(target)]
+        words += ["--trace", str(self.out / "traces")]
         words += ["--quick"] if quick else ["--budget", str(0.75 * seconds), "--compile"]
         if not quick and seconds < _SECONDS_TO_COMPILE_ALL:
             words.append("unet")

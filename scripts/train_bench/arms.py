@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from torch import nn
+from torch.utils.data import DataLoader
 
+from seglab.data.datamodule import SegDataModule
 from seglab.engine.device.plan import ExecutionPlan
 from seglab.engine.loop.callbacks import FiniteLossGuard, HistoryWriter, InterruptGuard
 from seglab.engine.loop.checkpoint import CheckpointWriter
@@ -88,6 +91,8 @@ def seglab_loop(
     plan: ExecutionPlan,
     times: StepTimes,
     with_parts: Callable[[pl.Trainer, SegmentationModule], None] = lambda trainer, module: None,
+    deterministic: bool = True,
+    one_batch: bool = False,
 ) -> None:
     """Run the whole training loop: loader, augmentation, step, callbacks, run record.
 
@@ -97,8 +102,12 @@ def seglab_loop(
         plan: How.
         times: Told of each step.
         with_parts: Sees the trainer and the module before they begin.
+        deterministic: As `trainer.deterministic`.
+        one_batch: Show the first batch again and again, so that the loader costs nothing.
     """
-    datamodule = build_datamodule(cfg, dataset, plan)
+    datamodule = build_datamodule(cfg, dataset, replace(plan, num_workers=0) if one_batch else plan)
+    if one_batch:
+        _repeat_first_batch(datamodule, times.steps)
     model = build_model(cfg, dataset.labels.num_classes)
     module = build_module(cfg, dataset, model, plan, datamodule.steps_per_epoch)
     with tempfile.TemporaryDirectory() as folder:
@@ -111,7 +120,19 @@ def seglab_loop(
             writer,
             Clock(times),
         ]
-        loop = TrainerOptions(max_epochs=1, val_every=2, limit_train_batches=times.steps)
+        loop = TrainerOptions(
+            max_epochs=1, val_every=2, limit_train_batches=times.steps, deterministic=deterministic
+        )
         trainer = build_trainer(plan, loop, callbacks, Path(folder))
         with_parts(trainer, module)
         trainer.fit(module, datamodule=datamodule)
+
+
+def _repeat_first_batch(datamodule: SegDataModule, steps: int) -> None:
+    load = datamodule.train_dataloader
+
+    def repeated() -> DataLoader[Any]:
+        batch = next(iter(load()))
+        return DataLoader([batch] * steps, batch_size=None, collate_fn=lambda one: one)  # type: ignore[arg-type]
+
+    datamodule.train_dataloader = repeated  # type: ignore[method-assign,assignment]

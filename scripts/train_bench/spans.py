@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -58,6 +59,7 @@ def time_by_part(
     run: Callable[[StepTimes, Callable[[pl.Trainer, SegmentationModule], None]], None],
     device: str,
     steps: int,
+    trace: Path | None = None,
 ) -> dict[str, dict[str, float]]:
     """Return milliseconds a step of each part, on the host and on the GPU.
 
@@ -68,6 +70,7 @@ def time_by_part(
         run: Trains, given what is told of steps and what sees the parts before.
         device: `cpu` or `cuda`.
         steps: Steps to look at.
+        trace: File for all that was seen, `.json.gz`; None: none.
     """
     activities = [ProfilerActivity.CPU]
     if device == "cuda":
@@ -75,6 +78,9 @@ def time_by_part(
     times = StepTimes(device, steps)
     with profile(activities=activities, acc_events=True) as seen:
         run(times, mark_parts)
+    if trace is not None:
+        trace.parent.mkdir(parents=True, exist_ok=True)
+        seen.export_chrome_trace(str(trace))
     found = {part: {"host_ms": 0.0, "gpu_ms": 0.0} for part in PARTS}
     everything = 0.0
     for event in seen.key_averages():

@@ -6,6 +6,7 @@ how a probability is looked up. That is here, so `ignore_index` has one meaning 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +16,8 @@ from torch.autograd.function import once_differentiable
 
 from seglab.core.errors import LabelError, ShapeError
 
+# Classes that are compared in one go on an accelerator: what bounds the memory that takes.
+_CLASSES_AT_ONCE = 16
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -29,16 +32,14 @@ class _SoftmaxStatistics(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, logits: torch.Tensor, target_places: torch.Tensor, valid_weight: torch.Tensor
+        ctx: Any, logits: torch.Tensor, target: torch.Tensor, valid_weight: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         log_probs = torch.log_softmax(logits.contiguous(), dim=1)
-        # One flat dimension: fast on the CPU, and of the forms with a deterministic CUDA kernel.
-        target_log_probs = log_probs.view(-1).index_select(0, target_places)
-        target_log_probs = target_log_probs.view_as(valid_weight).mul_(valid_weight)
+        target_log_probs = log_probs.gather(1, target[:, None])[:, 0].mul_(valid_weight)
         probs = log_probs.exp_()
         # Zero at ignored pixels, so that nothing below has to ask again whether a pixel is valid.
         probs.mul_(valid_weight[:, None])
-        ctx.save_for_backward(probs, target_places, valid_weight)
+        ctx.save_for_backward(probs, target, valid_weight)
         ctx.set_materialize_grads(False)
         return target_log_probs, probs.sum((2, 3))
 
@@ -47,12 +48,12 @@ class _SoftmaxStatistics(torch.autograd.Function):
     def backward(
         ctx: Any, grad_target: torch.Tensor | None, grad_sums: torch.Tensor | None
     ) -> tuple[torch.Tensor | None, None, None]:
-        probs, target_places, valid_weight = ctx.saved_tensors
+        probs, target, valid_weight = ctx.saved_tensors
         if grad_target is not None:
             grad_target = grad_target * valid_weight
         grad = _softmax_gradient(probs, grad_target, grad_sums)
         if grad is not None and grad_target is not None:
-            grad.view(-1).scatter_add_(0, target_places, grad_target.flatten())
+            _add_at_target(grad, target, grad_target)
         return grad, None, None
 
 
@@ -70,6 +71,57 @@ def _softmax_gradient(
     if grad_target is not None:
         inner += grad_target
     return grad.addcmul_(probs, inner[:, None], value=-1)
+
+
+def _add_at_target(planes: torch.Tensor, target: torch.Tensor, values: torch.Tensor) -> None:
+    """Add values `(B, H, W)` in place to the planes `(B, C, H, W)` of their targets."""
+    if not _by_comparing(planes):
+        planes.scatter_add_(1, target[:, None], values[:, None])
+        return
+    for classes, meant in _meant(target, planes.shape[1]):
+        planes[:, classes].add_(torch.where(meant, values[:, None], 0))
+
+
+class _SumByTarget(torch.autograd.Function):
+    """Sum of values `(B, H, W)` over the pixels of each target `(B, C)`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, values: torch.Tensor, target: torch.Tensor, num_classes: int
+    ) -> torch.Tensor:
+        ctx.save_for_backward(target)
+        if not _by_comparing(values):
+            sums = values.new_zeros(len(target), num_classes)
+            return sums.scatter_add_(1, target.flatten(1), values.flatten(1))
+        sums_of = [
+            torch.where(meant, values[:, None], 0).sum((2, 3))
+            for _, meant in _meant(target, num_classes)
+        ]
+        return torch.cat(sums_of, dim=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (target,) = ctx.saved_tensors
+        return grad.gather(1, target.flatten(1)).view(target.shape), None, None
+
+
+def _by_comparing(tensor: torch.Tensor) -> bool:
+    """Tell whether each class looks at each pixel, which suits an accelerator.
+
+    Pixels that add to a few sums would wait for each other there, and to be deterministic torch
+    sorts them.
+    """
+    return tensor.device.type != "cpu"
+
+
+def _meant(target: torch.Tensor, num_classes: int) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Yield a few classes at a time and where they are the target, bool `(B, few, H, W)`."""
+    for start in range(0, num_classes, _CLASSES_AT_ONCE):
+        classes = torch.arange(
+            start, min(start + _CLASSES_AT_ONCE, num_classes), device=target.device
+        )
+        yield slice(start, start + len(classes)), target[:, None] == classes[:, None, None]
 
 
 class LossInputs:
@@ -105,20 +157,10 @@ class LossInputs:
         """Number of valid pixels, a float scalar."""
         return self.valid.sum().to(self.logits.dtype)
 
-    @property
-    def _target_places(self) -> torch.Tensor:
-        """Places of the targets' entries in the flattened logits, int64 `(B * H * W)`."""
-        batch_size, num_classes, height, width = self.logits.shape
-        planes = torch.arange(batch_size, device=self.target.device)[:, None] * num_classes
-        pixels = torch.arange(height * width, device=self.target.device)
-        return ((self.target.flatten(1) + planes) * (height * width) + pixels).flatten()
-
     @cached_property
     def _statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.set_grad_enabled(self._grad_enabled):
-            statistics = _SoftmaxStatistics.apply(
-                self.logits, self._target_places, self.valid_weight
-            )
+            statistics = _SoftmaxStatistics.apply(self.logits, self.target, self.valid_weight)
         return statistics[0], statistics[1]
 
     @property
@@ -155,11 +197,8 @@ class LossInputs:
         return self._sum_by_target(self.valid_weight)
 
     def _sum_by_target(self, values: torch.Tensor) -> torch.Tensor:
-        batch_size = len(self.target)
-        images = torch.arange(batch_size, device=values.device)[:, None, None]
-        bins = (self.target + images * self.num_classes).flatten()
-        sums = values.new_zeros(batch_size * self.num_classes)
-        return sums.scatter_add(0, bins, values.flatten()).view(batch_size, self.num_classes)
+        sums: torch.Tensor = _SumByTarget.apply(values, self.target, self.num_classes)
+        return sums
 
 
 def count_targets(mask: torch.Tensor, num_classes: int, ignore_index: int = 255) -> torch.Tensor:
@@ -173,17 +212,13 @@ def count_targets(mask: torch.Tensor, num_classes: int, ignore_index: int = 255)
     >>> count_targets(torch.tensor([[[0, 1, 1, 255]]]), num_classes=3).tolist()
     [[1, 2, 0]]
     """
+    if _by_comparing(mask):
+        return torch.cat([meant.sum((2, 3)) for _, meant in _meant(mask, num_classes)], dim=1)
     is_class = (mask >= 0) & (mask < num_classes)
     # One more bin takes all the rest.
     bins = torch.where(is_class, mask, num_classes).long().flatten(1)
-    if mask.device.type == "cpu":
-        counts = [np.bincount(image, minlength=num_classes + 1) for image in bins.numpy()]
-        return torch.from_numpy(np.stack(counts))[:, :num_classes]
-    offsets = torch.arange(len(bins), device=bins.device)[:, None] * (num_classes + 1)
-    flat = (bins + offsets).flatten()
-    sums = flat.new_zeros(len(bins) * (num_classes + 1))
-    sums.scatter_add_(0, flat, torch.ones_like(flat))
-    return sums.view(len(bins), num_classes + 1)[:, :num_classes]
+    counts = [np.bincount(image, minlength=num_classes + 1) for image in bins.numpy()]
+    return torch.from_numpy(np.stack(counts))[:, :num_classes]
 
 
 def safe_divide(numerator: torch.Tensor, denominator: torch.Tensor) -> torch.Tensor:

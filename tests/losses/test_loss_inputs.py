@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seglab.losses.loss_inputs import LossInputs, safe_divide
+from seglab.losses import loss_inputs
+from seglab.losses.loss_inputs import LossInputs, count_targets, safe_divide
 
 NUM_CLASSES = 3
 
@@ -19,6 +20,14 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return logits, mask
 
 
+@pytest.fixture(params=["a CPU", "an accelerator"])
+def as_on(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look up and sum as on one kind of device; two classes at a time, so that one is left over."""
+    monkeypatch.setattr(loss_inputs, "_by_comparing", lambda _: request.param == "an accelerator")
+    monkeypatch.setattr(loss_inputs, "_CLASSES_AT_ONCE", 2)
+
+
+@pytest.mark.usefixtures("as_on")
 def test_statistics_by_one_hot(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     logits, mask = batch
     pixels = LossInputs(logits, mask)
@@ -31,13 +40,17 @@ def test_statistics_by_one_hot(batch: tuple[torch.Tensor, torch.Tensor]) -> None
     torch.testing.assert_close(pixels.target_prob_sums, (probs * hot).sum((2, 3)))
     torch.testing.assert_close(pixels.class_pixels, hot.sum((2, 3)).double())
     torch.testing.assert_close(pixels.probs, probs)
+    assert torch.equal(count_targets(mask, NUM_CLASSES), hot.sum((2, 3)))
+    assert torch.equal(count_targets(mask.to(torch.uint8), NUM_CLASSES), hot.sum((2, 3)))
     assert int(pixels.num_valid) == int(valid.sum())
 
 
+@pytest.mark.usefixtures("as_on")
 def test_hand_written_gradient(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     logits, mask = batch
     leaf = logits.requires_grad_()
-    for names in (("target_log_probs",), ("prob_sums",), ("target_log_probs", "prob_sums")):
+    both = ("target_log_probs", "prob_sums")
+    for names in (both[:1], both[1:], both, ("target_prob_sums",)):
         assert torch.autograd.gradcheck(
             lambda x, names=names: tuple(getattr(LossInputs(x, mask), name) for name in names),
             (leaf,),
