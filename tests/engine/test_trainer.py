@@ -195,18 +195,15 @@ class TestEarlyStopping:
         assert trainer.should_stop is stops
 
 
-def test_moving_average_warms_up_and_copies_counters() -> None:
-    ema = WarmEma(0.9)
-    mean, value = [torch.zeros(1)], [torch.ones(1)]
-    ema._average(mean, value, 1)
-    # (1 + 1) / (10 + 1): nine elevenths of the new value.
-    torch.testing.assert_close(mean[0], torch.tensor([9 / 11]))
-    mean = [torch.zeros(1)]
-    ema._average(mean, value, 10_000)
-    torch.testing.assert_close(mean[0], torch.tensor([0.1]))
-    counters = [torch.tensor(3)]
-    ema._average(counters, [torch.tensor(7)], 5)
-    assert counters[0] == 7
+@pytest.mark.parametrize(
+    ("updates", "share"), [(0, 1.0), (1, 9 / 11), (10_000, 0.1)], ids=["copied", "warming", "warm"]
+)
+def test_moving_average_warms_up_and_copies_counters(updates: int, share: float) -> None:
+    """The share of the new value: one minus the decay, (1 + 1) / (10 + 1) after one update."""
+    mean, counter = torch.zeros(1), torch.tensor(3)
+    WarmEma(0.9).take([mean, counter], [torch.ones(1), torch.tensor(7)], updates)
+    torch.testing.assert_close(mean, torch.tensor([share]))
+    assert counter == 7
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from seglab.config.compose import compose
 from seglab.core.errors import ConfigError, TrainingError
+from seglab.engine.loop.ema import WarmEma
 from seglab.engine.step.micro_batch import MicroBatcher
 from seglab.experiment.parts import (
     build_datamodule,
@@ -236,13 +237,13 @@ def test_no_step_waits_for_the_device(device: str, tiny: list[str], loss: str) -
     plan, _ = make_plan(cfg, model)
     datamodule = build_datamodule(cfg, dataset, plan)
     module = build_module(cfg, dataset, model, plan, datamodule.steps_per_epoch)
-    watch = _NoWaiting(device)
+    watch, ema = _NoWaiting(device), WarmEma(0.99)
     trainer = pl.Trainer(
         accelerator=device,
         devices=1,
         max_epochs=1,
         limit_val_batches=0,
-        callbacks=[watch],
+        callbacks=[ema, watch],
         precision=plan.lightning_precision,  # type: ignore[arg-type]
         logger=False,
         enable_checkpointing=False,
@@ -258,3 +259,5 @@ def test_no_step_waits_for_the_device(device: str, tiny: list[str], loss: str) -
         watch.forbid.close()
     assert watch.steps == 4
     assert watch.asking.asked == []
+    assert ema._average_model is not None
+    assert {one.device.type for one in ema._average_model.parameters()} == {device}

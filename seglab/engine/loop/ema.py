@@ -6,6 +6,11 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
@@ -26,16 +31,55 @@ class WarmEma(WeightAveraging):
 
     def __init__(self, decay: float) -> None:
         self.decay = decay
-        super().__init__(multi_avg_fn=self._average)
+        super().__init__()
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the average beside the weights.
+
+        Lightning makes it before the weights are on their device: there it would stay on the CPU, and all
+        weights would be copied there in every step.
+        """
+        average = self._average_model
+        assert average is not None  # noqa: S101 - made in `setup`
+        average.to(pl_module.device)
+        # Only checkpoints need the counter; on a GPU, reading it would wait for the step.
+        average.n_averaged = average.n_averaged.cpu()
 
     @torch.no_grad()
-    def _average(
-        self, averaged: list[Tensor], current: list[Tensor], num_averaged: Tensor | int
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
-        # Called once a dtype. Counters, such as the batches a batch norm has seen, have no average.
-        if not averaged[0].is_floating_point():
-            torch._foreach_copy_(list(averaged), list(current))
+        """Take the weights of a step into the average; torch's own way reads the counter each time."""
+        average = self._average_model
+        if average is None or trainer.global_step <= self._latest_update_step:
             return
-        count = float(num_averaged)
-        weight = 1.0 - min(self.decay, (1.0 + count) / (10.0 + count))
-        torch._foreach_lerp_(list(averaged), list(current), weight)
+        pairs = zip(
+            chain(average.module.parameters(), average.module.buffers()),
+            chain(pl_module.parameters(), pl_module.buffers()),
+            strict=True,
+        )
+        averaged, current = zip(*pairs, strict=True)
+        self.take(averaged, current, self._latest_update_step)
+        average.n_averaged += 1
+        self._latest_update_step = trainer.global_step
+
+    @torch.no_grad()
+    def take(self, averaged: Sequence[Tensor], current: Sequence[Tensor], updates: int) -> None:
+        """Move averages towards the present values, in place.
+
+        Args:
+            averaged: Any tensors; those of whole numbers, such as the batches a batch norm has seen, have no
+                average and are copied.
+            current: As many, of the same shapes and dtypes.
+            updates: How often this was done before; the first time everything is copied.
+        """
+        weight = 1.0 - min(self.decay, (1.0 + updates) / (10.0 + updates))
+        pairs = list(zip(averaged, current, strict=True))
+        moved = [(old, new) for old, new in pairs if updates and old.is_floating_point()]
+        copied = [(old, new) for old, new in pairs if not (updates and old.is_floating_point())]
+        if moved:
+            old, new = zip(*moved, strict=True)
+            torch._foreach_lerp_(list(old), list(new), weight)
+        if copied:
+            old, new = zip(*copied, strict=True)
+            torch._foreach_copy_(list(old), list(new))
