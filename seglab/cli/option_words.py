@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import yaml
@@ -62,7 +62,7 @@ def read_words(argv: Sequence[str], options: type[_Declared], command: str) -> _
         elif key in given:
             found.append(f"{key}: given twice")
         elif key not in known:
-            found.append(f"{key}: no such key{nearest(key, known)}; see seglab {command} --help")
+            found.append(f"{key}: no such key{_meant(key, known)}; see seglab {command} --help")
         else:
             given[key] = _value(text, str(known[key]))
     content = _nested(given)
@@ -70,6 +70,13 @@ def read_words(argv: Sequence[str], options: type[_Declared], command: str) -> _
     if found:
         raise ConfigError(found)
     return options.read(content)
+
+
+def _meant(key: str, known: Mapping[str, object]) -> str:
+    """Return what somebody who wrote an unknown key may have meant."""
+    if key == "run" and "bundle" in known:
+        return ": a run becomes a bundle by `seglab export run=RUN_DIR`, and bundle= takes that"
+    return nearest(key, known)
 
 
 def _asked_for_first(options: type[Options]) -> list[str]:

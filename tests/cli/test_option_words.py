@@ -7,6 +7,7 @@ import pytest
 from seglab.cli.option_words import print_word_help, read_words
 from seglab.core.errors import ConfigError
 from seglab.deploy.options import ExportOptions
+from seglab.deploy.predict.options import PredictFilesOptions
 from seglab.deploy.registry.options import PromoteOptions
 from seglab.monitor.report.options import ReportOptions
 
@@ -44,6 +45,13 @@ def test_tells_all_mistakes_together() -> None:
         "run: missing; give run=VALUE",
     ):
         assert said in text, text
+
+
+def test_a_run_where_a_bundle_is_asked_for() -> None:
+    with pytest.raises(
+        ConfigError, match=r"run: no such key: a run becomes a bundle by `seglab export"
+    ):
+        read_words(["run=runs/a", "input=b"], PredictFilesOptions, "predict")
 
 
 def test_help_lists_every_key(capsys: pytest.CaptureFixture[str]) -> None:

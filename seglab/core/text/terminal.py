@@ -7,6 +7,9 @@ for by a style has a look of its own. Safe with any console, also one that a not
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +20,8 @@ from rich.text import Text
 from seglab.core.text.escape import one_line
 
 _PIPE_WIDTH = 120
+# Longest silence where nobody sees a live line: 20 s are promised.
+_SILENCE_S = 15.0
 
 
 def open_console(pipe_width: int = _PIPE_WIDTH) -> Console:
@@ -41,6 +46,32 @@ def say(console: Console, *parts: str | tuple[str, str]) -> None:
     pairs = [(part, "") if isinstance(part, str) else part for part in parts]
     line = Text.assemble(*(literal(text, style) for text, style in pairs))
     console.print(line, soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def telling(console: Console, text: str) -> Iterator[Callable[[str], None]]:
+    """Show what a long command is at: a live line on a terminal, elsewhere a line now and then.
+
+    Args:
+        console: Where to.
+        text: What it is at first.
+
+    Yields:
+        What takes the next text.
+    """
+    if console.is_terminal:
+        with console.status(literal(text)) as status:
+            yield lambda now: status.update(literal(now))
+        return
+    spoke = time.monotonic()
+
+    def tell(now: str) -> None:
+        nonlocal spoke
+        if time.monotonic() - spoke >= _SILENCE_S:
+            spoke = time.monotonic()
+            say(console, now)
+
+    yield tell
 
 
 def say_heading(console: Console, text: str) -> None:

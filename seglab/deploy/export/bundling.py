@@ -17,7 +17,7 @@ from safetensors.torch import save_model
 from seglab.bundle.loader import load
 from seglab.bundle.sealing import pack, seal
 from seglab.core.errors import ConfigError
-from seglab.core.text.terminal import say
+from seglab.core.text.terminal import say, telling
 from seglab.deploy.export.card import model_card
 from seglab.deploy.export.draft import FP32, INT8, Draft
 from seglab.deploy.export.graph import (
@@ -63,8 +63,8 @@ def export(options: ExportOptions, console: Console) -> Path:
         folder = Path(temporary) / "bundle"
         folder.mkdir()
         draft = Draft(options, run, folder, _describe(run, options))
-        with console.status("exporting") as status:
-            _fill(draft, status.update)
+        with telling(console, "exporting") as tell:
+            _fill(draft, tell)
         packed = pack(folder, Path(temporary) / "bundle.zip")
         packed.replace(archive)
         folder.replace(target)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from seglab.bundle.loader import Bundle, load
 from seglab.core.disk.files import write_text
-from seglab.core.text.terminal import say
+from seglab.core.text.terminal import say, telling
 from seglab.core.text.wording import plural
 from seglab.data.manifest import Manifest
 from seglab.deploy.export.bundling import export
@@ -124,9 +124,9 @@ def _plan(task: _Task, uses: int) -> Outcome:
 def _check(task: _Task) -> dict[str, Any]:
     former = task.former.run_dir / "manifest"
     known = Manifest.read(former) if former.is_dir() else None
-    with task.console.status("checking the data") as status:
+    with telling(task.console, "checking the data") as tell:
         given = (task.options, task.manifest, task.holdout, task.champion, known)
-        return check_data(*given, status.update).to_dict()
+        return check_data(*given, tell).to_dict()
 
 
 def _go_on(task: _Task, state: State, key: str, uses: int) -> None:
@@ -211,8 +211,8 @@ def _count_use(task: _Task, state: State, challenger: str, uses: int) -> None:
 
 def _compare(task: _Task, state: State, challenger: str) -> Decision:
     rival = load(task.registry.place(challenger))
-    with task.console.status("comparing") as status:
-        duel = fight((task.champion, rival), task.holdout, task.options, status.update)
+    with telling(task.console, "comparing") as tell:
+        duel = fight((task.champion, rival), task.holdout, task.options, tell)
     decision = decide(duel, task.options)
     state.set(duel=facts_of(duel), decision=decision.to_dict())
     return decision
