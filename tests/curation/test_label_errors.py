@@ -130,6 +130,11 @@ def test_an_image_is_as_odd_as_the_odder_of_its_surprise_and_its_outlines() -> N
     by_scene = image_scores([(score, 0) for score in scores], ["a", "a", "a", "b", "b"])
     np.testing.assert_allclose(by_scene, np.maximum((above - 0.2) / (1.4826 * 0.2), 0), atol=1e-9)
     np.testing.assert_array_equal(image_scores([(0, 0), (0, 0), (0, 0.05)]), [0, 0, 5])
+    # Ragged all over the first scene, in one frame of the second: only that stands out among its own.
+    ragged = [(0.0, 0.3)] * 3 + [(0.0, 0.1)] * 4 + [(0.0, 0.3)]
+    by_scene = image_scores(ragged, ["a"] * 3 + ["b"] * 5)
+    assert by_scene.argsort()[::-1][0] == 7
+    np.testing.assert_allclose(by_scene[:7], 0, atol=1e-9)
 
 
 def test_memory_does_not_grow_with_the_number_of_images() -> None:

@@ -26,7 +26,7 @@ from seglab.losses.class_weights import enet
 from seglab.metrics.scores import iou_per_class, mean_defined
 from seglab.runs import RunRecord, find_runs
 from seglab.runs.folds import fold_dirs
-from seglab.runs.predictions import confidence_path, prediction_path
+from seglab.runs.predictions import confidence_path, prediction_path, read_probabilities
 from tests.reference_pages import check_files
 
 QUIET = Console(quiet=True)
@@ -42,6 +42,7 @@ def finished(tiny_words: list[str], tmp_path_factory: pytest.TempPathFactory) ->
     """Two grouped folds, with W&B offline."""
     folder = tmp_path_factory.mktemp("cv") / "run"
     words = [*tiny_words, *FOLDS, "logger.wandb.mode=offline", OWN_SCORE]
+    words.append("cv.save_probabilities=tta")
     return RunRecord(launch(compose(words), folder, QUIET).run_dir)
 
 
@@ -84,6 +85,40 @@ def test_every_image_is_held_out_once_and_its_prediction_kept(finished: RunRecor
         groups = Manifest.read(fold.run_dir / "manifest").table.set_index("sample_id")["group"]
         train = Manifest.read(fold.run_dir / "manifest").split("train")
         assert not set(groups[own["sample_id"]]) & set(train["group"])
+
+
+def test_kept_probabilities_are_those_of_the_views_and_scores_of_the_image(
+    finished: RunRecord, tmp_path: Path
+) -> None:
+    fold = fold_records(finished)[0]
+    words = [f"run={fold.run_dir}", "data.split=val", "logger=none", "suite=scores"]
+    words += ["predict=tta", "save_probabilities=true"]
+    seen = evaluate(compose(words, "evaluate"), tmp_path / "eval", QUIET)
+    num_classes = Manifest.read(fold.run_dir / "manifest").labels.num_classes
+    names = [name for name in fold.per_image()["sample_id"] if name in set(held_out(fold))]
+    assert names
+    for name in names:
+        kept = read_probabilities(fold.run_dir, name, num_classes)
+        again = read_probabilities(seen.run_dir, name, num_classes)
+        assert kept is not None
+        assert again is not None
+        np.testing.assert_allclose(kept, again, atol=2 / 255)
+    whole = [word for word in words if word != "predict=tta"]
+    plain = evaluate(compose(whole, "evaluate"), tmp_path / "plain", QUIET)
+    assert fold.metrics["val/miou"] == pytest.approx(plain.metrics["val/miou"], abs=1e-6)
+    differ = [
+        not np.array_equal(
+            read_probabilities(fold.run_dir, name, num_classes),  # type: ignore[arg-type]
+            read_probabilities(plain.run_dir, name, num_classes),  # type: ignore[arg-type]
+        )
+        for name in names
+    ]
+    assert all(differ)
+
+
+def held_out(fold: RunRecord) -> list[str]:
+    """Samples that a fold was scored on."""
+    return list(Manifest.read(fold.run_dir / "manifest").split("val")["sample_id"])
 
 
 def test_tracker_sees_one_group_with_a_summary(finished: RunRecord) -> None:

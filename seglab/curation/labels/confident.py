@@ -11,8 +11,7 @@ is unsure, as along borders and on classes it never learnt, it expects to be wro
 Over an image it is summed in units of what is usual for the given class: a model that often takes poles
 for buildings says little where it does so once more. Outlines that are drawn too wide, too tight or
 ragged are wrong in few pixels; they are told by the share of border pixels that surely belong to their
-neighbour. An image is as odd as the odder of the two is among all images, of surprise among those of its
-scene.
+neighbour. An image is as odd as the odder of the two is among all images and those of its scene.
 
 References:
     Northcutt, Jiang, Chuang (2021), Confident learning: https://arxiv.org/abs/1911.00068
@@ -186,22 +185,24 @@ def image_scores(
     Args:
         scored: `score` and `outline` of each. Either is told in robust standard deviations above the median
             (of `score` the logarithm's), and the larger one counts.
-        groups: The scene of each image. Where it has three images, the score's median is taken from them: a
-            model fails alike on the frames of a scene, and a wrong label stands in one of them. A mistake
-            that is repeated in most frames does not stand out so.
+        groups: The scene of each image. Where it has three images, the score's median is taken from them, and
+            an outline has to stand out among them, too: a model fails alike on the frames of a scene, and
+            a wrong label stands in one of them. A mistake repeated in most frames does not stand out so.
     """
     if not len(scored):
         return np.zeros(0)
-    scores, outlines = np.array(scored, dtype=np.float64).T
-    surprise = pd.Series(np.log1p(scores))
-    scenes = surprise.groupby(list(groups) if groups is not None else np.zeros(len(surprise)))
-    is_known = scenes.transform("size") >= _LEAST_FRAMES
-    surprise -= scenes.transform("median").where(is_known, surprise.median())
-    odd = []
-    for values, least in zip((surprise.to_numpy(), outlines), _LEAST_SPREADS, strict=True):
-        middle, spread = usual_of(values, least)
-        odd.append((values - middle) / spread)
-    return np.asarray(np.maximum(*odd))
+    table = pd.DataFrame(np.array(scored, dtype=np.float64), columns=["score", "outline"])
+    table["score"] = np.log1p(table["score"])
+    scenes = table.groupby(list(groups) if groups is not None else np.zeros(len(table)))
+    is_known = scenes["score"].transform("size") >= _LEAST_FRAMES
+    middle = scenes.transform("median")
+    middle.loc[~is_known] = table.median().to_numpy()
+    among_scene = table - middle
+    surprise, spread = usual_of(among_scene["score"], _LEAST_SPREADS[0])
+    odd = (among_scene["score"] - surprise) / spread
+    outline, spread = usual_of(table["outline"], _LEAST_SPREADS[1])
+    least = np.minimum(table["outline"] - outline, among_scene["outline"])
+    return np.asarray(np.maximum(odd, least / spread))
 
 
 def _outline(given: np.ndarray, valid: np.ndarray, probabilities: np.ndarray) -> float:

@@ -92,9 +92,11 @@ class _Training(Options):
     """Train one fold alone: its number, or r1-f2 with repeats; joined by `seglab cv collect`."""
     workers: Positive | Literal["auto"] = "auto"
     """Folds trained at once; `auto`: one a GPU. On a CPU they share its threads."""
-    save_probabilities: bool = False
+    save_probabilities: bool | Literal["tta"] = False
     """Keep the probabilities of all classes of held-out images, which `seglab data audit --run` ranks label
-    errors by; without them it goes by the predicted class and its confidence."""
+    errors by; without them it goes by the predicted class and its confidence. `tta` averages those of
+    mirrored and rescaled views (as `predict=tta`), which rank a little better; scores stay those of the
+    image as it is."""
 
 
 class _LeakReport(Options):

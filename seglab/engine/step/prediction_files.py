@@ -37,11 +37,32 @@ class PredictionFiles:
         """Write the files of one batch; see `Observer`."""
         masks = pred_mask.cpu().numpy()
         for sample_id, mask, image_logits in zip(batch["sample_id"], masks, logits, strict=True):
-            shares = image_logits.float().softmax(0).mul(255).round().byte().cpu().numpy()
+            shares = _shares(image_logits)
             write_mask(prediction_path(self.run_dir, sample_id), mask, self.palette)
             write_png(confidence_path(self.run_dir, sample_id), shares.max(axis=0))
             if self.probabilities:
                 write_probabilities(self.run_dir, sample_id, shares)
+
+
+class ProbabilityFiles:
+    """Writes the probabilities of every scored image alone; an `Observer`.
+
+    Args:
+        run_dir: Folder of the run.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+
+    def update(self, batch: Batch, logits: Tensor, pred_mask: Tensor) -> None:
+        """Write the files of one batch; see `Observer`."""
+        for sample_id, image_logits in zip(batch["sample_id"], logits, strict=True):
+            write_probabilities(self.run_dir, sample_id, _shares(image_logits))
+
+
+def _shares(logits: Tensor) -> np.ndarray:
+    """Return the probabilities of logits `(C, H, W)` times 255, rounded, uint8."""
+    return np.asarray(logits.float().softmax(0).mul(255).round().byte().cpu().numpy())
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:

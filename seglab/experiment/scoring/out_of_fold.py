@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ from torch import Tensor
 
 from seglab.core.disk.files import atomic_path
 from seglab.core.labels import LabelSpace
-from seglab.engine.step.evaluation import Observer
+from seglab.engine.loop.scorer import Scorer
+from seglab.engine.step.evaluation import Evaluation, Observer
 from seglab.engine.step.observers import ConfidenceObserver, Part, cross_calibrated_ece, pixels_of
-from seglab.engine.step.prediction_files import PredictionFiles
+from seglab.engine.step.prediction_files import PredictionFiles, ProbabilityFiles
+from seglab.inference import TestTimeAugmentation, WholeImage
 from seglab.metrics.calibration import fit_temperature
 
 _PIXELS = "pixels.npz"
@@ -47,6 +50,14 @@ class OutOfFold:
             with atomic_path(self.run_dir / _PIXELS) as temporary, temporary.open("wb") as stream:
                 np.savez(stream, logits=logits.numpy().astype(np.float16), targets=targets.numpy())
         return self._confidence.scores(split)
+
+
+def keep_probabilities_of_views(run_dir: Path, scorer: Scorer, split: str) -> None:
+    """Write the probabilities of a split, averaged over the views of `predict=tta`; no score changes."""
+    net = scorer.trained.model
+    views = TestTimeAugmentation(WholeImage(net, net.size_divisor, net.min_size))
+    seen = replace(scorer, evaluation=Evaluation(predictor=views))
+    seen.score(split, [ProbabilityFiles(run_dir)])
 
 
 def calibrate_out_of_fold(

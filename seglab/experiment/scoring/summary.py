@@ -45,7 +45,7 @@ from seglab.experiment.scoring.intervals import (
     intervals_of,
     score_sentence,
 )
-from seglab.experiment.scoring.out_of_fold import OutOfFold
+from seglab.experiment.scoring.out_of_fold import OutOfFold, keep_probabilities_of_views
 from seglab.metrics.names import MIOU, declared_scores, metric_key
 from seglab.runs import RunRecord
 
@@ -110,10 +110,9 @@ def _score_splits(
     """Score the splits a run of this kind may see; a fold keeps what it held out."""
     wanted = _TRIAL_SPLITS if kind == "trial" else _FINAL_SPLITS
     splits = [split for split in wanted if scorer.datamodule.has_split(split)]
+    probabilities = cfg.cv.get("save_probabilities", False)
     kept = (
-        OutOfFold(record.run_dir, scorer.labels, cfg.cv.get("save_probabilities", False))
-        if kind == "fold"
-        else None
+        OutOfFold(record.run_dir, scorer.labels, probabilities is True) if kind == "fold" else None
     )
     held_out = splits[-1]
     results = {
@@ -123,6 +122,8 @@ def _score_splits(
     metrics = {key: value for result in results.values() for key, value in result.scores.items()}
     if kept is not None:
         metrics |= kept.close(held_out)
+        if probabilities == "tta":
+            keep_probabilities_of_views(record.run_dir, scorer, held_out)
     return results, metrics
 
 
