@@ -8,13 +8,14 @@ part=${2:?segnet, studies, ablation or cpu}
 shift 2
 seglab=${SEGLAB:-seglab}
 weights=${WEIGHTS:-imagenet} # or a file of the encoder's weights, where there is no network
+candidates=${CANDIDATES:-unet/resnet34 deeplabv3plus/resnet50 segformer/mit_b0} # with a file: of its encoder
 
 best() { "$seglab" train "$@" experiment=camvid-best "data.root=$data" "model.encoder_weights=$weights"; }
 
 case $part in
   segnet) "$seglab" train experiment=camvid-best-segnet "data.root=$data" "$@" ;;
   studies)
-    for candidate in unet/resnet34 deeplabv3plus/resnet50 segformer/mit_b0; do
+    for candidate in $candidates; do
       name=${candidate%/*}
       best -m study=camvid_best "study.name=$name" "model=$name" "model.encoder_name=${candidate#*/}" "$@"
     done
