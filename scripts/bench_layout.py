@@ -17,7 +17,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from seglab.config.compose import compose
-from seglab.engine.device.plan import available_cores, cpu_bf16, has_depthwise
+from seglab.engine.device.facts import available_cores, cpu_bf16
+from seglab.engine.device.plan import has_depthwise
 from seglab.experiment.parts import build_model
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}

@@ -28,7 +28,7 @@ case $part in
     best -m "$seeds" run_name=plain-loss loss=ce loss.class_weights=none "$@"
     best -m "$seeds" run_name=constant-rate scheduler=constant "$@"
     ;;
-  cpu) # the best of two cores in 60 minutes: the lightest encoder, as experiment=camvid_unet but longer
+  cpu) # two cores for 55 to 100 minutes: the lightest encoder, as experiment=camvid_unet but longer
     best model.encoder_name=tf_efficientnet_lite0 trainer.max_epochs=55 "$@"
     ;;
   *) echo "unknown part $part" >&2; exit 2 ;;

@@ -15,7 +15,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from seglab.data.manifest import Manifest
-from seglab.engine.device.plan import available_cores
+from seglab.engine.device.facts import available_cores
 from train_bench.arms import plain_loss
 from train_bench.gauges import Clock, StepTimes
 from train_bench.rows import Row, Sizes

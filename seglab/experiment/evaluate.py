@@ -16,7 +16,7 @@ from seglab.core.errors import ConfigError
 from seglab.core.parts.plugins import require_named
 from seglab.core.text.terminal import open_console, say, show
 from seglab.data.manifest import Manifest
-from seglab.engine.device.plan import inspect_device
+from seglab.engine.device.facts import inspect_device
 from seglab.engine.loop.scorer import Scorer
 from seglab.engine.loop.trainer import apply_threads, build_trainer
 from seglab.engine.options import TrainerOptions

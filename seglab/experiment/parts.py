@@ -34,7 +34,8 @@ from seglab.data.options import SamplingOptions
 from seglab.data.remote import DEFAULT_GB, place_of, use_file_cache
 from seglab.data.store import SampleStore
 from seglab.data.subset import subset_train
-from seglab.engine.device.plan import Device, ExecutionPlan, choose_plan, inspect_device
+from seglab.engine.device.facts import Device, inspect_device
+from seglab.engine.device.plan import ExecutionPlan, choose_plan
 from seglab.engine.options import PlanOptions
 from seglab.engine.step.batches import Batch, DeviceAugmentFn
 from seglab.engine.step.module import SegmentationModule, StepSettings
@@ -158,8 +159,24 @@ def make_plan(
         per_epoch = max(1, train_images // cfg.data.batch_size)
         limit = trainer.get("limit_train_batches")
         steps = trainer.max_epochs * min(per_epoch, limit or per_epoch)
-    plan = choose_plan(settings, device, micro if isinstance(micro, int) else None, model, steps)
+    plan = choose_plan(
+        settings,
+        device,
+        micro if isinstance(micro, int) else None,
+        model,
+        steps,
+        _batch_bytes(cfg, model, device.num_devices),
+    )
     return plan, device
+
+
+def _batch_bytes(cfg: DictConfig, model: Segmenter | None, num_devices: int) -> int:
+    """Return what a device's share of a training batch takes on its way from a worker."""
+    height, width = cfg.data.crop_size
+    channels = 3 if model is None else len(model.mean)
+    bytes_a_value = 1 if model is None or model.full_scale == 255.0 else 4
+    share = -(-cfg.data.batch_size // num_devices)
+    return int(share * height * width * (channels * bytes_a_value + 1))
 
 
 def build_datamodule(cfg: DictConfig, dataset: Dataset, plan: ExecutionPlan) -> SegDataModule:

@@ -17,7 +17,8 @@ from seglab.core.errors import ConfigError
 from seglab.core.text.terminal import open_console, say
 from seglab.core.trial import TrialChannel, TrialPrunedError
 from seglab.data.describe import repeated_images
-from seglab.engine.device.plan import Device, ExecutionPlan
+from seglab.engine.device.facts import Device
+from seglab.engine.device.plan import ExecutionPlan
 from seglab.engine.device.ranks import other_ranks
 from seglab.engine.loop.checkpoint import LAST, read_checkpoint
 from seglab.engine.loop.trainer import apply_threads

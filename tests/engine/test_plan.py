@@ -13,14 +13,8 @@ from torch._dynamo.testing import CompileCounter
 
 from seglab.core.errors import ConfigError
 from seglab.engine.device.compiling import COMPILE_PAYS_FROM
-from seglab.engine.device.plan import (
-    Device,
-    ExecutionPlan,
-    available_cores,
-    choose_plan,
-    cpu_bf16,
-    inspect_device,
-)
+from seglab.engine.device.facts import Device, available_cores, cpu_bf16, inspect_device
+from seglab.engine.device.plan import ExecutionPlan, choose_plan
 from seglab.engine.loop.compiled import CompileOnce
 from seglab.engine.options import PlanOptions
 
@@ -82,7 +76,7 @@ def test_torch_is_asked_what_the_cpu_can_do(
 
 
 def test_a_cpu_told_to_use_less_gets_fp32() -> None:
-    code = "from seglab.engine.device.plan import cpu_bf16; print(cpu_bf16())"
+    code = "from seglab.engine.device.facts import cpu_bf16; print(cpu_bf16())"
     less = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | less, capture_output=True, text=True
@@ -100,7 +94,26 @@ def test_gpu_shares_cores_among_devices() -> None:
 def test_small_shared_memory_means_no_workers_and_says_so() -> None:
     plan = choose_plan(PlanOptions(), Device("cuda", "a GPU in a container", 1, 8, True, 2**24))
     assert plan.num_workers == 0
-    assert "no loader workers" in plan.sentence()
+    assert "no loader workers: /dev/shm has 16 MiB, one takes 64 MiB there" in plan.sentence()
+
+
+@pytest.mark.parametrize(
+    ("shared", "num_devices", "workers"),
+    [
+        (2**26, 1, 1),  # what containers have by default, and a worker takes all of it
+        (2**26 - 1, 1, 0),
+        (5 * 2**26, 1, 5),
+        (5 * 2**26, 2, 2),  # both devices' workers live in it
+        (2**33, 1, 8),  # as many as there are cores
+        (None, 1, 8),
+    ],
+)
+def test_workers_fit_into_shared_memory(shared: int | None, num_devices: int, workers: int) -> None:
+    """A worker keeps four batches of 16 MiB there."""
+    device = Device("cuda", "a GPU", num_devices, 8 * num_devices, True, shared)
+    plan = choose_plan(PlanOptions(), device, batch_bytes=2**24)
+    assert plan.num_workers == workers
+    assert ("shm has" in plan.sentence()) == (workers < 8)
 
 
 @pytest.mark.parametrize(

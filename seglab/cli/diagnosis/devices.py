@@ -18,7 +18,8 @@ def check_devices() -> Iterator[Finding]:
     """Yield facts about CPU, memory and accelerators; imports torch."""
     import torch
 
-    from seglab.engine.device.plan import available_cores, choose_plan, inspect_device
+    from seglab.engine.device.facts import available_cores, inspect_device
+    from seglab.engine.device.plan import choose_plan
     from seglab.engine.options import PlanOptions
 
     device = inspect_device("cpu")
@@ -71,7 +72,7 @@ def _check_shared_memory() -> Finding:
 
 
 def _check_cpu_bf16() -> Finding:
-    from seglab.engine.device.plan import cpu_bf16
+    from seglab.engine.device.facts import cpu_bf16
 
     notes = {
         "fast": "fast",

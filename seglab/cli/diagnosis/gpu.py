@@ -105,7 +105,8 @@ def _check_loader() -> Finding:
     import torch
     from torch.utils.data import DataLoader
 
-    from seglab.engine.device.plan import choose_plan, inspect_device
+    from seglab.engine.device.facts import inspect_device
+    from seglab.engine.device.plan import choose_plan
     from seglab.engine.options import PlanOptions
 
     plan = choose_plan(PlanOptions(), inspect_device())

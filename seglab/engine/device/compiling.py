@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
 from typing import Literal
 
 from torch import nn
+
+from seglab.engine.device.facts import Device
 
 CompileMode = Literal["default", "reduce-overhead"]
 # What torch.compile takes before the first steps, the share of a step it saves, and what a step takes:
@@ -15,19 +16,6 @@ _COMPILE_SECONDS, _COMPILE_SAVES, _STEP_SECONDS = 90.0, 0.15, 0.05
 COMPILE_PAYS_FROM = round(_COMPILE_SECONDS / (_COMPILE_SAVES * _STEP_SECONDS))
 # The GPU waits for the launches of a small network; CUDA graphs replay them at once.
 SMALL_NETWORK = 5_000_000
-
-
-@dataclass(frozen=True)
-class Device:
-    """Facts about the hardware a plan is made for."""
-
-    accelerator: Literal["cpu", "cuda", "mps"]
-    name: str
-    num_devices: int
-    num_cores: int
-    has_fast_bf16: bool
-    shared_memory_bytes: int | None = None
-    compiles: bool = True
 
 
 def compiling_pays(device: Device, steps: int | None) -> tuple[bool, str]:

@@ -9,26 +9,26 @@ watch: the same machine always gets the same plan, so a run can be repeated bit 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 import torch
 from torch import nn
 
 from seglab.core.errors import ConfigError
 from seglab.core.text.wording import plural
-from seglab.engine.device.compiling import CompileMode, Device, compile_mode_for, compiling_pays
+from seglab.engine.device.compiling import CompileMode, compile_mode_for, compiling_pays
+from seglab.engine.device.facts import Device
 from seglab.engine.options import PlanOptions
 
 Precision = Literal["fp32", "bf16", "fp16"]
 MemoryFormat = Literal["channels_last", "contiguous"]
 # So many augmented 400 images of 512x512 a second beside an H100 (docs/gpus.md).
 _MAX_WORKERS_PER_DEVICE = 14
-_LEAST_SHARED_BYTES = 64 * 2**20
+# What a worker keeps in shared memory: two batches of training ahead, and two of a validation.
+_BATCHES_A_WORKER = 4
+_USUAL_BATCH_BYTES = 16 * 2**20
 _LIGHTNING_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
@@ -94,104 +94,6 @@ class ExecutionPlan:
         )
 
 
-def available_cores() -> int:
-    """Return the cores this process may use: CPU affinity and container quota counted."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    quota_file = Path("/sys/fs/cgroup/cpu.max")
-    if quota_file.is_file():
-        quota, period = quota_file.read_text().split()
-        if quota != "max":
-            cores = min(cores or 1, max(1, int(quota) // int(period)))
-    return cores or 1
-
-
-def inspect_device(accelerator: str = "auto", devices: int | str | list[int] = 1) -> Device:
-    """Return facts about the device to train on.
-
-    Raises:
-        ConfigError: The accelerator or the number of devices asked for is not there.
-    """
-    kind = _resolve_accelerator(accelerator)
-    present = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind)
-    count = _count_devices(devices, present, kind)
-    shm = Path("/dev/shm")  # noqa: S108 - read for its size, nothing is written
-    if kind == "cuda":
-        name, fast_bf16 = torch.cuda.get_device_name(0), torch.cuda.is_bf16_supported(False)
-    else:
-        name, fast_bf16 = _cpu_name(), kind == "cpu" and cpu_bf16() == "fast"
-    return Device(
-        accelerator=kind,
-        name=name,
-        num_devices=count,
-        num_cores=available_cores(),
-        has_fast_bf16=fast_bf16,
-        shared_memory_bytes=psutil.disk_usage(str(shm)).free if shm.is_dir() else None,
-        # Triton makes code for compute capability 7.0 and newer.
-        compiles=kind != "cuda" or torch.cuda.get_device_capability(0) >= (7, 0),
-    )
-
-
-def _resolve_accelerator(accelerator: str) -> Literal["cpu", "cuda", "mps"]:
-    available = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if accelerator == "auto":
-        return next(kind for kind, there in available.items() if there)  # type: ignore[misc,return-value]
-    kind = {"gpu": "cuda"}.get(accelerator, accelerator)
-    if not available.get(kind, False):
-        there = ", ".join(kind for kind, present in available.items() if present)
-        raise ConfigError(
-            f"trainer.accelerator: '{accelerator}' is not on this machine; it has {there}"
-        )
-    return kind  # type: ignore[return-value]
-
-
-def _count_devices(devices: int | str | list[int], present: int | None, kind: str) -> int:
-    if devices == "auto":
-        return present or 1
-    if isinstance(devices, list):
-        wrong = [index for index in devices if present is None or index >= present]
-        if wrong or len(set(devices)) != len(devices):
-            there = f"0..{present - 1}" if kind == "cuda" and present else "no list on this device"
-            raise ConfigError(f"trainer.devices: expected distinct indices, {there}; got {devices}")
-    count = len(devices) if isinstance(devices, list) else int(devices)
-    if count == -1 and present:
-        return present
-    if count < 1 or (present is not None and count > present):
-        limit = f"1 to {present}" if present is not None else "1 or more processes"
-        raise ConfigError(f"trainer.devices: expected {limit} for {kind}, got {devices}")
-    return count
-
-
-def cpu_bf16() -> Literal["fast", "slow", "cpu lacks it", "torch lacks it"]:
-    """Tell how this process multiplies bf16 on the CPU, as torch itself sees it.
-
-    Torch is asked rather than the processor's list of abilities: it may have been told to use less
-    (`ATEN_CPU_CAPABILITY`, `ONEDNN_MAX_CPU_ISA`), and a virtual machine may hide some.
-
-    Returns:
-        `fast`: in hardware. `slow`: emulated, so fp32 is faster. `cpu lacks it`: the processor, or
-        what torch may use of it, cannot. `torch lacks it`: the processor can, this build of torch
-        has no oneDNN that would.
-    """
-    can = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    allowed = not torch.backends.cpu.get_cpu_capability().startswith(("AVX2", "DEFAULT", "NO AVX"))
-    if not torch.backends.mkldnn.is_available():
-        return "torch lacks it" if can and allowed else "cpu lacks it"
-    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return "cpu lacks it"
-    return "fast" if can and allowed else "slow"
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else "cpu"
-
-
 def has_depthwise(model: nn.Module) -> bool:
     """Tell whether a network convolves channel by channel, as MobileNets and EfficientNets do."""
     return any(
@@ -206,6 +108,7 @@ def choose_plan(
     micro_batch_size: int | None = None,
     model: nn.Module | None = None,
     steps: int | None = None,
+    batch_bytes: int | None = None,
 ) -> ExecutionPlan:
     """Return the plan for a device; what the user set by hand stands, the rest follows the rules.
 
@@ -216,12 +119,14 @@ def choose_plan(
         model: The network, whose kind decides the layout on a CPU that computes in fp32; None where
             it is not known yet.
         steps: Optimizer steps of the whole run, by which compiling is judged; None: not known.
+        batch_bytes: What a device's share of a batch takes as it is stored, by which loader workers have to
+            fit into shared memory; None: not known, 16 MiB.
 
     Raises:
         ConfigError: A choice that this device cannot do.
     """
     stock = settings.plan == "stock"
-    base = _stock_plan(device) if stock else _auto_plan(settings, device, model, steps)
+    base = _stock_plan(device) if stock else _auto_plan(settings, device, model, steps, batch_bytes)
     names = ("precision", "memory_format", "compile", "num_threads", "num_workers")
     asked: dict[str, Any] = {name: getattr(settings, name) for name in names}
     changes = {name: value for name, value in asked.items() if value != "auto"}
@@ -251,7 +156,11 @@ def _stock_plan(device: Device) -> ExecutionPlan:
 
 
 def _auto_plan(
-    settings: PlanOptions, device: Device, model: nn.Module | None, steps: int | None
+    settings: PlanOptions,
+    device: Device,
+    model: nn.Module | None,
+    steps: int | None,
+    batch_bytes: int | None,
 ) -> ExecutionPlan:
     cores = max(1, device.num_cores // device.num_devices)
     reasons = []
@@ -269,22 +178,34 @@ def _auto_plan(
     memory_format = _memory_format(device, used, model, reasons)
     compiled, reason = compiling_pays(device, steps)
     reasons.append(reason)
-    # On a CPU a worker takes more from the step than it hides: 18.7 images a second with one, 20.4
-    # without (U-Net/resnet18, 192x256, two cores).
-    workers = min(_MAX_WORKERS_PER_DEVICE, cores) if device.accelerator == "cuda" else 0
-    shared = device.shared_memory_bytes
-    if workers and shared is not None and shared < _LEAST_SHARED_BYTES:
-        workers = 0
-        reasons.append("no loader workers: /dev/shm has less than 64 MiB")
     return replace(
         _stock_plan(device),
         precision=precision,
         memory_format=memory_format,
         compile=compiled,
-        num_workers=workers,
+        num_workers=_workers(device, cores, batch_bytes or _USUAL_BATCH_BYTES, reasons),
         reasons=tuple(reasons),
         compile_mode=compile_mode_for(device, model),
     )
+
+
+def _workers(device: Device, cores: int, batch_bytes: int, reasons: list[str]) -> int:
+    # On a CPU a worker takes more from the step than it hides: 18.7 images a second with one, 20.4
+    # without (U-Net/resnet18, 192x256, two cores).
+    if device.accelerator != "cuda":
+        return 0
+    wanted, shared = min(_MAX_WORKERS_PER_DEVICE, cores), device.shared_memory_bytes
+    if shared is None:
+        return wanted
+    # Where it runs out, a worker dies of a bus error.
+    each = _BATCHES_A_WORKER * batch_bytes
+    room = shared // device.num_devices // each
+    if room < wanted:
+        count = plural(room, "loader worker") if room else "no loader workers"
+        reasons.append(
+            f"{count}: /dev/shm has {shared / 2**20:.0f} MiB, one takes {each / 2**20:.0f} MiB there"
+        )
+    return min(wanted, room)
 
 
 def _memory_format(

@@ -18,8 +18,9 @@ from seglab.config.rules.model_rules import limits_of
 from seglab.config.rules.valid_view import ValidView
 from seglab.core.disk.provenance import package_versions
 from seglab.data.manifest import Manifest
+from seglab.engine.device.facts import inspect_device
 from seglab.engine.device.memory_limit import memory_limit, others_use_it
-from seglab.engine.device.plan import ExecutionPlan, inspect_device
+from seglab.engine.device.plan import ExecutionPlan
 from seglab.engine.step.micro_batch import MicroBatcher
 from seglab.engine.step.micro_batch_memory import MicroBatchMemory
 from seglab.engine.step.micro_batch_probe import MicroBatchKeeper, WorstCase
