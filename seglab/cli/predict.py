@@ -38,7 +38,9 @@ def run(argv: Sequence[str]) -> int:
     for note in found.notes:
         sys.stderr.write(f"{note}\n")
     before = f", {found.before} were done before" if found.before else ""
-    sys.stdout.write(f"{one_line(found.output)}: {found.done} predicted{before}\n")
+    drawn = f", {found.overlaid} got overlays of masks that were there" if found.overlaid else ""
+    predicted = found.done - found.overlaid
+    sys.stdout.write(f"{one_line(found.output)}: {predicted} predicted{drawn}{before}\n")
     if not found.faults:
         return 0
     texts = [one_line(f"{place}: {reason}") for place, reason in found.faults.items()]

@@ -37,6 +37,12 @@ def test_says_what_it_did(seglab: Run, photos: Path) -> None:
     assert f"{photos / 'bad.png'}: not an image, or damaged" in answer.err
 
 
+def test_says_that_overlays_alone_were_new(seglab: Run, photos: Path) -> None:
+    seglab("predict", "bundle=b", "input=in", "--shard", "1/2")
+    answer = seglab("predict", "bundle=b", "input=in", "overlays=true")
+    assert answer.out.endswith(": 2 predicted, 2 got overlays of masks that were there\n")
+
+
 def test_a_share_is_a_flag_too(seglab: Run, photos: Path) -> None:
     assert "2 predicted" in seglab("predict", "bundle=b", "input=in", "--shard", "1/2").out
     assert "2 predicted" in seglab("predict", "bundle=b", "input=in", "--shard=2/2").out

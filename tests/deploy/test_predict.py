@@ -178,7 +178,7 @@ def test_overlays_are_drawn_afterwards_of_the_masks_that_are_there(
 
     monkeypatch.setattr(Bundle, "predict_batch", count)
     found = predict(overlays=True, overlay_alpha=0.3)
-    assert (found.done, sum(asked)) == (len(SIZES), 1)
+    assert (found.done, found.overlaid, sum(asked)) == (len(SIZES), len(SIZES) - 1, 1)
     assert all(np.array_equal(_mask(found, name), masks[name]) for name in SIZES)
     straight = predict(output=str(tmp_path / "straight"), overlays=True, overlay_alpha=0.3)
     for name in SIZES:

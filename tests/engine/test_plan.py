@@ -12,6 +12,7 @@ from torch import nn
 from torch._dynamo.testing import CompileCounter
 
 from seglab.core.errors import ConfigError
+from seglab.engine.device import facts
 from seglab.engine.device.compiling import COMPILE_PAYS_FROM
 from seglab.engine.device.facts import Device, available_cores, cpu_bf16, inspect_device
 from seglab.engine.device.plan import ExecutionPlan, choose_plan
@@ -95,6 +96,21 @@ def test_small_shared_memory_means_no_workers_and_says_so() -> None:
     plan = choose_plan(PlanOptions(), Device("cuda", "a GPU in a container", 1, 8, True, 2**24))
     assert plan.num_workers == 0
     assert "no loader workers: /dev/shm has 16 MiB, one takes 64 MiB there" in plan.sentence()
+
+
+@pytest.mark.parametrize(
+    ("given", "threads"), [("3", 3), ("3,2", 3), ("64", 8), ("", 8), ("0", 8), ("many", 8)]
+)
+def test_threads_keep_to_what_the_environment_allows(
+    monkeypatch: pytest.MonkeyPatch, given: str, threads: int
+) -> None:
+    monkeypatch.setattr(facts, "available_cores", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    plan = choose_plan(PlanOptions(), facts.inspect_device("cpu"))
+    assert plan.num_threads == threads
+    assert ("OMP_NUM_THREADS is 3" in plan.sentence()) == (threads == 3)
+    by_hand = choose_plan(PlanOptions(num_threads=5), facts.inspect_device("cpu"))
+    assert by_hand.num_threads == 5
 
 
 @pytest.mark.parametrize(

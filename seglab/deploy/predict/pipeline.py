@@ -38,6 +38,7 @@ class Pipeline:
 
     Attributes:
         masks: Files that were predicted before, with their masks: overlays are drawn of these.
+        overlaid: How many were.
         faults: What was wrong with each file that was skipped.
     """
 
@@ -56,6 +57,7 @@ class Pipeline:
         self._batch = outputs.options.batch_size
         self.most_pixels = most_pixels(bundle, outputs.options.whole_pixels)
         self.masks: Mapping[Source, Path | None] = {}
+        self.overlaid = 0
         self.faults: dict[str, str] = {}
         self._alike: dict[tuple[int, ...], list[Decoded]] = {}
         self._writing: deque[tuple[Source, Future[dict[str, Any]]]] = deque()
@@ -107,6 +109,7 @@ class Pipeline:
             return
         known = _read_mask(self.masks.get(decoded.source), image.shape[:2])
         if known is not None:
+            self.overlaid += 1
             future = writers.submit(self._outputs.write, decoded, known)
             self._writing.append((decoded.source, future))
             self._note(all_of_them=False)

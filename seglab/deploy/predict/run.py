@@ -42,6 +42,7 @@ class Predicted:
         before: Files of its share that were done before.
         faults: What is wrong with each file that was skipped.
         notes: Sentences for the user.
+        overlaid: Of those done, files whose mask was there, and that got an overlay alone.
     """
 
     output: Path
@@ -49,6 +50,7 @@ class Predicted:
     before: int = 0
     faults: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    overlaid: int = 0
 
 
 def open_bundle(options: PredictFilesOptions) -> Bundle:
@@ -96,6 +98,7 @@ def predict_files(options: PredictFilesOptions) -> Predicted:
         found = Predicted(
             output, len(left) - skipped, len(share) - len(left), pipeline.faults, notes
         )
+        found.overlaid = pipeline.overlaid
         if large.cut:
             found.notes.append(
                 f"{plural(large.cut, 'image')} of more than whole_pixels={options.whole_pixels} went by "

@@ -24,6 +24,7 @@ class Device:
     has_fast_bf16: bool
     shared_memory_bytes: int | None = None
     compiles: bool = True
+    thread_limit: int | None = None
 
 
 def available_cores() -> int:
@@ -60,7 +61,15 @@ def inspect_device(accelerator: str = "auto", devices: int | str | list[int] = 1
         shared_memory_bytes=psutil.disk_usage(str(shm)).free if shm.is_dir() else None,
         # Triton makes code for compute capability 7.0 and newer.
         compiles=kind != "cuda" or torch.cuda.get_device_capability(0) >= (7, 0),
+        thread_limit=_thread_limit(),
     )
+
+
+def _thread_limit() -> int | None:
+    """Return how many threads a process may compute with by its environment; None: it says nothing."""
+    # Of several levels of nested threads the first counts, as for OpenMP itself.
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) > 0 else None
 
 
 def _resolve_accelerator(accelerator: str) -> Literal["cpu", "cuda", "mps"]:

@@ -149,7 +149,7 @@ def _stock_plan(device: Device) -> ExecutionPlan:
         precision="fp32",
         memory_format="contiguous",
         compile=False,
-        num_threads=cores,
+        num_threads=min(cores, device.thread_limit or cores),
         num_workers=0,
         reasons=("stock: torch's own defaults",),
     )
@@ -176,6 +176,8 @@ def _auto_plan(
     # The layout follows what is computed in, also where that was set by hand.
     used = precision if settings.precision == "auto" else settings.precision
     memory_format = _memory_format(device, used, model, reasons)
+    if device.thread_limit is not None and device.thread_limit < cores:
+        reasons.append(f"OMP_NUM_THREADS is {device.thread_limit}")
     compiled, reason = compiling_pays(device, steps)
     reasons.append(reason)
     return replace(
