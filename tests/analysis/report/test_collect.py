@@ -172,11 +172,14 @@ def test_warnings_say_why_numbers_may_not_be_comparable(maker: Any) -> None:
     maker.run("r1")
     maker.run("r2", dataset_fingerprint="f2", main_split="test", git={"commit": "a", "dirty": True})
     maker.run("r3").update(status="pruned")
+    stopped = maker.run("r4")
+    stopped.update(status="interrupted")
     said = "\n".join(collect_report([maker.root]).warnings)
     assert "different data (fingerprints f1, f2)" in said
     assert "different splits (test, val)" in said
     assert "uncommitted changes: r2." in said
-    assert "Not finished: r3 (pruned)." in said
+    assert "Not finished: r3 (pruned), r4 (interrupted)." in said
+    assert f"taken up where it was by: seglab train resume={stopped.run_dir}" in said
     alone = collect_report([maker.root / "exp" / "r1"])
     assert alone.warnings == ()
 

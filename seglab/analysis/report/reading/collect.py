@@ -28,12 +28,15 @@ from seglab.analysis.report.reading.gallery import read_gallery
 from seglab.analysis.report.reading.pictures import Album
 from seglab.core.disk.provenance import utc_now
 from seglab.core.errors import DataError, RunNotFoundError, list_problems
+from seglab.core.text.shell import shell_command
 from seglab.core.text.wording import joined, plural
 from seglab.metrics.names import IOU
 from seglab.runs import RunRecord, find_runs
 from seglab.runs.locate import RECORD_FILE, describe_missing
 from seglab.runs.process import effective_status
 
+# Kinds of runs that `seglab train resume=` takes; a fold goes on with its cross-validation.
+_TAKEN_UP = ("train", "cv")
 # Fields of a record whose parts the page reads, and what stands there if they are of another kind.
 _FORMS: dict[str, tuple[type, Any]] = {
     "metrics": (dict, {}),
@@ -270,3 +273,10 @@ def _warnings(views: list[RunView]) -> Iterator[str]:
     open_runs = [f"{view.label} ({view.status})" for view in views if view.status != "finished"]
     if open_runs:
         yield f"Not finished: {joined(open_runs)}."
+    stopped = [
+        shell_command("seglab", "train", f"resume={view.run_dir}")
+        for view in views
+        if view.status == "interrupted" and view.kind in _TAKEN_UP
+    ]
+    if stopped:
+        yield f"Stopped, and taken up where it was by: {joined(stopped, 3)}"
