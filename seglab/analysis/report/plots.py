@@ -27,6 +27,8 @@ from seglab.analysis.report.svg import (
 
 WIDTH, HEIGHT = 360.0, 230.0
 _BOX = Box(left=40.0, top=26.0, right=350.0, bottom=190.0)
+# Half the height of the ends of an interval, pixels: above the mark's radius.
+_CAP = 6.5
 _ROW = 24.0
 _NAME_CHARS, _END_CHARS = 19, 7
 
@@ -178,6 +180,11 @@ def _spread(row: Spread, axis: Axis, box: Box, y: float) -> Markup:
         parts.append(segment(f"middle {shown}", (middle, middle), (y - 7, y + 7)))
     if np.isfinite(row.low) and np.isfinite(row.high):
         parts.append(segment(f"whisker {shown}", (at(row.low), at(row.high)), (y, y)))
+        # An interval that is shorter than its mark still shows.
+        parts += [
+            segment(f"whisker {shown}", (at(bound), at(bound)), (y - _CAP, y + _CAP))
+            for bound in (row.low, row.high)
+        ]
     parts += [
         circle(at(float(value)), y, 3, f"dot {shown}", f"{row.label}: {value:.3f}")
         for value in points

@@ -105,7 +105,7 @@ def warnings_of(drawn: DrawnSplit, options: SplitOptions) -> list[str]:
         if share and abs(got - share) > _TOLERANCE * share:
             warnings.append(
                 f"{split} holds {100 * got:.1f} % where {100 * share:.1f} % were asked for: whole units "
-                f"are large; block cuts them into runs of consecutive samples"
+                f"are large; block=N (`--block N`) cuts them into runs of N consecutive samples"
             )
     for split in [name for name in LABELLED if (placed == name).any()]:
         held = drawn.pixels[(placed == split).to_numpy()].sum(axis=0) > 0
