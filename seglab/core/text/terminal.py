@@ -20,8 +20,8 @@ from rich.text import Text
 from seglab.core.text.escape import one_line
 
 _PIPE_WIDTH = 120
-# Longest silence where nobody sees a live line: 20 s are promised.
-_SILENCE_S = 15.0
+# Longest silence where nobody sees a live line, less the length of a step: 20 s are promised.
+LONGEST_SILENCE_S = 15.0
 
 
 def open_console(pipe_width: int = _PIPE_WIDTH) -> Console:
@@ -67,7 +67,7 @@ def telling(console: Console, text: str) -> Iterator[Callable[[str], None]]:
 
     def tell(now: str) -> None:
         nonlocal spoke
-        if time.monotonic() - spoke >= _SILENCE_S:
+        if time.monotonic() - spoke >= LONGEST_SILENCE_S:
             spoke = time.monotonic()
             say(console, now)
 

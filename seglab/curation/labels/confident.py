@@ -198,11 +198,11 @@ def image_scores(
     middle = scenes.transform("median")
     middle.loc[~is_known] = table.median().to_numpy()
     among_scene = table - middle
-    surprise, spread = usual_of(among_scene["score"], _LEAST_SPREADS[0])
-    odd = (among_scene["score"] - surprise) / spread
-    outline, spread = usual_of(table["outline"], _LEAST_SPREADS[1])
-    least = np.minimum(table["outline"] - outline, among_scene["outline"])
-    return np.asarray(np.maximum(odd, least / spread))
+    usual_score, spread = usual_of(among_scene["score"], _LEAST_SPREADS[0])
+    surprising = (among_scene["score"] - usual_score) / spread
+    usual_outline, spread = usual_of(table["outline"], _LEAST_SPREADS[1])
+    ragged = np.minimum(table["outline"] - usual_outline, among_scene["outline"]) / spread
+    return np.asarray(np.maximum(surprising, ragged))
 
 
 def _outline(given: np.ndarray, valid: np.ndarray, probabilities: np.ndarray) -> float:

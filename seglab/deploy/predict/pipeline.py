@@ -38,7 +38,7 @@ class Pipeline:
 
     Attributes:
         masks: Files that were predicted before, with their masks: overlays are drawn of these.
-        overlaid: How many were.
+        overlaid: Those of which it was so.
         faults: What was wrong with each file that was skipped.
     """
 
@@ -57,7 +57,7 @@ class Pipeline:
         self._batch = outputs.options.batch_size
         self.most_pixels = most_pixels(bundle, outputs.options.whole_pixels)
         self.masks: Mapping[Source, Path | None] = {}
-        self.overlaid = 0
+        self.overlaid: list[Source] = []
         self.faults: dict[str, str] = {}
         self._alike: dict[tuple[int, ...], list[Decoded]] = {}
         self._writing: deque[tuple[Source, Future[dict[str, Any]]]] = deque()
@@ -109,7 +109,7 @@ class Pipeline:
             return
         known = _read_mask(self.masks.get(decoded.source), image.shape[:2])
         if known is not None:
-            self.overlaid += 1
+            self.overlaid.append(decoded.source)
             future = writers.submit(self._outputs.write, decoded, known)
             self._writing.append((decoded.source, future))
             self._note(all_of_them=False)

@@ -98,7 +98,8 @@ def predict_files(options: PredictFilesOptions) -> Predicted:
         found = Predicted(
             output, len(left) - skipped, len(share) - len(left), pipeline.faults, notes
         )
-        found.overlaid = pipeline.overlaid
+        drawn = [source for source in pipeline.overlaid if str(source.place) not in found.faults]
+        found.overlaid = len(drawn)
         if large.cut:
             found.notes.append(
                 f"{plural(large.cut, 'image')} of more than whole_pixels={options.whole_pixels} went by "

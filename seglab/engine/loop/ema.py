@@ -7,7 +7,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
+from itertools import compress
 from typing import Any
 
 import pytorch_lightning as pl
@@ -45,7 +45,6 @@ class WarmEma(WeightAveraging):
         # Only checkpoints need the counter; on a GPU, reading it would wait for the step.
         average.n_averaged = average.n_averaged.cpu()
 
-    @torch.no_grad()
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
@@ -53,12 +52,8 @@ class WarmEma(WeightAveraging):
         average = self._average_model
         if average is None or trainer.global_step <= self._latest_update_step:
             return
-        pairs = zip(
-            chain(average.module.parameters(), average.module.buffers()),
-            chain(pl_module.parameters(), pl_module.buffers()),
-            strict=True,
-        )
-        averaged, current = zip(*pairs, strict=True)
+        averaged = [*average.module.parameters(), *average.module.buffers()]
+        current = [*pl_module.parameters(), *pl_module.buffers()]
         self.take(averaged, current, self._latest_update_step)
         average.n_averaged += 1
         self._latest_update_step = trainer.global_step
@@ -74,12 +69,10 @@ class WarmEma(WeightAveraging):
             updates: How often this was done before; the first time everything is copied.
         """
         weight = 1.0 - min(self.decay, (1.0 + updates) / (10.0 + updates))
-        pairs = list(zip(averaged, current, strict=True))
-        moved = [(old, new) for old, new in pairs if updates and old.is_floating_point()]
-        copied = [(old, new) for old, new in pairs if not (updates and old.is_floating_point())]
-        if moved:
-            old, new = zip(*moved, strict=True)
+        moves = [updates > 0 and one.is_floating_point() for one in averaged]
+        stays = [not one for one in moves]
+        if any(moves):
+            old, new = compress(averaged, moves), compress(current, moves)
             torch._foreach_lerp_(list(old), list(new), weight)
-        if copied:
-            old, new = zip(*copied, strict=True)
-            torch._foreach_copy_(list(old), list(new))
+        if any(stays):
+            torch._foreach_copy_(list(compress(averaged, stays)), list(compress(current, stays)))

@@ -21,12 +21,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from seglab.core.text.terminal import say
+from seglab.core.text.terminal import LONGEST_SILENCE_S, say
 from seglab.engine.options import ProgressMode
 from seglab.engine.step.module import as_module
-
-# Longest silence in plain lines, less the length of a step: 20 s are promised.
-_SILENCE_S = 15.0
 
 
 class RunProgress(Callback):
@@ -105,7 +102,11 @@ class RunProgress(Callback):
 
     def _break_silence(self, trainer: pl.Trainer, what: str, done: int, total: float) -> None:
         now = time.perf_counter()
-        if self.mode != "plain" or not trainer.is_global_zero or now - self._spoke < _SILENCE_S:
+        if (
+            self.mode != "plain"
+            or not trainer.is_global_zero
+            or now - self._spoke < LONGEST_SILENCE_S
+        ):
             return
         self._spoke = now
         say(self.console, f"{_epoch(trainer)}  {what} {done} of {total:.0f}")

@@ -277,8 +277,8 @@ class SegmentationModule(pl.LightningModule):
 def seed_generators(seed: int, device: torch.device) -> None:
     """Seed the generators of the CPU and of one device, as `torch.manual_seed` seeds those of all.
 
-    That one writes a stack trace down for each kind of device that was not used yet, about a
-    millisecond a step, and keeps it.
+    That one writes a stack trace down for each kind of device that was not used yet, and keeps it: too
+    much for every step.
     """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
