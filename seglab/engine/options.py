@@ -33,9 +33,9 @@ class DeviceOptions(Options):
     memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
     """Layout of images and convolution weights."""
     num_threads: Positive | Auto = "auto"
-    """Threads that a process computes with; `auto`: its share of the cores."""
+    """Threads that a process computes with; `auto`: its share of the cores, OMP_NUM_THREADS at the most."""
     num_workers: NotNegative | Auto = "auto"
-    """Loader processes a device."""
+    """Loader processes a device; `auto`: none on a CPU, on a GPU as many as cores and /dev/shm allow."""
 
 
 class EvaluationTrainerOptions(DeviceOptions):
