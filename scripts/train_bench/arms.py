@@ -24,6 +24,7 @@ from seglab.engine.loop.trainer import build_trainer
 from seglab.engine.options import TrainerOptions
 from seglab.engine.step.module import SegmentationModule
 from seglab.experiment.parts import Dataset, build_datamodule, build_model, build_module
+from seglab.inference.depthwise import fp32_depthwise_gradients
 from seglab.inference.deterministic import deterministic_forms
 from train_bench.gauges import Clock, StepTimes
 
@@ -77,7 +78,8 @@ def bare_step(
     half = _HALF.get(plan.precision)
     for _ in range(times.steps):
         half_precision = torch.autocast(device, half or torch.bfloat16, enabled=half is not None)
-        with half_precision, deterministic_forms(deterministic == "our forms"):
+        forms = deterministic_forms(deterministic == "our forms")
+        with half_precision, forms, fp32_depthwise_gradients(image.device):
             loss = loss_fn(model(image), mask)
         loss.backward()
         optimizer.step()

@@ -20,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from seglab.core.errors import ConfigError
+from seglab.inference.depthwise import fp32_depthwise_gradients
 from seglab.inference.predictor import check_sizes
 
 _WARMUP = 2
@@ -139,7 +140,8 @@ def measure_step(
 
     def step() -> None:
         nonlocal mask
-        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+        half = torch.autocast(device.type, dtype=autocast, enabled=autocast is not None)
+        with half, fp32_depthwise_gradients(device):
             logits = trained(image)
         if mask is None:
             mask = _random_mask(logits)

@@ -28,6 +28,7 @@ from seglab.engine.step.epoch_loss import EpochLoss
 from seglab.engine.step.evaluation import EvalResult, Evaluator
 from seglab.engine.step.micro_batch import MicroBatcher
 from seglab.engine.step.whole_batch import WholeBatchLoss, WholeBatchLosses
+from seglab.inference.depthwise import fp32_depthwise_gradients
 from seglab.inference.deterministic import deterministic_forms, wanted_on
 from seglab.losses import WeightedSum
 from seglab.losses.loss_inputs import safe_divide
@@ -175,7 +176,8 @@ class SegmentationModule(pl.LightningModule):
         return losses.sum()
 
     def _logits(self, image: Tensor) -> Tensor:
-        with deterministic_forms(wanted_on(image.device)):
+        device = image.device
+        with deterministic_forms(wanted_on(device)), fp32_depthwise_gradients(device):
             logits: Tensor = self.model(image)
         return logits
 
