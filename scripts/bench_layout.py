@@ -1,8 +1,10 @@
-"""Measure convolutions and whole networks in both memory layouts on this CPU, in fp32.
+"""Measure convolutions and whole networks on this CPU: memory layouts in fp32, depthwise gradients in bf16.
 
-Contiguous (NCHW) and channels_last (NHWC) in turn, forward and backward, several rounds: what the
+Layouts: contiguous (NCHW) and channels_last (NHWC) in turn, forward and backward, several rounds: what the
 execution plan's choice of layout rests on where there is no bf16. Prints medians and the ratio; above 1
-channels_last is faster. Run it on an otherwise idle machine.
+channels_last is faster. Where the CPU multiplies bf16, depthwise convolutions and networks with them
+in bf16 as torch takes their gradient and as seglab does (in fp32); above 1 ours is faster. Run it on
+an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -20,7 +23,9 @@ from seglab.config.compose import compose
 from seglab.engine.device.facts import available_cores, cpu_bf16
 from seglab.engine.device.plan import has_depthwise
 from seglab.experiment.parts import build_model
+from seglab.inference.depthwise import fp32_depthwise_gradients
 
+Step = Callable[[], None]
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 # Channels in and out, edge of the feature, edge of the kernel, groups.
 CONVOLUTIONS = {
@@ -32,6 +37,15 @@ CONVOLUTIONS = {
     "depthwise 5x5, 96 channels": (96, 96, 48, 5, 96),
     "depthwise 7x7, 96 channels": (96, 96, 48, 7, 96),
 }
+# Channels, edge of the feature, edge of the kernel, stride, dilation.
+DEPTHWISE = {
+    "depthwise 3x3": (240, 48, 3, 1, 1),
+    "depthwise 3x3, stride 2": (96, 160, 3, 2, 1),
+    "depthwise 3x3, dilation 12": (304, 48, 3, 1, 12),
+    "depthwise 5x5": (240, 48, 5, 1, 1),
+    "depthwise 5x5, stride 2": (144, 80, 5, 2, 1),
+    "depthwise 7x7": (96, 80, 7, 1, 1),
+}
 NETWORKS = {
     "U-Net / ResNet-18": ["model=unet", "model.encoder_name=resnet18"],
     "U-Net / MobileNetV3-small": ["model=unet", "model.encoder_name=mobilenetv3_small_100"],
@@ -41,7 +55,7 @@ NETWORKS = {
 }
 
 
-def convolution(spec: tuple[int, ...], layout: torch.memory_format) -> Callable[[], None]:
+def convolution(spec: tuple[int, ...], layout: torch.memory_format) -> Step:
     """Return forward and backward of one convolution of a batch of 4."""
     channels, out, edge, kernel, groups = spec
     image = torch.randn(4, channels, edge, edge).to(memory_format=layout).requires_grad_()
@@ -55,7 +69,7 @@ def convolution(spec: tuple[int, ...], layout: torch.memory_format) -> Callable[
     return step
 
 
-def training_step(words: list[str], layout: torch.memory_format) -> Callable[[], None]:
+def training_step(words: list[str], layout: torch.memory_format) -> Step:
     """Return forward and backward of a network on a batch of 4 images of 192 x 256."""
     model: nn.Module = build_model(compose(words), 8).to(memory_format=layout).train()
     image = torch.randn(4, 3, 192, 256).to(memory_format=layout)
@@ -67,7 +81,35 @@ def training_step(words: list[str], layout: torch.memory_format) -> Callable[[],
     return step
 
 
-def compare(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
+def depthwise(spec: tuple[int, ...]) -> Step:
+    """Return forward and backward of one depthwise convolution of a batch of 8, in channels_last."""
+    channels, edge, kernel, stride, dilation = spec
+    image = torch.randn(8, channels, edge, edge).to(memory_format=torch.channels_last)
+    image.requires_grad_()
+    padding = dilation * (kernel // 2)
+    layer = nn.Conv2d(
+        channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False
+    )
+
+    def step() -> None:
+        result = layer(image)
+        result.backward(torch.ones_like(result))
+
+    return step
+
+
+def in_bf16(step: Step, ours: bool) -> Step:
+    """Return the same step in bf16, with torch's gradient of depthwise convolutions or ours."""
+
+    def mixed() -> None:
+        gradients = fp32_depthwise_gradients(torch.device("cpu")) if ours else nullcontext()
+        with torch.autocast("cpu", torch.bfloat16), gradients:
+            step()
+
+    return mixed
+
+
+def compare(steps: dict[str, Step], rounds: int) -> dict[str, float]:
     """Return the median milliseconds of each, measured in turn after one step of warming up."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
@@ -80,6 +122,38 @@ def compare(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, floa
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def layouts(only: str | None) -> dict[str, dict[str, Step]]:
+    """Return what is compared in both layouts."""
+    cases = {}
+    if only != "networks":
+        for name, spec in CONVOLUTIONS.items():
+            cases[name] = {key: convolution(spec, one) for key, one in LAYOUTS.items()}
+    if only != "convolutions":
+        for name, words in NETWORKS.items():
+            kind = "depthwise" if has_depthwise(build_model(compose(words), 8)) else "dense"
+            cases[f"{name} ({kind})"] = {
+                key: training_step(words, one) for key, one in LAYOUTS.items()
+            }
+    return cases
+
+
+def gradients(only: str | None) -> dict[str, dict[str, Step]]:
+    """Return what is compared in bf16, with torch's depthwise gradients and with ours."""
+    steps = {}
+    if only != "networks":
+        steps = {name: depthwise(spec) for name, spec in DEPTHWISE.items()}
+    if only != "convolutions":
+        steps |= {
+            name: training_step(words, torch.channels_last)
+            for name, words in NETWORKS.items()
+            if has_depthwise(build_model(compose(words), 8))
+        }
+    return {
+        f"{name}, bf16": {"torch": in_bf16(step, False), "fp32 gradient": in_bf16(step, True)}
+        for name, step in steps.items()
+    }
+
+
 def main() -> None:
     """Measure and print one line each."""
     parser = argparse.ArgumentParser(
@@ -90,21 +164,14 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(available_cores())
     print(f"{torch.backends.cpu.get_cpu_capability()}, bf16: {cpu_bf16()}; ms, medians")
-    cases: dict[str, dict[str, Callable[[], None]]] = {}
-    if arguments.only != "networks":
-        for name, spec in CONVOLUTIONS.items():
-            cases[name] = {key: convolution(spec, one) for key, one in LAYOUTS.items()}
-    if arguments.only != "convolutions":
-        for name, words in NETWORKS.items():
-            kind = "depthwise" if has_depthwise(build_model(compose(words), 8)) else "dense"
-            cases[f"{name} ({kind})"] = {
-                key: training_step(words, one) for key, one in LAYOUTS.items()
-            }
+    cases = layouts(arguments.only)
+    if cpu_bf16() == "fast":
+        cases |= gradients(arguments.only)
     for name, steps in cases.items():
         found = compare(steps, arguments.rounds)
-        ratio = found["contiguous"] / found["channels_last"]
+        before, after = found.values()
         shown = "  ".join(f"{key} {value:8.1f}" for key, value in found.items())
-        print(f"{name:<40} {shown}  ratio {ratio:.2f}", flush=True)
+        print(f"{name:<40} {shown}  ratio {before / after:.2f}", flush=True)
 
 
 if __name__ == "__main__":

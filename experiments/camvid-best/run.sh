@@ -21,15 +21,16 @@ case $part in
     done
     ;;
   ablation) # of the winner: give its words, such as model=unet model.encoder_name=resnet34 optimizer.lr=...
-    seeds=seed=0,1,2
-    best -m "$seeds" run_name=all "$@"
-    best -m "$seeds" run_name=small-crop 'data.crop_size=[224,288]' "$@"
-    best -m "$seeds" run_name=no-average trainer.ema_decay=null "$@"
-    best -m "$seeds" run_name=plain-loss loss=ce loss.class_weights=none "$@"
-    best -m "$seeds" run_name=constant-rate scheduler=constant "$@"
+    arm() { best -m seed=0,1,2 "run_name=$1" "${words[@]}" "${@:2}"; }
+    words=("$@")
+    arm all
+    arm small-crop "data.crop_size=${SMALL_CROP:-[224,288]}"
+    arm no-average trainer.ema_decay=null
+    arm plain-loss loss=ce loss.class_weights=none
+    arm constant-rate scheduler=constant
     ;;
-  cpu) # two cores for 55 to 100 minutes: the lightest encoder, as experiment=camvid_unet but longer
-    best model.encoder_name=tf_efficientnet_lite0 trainer.max_epochs=55 "$@"
+  cpu) # two cores for an hour: the lightest encoder, as experiment=camvid_unet but longer
+    best model.encoder_name=tf_efficientnet_lite0 trainer.max_epochs=55 trainer.val_every=5 "$@"
     ;;
   *) echo "unknown part $part" >&2; exit 2 ;;
 esac

@@ -1,4 +1,4 @@
-"""Gradients of depthwise convolutions under bfloat16: the forward pass keeps its bits, the gradient is fp32's."""
+"""Depthwise convolutions in bfloat16: the forward pass keeps its bits, the gradient is that of fp32."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seglab.engine.device.facts import cpu_bf16
 from seglab.inference.depthwise import fp32_depthwise_gradients
 
 CPU = torch.device("cpu")
@@ -64,3 +63,54 @@ def test_forward_is_the_same_and_the_gradient_at_least_as_exact(
         # bf16 keeps 8 bits: what the image, the weights and the result's gradient lose in it stays lost.
         assert (one - truth).norm() < 0.01 * truth.norm()
         assert (one - truth).norm() <= (other - truth).norm() * 1.05
+
+
+def _depthwise(image: Tensor, **words: Any) -> Tensor:
+    return F.conv2d(image, torch.ones(4, 1, 5, 5, requires_grad=True), groups=4, **words)
+
+
+def _goes_through_ours(result: Tensor) -> bool:
+    return "DepthwiseConvolution" in type(result.grad_fn).__name__
+
+
+@needs_bf16
+def test_only_what_is_slow_in_bf16_on_a_cpu_changes() -> None:
+    image = torch.randn(1, 4, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        with fp32_depthwise_gradients(CPU):
+            assert _goes_through_ours(_depthwise(image))
+            assert not _goes_through_ours(_depthwise(image, padding="same"))
+            assert not _goes_through_ours(nn.Conv2d(4, 4, 3, padding=1, groups=4)(image))
+            assert not _goes_through_ours(nn.Conv2d(4, 4, 5, groups=2)(image))
+            assert not _goes_through_ours(nn.Conv2d(4, 8, 5)(image))
+            with torch.no_grad():
+                assert _depthwise(image).grad_fn is None
+        with fp32_depthwise_gradients(torch.device("cuda")):
+            assert not _goes_through_ours(_depthwise(image))
+    with fp32_depthwise_gradients(CPU):
+        assert not _goes_through_ours(_depthwise(image)), "no autocast"
+
+
+@needs_bf16
+def test_torchs_own_is_back_when_a_network_fails() -> None:
+    before = F.conv2d
+    with pytest.raises(RuntimeError, match="in the network"):
+        with torch.autocast("cpu", torch.bfloat16), fp32_depthwise_gradients(CPU):
+            raise RuntimeError("in the network")
+    assert F.conv2d is before
+
+
+@needs_bf16
+def test_frozen_weights_and_images_get_no_gradient() -> None:
+    layer = nn.Conv2d(4, 4, 5, groups=4).requires_grad_(False)
+    image = torch.randn(1, 4, 8, 8, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16), fp32_depthwise_gradients(CPU):
+        layer(image).sum().backward()
+    assert image.grad is not None
+    assert layer.weight.grad is None
+    layer.requires_grad_(True)
+    with torch.autocast("cpu", torch.bfloat16), fp32_depthwise_gradients(CPU):
+        layer(image.detach()).sum().backward()
+    assert layer.weight.grad is not None
+    assert layer.bias is not None
+    assert layer.bias.grad is not None
