@@ -21,12 +21,12 @@ case $part in
     done
     ;;
   ablation) # of the winner: give its words, such as model=unet model.encoder_name=resnet34 optimizer.lr=...
-    arm() { best -m seed=0,1,2 "run_name=$1" "${words[@]}" "${@:2}"; }
+    arm() { best -m "seed=${SEEDS:-0,1,2}" "run_name=$1" "${words[@]}" "${@:2}"; }
     words=("$@")
     arm all
     arm small-crop "data.crop_size=${SMALL_CROP:-[224,288]}"
     arm no-average trainer.ema_decay=null
-    arm plain-loss loss=ce loss.class_weights=none
+    arm plain-loss loss=ce loss.terms.ce.class_weights=none
     arm constant-rate scheduler=constant
     ;;
   cpu) # two cores for an hour: the lightest encoder, as experiment=camvid_unet but longer

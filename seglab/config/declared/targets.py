@@ -75,6 +75,8 @@ def schema_of(group: str, target: Any) -> type[Options] | ChosenBy:
         advice = ""
         if is_own and group == "loss":
             advice = f"; a loss of your own is a term: loss.terms.NAME._target_={target}"
+        if target is None and group == "loss_term":
+            advice = "; the chosen loss has no such term: something, such as the experiment, sets keys of it"
         raise ConfigError(f"expected one of {listed}; got {show(target)}{meant}{advice}")
     found = load_target(target, group)
     return own_options(group, target, found, own_keys(group, found))
