@@ -97,7 +97,7 @@ def fp32_depthwise_gradients(device: torch.device) -> Iterator[None]:
     if not _computes_in_bf16(device):
         yield
         return
-    F.conv2d = _conv2d
+    F.conv2d = _conv2d  # type: ignore[assignment]
     try:
         yield
     finally:
