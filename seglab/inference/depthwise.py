@@ -1,8 +1,9 @@
 """Gradients of depthwise convolutions on a CPU that computes in bfloat16.
 
-oneDNN multiplies bf16 in hardware, but has only its plain loops for the gradient of a depthwise convolution
-in bf16, unless that is 3x3 without stride or dilation: half of a step of an EfficientNet. So that one gradient
-is computed in fp32, which is several times as fast and the more exact; `scripts/bench_layout.py` measures both.
+oneDNN multiplies bf16 in hardware, but has only its plain loops for the gradient of a depthwise
+convolution in bf16, unless that is 3x3 without stride or dilation: half of a step of an EfficientNet. So
+that one gradient is computed in fp32, which is several times as fast and the more exact;
+`scripts/bench_layout.py` measures both.
 """
 
 from __future__ import annotations
