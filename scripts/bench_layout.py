@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -27,24 +28,36 @@ from seglab.inference.depthwise import fp32_depthwise_gradients
 
 Step = Callable[[], None]
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-# Channels in and out, edge of the feature, edge of the kernel, groups.
+
+
+class Convolution(NamedTuple):
+    """Channels in and out, edges of feature and kernel in pixels, groups, stride and dilation."""
+
+    channels: int
+    out: int
+    edge: int
+    kernel: int
+    groups: int
+    stride: int = 1
+    dilation: int = 1
+
+
 CONVOLUTIONS = {
-    "dense 3x3, 32 channels": (32, 32, 96, 3, 1),
-    "dense 3x3, 64 channels": (64, 64, 96, 3, 1),
-    "dense 3x3, 256 channels": (256, 256, 24, 3, 1),
-    "dense 1x1, 64 to 256": (64, 256, 48, 1, 1),
-    "depthwise 3x3, 64 channels": (64, 64, 96, 3, 64),
-    "depthwise 5x5, 96 channels": (96, 96, 48, 5, 96),
-    "depthwise 7x7, 96 channels": (96, 96, 48, 7, 96),
+    "dense 3x3, 32 channels": Convolution(32, 32, 96, 3, 1),
+    "dense 3x3, 64 channels": Convolution(64, 64, 96, 3, 1),
+    "dense 3x3, 256 channels": Convolution(256, 256, 24, 3, 1),
+    "dense 1x1, 64 to 256": Convolution(64, 256, 48, 1, 1),
+    "depthwise 3x3, 64 channels": Convolution(64, 64, 96, 3, 64),
+    "depthwise 5x5, 96 channels": Convolution(96, 96, 48, 5, 96),
+    "depthwise 7x7, 96 channels": Convolution(96, 96, 48, 7, 96),
 }
-# Channels, edge of the feature, edge of the kernel, stride, dilation.
 DEPTHWISE = {
-    "depthwise 3x3": (240, 48, 3, 1, 1),
-    "depthwise 3x3, stride 2": (96, 160, 3, 2, 1),
-    "depthwise 3x3, dilation 12": (304, 48, 3, 1, 12),
-    "depthwise 5x5": (240, 48, 5, 1, 1),
-    "depthwise 5x5, stride 2": (144, 80, 5, 2, 1),
-    "depthwise 7x7": (96, 80, 7, 1, 1),
+    "depthwise 3x3": Convolution(240, 240, 48, 3, 240, 1, 1),
+    "depthwise 3x3, stride 2": Convolution(96, 96, 160, 3, 96, 2, 1),
+    "depthwise 3x3, dilation 12": Convolution(304, 304, 48, 3, 304, 1, 12),
+    "depthwise 5x5": Convolution(240, 240, 48, 5, 240, 1, 1),
+    "depthwise 5x5, stride 2": Convolution(144, 144, 80, 5, 144, 2, 1),
+    "depthwise 7x7": Convolution(96, 96, 80, 7, 96, 1, 1),
 }
 NETWORKS = {
     "U-Net / ResNet-18": ["model=unet", "model.encoder_name=resnet18"],
@@ -55,15 +68,16 @@ NETWORKS = {
 }
 
 
-def convolution(spec: tuple[int, ...], layout: torch.memory_format) -> Step:
+def convolution(spec: Convolution, layout: torch.memory_format) -> Step:
     """Return forward and backward of one convolution of a batch of 4."""
-    channels, out, edge, kernel, groups = spec
-    image = torch.randn(4, channels, edge, edge).to(memory_format=layout).requires_grad_()
-    weight = torch.randn(out, channels // groups, kernel, kernel).to(memory_format=layout)
-    weight.requires_grad_()
+    image = torch.randn(4, spec.channels, spec.edge, spec.edge).to(memory_format=layout)
+    image.requires_grad_()
+    weight = torch.randn(spec.out, spec.channels // spec.groups, spec.kernel, spec.kernel)
+    weight = weight.to(memory_format=layout).requires_grad_()
+    padding = spec.dilation * (spec.kernel // 2)
 
     def step() -> None:
-        result = F.conv2d(image, weight, padding=kernel // 2, groups=groups)
+        result = F.conv2d(image, weight, None, spec.stride, padding, spec.dilation, spec.groups)
         result.backward(torch.ones_like(result))
 
     return step
@@ -77,23 +91,6 @@ def training_step(words: list[str], layout: torch.memory_format) -> Step:
 
     def step() -> None:
         F.cross_entropy(model(image), mask).backward()
-
-    return step
-
-
-def depthwise(spec: tuple[int, ...]) -> Step:
-    """Return forward and backward of one depthwise convolution of a batch of 8, in channels_last."""
-    channels, edge, kernel, stride, dilation = spec
-    image = torch.randn(8, channels, edge, edge).to(memory_format=torch.channels_last)
-    image.requires_grad_()
-    padding = dilation * (kernel // 2)
-    layer = nn.Conv2d(
-        channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False
-    )
-
-    def step() -> None:
-        result = layer(image)
-        result.backward(torch.ones_like(result))
 
     return step
 
@@ -141,7 +138,7 @@ def gradients(only: str | None) -> dict[str, dict[str, Step]]:
     """Return what is compared in bf16, with torch's depthwise gradients and with ours."""
     steps = {}
     if only != "networks":
-        steps = {name: depthwise(spec) for name, spec in DEPTHWISE.items()}
+        steps = {name: convolution(spec, torch.channels_last) for name, spec in DEPTHWISE.items()}
     if only != "convolutions":
         steps |= {
             name: training_step(words, torch.channels_last)

@@ -29,7 +29,7 @@ case $part in
     arm plain-loss loss=ce loss.terms.ce.class_weights=none
     arm constant-rate scheduler=constant
     ;;
-  cpu) # two cores for an hour: the lightest encoder, as experiment=camvid_unet but longer
+  cpu) # two cores for an hour or more: the lightest encoder, as experiment=camvid_unet but longer
     best model.encoder_name=tf_efficientnet_lite0 trainer.max_epochs=55 trainer.val_every=5 "$@"
     ;;
   *) echo "unknown part $part" >&2; exit 2 ;;

@@ -8,7 +8,7 @@ that one gradient is computed in fp32, which is several times as fast and the mo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,26 +30,26 @@ class _DepthwiseConvolution(torch.autograd.Function):
         image: Tensor,
         weight: Tensor,
         bias: Tensor | None,
-        places: tuple[_Pair, _Pair, _Pair],
+        geometry: tuple[_Pair, _Pair, _Pair],
     ) -> Tensor:
         ctx.save_for_backward(image, weight)
-        ctx.places, ctx.has_bias = places, bias is not None
+        ctx.geometry = geometry
         half_bias = None if bias is None else bias.to(image.dtype)
-        return _TORCHS_OWN(image, weight.to(image.dtype), half_bias, *places, len(weight))
+        return _TORCHS_OWN(image, weight.to(image.dtype), half_bias, *geometry, len(weight))
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]  # torch does not type it
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         image, weight = ctx.saved_tensors
-        stride, padding, dilation = ctx.places
-        wanted = [*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[2]]
+        wanted = list(ctx.needs_input_grad[:3])
         of_image, of_weight, of_bias = torch.ops.aten.convolution_backward(
             gradient.float(),
             image.float(),
             weight.float(),
             [len(weight)],
-            *(stride, padding, dilation),
-            *(False, [0, 0]),
+            *ctx.geometry,
+            False,
+            [0, 0],
             len(weight),
             wanted,
         )
@@ -65,23 +65,31 @@ def _conv2d(
     input: Tensor,  # noqa: A002 - torch's names, by which it may be called
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: int | _Pair = 1,
-    padding: int | _Pair | str = 0,
-    dilation: int | _Pair = 1,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Tensor:
-    depthwise = groups == len(weight) > 1 and weight.shape[1] == 1 and input.ndim == 4
-    if not depthwise or isinstance(padding, str) or not torch.is_grad_enabled():
-        return _TORCHS_OWN(input, weight, bias, stride, padding, dilation, groups)
-    places = (_pair(stride), _pair(padding), _pair(dilation))
-    if weight.shape[2:] == (3, 3) and places[0] == places[2] == (1, 1):
-        return _TORCHS_OWN(input, weight, bias, stride, padding, dilation, groups)
-    result: Tensor = _DepthwiseConvolution.apply(input.bfloat16(), weight, bias, places)
-    return result
+    if not isinstance(padding, str):
+        geometry = (_pair(stride), _pair(padding), _pair(dilation))
+        if torch.is_grad_enabled() and _is_slow_in_bf16(input, weight, geometry, groups):
+            return _DepthwiseConvolution.apply(input.bfloat16(), weight, bias, geometry)  # type: ignore[no-any-return]
+    return _TORCHS_OWN(input, weight, bias, stride, padding, dilation, groups)
 
 
-def _pair(value: int | _Pair) -> _Pair:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
+def _pair(value: int | Sequence[int]) -> _Pair:
+    return (value, value) if isinstance(value, int) else (value[0], value[-1])
+
+
+def _is_slow_in_bf16(
+    image: Tensor, weight: Tensor, geometry: tuple[_Pair, _Pair, _Pair], groups: int
+) -> bool:
+    stride, _, dilation = geometry
+    is_depthwise = groups == len(weight) > 1 == weight.shape[1] and image.ndim == 4
+    is_fast = weight.shape[2:] == (3, 3) and stride == dilation == (1, 1)
+    # A network may leave autocast for a part of itself, and autocast leaves doubles alone.
+    in_bf16 = _computes_in_bf16(image.device) and image.dtype != torch.float64
+    return is_depthwise and not is_fast and in_bf16
 
 
 @contextmanager

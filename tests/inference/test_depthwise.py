@@ -66,7 +66,8 @@ def test_forward_is_the_same_and_the_gradient_at_least_as_exact(
 
 
 def _depthwise(image: Tensor, **words: Any) -> Tensor:
-    return F.conv2d(image, torch.ones(4, 1, 5, 5, requires_grad=True), groups=4, **words)
+    weight = torch.ones(4, 1, 5, 5, dtype=image.dtype, requires_grad=True)
+    return F.conv2d(image, weight, groups=4, **words)
 
 
 def _goes_through_ours(result: Tensor) -> bool:
@@ -79,12 +80,18 @@ def test_only_what_is_slow_in_bf16_on_a_cpu_changes() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         with fp32_depthwise_gradients(CPU):
             assert _goes_through_ours(_depthwise(image))
+            assert _depthwise(image, stride=[2], padding=(1, 2)).shape == (1, 4, 3, 4)
+            assert not _goes_through_ours(_depthwise(image.double()))
             assert not _goes_through_ours(_depthwise(image, padding="same"))
             assert not _goes_through_ours(nn.Conv2d(4, 4, 3, padding=1, groups=4)(image))
             assert not _goes_through_ours(nn.Conv2d(4, 4, 5, groups=2)(image))
             assert not _goes_through_ours(nn.Conv2d(4, 8, 5)(image))
             with torch.no_grad():
                 assert _depthwise(image).grad_fn is None
+            with torch.autocast("cpu", enabled=False):
+                left = _depthwise(image)
+                assert not _goes_through_ours(left)
+                assert left.dtype == torch.float32
         with fp32_depthwise_gradients(torch.device("cuda")):
             assert not _goes_through_ours(_depthwise(image))
     with fp32_depthwise_gradients(CPU):
@@ -102,15 +109,12 @@ def test_torchs_own_is_back_when_a_network_fails() -> None:
 
 @needs_bf16
 def test_frozen_weights_and_images_get_no_gradient() -> None:
-    layer = nn.Conv2d(4, 4, 5, groups=4).requires_grad_(False)
-    image = torch.randn(1, 4, 8, 8, requires_grad=True)
+    frozen, image = nn.Conv2d(4, 4, 5, groups=4).requires_grad_(False), torch.randn(1, 4, 8, 8)
+    trained = nn.Conv2d(4, 4, 5, groups=4)
+    leaf = image.clone().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16), fp32_depthwise_gradients(CPU):
-        layer(image).sum().backward()
-    assert image.grad is not None
-    assert layer.weight.grad is None
-    layer.requires_grad_(True)
-    with torch.autocast("cpu", torch.bfloat16), fp32_depthwise_gradients(CPU):
-        layer(image.detach()).sum().backward()
-    assert layer.weight.grad is not None
-    assert layer.bias is not None
-    assert layer.bias.grad is not None
+        (frozen(leaf).sum() + trained(image).sum()).backward()
+    assert leaf.grad is not None
+    assert image.grad is None
+    assert [one.grad for one in frozen.parameters()] == [None, None]
+    assert all(one.grad is not None for one in trained.parameters())
