@@ -37,9 +37,9 @@ from seglab.curation.audit import audit
 from seglab.curation.labels.confident import ClassStatistics, image_scores, score_labels
 from seglab.curation.predictions import kept_predictions
 from seglab.curation.registry import AuditInputs, choose_kinds
+from seglab.data.files.masks import read_mask
 from seglab.data.importers import import_dataset
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 from seglab.data.synth.faults import CORRUPT_FILE, load_faults
 
 _KINDS = tuple(FAULTS)

@@ -23,13 +23,13 @@ from PIL import Image
 
 from seglab.core.disk.files import sha256_bytes
 from seglab.core.labels import LabelSpace
-from seglab.data.cache import PackedCache
-from seglab.data.datamodule import LoaderConfig, SegDataModule
-from seglab.data.dataset import SegmentationDataset
-from seglab.data.images import read_image
+from seglab.data.files.images import read_image
+from seglab.data.files.masks import read_mask
+from seglab.data.loading.cache import PackedCache
+from seglab.data.loading.datamodule import LoaderConfig, SegDataModule
+from seglab.data.loading.dataset import SegmentationDataset
+from seglab.data.loading.sampler import SampleKey
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
-from seglab.data.sampler import SampleKey
 
 LABELS = LabelSpace(class_names=tuple(f"class{index}" for index in range(11)))
 

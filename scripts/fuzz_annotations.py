@@ -35,7 +35,7 @@ from seglab.annotations.reading import Limits, Tree
 from seglab.annotations.vectorise import to_shapes
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
-from seglab.data.image_files import IMAGE_SUFFIXES
+from seglab.data.files.image_files import IMAGE_SUFFIXES
 
 LABELS = LabelSpace(("road", "car", "sign"))
 LIMITS = Limits(file_bytes=1 << 20, pixels=1 << 22, points=10_000, shapes=1000)

@@ -27,9 +27,9 @@ from seglab.analysis.evaluation.figures import samples_figure
 from seglab.config.compose import compose
 from seglab.config.language.locate import conf_dir
 from seglab.core.disk.provenance import git_state
-from seglab.data.images import read_image
+from seglab.data.files.images import read_image
+from seglab.data.files.masks import read_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 from seglab.experiment.evaluate import evaluate
 from seglab.experiment.parts import build_model
 from seglab.experiment.train import train

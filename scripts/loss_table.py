@@ -34,7 +34,7 @@ from seglab.annotations.reading import Tree
 from seglab.data.annotated.export import ExportSettings, export_manifest, own_mask
 from seglab.data.manifest import Manifest
 from seglab.metrics import boundary_f1
-from seglab.metrics.boundary import BoundaryCounts, boundary_counts
+from seglab.metrics.shape.boundary import BoundaryCounts, boundary_counts
 
 _VOID = 255
 _READER = Path(__file__).with_name("read_with_tool.py")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from seglab.augment.corruptions import CORRUPTIONS, corrupt
+from seglab.augment.corruption.corruptions import CORRUPTIONS, corrupt
 from seglab.bundle.loader import Bundle, load
 from seglab.curation.samples import Sample, read_sample
 from seglab.data.manifest import Manifest

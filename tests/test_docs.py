@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from seglab.augment.corruptions import CORRUPTIONS
+from seglab.augment.corruption.corruptions import CORRUPTIONS
 from seglab.augment.options import AugmentSpec
 from seglab.config.declared.key_help import keys_below
 

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from seglab.cli.main import run as seglab
+from seglab.data.files.masks import read_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 
 DARK = {"dusk", "night"}
 # Another seed's world, so that no drive of the day comes back at night.

@@ -28,8 +28,8 @@ from seglab.config.compose import compose
 from seglab.core.disk.files import write_json
 from seglab.core.seeding import generator
 from seglab.data.annotated.export import ExportSettings, export_manifest, own_mask
+from seglab.data.files.masks import read_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 from seglab.data.synth.faults import load_faults
 from seglab.experiment.launch import launch, resume_job
 from seglab.runs.locate import RECORD_FILE

@@ -19,16 +19,16 @@ from audit_bench_parts.planting import (
     text_page,
     without_specks,
 )
-from seglab.cli.data.audit_encoder import encoder_of_file
+from seglab.cli.data.cleaning.audit_encoder import encoder_of_file
 from seglab.core.disk.mask_png import write_mask
 from seglab.core.labels import LabelSpace
 from seglab.curation.alike.apart import irrelevant
 from seglab.curation.audit import audit
 from seglab.curation.registry import AuditInputs
-from seglab.data.images import decode_image
+from seglab.data.files.images import decode_image
+from seglab.data.files.masks import read_mask
 from seglab.data.importers import import_dataset
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 
 # To be reached by every kind.
 RECALL, PRECISION = 0.8, 0.9

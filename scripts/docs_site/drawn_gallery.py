@@ -11,7 +11,7 @@ import torch
 import yaml
 from PIL import Image
 
-from seglab.augment.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from seglab.augment.corruption.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from seglab.augment.options import AugmentSpec
 from seglab.augment.preview import PreviewOptions, PreviewSample, augment_batch, overlay_mask
 from seglab.config.declared.key_help import keys_below

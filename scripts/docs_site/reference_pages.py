@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
+from seglab.cli.base.subcommands import subcommands
 from seglab.cli.commands import COMMANDS
 from seglab.cli.main import run
-from seglab.cli.subcommands import subcommands
 from seglab.config.declared.key_help import Key, keys_below
 from seglab.core.describe import describe
 from seglab.core.option_problems import is_options, unwrap

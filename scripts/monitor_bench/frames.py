@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from seglab.augment.corruptions import corrupt
+from seglab.augment.corruption.corruptions import corrupt
 from seglab.bundle.input_statistics import input_statistics, output_statistics
 from seglab.bundle.loader import Bundle, load
 from seglab.monitor.blocks import Streams

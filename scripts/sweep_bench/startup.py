@@ -125,8 +125,8 @@ def measure(folder: Path, starts: int, logger: str) -> Starts:
 
 
 def _recorded(runs_dir: Path) -> list[float]:
-    from seglab.runs.study import ATTEMPTS, FIRST_STEP_S, STUDY_FILE, StudyFolder
-    from seglab.runs.study_storage import open_study
+    from seglab.runs.studies.study import ATTEMPTS, FIRST_STEP_S, STUDY_FILE, StudyFolder
+    from seglab.runs.studies.study_storage import open_study
 
     (path,) = runs_dir.rglob(STUDY_FILE)
     trials = [trial.user_attrs for trial in open_study(StudyFolder(path.parent)).trials]

@@ -15,7 +15,7 @@ from rich.console import Console
 from torch import nn
 from torch.utils.data import DataLoader
 
-from seglab.data.datamodule import SegDataModule
+from seglab.data.loading.datamodule import SegDataModule
 from seglab.engine.device.plan import ExecutionPlan
 from seglab.engine.loop.callbacks import FiniteLossGuard, HistoryWriter, InterruptGuard
 from seglab.engine.loop.checkpoint import CheckpointWriter

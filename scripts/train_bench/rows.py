@@ -10,7 +10,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from seglab.config.compose import compose
-from seglab.data.cache import PackedCache
+from seglab.data.loading.cache import PackedCache
 from seglab.experiment.parts import Dataset, open_dataset_of
 
 

@@ -12,8 +12,8 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
+from seglab.cli.base.subcommands import subcommands
 from seglab.cli.commands import COMMANDS
-from seglab.cli.subcommands import subcommands
 from seglab.core.errors import ConfigError
 
 SHELLS = ("bash", "zsh", "fish")
@@ -88,7 +88,7 @@ def _print_matches(names: Iterable[str], typed: Sequence[str], shell: str) -> No
 
 
 def _ask_hydra(name: str, word: str) -> None:
-    from seglab.cli.application import Application, run_hydra
+    from seglab.cli.base.application import Application, run_hydra
     from seglab.config.language.locate import conf_dir
 
     app = Application("train" if name == "train" else "evaluate", lambda _cfg: None)

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from seglab import __version__
+from seglab.cli.base.reporting import guarded
 from seglab.cli.commands import COMMANDS
-from seglab.cli.reporting import guarded
 from seglab.core.errors import nearest
 
 _HELP = ("-h", "--help", "help")

@@ -22,9 +22,9 @@ from seglab.data.build import (
     MISSING_MASK,
     UNKNOWN_LABELS,
 )
-from seglab.data.images import bands_in, decode_image
+from seglab.data.files.images import bands_in, decode_image
+from seglab.data.files.masks import decode_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import decode_mask
 
 DROPPED = "dropped"
 FILE_FAULTS = frozenset(

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from seglab.core.errors import DataError, list_problems
+from seglab.data.files.masks import read_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 
 COLUMNS = ("row", "class_index", "left", "top", "width", "height", "area", "cut_off", "beside")
 

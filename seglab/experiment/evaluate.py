@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from seglab.analysis.tables import Row, format_cell, frame_rows, interval_cell, rich_table
-from seglab.augment.corruptions import require_corruptions
+from seglab.augment.corruption.corruptions import require_corruptions
 from seglab.config.own_parts import own_targets
 from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError

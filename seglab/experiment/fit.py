@@ -14,7 +14,7 @@ from rich.console import Console
 from seglab.core.errors import ConfigError, TrainingError
 from seglab.core.text.terminal import say
 from seglab.core.trial import TrialChannel
-from seglab.data.datamodule import SegDataModule
+from seglab.data.loading.datamodule import SegDataModule
 from seglab.engine.device.plan import ExecutionPlan
 from seglab.engine.device.ranks import is_rank_zero
 from seglab.engine.loop.callbacks import (

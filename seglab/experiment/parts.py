@@ -26,13 +26,13 @@ from seglab.core.disk.urls import is_url, url_text
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
 from seglab.core.seeding import derive_seed, generator
-from seglab.data.datamodule import LoaderConfig, SegDataModule
-from seglab.data.describe import empty_splits
+from seglab.data.description.describe import empty_splits
 from seglab.data.importers import open_dataset
+from seglab.data.loading.datamodule import LoaderConfig, SegDataModule
+from seglab.data.loading.store import SampleStore
 from seglab.data.manifest import Manifest
 from seglab.data.options import SamplingOptions
 from seglab.data.remote import DEFAULT_GB, place_of, use_file_cache
-from seglab.data.store import SampleStore
 from seglab.data.subset import subset_train
 from seglab.engine.device.facts import Device, inspect_device
 from seglab.engine.device.plan import ExecutionPlan, choose_plan

@@ -16,7 +16,7 @@ from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError
 from seglab.core.text.terminal import open_console, say
 from seglab.core.trial import TrialChannel, TrialPrunedError
-from seglab.data.describe import repeated_images
+from seglab.data.description.describe import repeated_images
 from seglab.engine.device.facts import Device
 from seglab.engine.device.plan import ExecutionPlan
 from seglab.engine.device.ranks import other_ranks

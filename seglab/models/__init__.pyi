@@ -1,6 +1,3 @@
-from .encoder_weights import LoadReport as LoadReport
-from .encoder_weights import load_encoder_weights as load_encoder_weights
-from .encoder_weights import read_state_dict as read_state_dict
 from .encoders import EncoderChoice as EncoderChoice
 from .encoders import resolve_encoder as resolve_encoder
 from .freezing import find_unused as find_unused
@@ -12,5 +9,8 @@ from .segnet import SegNetBasic as SegNetBasic
 from .smp import SmpSegmenter as SmpSegmenter
 from .smp import allowed_options as allowed_options
 from .smp import build_smp as build_smp
+from .weights.encoder_weights import LoadReport as LoadReport
+from .weights.encoder_weights import load_encoder_weights as load_encoder_weights
+from .weights.encoder_weights import read_state_dict as read_state_dict
 from .wrapped import WrappedModel as WrappedModel
 from .wrapped import wrap_model as wrap_model

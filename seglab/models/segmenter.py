@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from seglab.core.architectures import min_size, min_train_batch, size_divisor
 from seglab.core.bands import Bands
 from seglab.core.errors import ConfigError, ShapeError
-from seglab.models.encoder_weights import LoadReport
 from seglab.models.freezing import freeze
 from seglab.models.normalization import Normalization
 from seglab.models.options import ModelFacts
+from seglab.models.weights.encoder_weights import LoadReport
 
 
 class Segmenter(nn.Module):

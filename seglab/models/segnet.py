@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seglab.core.options import takes
-from seglab.models.encoder_weights import load_encoder_weights
 from seglab.models.encoders import resolve_encoder
 from seglab.models.normalization import Normalization
 from seglab.models.options import SegNetBasicOptions, SegNetOptions
 from seglab.models.segmenter import Segmenter
+from seglab.models.weights.encoder_weights import load_encoder_weights
 
 _VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 _VGG_ENCODER = "vgg16_bn"

@@ -23,11 +23,11 @@ from seglab.core.architectures import (
 )
 from seglab.core.errors import ConfigError, nearest
 from seglab.core.options import takes
-from seglab.models.encoder_weights import load_encoder_weights
 from seglab.models.encoders import EncoderChoice, resolve_encoder
 from seglab.models.options import SmpOptions
 from seglab.models.segmenter import Segmenter
 from seglab.models.tryout import try_out
+from seglab.models.weights.encoder_weights import load_encoder_weights
 
 # Set by the arguments of `build_smp`, or without a meaning for logits of the image's size.
 _RESERVED = {

@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 from seglab.core.errors import ConfigError, TrainingError, list_problems
 from seglab.core.text.terminal import open_console, say
 from seglab.experiment.trial import trial_problems
-from seglab.runs.study import ERROR, WORDS, StudyFolder, all_there_are
-from seglab.runs.study_storage import open_study
+from seglab.runs.studies.study import ERROR, WORDS, StudyFolder, all_there_are
+from seglab.runs.studies.study_storage import open_study
 from seglab.sweep.ask.plan_config import grid, split_words, study_plan
 from seglab.sweep.ask.space import settings_in
 from seglab.sweep.conclude.conclude_study import conclude_study, import_ahead

@@ -17,7 +17,7 @@ from seglab.annotations.shapes import AnnotatedImage, Annotations
 from seglab.annotations.vectorise import to_shapes
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
-from seglab.data.image_files import IMAGE_SUFFIXES
+from seglab.data.files.image_files import IMAGE_SUFFIXES
 from seglab.testing.contract import Contract, expect_error
 
 _VOID = 255

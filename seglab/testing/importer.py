@@ -12,11 +12,11 @@ import numpy as np
 
 from seglab.core.errors import DataError, DataNotFoundError
 from seglab.data.build import ImportedFiles, build_manifest
+from seglab.data.files.images import image_size
+from seglab.data.files.masks import read_mask
 from seglab.data.freshness import FileHashes
-from seglab.data.images import image_size
 from seglab.data.importers.renewal import is_current
 from seglab.data.manifest import SPLITS, Manifest
-from seglab.data.masks import read_mask
 from seglab.testing.contract import Contract, expect_error
 
 

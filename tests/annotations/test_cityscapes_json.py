@@ -15,7 +15,7 @@ from seglab.annotations.formats.cityscapes import EVALUATED, LABELS, Cityscapes
 from seglab.annotations.vectorise import to_shapes
 from seglab.core.labels import LabelSpace
 from seglab.data.annotated.importer import import_cityscapes_json
-from seglab.data.importers.cityscapes import CLASSES, import_cityscapes
+from seglab.data.importers.datasets.cityscapes import CLASSES, import_cityscapes
 
 # Ids by json2labelImg of cityscapesScripts for OBJECTS on 8 x 12 pixels, as letters from a (0).
 OBJECTS = [

@@ -12,9 +12,9 @@ import seglab.annotations.options  # noqa: F401 - declares the formats
 from seglab.annotations.format import LabelledImage, annotation_format, format_names
 from seglab.annotations.vectorise import to_shapes
 from seglab.core.labels import LabelSpace
-from seglab.data.images import read_image
+from seglab.data.files.images import read_image
+from seglab.data.files.masks import read_mask
 from seglab.data.importers import import_dataset
-from seglab.data.masks import read_mask
 
 LABELS = LabelSpace(("road", "car", "sign"))
 UPRIGHT = np.kron([[0, 0, 1], [2, 0, 1]], np.ones((3, 4), np.uint8)).astype(np.uint8)

@@ -12,8 +12,8 @@ from seglab.annotations.format import LabelledImage, annotation_format
 from seglab.annotations.reading import Tree
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
+from seglab.data.importers.datasets.voc import import_voc
 from seglab.data.importers.folder import import_folder
-from seglab.data.importers.voc import import_voc
 
 LABELS = LabelSpace(("background", "lane", "kerb"), ignore_index=9)
 MASK = np.array([[0, 1, 2, 9], [2, 2, 9, 0]], np.uint8)

@@ -8,7 +8,7 @@ import torch
 
 from seglab.augment import AugmentSpec, BatchMixer, DeviceAugment, Uint8Augment, sample_params
 from seglab.augment.band_effects import require_band_steps
-from seglab.augment.corruptions import CORRUPTIONS, corrupt
+from seglab.augment.corruption.corruptions import CORRUPTIONS, corrupt
 from seglab.augment.options import MixingSpec
 from seglab.core.bands import Bands
 from seglab.core.errors import ConfigError, ShapeError

@@ -13,8 +13,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from seglab.augment.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from seglab.augment.weather import Rain, plasma, rain
+from seglab.augment.corruption.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from seglab.augment.corruption.weather import Rain, plasma, rain
 from seglab.core.errors import ConfigError, ShapeError
 
 NAMES = ["gaussian_noise", "gaussian_blur", "jpeg", "fog", "rain", "brightness", "contrast"]

@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from seglab.bundle import loader
 from seglab.bundle.loader import BundleError, ImageError, load
 from seglab.bundle.sealing import pack
-from seglab.data.decoding import _resize
-from seglab.data.images import decode_image
+from seglab.data.files.images import decode_image
+from seglab.data.loading.decoding import _resize
 from seglab.inference.ensemble import Ensemble
 from seglab.inference.geometry import pad_to_multiple, resize_logits
 from seglab.inference.predictor import WholeImage

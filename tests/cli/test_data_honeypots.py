@@ -9,8 +9,8 @@ import numpy as np
 
 from seglab.annotations.format import LabelledImage, annotation_format
 from seglab.annotations.vectorise import to_shapes
+from seglab.data.files.masks import read_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 from tests.annotators import LABELS, careless, scene, write_annotator
 
 Run = Callable[..., Any]

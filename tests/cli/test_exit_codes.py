@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from seglab.cli.reporting import setting_of
+from seglab.cli.base.reporting import setting_of
 from seglab.runs import RunRecord
 
 Run = Callable[..., Any]

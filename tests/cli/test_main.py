@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import seglab as package
+from seglab.cli.base.reporting import find_seglab_error, guarded, report
 from seglab.cli.commands import COMMANDS
 from seglab.cli.main import main
-from seglab.cli.reporting import find_seglab_error, guarded, report
 from seglab.core.errors import ConfigError, TrainingError
 
 Run = Callable[..., Any]

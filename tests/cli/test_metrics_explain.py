@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from seglab.cli import metrics
+from seglab.cli.runs import metrics
 from seglab.runs.record import RunRecord
 
 Run = Callable[..., Any]

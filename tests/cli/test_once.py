@@ -14,7 +14,7 @@ import pytest
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from seglab.cli.application import job_config
+from seglab.cli.base.application import job_config
 from seglab.config.composer import open_composer
 from seglab.config.overrides import check_overrides
 from tests import training

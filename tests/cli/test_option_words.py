@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seglab.cli.option_words import print_word_help, read_words
+from seglab.cli.base.option_words import print_word_help, read_words
 from seglab.core.errors import ConfigError
 from seglab.deploy.options import ExportOptions
 from seglab.deploy.predict.options import PredictFilesOptions

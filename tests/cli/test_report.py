@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seglab.cli import report
+from seglab.cli.runs import report
 from seglab.core.errors import ConfigError, RunNotFoundError
 from seglab.runs import RunRecord
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from seglab.cli import train as module
+from seglab.cli.runs import train as module
 from seglab.core.errors import ConfigError, SeglabError, TrainingError
 from seglab.core.trial import TrialPrunedError, as_trial
 

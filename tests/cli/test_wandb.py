@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from seglab.cli import wandb as command
+from seglab.cli.runs import wandb as command
 from seglab.engine.tracking import wandb_sync
 from seglab.engine.tracking.wandb_sync import SyncItem, SyncResult
 from seglab.runs import RunRecord
@@ -29,7 +29,7 @@ def words(
         monkeypatch.delenv(variable, raising=False)
 
     def run(*given: str) -> tuple[int, str, str]:
-        from seglab.cli.reporting import guarded
+        from seglab.cli.base.reporting import guarded
 
         try:
             code = guarded("seglab wandb", lambda: command.run(list(given)))
@@ -134,6 +134,6 @@ def test_help_says_what_is_needed(words: Words) -> None:
 def test_looking_imports_no_tracker(record: RunRecord, tmp_path: Path) -> None:
     import subprocess
 
-    code = "import sys, seglab.cli.wandb as w; w.build_parser(); print('wandb' in sys.modules)"
+    code = "import sys, seglab.cli.runs.wandb as w; w.build_parser(); print('wandb' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr

@@ -8,7 +8,7 @@ import pytest
 
 from seglab.config.compose import compose
 from seglab.config.language.locate import conf_dir
-from seglab.data.importers.camvid import CLASS_NAMES
+from seglab.data.importers.datasets.camvid import CLASS_NAMES
 from seglab.metrics.targets import parse_targets
 
 Problems = Callable[..., list[str]]

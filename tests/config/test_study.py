@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from seglab.cli.train import EXAMPLES, SUMMARY
+from seglab.cli.runs.train import EXAMPLES, SUMMARY
 from seglab.config.composer import open_composer
 from seglab.config.language.locate import conf_dir
 from seglab.config.overrides import check_overrides
@@ -502,7 +502,7 @@ def test_nothing_heavy_is_imported_for_a_look(study: str, expected: set[str]) ->
 
 
 def test_help_lists_the_studies() -> None:
-    from seglab.cli.application_help import application_help
+    from seglab.cli.base.application_help import application_help
 
     lines = " ".join(application_help("train", SUMMARY, EXAMPLES).split())
     assert f"study {', '.join(NAMES[:6])}" in lines

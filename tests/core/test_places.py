@@ -17,8 +17,8 @@ from seglab.analysis.style import new_figure, save_figure
 from seglab.core.disk.files import atomic_path, write_json, write_text
 from seglab.core.disk.places import place_error
 from seglab.core.errors import ConfigError, DiskFullError, PlaceError
-from seglab.data.cache import PackedCache
 from seglab.data.importers import import_dataset
+from seglab.data.loading.cache import PackedCache
 from seglab.engine.loop.checkpoint import AtomicCheckpointIO
 from seglab.runs import RunRecord
 from seglab.runs.history import HistoryFile

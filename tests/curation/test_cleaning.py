@@ -10,8 +10,8 @@ from seglab.cli.data import run as seglab_data
 from seglab.core.errors import DataError
 from seglab.curation.cleaning.decisions import read_decisions
 from seglab.curation.findings import findings_table
+from seglab.data.files.masks import read_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 from tests.curation.conftest import Make, picture
 
 

@@ -18,8 +18,8 @@ from seglab.curation.agreement.panel import read_panel
 from seglab.curation.agreement.rules import class_pairs, classes_by_need, images_by_need
 from seglab.curation.agreement.staple import fit_staple
 from seglab.curation.agreement.votes import confusions_with_others, find_patterns, votes, winner
+from seglab.data.files.masks import read_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 from seglab.data.remote import place_of, use_file_cache
 from tests.annotators import careless, scene, write_annotator
 

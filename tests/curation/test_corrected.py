@@ -15,8 +15,8 @@ from seglab.core.errors import ConfigError, DataError, PlaceError
 from seglab.core.labels import LabelSpace
 from seglab.curation.labels.ranking import rank_labels, write_ranking
 from seglab.data.annotated.export import ExportSettings, export_manifest
+from seglab.data.files.masks import read_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 from tests.curation.conftest import Make, picture
 
 TRUE = np.zeros((48, 64), np.uint8)

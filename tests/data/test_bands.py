@@ -16,11 +16,11 @@ from seglab.core.labels import LabelSpace
 from seglab.data.bands.decode import decode_bands, select_bands
 from seglab.data.bands.statistics import choose_bands, fit_bands, layout_of
 from seglab.data.build import ImportedFiles, SampleFiles, build_manifest
-from seglab.data.cache import PackedCache
-from seglab.data.describe import describe, format_description
-from seglab.data.image_files import IMAGE_SUFFIXES
-from seglab.data.images import image_size, orientation, read_image
+from seglab.data.description.describe import describe, format_description
+from seglab.data.files.image_files import IMAGE_SUFFIXES
+from seglab.data.files.images import image_size, orientation, read_image
 from seglab.data.importers import import_dataset
+from seglab.data.loading.cache import PackedCache
 from seglab.data.manifest import Manifest
 from tests.multiband import draw, write_dataset, write_tiff
 

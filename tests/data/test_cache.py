@@ -20,11 +20,11 @@ from PIL import Image
 
 from seglab.core.errors import DataError, DataNotFoundError, DiskFullError
 from seglab.core.labels import LabelSpace
-from seglab.data import build, decoding, packing
-from seglab.data.build import ImportedFiles, SampleFiles
-from seglab.data.cache import PackedCache
+from seglab.data.build import ImportedFiles, SampleFiles, build_manifest, inspection
+from seglab.data.files.masks import decode_mask
+from seglab.data.loading import decoding, packing
+from seglab.data.loading.cache import PackedCache
 from seglab.data.manifest import Manifest
-from seglab.data.masks import decode_mask
 
 SIZES = [(12, 16), (20, 10), (12, 16), (7, 9)]
 LABELS = LabelSpace(class_names=("a", "b", "c"))
@@ -365,9 +365,9 @@ def test_mask_is_decoded_once_on_its_way_into_the_cache(
         decoded.append(path.name)
         return decode_mask(content, path, *rest)
 
-    for module in (build, decoding):
+    for module in (inspection, decoding):
         monkeypatch.setattr(module, "decode_mask", noted)
-    manifest = build.build_manifest(ImportedFiles(samples, labels), tmp_path, "tiny", {})
+    manifest = build_manifest(ImportedFiles(samples, labels), tmp_path, "tiny", {})
     first = PackedCache.open(manifest, tmp_path / "caches")
     assert sorted(decoded) == [f"{number}.mask.png" for number in range(3)]
     # What was kept in memory is gone; another working size reads the files again, to the same masks.

@@ -17,8 +17,8 @@ from PIL import Image
 
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
-from seglab.data.cache import PackedCache
-from seglab.data.datamodule import LoaderConfig, SegDataModule, init_worker
+from seglab.data.loading.cache import PackedCache
+from seglab.data.loading.datamodule import LoaderConfig, SegDataModule, init_worker
 from seglab.data.manifest import Manifest
 
 SPLITS = ["train"] * 11 + ["val"] * 5 + ["unlabeled"]

@@ -14,10 +14,10 @@ from PIL import Image
 from seglab.core.errors import ConfigError, DataError, ShapeError
 from seglab.core.labels import LabelSpace
 from seglab.core.seeding import generator
-from seglab.data.cache import PackedCache
-from seglab.data.dataset import EvalCollate, SegmentationDataset, TrainCollate
+from seglab.data.loading.cache import PackedCache
+from seglab.data.loading.dataset import EvalCollate, SegmentationDataset, TrainCollate
+from seglab.data.loading.sampler import SampleKey
 from seglab.data.manifest import Manifest
-from seglab.data.sampler import SampleKey
 
 
 @dataclass(frozen=True)

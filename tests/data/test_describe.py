@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from seglab.core.labels import LabelSpace
-from seglab.data.class_support import format_objects, object_sizes
-from seglab.data.describe import describe, format_description
+from seglab.data.description.class_support import format_objects, object_sizes
+from seglab.data.description.describe import describe, format_description
 from seglab.data.manifest import Manifest
 from seglab.data.mask_parts import find_parts
 

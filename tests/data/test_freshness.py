@@ -17,9 +17,9 @@ from PIL import Image
 
 from seglab.cli.data.importer_options import parse_options
 from seglab.core.errors import DataError, DataNotFoundError
-from seglab.data.cache import PackedCache
 from seglab.data.freshness import FileHashes, describe_changes, hashes
 from seglab.data.importers import import_dataset, open_dataset
+from seglab.data.loading.cache import PackedCache
 from seglab.data.manifest import Manifest
 
 CLASSES = {"class_names": ["a", "b"]}

@@ -13,9 +13,9 @@ from PIL import Image
 
 from seglab.core.errors import DataError, DataNotFoundError, LabelError, ShapeError
 from seglab.core.labels import LabelSpace
-from seglab.data import images as images_module
-from seglab.data.images import image_size, orientation, read_image
-from seglab.data.masks import decode_raw_mask, read_mask
+from seglab.data.files import images as images_module
+from seglab.data.files.images import image_size, orientation, read_image
+from seglab.data.files.masks import decode_raw_mask, read_mask
 
 LABELS = LabelSpace(("a", "b", "c"), ((255, 0, 0), (0, 255, 0), (0, 0, 255)))
 RGB = np.random.default_rng(0).integers(0, 256, (4, 6, 3)).astype(np.uint8)

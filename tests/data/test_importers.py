@@ -20,9 +20,9 @@ from seglab.core.labels import LabelSpace, voc_palette
 from seglab.core.parts.components import components
 from seglab.data.annotated.options import AnnotatedOptions
 from seglab.data.importers import import_dataset, open_dataset, resolve_options
-from seglab.data.importers.ade20k import CLASS_NAMES as ADE_NAMES
-from seglab.data.importers.camvid import import_camvid
-from seglab.data.importers.cityscapes import cityscapes_labels
+from seglab.data.importers.datasets.ade20k import CLASS_NAMES as ADE_NAMES
+from seglab.data.importers.datasets.camvid import import_camvid
+from seglab.data.importers.datasets.cityscapes import cityscapes_labels
 from seglab.data.manifest import Manifest
 from seglab.testing import ImporterContract
 
@@ -455,7 +455,7 @@ def test_two_at_once_import_only_once(tmp_path: Path, monkeypatch: pytest.Monkey
         calls.append(threading.current_thread().name)
         return import_camvid(root, group_by_drive=group_by_drive)
 
-    monkeypatch.setattr("seglab.data.importers.camvid.import_camvid", counted)
+    monkeypatch.setattr("seglab.data.importers.datasets.camvid.import_camvid", counted)
     threads = [threading.Thread(target=open_tiny, args=(tmp_path,)) for _ in range(4)]
     for thread in threads:
         thread.start()

@@ -12,9 +12,9 @@ from PIL import Image
 
 from seglab.config.compose import compose
 from seglab.core.errors import ConfigError, DataError, DataNotFoundError, LabelError
+from seglab.data.files.masks import read_mask
 from seglab.data.importers import import_dataset, open_dataset
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 from tests.data.test_importers import make_mmseg, make_nnunet, write_image, write_mask
 
 MMSEG: dict[str, Any] = {

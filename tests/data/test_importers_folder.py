@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seglab.core.errors import ConfigError, DataError, DataNotFoundError
-from seglab.data.describe import empty_splits
+from seglab.data.build.splitting import group_by_pattern, split_groups
+from seglab.data.description.describe import empty_splits
 from seglab.data.importers import import_dataset
-from seglab.data.importers.splitting import group_by_pattern, split_groups
 from seglab.data.manifest import Manifest
 
 MASK = np.array([[0, 1, 2], [2, 1, 255]], np.uint8)

@@ -26,14 +26,14 @@ from seglab.config.validate import require_valid
 from seglab.core.errors import ConfigError, DataError
 from seglab.core.labels import LabelSpace
 from seglab.data.build import ImportedFiles, SampleFiles, build_manifest
-from seglab.data.cache import PackedCache
-from seglab.data.dataset import SegmentationDataset
 from seglab.data.freshness import FileHashes, disagreements, require_files
+from seglab.data.loading.cache import PackedCache
+from seglab.data.loading.dataset import SegmentationDataset
+from seglab.data.loading.streamed import StreamedSamples
 from seglab.data.manifest import Manifest
 from seglab.data.remote import RemotePath, client, place_of, use_file_cache
 from seglab.data.remote.client import RemoteError
 from seglab.data.remote.file_cache import FileCache
-from seglab.data.streamed import StreamedSamples
 from seglab.experiment.parts import with_absolute_paths
 
 FORK = multiprocessing.get_context("fork")

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from seglab.core.errors import DataError
-from seglab.data.sampler import (
+from seglab.data.loading.sampler import (
     EvalBatchSampler,
     SampleKey,
     TrainBatchSampler,

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglab.core.errors import ConfigError
+from seglab.data.loading.sampler import TrainBatchSampler
+from seglab.data.loading.sampling import class_shares, sample_weights, weighted_order
 from seglab.data.options import SamplingOptions
-from seglab.data.sampler import TrainBatchSampler
-from seglab.data.sampling import class_shares, sample_weights, weighted_order
 
 
 def rows_of(pixels: list[list[int]], tags: list[list[str]] | None = None) -> pd.DataFrame:

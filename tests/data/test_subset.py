@@ -13,8 +13,8 @@ from PIL import Image
 
 from seglab.core.errors import ConfigError, DataError
 from seglab.core.labels import LabelSpace
-from seglab.data.cache import PackedCache
-from seglab.data.datamodule import LoaderConfig, SegDataModule
+from seglab.data.loading.cache import PackedCache
+from seglab.data.loading.datamodule import LoaderConfig, SegDataModule
 from seglab.data.manifest import Manifest
 from seglab.data.subset import MIN_GROUPS, as_part_of, subset_train, whole_fingerprint
 

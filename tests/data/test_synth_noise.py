@@ -3,7 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seglab.data.synth.classes import BUILDING, LABELS, POLE, SKY, TERRAIN, VEGETATION, VEHICLE
+from seglab.data.synth.drawing.classes import (
+    BUILDING,
+    LABELS,
+    POLE,
+    SKY,
+    TERRAIN,
+    VEGETATION,
+    VEHICLE,
+)
 from seglab.data.synth.noise import NOISE_KINDS, add_noise
 
 VOID = LABELS.ignore_index

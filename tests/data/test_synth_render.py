@@ -8,9 +8,9 @@ import pytest
 
 from seglab.core.errors import ShapeError
 from seglab.data.synth import LABELS, SceneOptions, build_scene, render_frame
-from seglab.data.synth.classes import POLE, ROAD, SKY, TERRAIN, VEGETATION, VEHICLE
-from seglab.data.synth.scene import SHIFTS
-from seglab.data.synth.textures import tile_noise
+from seglab.data.synth.drawing.classes import POLE, ROAD, SKY, TERRAIN, VEGETATION, VEHICLE
+from seglab.data.synth.drawing.scene import SHIFTS
+from seglab.data.synth.drawing.textures import tile_noise
 
 SIZE = (96, 128)
 

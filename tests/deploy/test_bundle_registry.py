@@ -206,7 +206,7 @@ def test_commands(bundles: list[Path], tmp_path: Path, capsys: pytest.CaptureFix
 def test_reads_without_torch_and_onnxruntime() -> None:
     heavy = ("torch", "hydra", "pandas", "onnxruntime", "numpy", "wandb", "mlflow")
     code = (
-        "import sys, seglab.cli.registry, seglab.deploy.registry.registry,"
+        "import sys, seglab.cli.production.registry, seglab.deploy.registry.registry,"
         "seglab.deploy.registry.describe; print(sorted(set({heavy!r}) & set(sys.modules)))"
     ).replace("{heavy!r}", repr(heavy))
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"

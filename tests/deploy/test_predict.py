@@ -331,7 +331,7 @@ def test_progress_says_what_is_left() -> None:
 
 def test_needs_neither_torch_nor_hydra() -> None:
     code = (
-        "import sys, seglab.deploy.predict.run, seglab.cli.predict\n"
+        "import sys, seglab.deploy.predict.run, seglab.cli.production.predict\n"
         "print([name for name in ('torch', 'hydra', 'pytorch_lightning', 'pandas') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

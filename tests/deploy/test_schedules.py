@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from seglab.cli.option_words import read_words
+from seglab.cli.base.option_words import read_words
 from seglab.deploy.retrain.options import RetrainOptions
 
 FILES = Path(__file__).resolve().parents[2] / "scripts" / "schedule"

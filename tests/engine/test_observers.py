@@ -18,7 +18,7 @@ from seglab.engine.step.observers import (
     cross_calibrated_ece,
 )
 from seglab.losses import CrossEntropyLoss, DiceLoss, WeightedSum
-from seglab.metrics.calibration import CalibrationCounts
+from seglab.metrics.confidence.calibration import CalibrationCounts
 
 
 def overconfident(seed: int, factor: float = 8.0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -17,8 +17,8 @@ from seglab.cli.main import run as seglab
 from seglab.core.disk.mask_png import write_mask
 from seglab.core.errors import ConfigError, DataError
 from seglab.data.annotated.export import ExportSettings
+from seglab.data.files.masks import read_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 from seglab.feedback.exchange.answers import read_answers
 from seglab.feedback.exchange.drawn import model_mask, write_annotations
 from seglab.feedback.exchange.measuring import quality_of

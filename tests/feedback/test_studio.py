@@ -14,8 +14,8 @@ import pytest
 
 from seglab.cli.main import run as seglab
 from seglab.core.errors import ConfigError
+from seglab.data.files.masks import read_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 from seglab.feedback.exchange.drawn import studio_regions
 from seglab.feedback.exchange.pushing import push, pushes
 from seglab.feedback.exchange.studio import TOKEN_VARIABLE, Studio, StudioError

@@ -11,7 +11,7 @@ import yaml
 from torch import nn
 
 from seglab.augment import AugmentSpec, DeviceAugment, Uint8Augment, sample_params
-from seglab.augment.corruptions import CORRUPTIONS, corrupt
+from seglab.augment.corruption.corruptions import CORRUPTIONS, corrupt
 from seglab.config.compose import compose
 from seglab.core.seeding import generator
 from seglab.experiment.evaluate import evaluate

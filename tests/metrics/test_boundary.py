@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglab.core.errors import LabelError, ShapeError
-from seglab.metrics.boundary import (
+from seglab.metrics.scores import mean_of_images
+from seglab.metrics.shape.boundary import (
     BoundaryCounts,
     boundary_counts,
     boundary_f1,
     boundary_iou,
     boundary_tolerance,
 )
-from seglab.metrics.scores import mean_of_images
 
 
 def square(left: int, size: int = 6, shape: tuple[int, int] = (20, 30)) -> np.ndarray:

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from torchmetrics.classification import BinaryCalibrationError, MulticlassCalibrationError
 
 from seglab.core.errors import DataError, LabelError, ShapeError
-from seglab.metrics.calibration import CalibrationCounts, PixelSample, fit_temperature
+from seglab.metrics.confidence.calibration import CalibrationCounts, PixelSample, fit_temperature
 
 C = 4
 

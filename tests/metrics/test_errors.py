@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglab.metrics.errors import KINDS, classify_errors
+from seglab.metrics.shape.errors import KINDS, classify_errors
 
 SIZE = (80, 80)
 

@@ -12,8 +12,8 @@ from seglab.core.labels import LabelSpace
 from seglab.engine.step.observers import BoundaryObserver, ConfidenceObserver, SliceObserver
 from seglab.metrics import SegmentationMetrics, mean_defined, per_image_score_dict
 from seglab.metrics.scores import iou_from_counts
-from seglab.metrics.slices import SIZES
-from seglab.metrics.surface import surface_scores
+from seglab.metrics.shape.slices import SIZES
+from seglab.metrics.shape.surface import surface_scores
 
 CLASSES, IMAGES = 3, 3
 LABELS = LabelSpace(tuple(f"c{index}" for index in range(CLASSES)))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seglab.metrics import probabilities
-from seglab.metrics.probabilities import UNIT, count_bins
-from seglab.metrics.selective import RiskCoverage
+from seglab.metrics.confidence import probabilities
+from seglab.metrics.confidence.probabilities import UNIT, count_bins
+from seglab.metrics.confidence.selective import RiskCoverage
 
 
 def test_counts_and_sums_by_hand() -> None:

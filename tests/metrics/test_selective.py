@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglab.core.errors import LabelError, ShapeError
-from seglab.metrics.selective import RiskCoverage
+from seglab.metrics.confidence.selective import RiskCoverage
 
 
 def image(confidences: list[float], right: list[bool]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglab.metrics.slices import BOUNDARY, SIZES, boundary_band, object_areas, pixel_slices
+from seglab.metrics.shape.slices import BOUNDARY, SIZES, boundary_band, object_areas, pixel_slices
 
 
 def test_band_lies_on_both_sides_of_an_edge() -> None:

@@ -14,8 +14,13 @@ from scipy import ndimage
 from torchmetrics.functional.segmentation import hausdorff_distance
 
 from seglab.core.errors import DataError, ShapeError
-from seglab.metrics.boundary import boundary_counts
-from seglab.metrics.surface import SurfaceScores, SurfaceSummary, summarise_surfaces, surface_scores
+from seglab.metrics.shape.boundary import boundary_counts
+from seglab.metrics.shape.surface import (
+    SurfaceScores,
+    SurfaceSummary,
+    summarise_surfaces,
+    surface_scores,
+)
 
 
 def square(left: int, size: int = 6, shape: tuple[int, int] = (20, 30)) -> np.ndarray:
@@ -185,7 +190,7 @@ def test_wrong_input_is_explained() -> None:
 
 @pytest.mark.skipif(not torchmetrics.__version__.startswith("1.9."), reason="not the one tried")
 def test_torchmetrics_is_wrong_where_height_and_width_differ() -> None:
-    """Why `seglab.metrics.surface` measures by itself."""
+    """Why `seglab.metrics.shape.surface` measures by itself."""
 
     def by_torchmetrics(shape: tuple[int, int]) -> float:
         masks = [torch.from_numpy(square(left, 4, shape)).bool()[None, None] for left in (3, 6)]

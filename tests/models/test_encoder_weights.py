@@ -11,8 +11,9 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from seglab.core.errors import ConfigError
-from seglab.models import build_smp, hub, read_state_dict
-from seglab.models.encoder_weights import LoadReport, copy_weights
+from seglab.models import build_smp, read_state_dict
+from seglab.models.weights import hub
+from seglab.models.weights.encoder_weights import LoadReport, copy_weights
 
 LITE0 = (
     Path(__file__).resolve().parents[2].parent

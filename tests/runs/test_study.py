@@ -10,8 +10,8 @@ import optuna
 import pytest
 
 from seglab.core.errors import DataError, RunNotFoundError
-from seglab.runs.study import ORIGIN, SCHEMA_VERSION, StudyFolder
-from seglab.runs.study_storage import load_study, open_storage, open_study
+from seglab.runs.studies.study import ORIGIN, SCHEMA_VERSION, StudyFolder
+from seglab.runs.studies.study_storage import load_study, open_storage, open_study
 
 URL = "postgresql+psycopg://me:s%40cret@db.example/studies"
 SHOWN = "postgresql+psycopg://me@db.example/studies"

@@ -17,7 +17,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from seglab.core.errors import DataError
-from seglab.runs.journal import KernelLock, StudyJournal, open_journal
+from seglab.runs.studies.journal import KernelLock, StudyJournal, open_journal
 
 HALF = b'{"op_code":6,"worker_id":"w","tri'
 
@@ -117,7 +117,7 @@ READER = """
 import os, sys
 from pathlib import Path
 import optuna
-from seglab.runs.journal import open_journal
+from seglab.runs.studies.journal import open_journal
 path = Path(sys.argv[1])
 open_journal(path.with_name("whole.log")).get_all_trials(0)
 if os.geteuid() == 0:
@@ -167,7 +167,9 @@ def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "j.log"
     study = _study(path)
     _killed_holder(
-        HOLDER.format(module="seglab.runs.journal", name="KernelLock", path=f"Path({str(path)!r})")
+        HOLDER.format(
+            module="seglab.runs.studies.journal", name="KernelLock", path=f"Path({str(path)!r})"
+        )
     )
     began = time.monotonic()
     study.set_user_attr("after", True)
@@ -216,7 +218,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import optuna
-from seglab.runs.journal import open_journal
+from seglab.runs.studies.journal import open_journal
 storage = open_journal(Path(sys.argv[1]))
 for number in range(20):
     storage.set_study_user_attr(0, f"{sys.argv[2]}-{number}", "x" * 20_000)

@@ -19,7 +19,7 @@ import yaml
 from fastapi import FastAPI
 
 from scripts.lock import normal, read_lock
-from seglab.cli.option_words import read_words
+from seglab.cli.base.option_words import read_words
 from seglab.monitor.options import LogOptions
 from seglab.monitor.watch.gauges import Gauges
 from seglab.monitor.watch.options import WatchOptions

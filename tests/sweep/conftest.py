@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from seglab.runs.study import StudyFolder, StudyObjective
-from seglab.runs.study_storage import open_storage
+from seglab.runs.studies.study import StudyFolder, StudyObjective
+from seglab.runs.studies.study_storage import open_storage
 from seglab.sweep.ask.plan import StudyPlan
 
 # With signs that a URL has to escape, so that nobody cuts it in the wrong place.

@@ -15,7 +15,7 @@ from typing import Any
 
 import optuna
 
-from seglab.runs.study import StudyFolder, StudyObjective
+from seglab.runs.studies.study import StudyFolder, StudyObjective
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ledger.ledger import Claim, Ledger, Outcome
 

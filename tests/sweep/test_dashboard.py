@@ -16,8 +16,8 @@ from typing import Any
 import optuna
 import pytest
 
-from seglab.runs.storage_place import parse_storage
-from seglab.runs.study import StudyFolder
+from seglab.runs.studies.storage_place import parse_storage
+from seglab.runs.studies.study import StudyFolder
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ledger.ledger import Ledger, Outcome
 

@@ -43,7 +43,7 @@ from seglab.analysis.times import format_moment, format_runtime
 from seglab.core.disk.files import write_text
 from seglab.core.disk.provenance import utc_now
 from seglab.core.sample_size import MIN_REPEATS, TOO_FEW_REPEATS
-from seglab.runs.study import ERROR, REASON, TRACEBACK, StudyObjective
+from seglab.runs.studies.study import ERROR, REASON, TRACEBACK, StudyObjective
 
 log = logging.getLogger(__name__)
 

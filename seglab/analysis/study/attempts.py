@@ -11,8 +11,8 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from seglab.core.trial import TrialEnd
-from seglab.runs.study import ATTEMPTS, ORIGIN
-from seglab.runs.study_storage import END_OF
+from seglab.runs.studies.study import ATTEMPTS, ORIGIN
+from seglab.runs.studies.study_storage import END_OF
 
 CONTROLLER = "controller:"
 STATES = {

@@ -27,7 +27,7 @@ from seglab.analysis.study.parameters import ParamScale, param_scales
 from seglab.analysis.tables import csv_table
 from seglab.core.disk.files import atomic_path, hash_json
 from seglab.core.errors import DataError
-from seglab.runs.study import (
+from seglab.runs.studies.study import (
     ERROR,
     EXHAUSTED,
     FIRST_STEP_S,
@@ -39,7 +39,7 @@ from seglab.runs.study import (
     StudyObjective,
     setting_of,
 )
-from seglab.runs.study_storage import open_study
+from seglab.runs.studies.study_storage import open_study
 
 PARAM = "params."
 _LISTED = (

@@ -25,7 +25,7 @@ from seglab.core.sample_size import MIN_REPEATS, TOO_FEW_REPEATS
 from seglab.core.text.escape import markdown, markdown_code
 from seglab.core.text.shell import shell_command
 from seglab.core.text.wording import joined, plural
-from seglab.runs.study import StudyFolder, all_there_are
+from seglab.runs.studies.study import StudyFolder, all_there_are
 
 Protocol = Mapping[str, Any]
 _BEST = 5

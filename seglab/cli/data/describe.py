@@ -80,13 +80,13 @@ def _require_alone(args: argparse.Namespace) -> None:
 
 
 def _description(manifest: Manifest, args: argparse.Namespace) -> str:
-    from seglab.data.describe import describe, format_description
+    from seglab.data.description.describe import describe, format_description
 
     text = format_description(describe(manifest, args.data))
     objects = args.objects
     if objects is None:
         return text
-    from seglab.data.class_support import format_objects, object_sizes
+    from seglab.data.description.class_support import format_objects, object_sizes
     from seglab.data.mask_parts import find_parts
 
     rows = manifest.split(objects)

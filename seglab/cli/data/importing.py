@@ -84,7 +84,7 @@ def import_into(
     options: dict[str, Any],
 ) -> int:
     """Import into the folder `out`, print splits and fingerprint; return how much was left out."""
-    from seglab.data.describe import empty_splits, repeated_images
+    from seglab.data.description.describe import empty_splits, repeated_images
     from seglab.data.importers import import_dataset
     from seglab.data.importers.opening import declared_options
     from seglab.data.splits.scenes import scenes_in_names

@@ -87,8 +87,8 @@ def _read_samples(
     """
     from seglab.data.bands.preview import read_bands
     from seglab.data.bands.statistics import choose_bands
-    from seglab.data.images import read_image
-    from seglab.data.masks import read_mask
+    from seglab.data.files.images import read_image
+    from seglab.data.files.masks import read_mask
 
     rows = manifest.split(args.split).to_dict(orient="records")
     labelled = [row for row in rows if row["mask"] is not None][: args.num_samples]

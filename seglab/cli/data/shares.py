@@ -6,8 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from seglab.cli.base.option_flags import add_option_flags, read_option_flags
 from seglab.cli.data.opening import add_augmentation, add_data, open_data, read_augmentation
-from seglab.cli.option_flags import add_option_flags, read_option_flags
 from seglab.core.errors import ConfigError
 from seglab.data.options import SamplingOptions
 
@@ -56,7 +56,7 @@ def _shares(
     import pandas as pd
 
     from seglab.augment.preview import PreviewOptions
-    from seglab.data.sampling import class_shares, sample_weights, weighted_order
+    from seglab.data.loading.sampling import class_shares, sample_weights, weighted_order
 
     rows = manifest.split("train")
     rows = rows[rows["mask"].notna()].reset_index(drop=True)
@@ -90,7 +90,7 @@ def _crop_pixels(
     import numpy as np
 
     from seglab.augment.preview import PreviewSample, augment_batch
-    from seglab.data.masks import read_mask
+    from seglab.data.files.masks import read_mask
 
     labels, counts = manifest.labels, []
     for version, start in enumerate(range(0, len(rows), _BATCH)):

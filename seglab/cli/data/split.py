@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from seglab.cli.base.option_flags import add_option_flags, read_option_flags
 from seglab.cli.data.opening import add_data, open_data
-from seglab.cli.option_flags import add_option_flags, read_option_flags
 from seglab.data.splits.options import SplitOptions
 
 

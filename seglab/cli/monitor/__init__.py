@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from seglab.cli.base.subcommands import parse_subcommand
 from seglab.cli.commands import Command
-from seglab.cli.subcommands import parse_subcommand
 
 # Each module holds `run(argv) -> int`.
 MONITOR_COMMANDS = {

@@ -12,8 +12,8 @@ import numpy as np
 from seglab.bundle.aliases import locate_bundle
 from seglab.bundle.loader import read_files
 from seglab.core.errors import DataError
+from seglab.data.files.masks import read_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 
 
 def manifest_labels(

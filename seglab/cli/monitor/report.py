@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from seglab.cli.option_words import asks_for_help, print_word_help, read_words
+from seglab.cli.base.option_words import asks_for_help, print_word_help, read_words
 from seglab.core.text.escape import one_line
 
 _EXAMPLES = (

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from seglab.cli.option_words import asks_for_help, print_word_help, read_words
+from seglab.cli.base.option_words import asks_for_help, print_word_help, read_words
 from seglab.core.text.escape import one_line
 from seglab.monitor.watch.options import SilenceOptions
 

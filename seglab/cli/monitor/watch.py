@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from seglab.cli.option_words import asks_for_help, print_word_help, read_words
+from seglab.cli.base.option_words import asks_for_help, print_word_help, read_words
 from seglab.monitor.watch.options import WatchOptions
 
 _SUMMARY = (

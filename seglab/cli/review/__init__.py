@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from seglab.cli.base.subcommands import parse_subcommand
 from seglab.cli.commands import Command
-from seglab.cli.subcommands import parse_subcommand
 
 DESCRIPTION = (
     "What to label next of what a service was asked, to an annotation tool and back as a new version of a "

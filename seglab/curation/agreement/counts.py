@@ -14,7 +14,7 @@ from seglab.curation.agreement.panel import Masks, Panel, RatedImage
 from seglab.curation.agreement.votes import confusions_with_others, find_patterns
 from seglab.metrics.confusion import mask_confusion
 from seglab.metrics.pooled import ImageCounts
-from seglab.metrics.surface import surface_scores
+from seglab.metrics.shape.surface import surface_scores
 
 Floats = npt.NDArray[np.float64]
 Pair = tuple[str, str]

@@ -16,8 +16,8 @@ import numpy as np
 
 from seglab.core.errors import ConfigError, DataError, list_problems
 from seglab.core.labels import LabelSpace
+from seglab.data.files.masks import read_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 
 Match = Literal["sha256", "sample_id"]
 Masks = dict[str, np.ndarray]

@@ -16,9 +16,9 @@ import numpy as np
 from seglab.core.disk.files import sha256_bytes
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
-from seglab.data.image_files import read_bytes
+from seglab.data.files.image_files import read_bytes
+from seglab.data.files.masks import decode_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import decode_mask
 
 VOID = "void"
 COLUMNS = ("split", "group", "keep", "tags", "flags", "annotator")

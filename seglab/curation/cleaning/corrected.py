@@ -15,8 +15,8 @@ from seglab.core.disk.urls import is_url
 from seglab.core.errors import DataError, list_problems, nearest
 from seglab.core.labels import LabelSpace
 from seglab.curation.cleaning.decisions import Decision
+from seglab.data.files.masks import read_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 
 # Beside the masks that are drawn from annotations: what seglab writes below a root of raw data.
 FOLDER = ".seglab-masks"

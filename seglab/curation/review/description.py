@@ -12,8 +12,8 @@ from seglab.core.disk.files import write_text
 from seglab.core.seeding import generator
 from seglab.curation.review.cuts import Cutter
 from seglab.curation.review.page import render, swatch
-from seglab.data.class_support import object_sizes
-from seglab.data.describe import Description, describe
+from seglab.data.description.class_support import object_sizes
+from seglab.data.description.describe import Description, describe
 from seglab.data.manifest import Manifest
 from seglab.data.mask_parts import find_parts
 

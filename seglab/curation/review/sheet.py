@@ -22,10 +22,10 @@ from seglab.curation.review.page import overlay, photo, render, swatch
 from seglab.curation.review.planting import KINDS, plant_error
 from seglab.curation.review.sampling import chance_to_pass, sample_size
 from seglab.data.bands.decode import decode_bands, own_picture
-from seglab.data.image_files import read_bytes
-from seglab.data.images import bands_in, decode_image
+from seglab.data.files.image_files import read_bytes
+from seglab.data.files.images import bands_in, decode_image
+from seglab.data.files.masks import read_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 
 PAGE_NAME, KEY_NAME = "review.html", "review.json"
 SCHEMA = 1

@@ -20,9 +20,9 @@ from seglab.core.disk.urls import is_url
 from seglab.core.errors import ConfigError, DataError, list_problems, nearest
 from seglab.core.labels import LabelSpace
 from seglab.data.annotated.options import VOID
-from seglab.data.image_files import read_bytes
+from seglab.data.files.image_files import read_bytes
+from seglab.data.files.masks import read_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 
 Images = Literal["copy", "link", "none"]
 # Returns the mask of a row of the manifest, class indices uint8 (H, W); None: it has none.

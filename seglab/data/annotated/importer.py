@@ -31,11 +31,11 @@ from seglab.core.parts.components import components
 from seglab.core.text.option_words import option_name, option_word
 from seglab.data.annotated.options import IGNORE, VOID, AnnotatedOptions
 from seglab.data.build import ImportedFiles, SampleFiles
-from seglab.data.drawn_splits import Draw
-from seglab.data.images import image_size
+from seglab.data.build.drawn_splits import Draw
+from seglab.data.build.splitting import group_by_pattern, split_groups
+from seglab.data.files.images import image_size
 from seglab.data.importers.layout import find_base, holding
 from seglab.data.importers.listing import Listing
-from seglab.data.importers.splitting import group_by_pattern, split_groups
 
 _IGNORED = 255
 # Key of what pixels of no shape are, beside the names of classes.

@@ -10,7 +10,7 @@ import numpy as np
 
 from seglab.core.bands import STRETCH, default_display, describe_numbers, stretch
 from seglab.core.errors import DataError
-from seglab.data.images import decode_stored
+from seglab.data.files.images import decode_stored
 
 # Integers that float32 holds exactly, and floats that it holds as well as a network computes.
 _AS_FLOAT = frozenset({"int8", "int16", "float16", "float32", "float64"})

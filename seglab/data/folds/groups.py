@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from seglab.core.errors import DataError
+from seglab.data.build.splitting import group_by_pattern
 from seglab.data.columns import matrix_of
 from seglab.data.folds.hashes import near_clusters, unique_hashes
 from seglab.data.folds.natural import natural_order
 from seglab.data.folds.options import FoldSettings
-from seglab.data.importers.splitting import group_by_pattern
 from seglab.data.manifest import Manifest
 
 # One name a sample; None: nothing is known of this one, so it is tied to no other.

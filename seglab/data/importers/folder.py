@@ -15,9 +15,10 @@ from pathlib import Path
 from seglab.core.errors import ConfigError, DataError, DataNotFoundError, list_problems, nearest
 from seglab.core.options import takes
 from seglab.data.build import ImportedFiles, SampleFiles
-from seglab.data.drawn_splits import Draw
-from seglab.data.importers.inference import label_space
-from seglab.data.importers.label_options import LabelOptions
+from seglab.data.build.drawn_splits import Draw
+from seglab.data.build.splitting import group_by_pattern, split_groups
+from seglab.data.importers.ids.inference import label_space
+from seglab.data.importers.ids.label_options import LabelOptions
 from seglab.data.importers.layout import find_base, images_elsewhere, locate
 from seglab.data.importers.listing import Listing, is_pattern
 from seglab.data.importers.mask_names import masks_called_otherwise
@@ -30,7 +31,6 @@ from seglab.data.importers.pairing import (
     key_of,
     pair_masks,
 )
-from seglab.data.importers.splitting import group_by_pattern, split_groups
 from seglab.data.manifest import SPLITS
 
 

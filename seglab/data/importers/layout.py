@@ -8,7 +8,7 @@ from pathlib import Path
 from seglab.core.errors import DataError, DataNotFoundError, list_problems
 from seglab.core.text.option_words import option_word
 from seglab.core.text.wording import joined
-from seglab.data.image_files import IMAGE_SUFFIXES
+from seglab.data.files.image_files import IMAGE_SUFFIXES
 
 
 def find_base(root: Path, needed: Sequence[str], candidates: Iterable[str] = (".",)) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 
 from seglab.core.disk.files import hash_json, sha256_bytes
 from seglab.core.text.escape import one_line
-from seglab.data.image_files import IMAGE_SUFFIXES
+from seglab.data.files.image_files import IMAGE_SUFFIXES
 from seglab.data.importers.layout import read_lines, read_pairs
 
 # Left behind by macOS archives, NAS systems, Windows and file systems; all in lower case.

@@ -29,7 +29,7 @@ from seglab.core.text.option_words import option_name
 from seglab.core.text.shell import shell_command
 from seglab.data.build import ImportedFiles, SampleFiles, build_manifest
 from seglab.data.freshness import FileHashes, require_files, with_mask_hashes
-from seglab.data.importers.inference import require_published_form
+from seglab.data.importers.ids.inference import require_published_form
 from seglab.data.importers.options import ImporterOptions, OwnImporterOptions
 from seglab.data.importers.renewal import is_current, read_former, tell_changes
 from seglab.data.manifest import Manifest

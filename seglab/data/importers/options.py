@@ -86,7 +86,7 @@ class FolderOptions(ImporterOptions):
     """Images without a mask become unlabeled rather than faults."""
 
 
-@component("importer", "seglab.data.importers.camvid.import_camvid", "camvid")
+@component("importer", "seglab.data.importers.datasets.camvid.import_camvid", "camvid")
 class CamVidOptions(ImporterOptions):
     """CamVid in SegNet's layout."""
 
@@ -95,7 +95,7 @@ class CamVidOptions(ImporterOptions):
     """Group frames by drive; false makes every frame its own group."""
 
 
-@component("importer", "seglab.data.importers.voc.import_voc", "voc")
+@component("importer", "seglab.data.importers.datasets.voc.import_voc", "voc")
 class VocOptions(ImporterOptions):
     """PASCAL VOC."""
 
@@ -109,7 +109,7 @@ class VocOptions(ImporterOptions):
     """Folder of the masks."""
 
 
-@component("importer", "seglab.data.importers.cityscapes.import_cityscapes", "cityscapes")
+@component("importer", "seglab.data.importers.datasets.cityscapes.import_cityscapes", "cityscapes")
 class CityscapesOptions(ImporterOptions):
     """Cityscapes."""
 
@@ -118,7 +118,7 @@ class CityscapesOptions(ImporterOptions):
     """Include the test images, as unlabeled ones."""
 
 
-@component("importer", "seglab.data.importers.ade20k.import_ade20k", "ade20k")
+@component("importer", "seglab.data.importers.datasets.ade20k.import_ade20k", "ade20k")
 class Ade20kOptions(ImporterOptions):
     """ADE20K."""
 
@@ -127,7 +127,7 @@ class Ade20kOptions(ImporterOptions):
     """Tag each sample with its scene from `sceneCategories.txt`, if that is there."""
 
 
-@component("importer", "seglab.data.importers.oxford_pet.import_oxford_pet", "oxford_pet")
+@component("importer", "seglab.data.importers.datasets.oxford_pet.import_oxford_pet", "oxford_pet")
 class OxfordPetOptions(ImporterOptions):
     """Oxford-IIIT Pet."""
 
@@ -142,7 +142,7 @@ class OxfordPetOptions(ImporterOptions):
     """Fetch the data (800 MB) into `root/oxford-iiit-pet` through torchvision first."""
 
 
-@component("importer", "seglab.data.importers.mmseg.import_mmseg", "mmseg")
+@component("importer", "seglab.data.importers.frameworks.mmseg.import_mmseg", "mmseg")
 class MmsegOptions(ImporterOptions):
     """Folders as mmsegmentation has them."""
 
@@ -169,7 +169,7 @@ class MmsegOptions(ImporterOptions):
     """Regular expression that finds the group in `SPLIT/NAME`; null: no groups."""
 
 
-@component("importer", "seglab.data.importers.nnunet.import_nnunet", "nnunet")
+@component("importer", "seglab.data.importers.frameworks.nnunet.import_nnunet", "nnunet")
 class NnunetOptions(ImporterOptions):
     """A data set of nnU-Net: `dataset.json`, imagesTr, labelsTr, imagesTs."""
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from seglab.core.errors import DataError
 from seglab.core.text.wording import joined, plural
+from seglab.data.build.splitting import group_by_pattern
 from seglab.data.folds.groups import column_groups
-from seglab.data.importers.splitting import group_by_pattern
 from seglab.data.manifest import Manifest
 from seglab.data.splits.findings import leaking
 from seglab.data.splits.units import numbered_names

@@ -16,9 +16,9 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from seglab.core.errors import DataError
+from seglab.data.build.splitting import group_by_pattern
 from seglab.data.columns import matches, text_array
 from seglab.data.folds.groups import Names, alike, column_groups
-from seglab.data.importers.splitting import group_by_pattern
 from seglab.data.remote import below
 from seglab.data.splits.options import Source, SplitOptions
 

@@ -1,10 +1,10 @@
-from .classes import LABELS as LABELS
+from .drawing.classes import LABELS as LABELS
+from .drawing.render import Frame as Frame
+from .drawing.render import render_frame as render_frame
+from .drawing.scene import Scene as Scene
+from .drawing.scene import SceneOptions as SceneOptions
+from .drawing.scene import build_scene as build_scene
 from .faults import PlantedFault as PlantedFault
 from .faults import load_faults as load_faults
 from .importer import import_synth as import_synth
 from .options import SynthOptions as SynthOptions
-from .render import Frame as Frame
-from .render import render_frame as render_frame
-from .scene import Scene as Scene
-from .scene import SceneOptions as SceneOptions
-from .scene import build_scene as build_scene

@@ -22,7 +22,9 @@ from seglab.core.errors import DataError, list_problems
 from seglab.core.options import takes
 from seglab.data.build import ImportedFiles, SampleFiles
 from seglab.data.importers.listing import Listing
-from seglab.data.synth.classes import LABELS
+from seglab.data.synth.drawing.classes import LABELS
+from seglab.data.synth.drawing.render import render_frame
+from seglab.data.synth.drawing.scene import build_scene
 from seglab.data.synth.faults import (
     plant_corrupt_files,
     plant_near_duplicates,
@@ -31,8 +33,6 @@ from seglab.data.synth.faults import (
 )
 from seglab.data.synth.options import SynthOptions
 from seglab.data.synth.plan import PlannedGroup, PlannedSample, plan_groups
-from seglab.data.synth.render import render_frame
-from seglab.data.synth.scene import build_scene
 from seglab.data.synth.storage import write_image, write_mask
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from seglab.data.synth.classes import (
+from seglab.data.synth.drawing.classes import (
     BUILDING,
     LABELS,
     OBJECT_CLASSES,

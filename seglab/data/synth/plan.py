@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from seglab.core.errors import ConfigError
 from seglab.core.seeding import generator
+from seglab.data.synth.drawing.scene import SceneOptions
 from seglab.data.synth.options import LABELLED_SPLITS, SynthOptions
-from seglab.data.synth.scene import SceneOptions
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from seglab.core.disk.mask_png import mask_png
 from seglab.core.errors import DataError
-from seglab.data.synth.classes import LABELS
+from seglab.data.synth.drawing.classes import LABELS
 
 # Level 1 writes noisy images four times as fast as the default and hardly larger.
 _FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]

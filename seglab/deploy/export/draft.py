@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from seglab.bundle.loader import Bundle
-from seglab.data.decoding import SourceFiles
+from seglab.data.loading.decoding import SourceFiles
 from seglab.deploy.export.scoring import Reference, Rescored, rescore
 from seglab.deploy.export.trained import TrainedRun
 from seglab.deploy.options import ExportOptions

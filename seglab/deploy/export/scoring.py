@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from seglab.bundle.loader import Bundle
-from seglab.data.decoding import SourceFiles
+from seglab.data.loading.decoding import SourceFiles
 from seglab.deploy.export.trained import TrainedRun
 from seglab.engine.loop.samples import spread_evenly
-from seglab.metrics.calibration import fit_temperature
+from seglab.metrics.confidence.calibration import fit_temperature
 from seglab.metrics.confusion import mask_confusion
 from seglab.metrics.jackknife import (
     Estimate,

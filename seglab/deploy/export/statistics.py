@@ -16,7 +16,7 @@ from PIL import Image
 
 from seglab.bundle.input_statistics import input_statistics, output_statistics
 from seglab.bundle.loader import Bundle
-from seglab.data.decoding import SourceFiles
+from seglab.data.loading.decoding import SourceFiles
 from seglab.deploy.export.scoring import Reference, nearest_mask
 from seglab.metrics.confusion import mask_confusion
 

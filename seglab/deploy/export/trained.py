@@ -14,7 +14,7 @@ from seglab.config.own_parts import own_targets
 from seglab.core.bands import Bands
 from seglab.core.errors import DataError
 from seglab.core.parts.plugins import require_named
-from seglab.data.decoding import SampleDecoder, SourceFiles
+from seglab.data.loading.decoding import SampleDecoder, SourceFiles
 from seglab.data.manifest import Manifest
 from seglab.deploy.options import ExportOptions
 from seglab.experiment.parts import make_plan

@@ -11,7 +11,7 @@ import numpy as np
 
 from seglab.core.disk.files import hash_json, sha256_bytes
 from seglab.core.errors import ConfigError, DataError
-from seglab.data.decoding import SampleDecoder, SourceFiles
+from seglab.data.loading.decoding import SampleDecoder, SourceFiles
 from seglab.data.manifest import Manifest
 from seglab.deploy.registry.log import COMPARED, Entry
 from seglab.metrics.jackknife import independent_groups

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from seglab.core.disk.files import atomic_path
 from seglab.core.errors import CheckpointError, RunNotFoundError
-from seglab.models.weight_files import read_torch_file
+from seglab.models.weights.weight_files import read_torch_file
 
 log = logging.getLogger(__name__)
 

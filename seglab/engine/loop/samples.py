@@ -11,8 +11,8 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from seglab.core.bands import describe_numbers, picture_of
-from seglab.data.datamodule import SegDataModule
-from seglab.data.dataset import SegmentationDataset
+from seglab.data.loading.datamodule import SegDataModule
+from seglab.data.loading.dataset import SegmentationDataset
 from seglab.engine.step.evaluation import Evaluation
 from seglab.engine.step.evaluation_module import EvaluationModule
 from seglab.engine.step.module import as_module

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from seglab.core.labels import LabelSpace
-from seglab.data.datamodule import SegDataModule
+from seglab.data.loading.datamodule import SegDataModule
 from seglab.engine.loop.samples import predict_samples
 from seglab.engine.step.evaluation import EvalResult, Evaluation, Observer
 from seglab.engine.step.evaluation_module import EvaluationModule

@@ -14,13 +14,13 @@ from torch import Tensor
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
 from seglab.engine.step.batches import Batch
-from seglab.metrics.boundary import BoundaryCounts, boundary_counts, boundary_f1, boundary_iou
-from seglab.metrics.calibration import CalibrationCounts, PixelSample, fit_temperature
+from seglab.metrics.confidence.calibration import CalibrationCounts, PixelSample, fit_temperature
+from seglab.metrics.confidence.selective import RiskCoverage, RiskCoverageCurve
 from seglab.metrics.names import HD95, HD95_MISSED, HD95_PENALTY
 from seglab.metrics.scores import mean_defined, mean_of_images
-from seglab.metrics.selective import RiskCoverage, RiskCoverageCurve
-from seglab.metrics.slices import pixel_slices
-from seglab.metrics.surface import SurfaceScores, summarise_surfaces, surface_scores
+from seglab.metrics.shape.boundary import BoundaryCounts, boundary_counts, boundary_f1, boundary_iou
+from seglab.metrics.shape.slices import pixel_slices
+from seglab.metrics.shape.surface import SurfaceScores, summarise_surfaces, surface_scores
 
 
 class BoundaryObserver:

@@ -12,10 +12,10 @@ from seglab.augment import AugmentSpec, require_band_steps
 from seglab.core.bands import Bands
 from seglab.core.errors import ConfigError, DataError
 from seglab.data.bands.statistics import choose_bands, fit_bands, layout_of
-from seglab.data.cache import PackedCache
+from seglab.data.loading.cache import PackedCache
+from seglab.data.loading.store import SampleStore
+from seglab.data.loading.streamed import StreamedSamples
 from seglab.data.manifest import Manifest
-from seglab.data.store import SampleStore
-from seglab.data.streamed import StreamedSamples
 from seglab.experiment.prepare.resolved import resolved
 
 _RGB = (1, 2, 3)

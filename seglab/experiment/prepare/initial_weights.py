@@ -21,7 +21,7 @@ from seglab.engine.loop.checkpoint import BEST, read_model_state
 from seglab.experiment.prepare.bands import recorded_bands
 from seglab.experiment.prepare.same_data import training_images_in
 from seglab.models import Segmenter
-from seglab.models.encoder_weights import LoadReport, copy_weights, read_state_dict
+from seglab.models.weights.encoder_weights import LoadReport, copy_weights, read_state_dict
 from seglab.runs import RunRecord
 from seglab.runs.locate import RECORD_FILE
 

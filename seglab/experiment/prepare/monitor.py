@@ -13,8 +13,8 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from seglab.core.errors import ConfigError, DataError, nearest
-from seglab.data.datamodule import SegDataModule
 from seglab.data.folds import FoldPlan, fold_manifest
+from seglab.data.loading.datamodule import SegDataModule
 from seglab.data.manifest import Manifest
 from seglab.metrics.names import DICE, MIOU, MIOU_PRESENT, find_score, metric_key, safe_class_names
 

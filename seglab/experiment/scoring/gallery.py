@@ -17,7 +17,7 @@ from seglab.data.manifest import Manifest
 from seglab.engine.loop.samples import spread_evenly
 from seglab.engine.loop.scorer import Scorer
 from seglab.engine.step.prediction_files import write_png
-from seglab.metrics.errors import ErrorBreakdown, classify_errors
+from seglab.metrics.shape.errors import ErrorBreakdown, classify_errors
 from seglab.runs import SamplePrediction
 
 TABLE = "gallery.parquet"

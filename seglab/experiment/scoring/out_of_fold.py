@@ -22,7 +22,7 @@ from seglab.engine.step.evaluation import Evaluation, Observer
 from seglab.engine.step.observers import ConfidenceObserver, Part, cross_calibrated_ece, pixels_of
 from seglab.engine.step.prediction_files import PredictionFiles, ProbabilityFiles
 from seglab.inference import TestTimeAugmentation, WholeImage
-from seglab.metrics.calibration import fit_temperature
+from seglab.metrics.confidence.calibration import fit_temperature
 
 _PIXELS = "pixels.npz"
 

@@ -15,7 +15,7 @@ from seglab.experiment.scoring.intervals import units_of
 from seglab.metrics.jackknife import independent_groups, score_interval
 from seglab.metrics.pooled import ImageCounts, pooled_dice, pooled_iou
 from seglab.metrics.scores import mean_defined
-from seglab.metrics.slices import BOUNDARY
+from seglab.metrics.shape.slices import BOUNDARY
 
 # A class with less than this share of the labelled pixels is rare.
 RARE = 0.01

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from seglab.analysis.evaluation.evaluations import corruptions_figure, reliability, slices_figure
 from seglab.analysis.style import save_figure
-from seglab.augment.corruptions import CORRUPTIONS, corrupt
+from seglab.augment.corruption.corruptions import CORRUPTIONS, corrupt
 from seglab.core.bands import Bands
 from seglab.core.disk.files import atomic_path
 from seglab.core.text.terminal import say

@@ -28,7 +28,7 @@ from seglab.core.disk.files import write_json, write_text
 from seglab.core.errors import DataError
 from seglab.core.labels import LabelSpace
 from seglab.core.text.terminal import say, show
-from seglab.data.datamodule import SegDataModule
+from seglab.data.loading.datamodule import SegDataModule
 from seglab.engine.loop.checkpoint import CheckpointWriter
 from seglab.engine.loop.samples import spread_evenly
 from seglab.engine.loop.scorer import Scorer

@@ -17,7 +17,7 @@ from seglab.core.errors import ConfigError, DataError, DataNotFoundError
 from seglab.core.parts.components import components
 from seglab.data.annotated.importer import import_annotated
 from seglab.data.annotated.options import VOID
-from seglab.data.masks import read_mask
+from seglab.data.files.masks import read_mask
 from seglab.feedback.exchange.drawn import STUDIO
 from seglab.feedback.exchange.pushing import pushes
 from seglab.feedback.exchange.studio import Studio

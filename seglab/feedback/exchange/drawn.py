@@ -16,9 +16,9 @@ from seglab.annotations.format import annotation_format
 from seglab.core.errors import DataError, list_problems
 from seglab.core.parts.components import components
 from seglab.data.annotated.export import ExportSettings, export_manifest
-from seglab.data.images import read_image
+from seglab.data.files.images import read_image
+from seglab.data.files.masks import read_mask
 from seglab.data.manifest import Manifest
-from seglab.data.masks import read_mask
 from seglab.data.table import COLUMNS
 from seglab.feedback.queue.content import Item, Queue
 

@@ -17,7 +17,7 @@ from seglab.curation.cleaning.corrected import meaning_of, stored_values, write_
 from seglab.curation.known import KnownImages
 from seglab.curation.versions import new_version
 from seglab.data.build import ImportedFiles, SampleFiles, build_manifest
-from seglab.data.images import read_image
+from seglab.data.files.images import read_image
 from seglab.data.manifest import Manifest
 from seglab.feedback.exchange.answers import Answer
 from seglab.feedback.options import TakeOptions

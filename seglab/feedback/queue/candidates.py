@@ -19,7 +19,7 @@ from PIL import Image
 from seglab.bundle.input_statistics import output_statistics
 from seglab.bundle.loader import Bundle
 from seglab.core.errors import ConfigError, DataError
-from seglab.data.image_files import read_bytes
+from seglab.data.files.image_files import read_bytes
 from seglab.deploy.predict.files.sources import find_sources
 from seglab.feedback.options import QueueOptions
 from seglab.monitor.log.reading import read_log

@@ -14,7 +14,7 @@ from seglab.bundle.loader import Bundle
 from seglab.core.disk.files import atomic_path
 from seglab.core.errors import DataError
 from seglab.curation.known import KnownImages
-from seglab.data.image_files import read_bytes
+from seglab.data.files.image_files import read_bytes
 from seglab.feedback.options import QueueOptions
 from seglab.feedback.queue.candidates import Candidates
 from seglab.feedback.queue.content import Part

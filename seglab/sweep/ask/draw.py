@@ -21,8 +21,8 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from seglab.core.errors import SeglabError
-from seglab.runs.study import WORDS
-from seglab.runs.study_storage import BudgetStudy, no_experimental_warnings, own_trials
+from seglab.runs.studies.study import WORDS
+from seglab.runs.studies.study_storage import BudgetStudy, no_experimental_warnings, own_trials
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ask.prior_trials import Suggest
 from seglab.sweep.ask.samplers import build_sampler, trial_seed

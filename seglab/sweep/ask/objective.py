@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 from seglab.core.errors import TrainingError, nearest
-from seglab.runs.study import StudyObjective
+from seglab.runs.studies.study import StudyObjective
 
 
 def objective_values(result: Any, objectives: Sequence[StudyObjective]) -> list[float]:

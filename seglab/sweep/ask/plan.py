@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from seglab.runs.study import StudyObjective
+from seglab.runs.studies.study import StudyObjective
 
 
 @dataclass(frozen=True)

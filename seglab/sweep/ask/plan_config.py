@@ -25,7 +25,7 @@ from seglab.config.rules.valid_view import InvalidValueError, ValidView
 from seglab.config.study_overrides import clashes, has_study, nothing_searched, space_of
 from seglab.config.validate import without_hydra
 from seglab.core.errors import ConfigError
-from seglab.runs.study import Direction, StudyFolder, StudyObjective
+from seglab.runs.studies.study import Direction, StudyFolder, StudyObjective
 from seglab.sweep.ask.plan import StudyPlan
 
 _DIRECTIONS: dict[str, Direction] = {"max": "maximize", "min": "minimize"}

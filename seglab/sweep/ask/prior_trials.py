@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from seglab.core.disk.files import hash_json
 from seglab.core.errors import ConfigError, DataError, RunNotFoundError
-from seglab.runs.study import ENQUEUED, ORIGIN, StudyFolder
-from seglab.runs.study_storage import open_study, own_trials
+from seglab.runs.studies.study import ENQUEUED, ORIGIN, StudyFolder
+from seglab.runs.studies.study_storage import open_study, own_trials
 from seglab.sweep.ask.plan import StudyPlan
 
 log = logging.getLogger(__name__)

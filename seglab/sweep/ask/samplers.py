@@ -29,7 +29,7 @@ from optuna.trial import FrozenTrial
 from seglab.core.errors import ConfigError
 from seglab.core.parts.nodes import build_node
 from seglab.core.parts.plugins import TARGET
-from seglab.runs.study_storage import BudgetStudy, no_experimental_warnings
+from seglab.runs.studies.study_storage import BudgetStudy, no_experimental_warnings
 from seglab.sweep.ask.plan import StudyPlan
 
 # For these the seed names a sequence or an order that all trials share.

@@ -20,8 +20,8 @@ from seglab.core.disk.files import hash_json, write_text
 from seglab.core.errors import ConfigError, TrainingError
 from seglab.core.text.terminal import say, say_heading
 from seglab.runs.locate import RECORD_FILE
-from seglab.runs.study import EXHAUSTED, RUN_DIR, SEED, WORDS, StudyFolder, all_there_are
-from seglab.runs.study_storage import open_study, own_trials
+from seglab.runs.studies.study import EXHAUSTED, RUN_DIR, SEED, WORDS, StudyFolder, all_there_are
+from seglab.runs.studies.study_storage import open_study, own_trials
 from seglab.sweep.ask.space import settings_in
 from seglab.sweep.conclude.best import folders_of, repeat_command, write_best
 from seglab.sweep.conclude.protocol import (

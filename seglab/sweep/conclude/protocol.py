@@ -19,7 +19,7 @@ from seglab.core.disk.provenance import utc_now
 from seglab.core.sample_size import TOO_FEW_REPEATS
 from seglab.runs import RunRecord
 from seglab.runs.locate import RECORD_FILE
-from seglab.runs.study import StudyFolder
+from seglab.runs.studies.study import StudyFolder
 
 LEVEL = 0.95
 

@@ -6,8 +6,8 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection, create_study
 
 from seglab.core.errors import ConfigError, DataError, RunNotFoundError
-from seglab.runs.study import StudyFolder
-from seglab.runs.study_storage import BudgetStudy, load_study, no_experimental_warnings
+from seglab.runs.studies.study import StudyFolder
+from seglab.runs.studies.study_storage import BudgetStudy, load_study, no_experimental_warnings
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ask.prior_trials import (
     Suggest,

@@ -21,9 +21,9 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from seglab.core.trial import FailureReason, TrialEnd
-from seglab.runs.study import ATTEMPTS, OWNER, StudyFolder
-from seglab.runs.study_lock import StudyBusyError, study_lock
-from seglab.runs.study_storage import own_trials, written_together
+from seglab.runs.studies.study import ATTEMPTS, OWNER, StudyFolder
+from seglab.runs.studies.study_lock import StudyBusyError, study_lock
+from seglab.runs.studies.study_storage import own_trials, written_together
 from seglab.sweep.ask.plan import Counts, StudyPlan
 from seglab.sweep.ask.prior_trials import Suggest
 from seglab.sweep.ledger.attempts import Attempt, ended, fault

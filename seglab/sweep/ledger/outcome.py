@@ -10,7 +10,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from seglab.core.trial import FailureReason, TrialEnd
-from seglab.runs.study import (
+from seglab.runs.studies.study import (
     ERROR,
     FAILED_VALUES,
     FIRST_STEP_S,
@@ -19,7 +19,7 @@ from seglab.runs.study import (
     VALUES,
     StudyObjective,
 )
-from seglab.runs.study_storage import END_OF
+from seglab.runs.studies.study_storage import END_OF
 
 _MOST_ERROR, _MOST_TRACEBACK = 500, 20_000
 # Attributes that tell of an end.

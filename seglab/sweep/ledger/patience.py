@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from optuna.exceptions import StorageInternalError
 
-from seglab.runs.storage_place import StorageUnreachableError
+from seglab.runs.studies.storage_place import StorageUnreachableError
 
 log = logging.getLogger(__name__)
 

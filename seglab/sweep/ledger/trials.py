@@ -20,10 +20,10 @@ from optuna.trial import FrozenTrial, TrialState
 from seglab.core.disk.files import hash_json
 from seglab.core.errors import SeglabError
 from seglab.core.trial import TrialEnd
-from seglab.runs.storage_place import StorageUnreachableError
-from seglab.runs.study import ATTEMPTS, EXHAUSTED, OWNER, RUN_DIR, WORDS, StudyFolder
-from seglab.runs.study_lock import study_lock
-from seglab.runs.study_storage import BudgetStudy, open_storage, written_together
+from seglab.runs.studies.storage_place import StorageUnreachableError
+from seglab.runs.studies.study import ATTEMPTS, EXHAUSTED, OWNER, RUN_DIR, WORDS, StudyFolder
+from seglab.runs.studies.study_lock import study_lock
+from seglab.runs.studies.study_storage import BudgetStudy, open_storage, written_together
 from seglab.sweep.ask.draw import NothingNewError, draw, tried_settings, untried
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ask.prior_trials import Suggest

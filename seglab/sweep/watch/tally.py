@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seglab.core.trial import TrialEnd
-from seglab.runs.study import StudyObjective, setting_of
+from seglab.runs.studies.study import StudyObjective, setting_of
 from seglab.sweep.ask.plan import Counts
 
 # Beyond so many waiting trials it no longer matters which worker takes which.

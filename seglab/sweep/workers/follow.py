@@ -5,8 +5,8 @@ from __future__ import annotations
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from seglab.runs.study import ATTEMPTS, ERROR, REASON, WORDS, StudyFolder
-from seglab.runs.study_storage import open_study, own_trials
+from seglab.runs.studies.study import ATTEMPTS, ERROR, REASON, WORDS, StudyFolder
+from seglab.runs.studies.study_storage import open_study, own_trials
 from seglab.sweep.ledger.outcome import END_OF
 from seglab.sweep.watch.study_watch import StudyWatch
 from seglab.sweep.workers.sweep import Sweep

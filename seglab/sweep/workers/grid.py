@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from seglab.runs.study import StudyFolder, StudyObjective
+from seglab.runs.studies.study import StudyFolder, StudyObjective
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.workers.sweep import JOB
 

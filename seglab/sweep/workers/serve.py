@@ -16,8 +16,8 @@ from rich.console import Console
 
 from seglab.engine.device.slots import Slot, make_slots
 from seglab.engine.process.pool import PRELOAD, Pool
-from seglab.runs.study import WORDS, StudyFolder
-from seglab.runs.study_storage import open_study, own_trials
+from seglab.runs.studies.study import WORDS, StudyFolder
+from seglab.runs.studies.study_storage import open_study, own_trials
 from seglab.sweep.watch.study_watch import StudyWatch
 from seglab.sweep.workers.controller import Controller, log_of
 from seglab.sweep.workers.sweep import Sweep

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from seglab.core.disk.files import hash_json
 from seglab.core.disk.provenance import git_state, package_versions, utc_now
 from seglab.core.errors import ConfigError, list_problems
-from seglab.runs.study import StudyFolder
+from seglab.runs.studies.study import StudyFolder
 from seglab.sweep.workers.sweep import Sweep
 
 # What may change when a study is resumed: none of it changes what a trial's score means.

@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 
 from seglab.config.language.grammar import literal_word
-from seglab.runs.study import StudyFolder
+from seglab.runs.studies.study import StudyFolder
 from seglab.sweep.ask.objective import objective_values
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ask.space import parse_space, suggest

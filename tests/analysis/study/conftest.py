@@ -20,8 +20,8 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
-from seglab.runs.study import StudyFolder
-from seglab.runs.study_storage import open_storage
+from seglab.runs.studies.study import StudyFolder
+from seglab.runs.studies.study_storage import open_storage
 
 START = 1_760_000_000.0
 SPACE: dict[str, BaseDistribution] = {

@@ -12,7 +12,7 @@ import pytest
 
 from seglab.analysis.report.study_page import write_study_page
 from seglab.analysis.study import write_figures
-from seglab.runs.study import StudyFolder
+from seglab.runs.studies.study import StudyFolder
 from tests.browser import NEEDS_BROWSER, By, open_browser
 
 # Parallel coordinates are drawn by WebGL, here in software.

@@ -13,8 +13,8 @@ from optuna.trial import TrialState
 
 from seglab.analysis.study import load_trials, read_study, write_trials_csv
 from seglab.core.errors import DataError, RunNotFoundError
-from seglab.runs.study import StudyFolder
-from seglab.runs.study_storage import open_study
+from seglab.runs.studies.study import StudyFolder
+from seglab.runs.studies.study_storage import open_study
 
 
 def test_one_row_a_trial_in_every_state(make: Any) -> None:

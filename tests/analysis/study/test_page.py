@@ -14,10 +14,10 @@ from optuna.trial import TrialState
 
 from seglab.analysis.report import is_report
 from seglab.analysis.report.study_page import write_study_page
-from seglab.cli import report
+from seglab.cli.runs import report
 from seglab.core.disk.files import write_json
 from seglab.core.errors import RunNotFoundError
-from seglab.runs.study import StudyFolder
+from seglab.runs.studies.study import StudyFolder
 
 HOSTILE = "</script><script>alert('x')</script>"
 _VOID = {"meta", "link", "input", "img", "br", "hr", "wbr"}

@@ -20,7 +20,7 @@ from seglab.analysis.study import (
     study_summary,
 )
 from seglab.analysis.study.summary import time_saved
-from seglab.runs.study_storage import open_study
+from seglab.runs.studies.study_storage import open_study
 
 PRUNED, FAIL, RUNNING = TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING
 

@@ -15,7 +15,7 @@ from seglab.analysis.study import pareto_trials, read_study, study_report
 from seglab.analysis.study.load import StudyObjective
 from seglab.analysis.study.text import protocol_sentences
 from seglab.core.disk.files import write_json
-from seglab.runs.study import StudyFolder
+from seglab.runs.studies.study import StudyFolder
 
 UP, DOWN = StudyObjective("val/miou", "maximize"), StudyObjective("val/loss", "minimize")
 

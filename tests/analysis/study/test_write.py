@@ -17,7 +17,7 @@ from PIL import Image
 from seglab.analysis.study import write_figures
 from seglab.analysis.study.figures import write
 from seglab.analysis.study.load import read_study
-from seglab.runs.study import StudyFolder
+from seglab.runs.studies.study import StudyFolder
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from optuna.trial import TrialState
 
 from seglab.analysis.study import best_trials, read_study, study_report, study_summary
 from seglab.core.errors import ConfigError
-from seglab.runs.study import ERROR, EXHAUSTED, StudyFolder
-from seglab.runs.study_storage import open_study
+from seglab.runs.studies.study import ERROR, EXHAUSTED, StudyFolder
+from seglab.runs.studies.study_storage import open_study
 from seglab.sweep.ask.draw import untried
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ask.space import parse_space, suggest

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from seglab.core.errors import TrainingError
-from seglab.runs.study import StudyObjective
+from seglab.runs.studies.study import StudyObjective
 from seglab.sweep.ask.objective import objective_values
 
 MIOU = StudyObjective("val/miou", "maximize")

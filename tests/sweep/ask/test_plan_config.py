@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seglab.config.composer import Composer, open_composer
 from seglab.core.errors import ConfigError
-from seglab.runs.study import StudyFolder, StudyObjective
+from seglab.runs.studies.study import StudyFolder, StudyObjective
 from seglab.sweep.ask.plan_config import grid, split_words, study_plan
 from seglab.sweep.ask.space import parse_space, suggest
 

@@ -12,8 +12,8 @@ import pytest
 from optuna.trial import TrialState
 
 from seglab.core.errors import ConfigError
-from seglab.runs.study import ENQUEUED, ORIGIN, StudyFolder, StudyObjective
-from seglab.runs.study_storage import open_study
+from seglab.runs.studies.study import ENQUEUED, ORIGIN, StudyFolder, StudyObjective
+from seglab.runs.studies.study_storage import open_study
 from seglab.sweep.ask.plan import Counts, StudyPlan
 from seglab.sweep.ledger.ledger import Ledger, Outcome
 

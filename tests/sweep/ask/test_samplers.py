@@ -18,8 +18,8 @@ import pytest
 from optuna.trial import TrialState
 
 from seglab.core.errors import ConfigError
-from seglab.runs.study import WORDS, StudyFolder, StudyObjective
-from seglab.runs.study_storage import open_study
+from seglab.runs.studies.study import WORDS, StudyFolder, StudyObjective
+from seglab.runs.studies.study_storage import open_study
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.ask.samplers import build_pruner, build_sampler, trial_seed
 from seglab.sweep.ledger.ledger import Claim, Ledger, Outcome

@@ -11,7 +11,7 @@ from scipy import stats
 from seglab.analysis.study.load import StudyObjective
 from seglab.analysis.study.text import protocol_sentences
 from seglab.runs import RunRecord
-from seglab.runs.study import StudyFolder
+from seglab.runs.studies.study import StudyFolder
 from seglab.sweep.conclude.protocol import (
     confirm_dirs,
     finished_metrics,

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from seglab.core.errors import ConfigError, DataError
 from seglab.runs.process import writer_facts
-from seglab.runs.study import (
+from seglab.runs.studies.study import (
     ATTEMPTS,
     ERROR,
     FAILED_VALUES,
@@ -36,7 +36,7 @@ from seglab.runs.study import (
     StudyFolder,
     StudyObjective,
 )
-from seglab.runs.study_storage import BudgetStudy, open_study
+from seglab.runs.studies.study_storage import BudgetStudy, open_study
 from seglab.sweep.ask.plan import Counts, StudyPlan
 from seglab.sweep.ledger import ownership
 from seglab.sweep.ledger.attempts import MOST_FRUITLESS

@@ -15,11 +15,15 @@ import optuna
 import pytest
 
 from seglab.core.errors import ConfigError
-from seglab.runs import storage_place
-from seglab.runs.storage_place import StorageUnreachableError, parse_storage, without_password
-from seglab.runs.study import StudyFolder
-from seglab.runs.study_lock import StudyBusyError, study_lock
-from seglab.runs.study_storage import open_storage, open_study, written_together
+from seglab.runs.studies import storage_place
+from seglab.runs.studies.storage_place import (
+    StorageUnreachableError,
+    parse_storage,
+    without_password,
+)
+from seglab.runs.studies.study import StudyFolder
+from seglab.runs.studies.study_lock import StudyBusyError, study_lock
+from seglab.runs.studies.study_storage import open_storage, open_study, written_together
 
 
 @pytest.fixture(autouse=True)
@@ -176,7 +180,7 @@ def test_optuna_tells_no_news_but_each_warning_once(
 def test_tables_are_made_by_several_processes_at_once(postgres_server: Any) -> None:
     postgres_server.run("CREATE DATABASE without_tables")
     url = postgres_server.url("without_tables")
-    code = f"from seglab.runs.study_storage import open_storage; open_storage({url!r})"
+    code = f"from seglab.runs.studies.study_storage import open_storage; open_storage({url!r})"
     racers = [
         subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(2)
     ]
@@ -193,7 +197,7 @@ def test_an_sqlite_file_serves_too(tmp_path: Path) -> None:
 
 HOLDER = """
 import sys, time
-from seglab.runs.study_lock import study_lock
+from seglab.runs.studies.study_lock import study_lock
 with study_lock(sys.argv[1], study=sys.argv[2]):
     print("held", flush=True)
     time.sleep(60)

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from seglab.runs.study import ATTEMPTS, RUN_DIR, WORDS, StudyFolder
-from seglab.runs.study_storage import open_study
+from seglab.runs.studies.study import ATTEMPTS, RUN_DIR, WORDS, StudyFolder
+from seglab.runs.studies.study_storage import open_study
 
 SCRIPT = Path(__file__).parents[1] / "controller_process.py"
 Start = Callable[..., ForkProcess]

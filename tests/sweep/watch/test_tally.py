@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seglab.runs.study import StudyObjective
+from seglab.runs.studies.study import StudyObjective
 from seglab.sweep.watch.tally import Best, RunningTrial, Scored, Tally, finite
 
 MIOU = StudyObjective("val/miou", "maximize")

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from seglab.runs.study import StudyObjective
+from seglab.runs.studies.study import StudyObjective
 from seglab.sweep.ask.plan import StudyPlan
 from seglab.sweep.watch.study_watch import StudyWatch
 from seglab.sweep.watch.wording import score, short_words, span

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from seglab.analysis.study import load_trials
-from seglab.runs.study import ATTEMPTS, StudyFolder
-from seglab.runs.study_storage import open_study
+from seglab.runs.studies.study import ATTEMPTS, StudyFolder
+from seglab.runs.studies.study_storage import open_study
 from tests.sweep.drill.running import command, environment, noted, run
 
 pytestmark = [pytest.mark.slow]

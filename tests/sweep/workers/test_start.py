@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from seglab.core.errors import ConfigError
-from seglab.runs.study import StudyFolder
+from seglab.runs.studies.study import StudyFolder
 from seglab.sweep.workers.start import _FIXED_OF_PLAN, _require_same
 
 

@@ -27,7 +27,7 @@ from seglab.analysis.study.load import StudyView, as_folder, read_study
 from seglab.analysis.study.marks import NotDrawableError
 from seglab.analysis.style import save_figure
 from seglab.core.disk.files import write_text
-from seglab.runs.study import StudyFolder
+from seglab.runs.studies.study import StudyFolder
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import IO
 
 from seglab.core.disk.urls import is_url, local_path, url_text
 from seglab.core.errors import DataError, DataNotFoundError
-from seglab.data.image_files import IMAGE_SUFFIXES, read_bytes
+from seglab.data.files.image_files import IMAGE_SUFFIXES, read_bytes
 from seglab.data.importers.listing import Listing, is_hidden, is_pattern
 from seglab.data.remote import place_of
 from seglab.data.remote.client import list_folder, status_of

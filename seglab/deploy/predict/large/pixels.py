@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from seglab.bundle.loader import Bundle, ImageError, at_working_size
-from seglab.data.image_files import orientation_of
+from seglab.data.files.image_files import orientation_of
 from seglab.deploy.predict.files.georeference import open_raster
 from seglab.deploy.predict.files.reading import count_pixels, read_bands
 from seglab.deploy.predict.files.sources import Source

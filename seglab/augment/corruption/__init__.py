@@ -1,0 +1,1 @@
+"""Corruptions of fixed severity: noise, blur, weather and compression, for evaluations."""

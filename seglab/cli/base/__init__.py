@@ -1,0 +1,1 @@
+"""What commands share: words and flags into options, Hydra's commands, messages and exit codes."""

@@ -1,0 +1,1 @@
+"""`seglab data` for annotators and reviewers."""

@@ -1,0 +1,1 @@
+"""`seglab data` for faults: find them, decide, carry out, compare, undo."""

@@ -1,0 +1,1 @@
+"""Commands of production: export, predict, serve, registry, retrain."""

@@ -1,0 +1,13 @@
+from .building import ON_ERROR as ON_ERROR
+from .building import build_manifest as build_manifest
+from .inspection import BAND_MISMATCH as BAND_MISMATCH
+from .inspection import BROKEN_ANNOTATION as BROKEN_ANNOTATION
+from .inspection import CORRUPT_IMAGE as CORRUPT_IMAGE
+from .inspection import CORRUPT_MASK as CORRUPT_MASK
+from .inspection import EXIF_AMBIGUOUS as EXIF_AMBIGUOUS
+from .inspection import MISSING_IMAGE as MISSING_IMAGE
+from .inspection import MISSING_MASK as MISSING_MASK
+from .inspection import SIZE_MISMATCH as SIZE_MISMATCH
+from .inspection import UNKNOWN_LABELS as UNKNOWN_LABELS
+from .samples import ImportedFiles as ImportedFiles
+from .samples import SampleFiles as SampleFiles

@@ -1,0 +1,1 @@
+"""Image and mask files: what is in them, as arrays; knows nothing of manifests."""

@@ -1,0 +1,1 @@
+"""Data sets that the field publishes, one module a layout."""

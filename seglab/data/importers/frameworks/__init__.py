@@ -1,0 +1,1 @@
+"""Data sets laid out for other tools: mmsegmentation and nnU-Net."""

@@ -1,0 +1,1 @@
+"""From manifest to batches: datasets, samplers, the packed cache and the datamodule."""

@@ -1,0 +1,1 @@
+"""Studies: trials as one storage file, with the journal and the lock that make it safe."""
