@@ -19,20 +19,18 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seglab.config.composer import Composer, choices_in, open_composer
 from seglab.config.declared.schema import SCHEMA_OF
+from seglab.config.group_choices import FILES_WITH_CHOICES, GroupChoices, short
 from seglab.config.language import sources
 from seglab.config.language.bare_words import meant_by
 from seglab.config.language.locate import conf_dir, own_folders
-from seglab.config.language.override import Override, OverrideReader, first_of, split_choice
+from seglab.config.language.override import Override, OverrideReader, first_of
 from seglab.config.language.trees import delete_key, has_key, is_related
 from seglab.config.own_parts import name_own_parts, overrides_that_leave_behind
 from seglab.config.rules.study_rules import SPACE
 from seglab.config.study_overrides import override_problems, overrides_of_space, search_too
 from seglab.config.typed_text import name_overrides
 from seglab.config.validate import App, find_problems, without_hydra
-from seglab.core.errors import closest
-from seglab.core.problems import Problem, did_you_mean, show, show_names
-
-_FILES_WITH_CHOICES = ("experiment", "debug")
+from seglab.core.problems import Problem, show
 
 
 @dataclass(frozen=True)
@@ -79,8 +77,9 @@ def check_overrides(
     name = config_name or app
     with open_composer(name, folder, search) as composer:
         check = _Check(app, composer, [folder or conf_dir(), *own_folders(), *search])
-        typed, check.problems = check.reader.read(overrides, multirun)
-        check.choices(typed)
+        typed, unread = check.reader.read(overrides, multirun)
+        check.problems += unread
+        check.groups.check(typed)
         searched = check.values(typed, allow_missing, multirun)
         for_hydra = check.for_hydra(typed, searched)
         return CheckedOverrides(for_hydra, check.lines(), check.config, check.hydra)
@@ -95,11 +94,7 @@ class _Check:
         self.folders = folders
         self.reader = OverrideReader(composer.loader(), composer.is_group, self.meant)
         self.problems: list[str] = []
-        # Choices put in the place of wrong ones, so that the rest can be checked all the same.
-        self.stand_ins: dict[str, str | None] = {}
-        primary = sources.find_file(folders, "", composer.config_name)
-        entries = sources.group_defaults(primary) if primary else []
-        self.default_groups = {entry.group for entry in entries} | {"experiment", "debug"}
+        self.groups = GroupChoices(app, composer, folders, self.problems)
         self.base: DictConfig | None = None
         self.config: DictConfig | None = None
         self.hydra: DictConfig | None = None
@@ -110,53 +105,9 @@ class _Check:
 
     def meant(self, word: str) -> str:
         """Return what a word without `=` may stand for, to be typed instead; empty where nothing is near."""
-        groups = [group for group in sorted(self.default_groups) if "/" not in group]
+        groups = [group for group in sorted(self.groups.default_groups) if "/" not in group]
         found = {group: self.composer.options(group) for group in groups}
         return meant_by(word, self.app, found)
-
-    def choices(self, overrides: list[Override]) -> None:
-        """Check the choices of groups: those typed, then those in the chosen experiment's file."""
-        for override in overrides:
-            if not override.is_group or override.deletes:
-                continue
-            for choice in override.alternatives:
-                self.choice(override.key, choice, override.where)
-                self.not_hidden(override.key, choice, override.where)
-                path = sources.find_file(self.folders, override.key, choice)
-                if override.key in _FILES_WITH_CHOICES and path is not None:
-                    for entry in sources.group_defaults(path):
-                        where = f" [{_short(path)}]"
-                        self.choice(entry.group, entry.choice, where, typed=overrides)
-                        if self.folders[0] not in path.parents:  # ours mean ours
-                            self.not_hidden(entry.group, entry.choice, where)
-
-    def hidden(self, group: str, choice: str) -> list[Path]:
-        """Return the files of a choice, where the first is taken and another says something else."""
-        paths = (folder / group / f"{choice}.yaml" for folder in self.folders)
-        found = list(dict.fromkeys(path.resolve() for path in paths if path.is_file()))
-        differ = [path for path in found[1:] if path.read_bytes() != found[0].read_bytes()]
-        return [found[0], *differ] if differ else []
-
-    def not_hidden(self, group: str, choice: str, where: str) -> None:
-        """Report a choice whose file, as the user wrote it, gives way to one of ours."""
-        for name in split_choice(choice):
-            if files := self.hidden(group, name):
-                self.problems.append(
-                    f"{group}: '{name}' is in {files[0]}, which is taken before {files[1]}; give yours "
-                    f"another name{where}"
-                )
-
-    def choice(self, group: str, choice: str, where: str, typed: Sequence[Override] = ()) -> None:
-        options = sources.choices_for(self.app, group, self.composer.options(group))
-        wrong = [one for one in split_choice(choice) if one not in options and one != "null"]
-        for name in wrong:
-            near = closest(name, options, sources.also_called(self.folders, group, options))
-            listed = f"choices are {show_names(options)}" if options else "there is no such group"
-            self.problems.append(
-                f"{group}: no such choice '{name}'{did_you_mean([near] if near else [])}; {listed}{where}"
-            )
-            if not any(override.key == group for override in typed):
-                self.stand_ins[group] = near
 
     def values(self, typed: list[Override], allow_missing: bool, multirun: bool) -> list[Override]:
         """Compose with the first alternatives, check; then with each other alternative in turn.
@@ -197,8 +148,8 @@ class _Check:
         overrides = overrides_of_space(cfg, typed, self.reader, self.composer.options)
         for override in overrides:
             path = self.file_with(f"{SPACE}.{override.key}")
-            override.where = f" [{_short(path) if path else SPACE}]"
-        self.choices(overrides)
+            override.where = f" [{short(path) if path else SPACE}]"
+        self.groups.check(overrides)
         return overrides
 
     def names_as_typed(self, overrides: list[Override], groups: DictConfig) -> None:
@@ -229,14 +180,9 @@ class _Check:
         groups = [
             text
             for override in overrides
-            if (text := self.group_text(override, chosen)) is not None
+            if (text := self.groups.text(override, chosen)) is not None
         ]
-        typed = {override.key for override in overrides if override.is_group}
-        groups += [
-            f"{key}={name}"
-            for key, name in self.stand_ins.items()
-            if key not in typed and name is not None
-        ]
+        groups += self.groups.stand_in_texts(overrides)
         # A launcher has the keys of the one that is chosen.
         of_hydra = [
             one.text
@@ -267,23 +213,6 @@ class _Check:
         self.chosen_files = choices_in(cfg)
         return without_hydra(cfg)
 
-    def group_text(self, override: Override, chosen: dict[str, str]) -> str | None:
-        if not override.is_group:
-            return None
-        if override.deletes:
-            return override.text
-        package = f"@{override.parsed.package}" if override.parsed.package else ""
-        choice: str | None = chosen[override.key]
-        if choice not in sources.choices_for(
-            self.app, override.key, self.composer.options(override.key)
-        ):
-            choice = self.stand_ins.get(override.key, choice)
-        return None if choice is None else f"{self.sign(override)}{override.key}{package}={choice}"
-
-    def sign(self, override: Override) -> str:
-        """Return `+` for a group that is not in the defaults list, else nothing."""
-        return "" if override.key in self.default_groups or override.for_hydra else "+"
-
     def tree(
         self,
         overrides: list[Override],
@@ -299,9 +228,9 @@ class _Check:
         name_own_parts(cfg)
         for problem in find_problems(cfg, self.app):
             top = problem.key.split(".")[0]
-            if problem.kind == "missing" and (allow_missing or top in self.stand_ins):
+            if problem.kind == "missing" and (allow_missing or top in self.groups.stand_ins):
                 continue
-            if self.stand_ins.get(top, "") is None:
+            if self.groups.stand_ins.get(top, "") is None:
                 continue  # of a group whose choice is wrong and unlike any other
             if any(
                 override.is_unread and is_related(problem.key, override.key)
@@ -332,7 +261,7 @@ class _Check:
         if problem.kind in ("missing", "rule"):
             return str(problem)
         path = self.file_with(problem.key)
-        return f"{problem} [{_short(path)}]" if path else str(problem)
+        return f"{problem} [{short(path)}]" if path else str(problem)
 
     def put_all(
         self, cfg: DictConfig, overrides: Sequence[Override], chosen: dict[str, str]
@@ -368,14 +297,14 @@ class _Check:
         """Return the overrides as Hydra takes them."""
         varied = [override for override in [*overrides, *searched] if override.is_group]
         swept = {override.key for override in varied if len(override.alternatives) > 1}
-        if swept & set(_FILES_WITH_CHOICES):
-            swept |= self.default_groups
+        if swept & set(FILES_WITH_CHOICES):
+            swept |= self.groups.default_groups
         texts = []
         for override in overrides:
             if override.deletes or override.for_hydra:
                 texts.append(override.text)
             elif override.is_group:
-                texts.append(self.sign(override) + override.text.lstrip("+"))
+                texts.append(self.groups.sign(override) + override.text.lstrip("+"))
             else:
                 # Where the group varies, another choice may not have the key in its file.
                 varies = override.key.split(".")[0] in swept
@@ -385,10 +314,6 @@ class _Check:
                 known = known and not varies and not mapping
                 texts.append(("" if known else "++") + override.text.lstrip("+"))
         return texts
-
-
-def _short(path: Path) -> str:
-    return "/".join(path.parts[-3:])
 
 
 def _reason(error: Exception) -> str:
