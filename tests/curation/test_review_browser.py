@@ -108,7 +108,8 @@ def test_keyboard_from_first_to_last_and_the_file_read_back(
     opened.refresh()  # what was decided is still there
     expect(opened, "said", "All 8 decided: save them.")
     opened.find_element(By.ID, "save").click()
-    wait_for(lambda: bool(list(downloads.glob("decisions-*.json"))))
+    # The browser holds the name by an empty file until what it loaded is whole.
+    wait_for(lambda: any(one.stat().st_size for one in downloads.glob("decisions-*.json")))
     (saved,) = downloads.glob("decisions-*.json")
     decisions = read_saved(saved)
     assert [one.sample_id for one in decisions] == [one.id for one in review.items]
