@@ -34,7 +34,8 @@ from seglab.curation.alike.hashing import MAX_BITS, NUM_VARIANTS
 from seglab.curation.alike.pairs import candidate_pairs
 from seglab.curation.alike.transforms import TRANSFORMS
 from seglab.curation.audit import audit
-from seglab.curation.labels.confident import ClassStatistics, image_scores, score_labels
+from seglab.curation.labels.confident import ClassStatistics, score_labels
+from seglab.curation.labels.scenes import ImageNumbers, image_scores
 from seglab.curation.predictions import kept_predictions
 from seglab.curation.registry import AuditInputs, choose_kinds
 from seglab.data.files.masks import read_mask
@@ -194,8 +195,8 @@ def _rank(
             names.append(row["sample_id"])
             groups.append(str(row["group"]))
     usual = statistics.usual()
-    scored = [score_labels(m, p, usual) for m, p in zip(masks, shares, strict=True)]
-    scores = image_scores([(one.score, one.outline) for one in scored], groups)
+    scored = (score_labels(m, p, usual) for m, p in zip(masks, shares, strict=True))
+    scores = image_scores([ImageNumbers.of(one) for one in scored], groups)
     bad = np.array([name in planted for name in names])
     _tell_ranking("seglab", scores, bad)
     if cleanlab:

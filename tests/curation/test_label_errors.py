@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 from seglab.core.errors import DataError, ShapeError
 from seglab.curation.audit import audit
-from seglab.curation.labels.confident import ClassStatistics, Usual, image_scores, score_labels
+from seglab.curation.labels.confident import ClassStatistics, Usual, score_labels
 from seglab.curation.labels.ranking import rank_labels, read_ranking, write_ranking
+from seglab.curation.labels.scenes import ImageNumbers, image_scores
 from seglab.curation.predictions import kept_predictions
 from seglab.curation.registry import AuditInputs
 from seglab.runs.predictions import write_probabilities
@@ -118,23 +120,71 @@ def test_an_outline_is_told_by_border_pixels_that_are_surely_their_neighbours() 
     assert score_labels(wide, unsure, usual).outline == 0
 
 
+def numbers(scores: Iterable[float], outlines: Iterable[float]) -> list[ImageNumbers]:
+    return [ImageNumbers(*one, {}) for one in zip(scores, outlines, strict=True)]
+
+
 def test_an_image_is_as_odd_as_the_odder_of_its_surprise_and_its_outlines() -> None:
     scores, outlines = np.expm1([1.0, 1.2, 1.4, 1.6, 5.4]), [0.1, 0.12, 0.14, 0.6, 0.1]
-    odd = image_scores(list(zip(scores, outlines, strict=True)))
+    odd = image_scores(numbers(scores, outlines))
     # Medians 1.4 and 0.12; median deviations 0.2 and 0.02.
     np.testing.assert_allclose(odd[3:], [0.48 / (1.4826 * 0.02), 4 / (1.4826 * 0.2)])
     assert odd.argsort()[::-1][:2].tolist() == [3, 4]
     assert image_scores([]).shape == (0,)
     # Three frames of a scene are held against their own median, 1.2; two are too few for one.
     above = np.array([-0.2, 0.0, 0.2, 0.2, 4.0])
-    by_scene = image_scores([(score, 0) for score in scores], ["a", "a", "a", "b", "b"])
-    np.testing.assert_allclose(by_scene, np.maximum((above - 0.2) / (1.4826 * 0.2), 0), atol=1e-9)
-    np.testing.assert_array_equal(image_scores([(0, 0), (0, 0), (0, 0.05)]), [0, 0, 5])
+    by_scene = image_scores(numbers(scores, [0] * 5), ["a", "a", "a", "b", "b"])
+    first = np.maximum((above - 0.2) / (1.4826 * 0.2), 0)
+    np.testing.assert_allclose(by_scene, first / [2, 2, 2, 1, 1], atol=1e-9)
+    np.testing.assert_array_equal(image_scores(numbers([0, 0, 0], [0, 0, 0.05])), [0, 0, 5])
     # Ragged all over the first scene, in one frame of the second: only that stands out among its own.
-    ragged = [(0.0, 0.3)] * 3 + [(0.0, 0.1)] * 4 + [(0.0, 0.3)]
-    by_scene = image_scores(ragged, ["a"] * 3 + ["b"] * 5)
+    by_scene = image_scores(numbers([0] * 8, [0.3] * 3 + [0.1] * 4 + [0.3]), ["a"] * 3 + ["b"] * 5)
     assert by_scene.argsort()[::-1][0] == 7
     np.testing.assert_allclose(by_scene[:7], 0, atol=1e-9)
+
+
+def test_a_confusion_that_no_other_frame_has_stands_out_in_a_scene_that_is_hard_throughout() -> (
+    None
+):
+    hard, new, usual = (0, 1), (2, 1), np.expm1(3.0)
+    scene = [{hard: usual}, {hard: usual, new: np.expm1(2.0)}, {hard: np.expm1(3.5)}, {}]
+    images = [ImageNumbers(10.0, 0.0, one) for one in scene]
+    odd = image_scores(images, ["a"] * 4)
+    # Above the other frames by 0, 2, 0.5 and 0: median 0.25, median deviation 0.25; all surprise alike.
+    expected = np.array([0, 2 - 0.25, 0.5 - 0.25, 0]) / (1.4826 * 0.25) / 2
+    np.testing.assert_allclose(odd, expected)
+    # Two frames with the same new confusion hide one another, as a mistake repeated does.
+    both = [ImageNumbers(10.0, 0.0, scene[1]) for _ in range(4)]
+    np.testing.assert_array_equal(image_scores(both, ["a"] * 4), 0)
+    # Without scenes nothing is known to be new.
+    np.testing.assert_array_equal(image_scores(images), 0)
+    np.testing.assert_array_equal(image_scores(images, list("abcd")), 0)
+
+
+def test_confusions_share_out_the_score_by_given_class_and_what_it_looks_like() -> None:
+    pairs = [noisy(0), noisy(1, (7, 15))]
+    usual = usual_of(pairs, 4)
+    for mask, shares in pairs:
+        mask[0, :3] = 255
+        found = score_labels(mask, shares, usual)
+        parts = np.array([*found.confusions.values()])
+        assert np.sqrt((parts**2).sum()) == pytest.approx(found.score)
+        assert (np.diff(parts) <= 0).all()
+        assert all(given != other for given, other in found.confusions)
+        above = np.maximum(found.surprise, 0) / usual.surprise[np.minimum(mask, 3)]
+        expected: dict[tuple[int, int], float] = {}
+        for y, x in zip(*np.nonzero(mask < 4), strict=True):
+            other = max((c for c in range(4) if c != mask[y, x]), key=lambda c: shares[c, y, x])
+            key = (int(mask[y, x]), other)
+            expected[key] = expected.get(key, 0.0) + float(above[y, x]) ** 2
+        for key, value in found.confusions.items():
+            assert value == pytest.approx(np.sqrt(expected[key]), rel=1e-5)
+
+
+def test_an_image_of_many_classes_keeps_its_largest_confusions_alone() -> None:
+    mask, shares = noisy(3, (40, 40), 12)
+    found = score_labels(mask, shares, usual_of([(mask, shares)], 12))
+    assert len(found.confusions) == 32
 
 
 def test_memory_does_not_grow_with_the_number_of_images() -> None:

@@ -11,7 +11,7 @@ is unsure, as along borders and on classes it never learnt, it expects to be wro
 Over an image it is summed in units of what is usual for the given class: a model that often takes poles
 for buildings says little where it does so once more. Outlines that are drawn too wide, too tight or
 ragged are wrong in few pixels; they are told by the share of border pixels that surely belong to their
-neighbour. An image is as odd as the odder of the two is among all images and those of its scene.
+neighbour. `seglab.curation.labels.scenes` makes a ranking of these numbers.
 
 References:
     Northcutt, Jiang, Chuang (2021), Confident learning: https://arxiv.org/abs/1911.00068
@@ -21,16 +21,14 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from seglab.core.errors import ShapeError
-from seglab.curation.alike.robust import usual as usual_of
 
 # Half a step of the probabilities that runs keep.
 _LEAST = 1 / 510
@@ -40,11 +38,11 @@ _SIGMA_PX = 1.0
 _SURE, _TIMES = 0.5, 2.0
 # In nats; that of a class which is always right.
 _LEAST_SURPRISE = 0.1
-# Spreads below are those of too few or too equal images: 10 % of surprise, 1 % of the border pixels.
-_LEAST_SPREADS = 0.1, 0.01
-# A median of fewer is not of the others.
-_LEAST_FRAMES = 3
 _LEAST_REGION_PX = 6
+# So many numbers are kept of an image, however many classes there are.
+_MOST_CONFUSIONS = 32
+
+Confusion = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,8 @@ class LabelScore:
         score: Root of the summed squares of what surprise is above 0, each in units of what is usual for its
             class. Many pixels count as well as very wrong ones. 0 without a valid pixel.
         outline: Share of the pixels beside another class that are surely of that one. 0 without such pixels.
+        confusions: The same root of the pixels of a class that look most like one other class, by `(given,
+            other)`; the 32 largest above 0.
         issue_share: Share of valid pixels that are issues.
         surprise: Float32 `(H, W)`, 0 on void.
         issues: Bool `(H, W)`, pixels whose label confident learning calls wrong.
@@ -83,6 +83,7 @@ class LabelScore:
 
     score: float
     outline: float
+    confusions: Mapping[Confusion, float]
     issue_share: float
     surprise: np.ndarray
     issues: np.ndarray
@@ -165,10 +166,11 @@ def score_labels(mask: np.ndarray, probabilities: np.ndarray, usual: Usual) -> L
     surprise = _surprise(given, valid, probabilities)
     suggested = np.where(issues, looks, mask).astype(np.uint8)
     regions = _regions(mask, suggested, issues, surprise)
-    above = np.maximum(surprise, 0) / usual.surprise[given]
+    above = np.square(np.maximum(surprise, 0) / usual.surprise[given], dtype=np.float64)
     return LabelScore(
-        score=float(np.sqrt(np.square(above, dtype=np.float64).sum())),
+        score=float(np.sqrt(above.sum())),
         outline=_outline(given, valid, probabilities),
+        confusions=_confusions(given, valid, probabilities, above),
         issue_share=float(issues.sum() / max(valid.sum(), 1)),
         surprise=surprise,
         issues=issues,
@@ -177,32 +179,16 @@ def score_labels(mask: np.ndarray, probabilities: np.ndarray, usual: Usual) -> L
     )
 
 
-def image_scores(
-    scored: Sequence[tuple[float, float]], groups: Sequence[str] | None = None
-) -> np.ndarray:
-    """Return how odd each image is among all, float64 `(N,)`: what images are ranked by.
-
-    Args:
-        scored: `score` and `outline` of each. Either is told in robust standard deviations above the median
-            (of `score` the logarithm's), and the larger one counts.
-        groups: The scene of each image. Where it has three images, the score's median is taken from them, and
-            an outline has to stand out among them, too: a model fails alike on the frames of a scene, and
-            a wrong label stands in one of them. A mistake repeated in most frames does not stand out so.
-    """
-    if not len(scored):
-        return np.zeros(0)
-    table = pd.DataFrame(np.array(scored, dtype=np.float64), columns=["score", "outline"])
-    table["score"] = np.log1p(table["score"])
-    scenes = table.groupby(list(groups) if groups is not None else np.zeros(len(table)))
-    is_known = scenes["score"].transform("size") >= _LEAST_FRAMES
-    middle = scenes.transform("median")
-    middle.loc[~is_known] = table.median().to_numpy()
-    among_scene = table - middle
-    usual_score, spread = usual_of(among_scene["score"], _LEAST_SPREADS[0])
-    surprising = (among_scene["score"] - usual_score) / spread
-    usual_outline, spread = usual_of(table["outline"], _LEAST_SPREADS[1])
-    ragged = np.minimum(table["outline"] - usual_outline, among_scene["outline"]) / spread
-    return np.asarray(np.maximum(surprising, ragged))
+def _confusions(
+    given: np.ndarray, valid: np.ndarray, probabilities: np.ndarray, above: np.ndarray
+) -> dict[Confusion, float]:
+    others = probabilities.copy()
+    np.put_along_axis(others, given[None], -1, axis=0)
+    num_classes = len(probabilities)
+    codes = given * num_classes + others.argmax(axis=0)
+    sums = np.bincount(codes[valid], above[valid], minlength=num_classes**2)
+    order = np.argsort(-sums, kind="stable")[:_MOST_CONFUSIONS].tolist()
+    return {divmod(code, num_classes): float(np.sqrt(sums[code])) for code in order if sums[code]}
 
 
 def _outline(given: np.ndarray, valid: np.ndarray, probabilities: np.ndarray) -> float:

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from seglab.core.errors import DataNotFoundError
 from seglab.curation.findings import Finding, read_rows, rows_frame, write_rows
-from seglab.curation.labels.confident import ClassStatistics, Region, image_scores, score_labels
+from seglab.curation.labels.confident import ClassStatistics, Region, score_labels
+from seglab.curation.labels.scenes import ImageNumbers, image_scores
 from seglab.curation.samples import audited_rows, read_sample
 from seglab.data.manifest import Manifest
 
@@ -81,7 +82,7 @@ class LabelRanker:
             the surest first, or with one row without a region:
 
             - `rank`: of the image, from 1; `sample_id`; `image`: path below the root; `image_score`: how odd
-              it is among all, in robust standard deviations, see `confident.image_scores`.
+              it is among all, in robust standard deviations, see `scenes.image_scores`.
             - `id`: of the finding in the audit; `region`: box `[x0, y0, x1, y1]` in pixels of the mask, ends
               exclusive; `pixels`: their number; `given`, `suggested`: names of classes; `score`. All None
               where nothing in the image stands out.
@@ -99,16 +100,14 @@ class LabelRanker:
         ]
         return rows_frame(rows, _SCHEMA.names)
 
-    def _scored(
-        self,
-    ) -> Iterator[tuple[Mapping[str, Any], tuple[Region, ...], tuple[float, float]]]:
+    def _scored(self) -> Iterator[tuple[Mapping[str, Any], tuple[Region, ...], ImageNumbers]]:
         usual = self._statistics.usual()
         for row in self._rows:
             mask = read_sample(self._manifest, dict(row), mask_only=True).mask
             probabilities = self._predictions(str(row["sample_id"]))
             if mask is not None and probabilities is not None:
                 found = score_labels(mask, probabilities, usual)
-                yield row, found.regions, (found.score, found.outline)
+                yield row, found.regions, ImageNumbers.of(found)
 
     def _of_image(
         self, row: Mapping[str, Any], regions: Sequence[Region], odd: float

@@ -10,7 +10,13 @@ from seglab.core.errors import DataError, DataNotFoundError, list_problems
 from seglab.core.text.option_words import option_name
 from seglab.data.bands.decode import BandLayout
 from seglab.data.build.inspection import (
-    BAND_MISMATCH, BROKEN_ANNOTATION, EXIF_AMBIGUOUS, MISSING_IMAGE, MISSING_MASK, UNKNOWN_LABELS, Inspected,
+    BAND_MISMATCH,
+    BROKEN_ANNOTATION,
+    EXIF_AMBIGUOUS,
+    MISSING_IMAGE,
+    MISSING_MASK,
+    UNKNOWN_LABELS,
+    Inspected,
 )
 from seglab.data.build.samples import ALL_LISTED
 
@@ -40,6 +46,7 @@ def _in_words(layout: BandLayout | None) -> str:
 
 
 def warn_ambiguous(inspected: Sequence[Inspected], name: str) -> None:
+    """Log which samples are turned differently by EXIF with sizes that do not tell what is right."""
     found = [one.row["sample_id"] for one in inspected if EXIF_AMBIGUOUS in one.row["flags"]]
     if found:
         title = (

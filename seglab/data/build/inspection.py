@@ -34,6 +34,14 @@ _FIRST_SIDEWAYS = 5
 
 @dataclass(frozen=True)
 class Inspected:
+    """A sample that was read.
+
+    Args:
+        row: Of the manifest.
+        faults: Kind and text of each.
+        layout: Bands of its image; None for RGB and grey.
+    """
+
     row: dict[str, Any]
     faults: tuple[tuple[str, str], ...]
     layout: BandLayout | None = None
@@ -42,6 +50,14 @@ class Inspected:
 def inspect(
     sample: SampleFiles, root: Path, imported: ImportedFiles, masks: DecodedMasks
 ) -> Inspected:
+    """Read the files of a sample.
+
+    Args:
+        sample: Its files.
+        root: Folder they lie under.
+        imported: What the importer found: labels, encoding and faults.
+        masks: Takes the decoded mask.
+    """
     faults: list[tuple[str, str]] = []
     row: dict[str, Any] = {
         "sample_id": sample.sample_id,

@@ -69,6 +69,11 @@ class ImportedFiles:
 
 
 def check_list(samples: Sequence[SampleFiles], root: Path, name: str) -> None:
+    """Refuse no samples, ids given twice, names that are not UTF-8 and files outside the root.
+
+    Raises:
+        DataError: All that is wrong is listed.
+    """
     if not samples:
         raise DataError(f"data set {name!r}: the importer found no samples under {root}")
     repeated = [key for key, n in Counter(one.sample_id for one in samples).items() if n > 1]
