@@ -46,7 +46,7 @@ class ImportedFiles:
     Args:
         samples: One entry per sample.
         labels: What the masks mean.
-        mask_encoding: `"index"` or `"colour"`, see `seglab.data.files.images.read_mask`.
+        mask_encoding: `"index"` or `"colour"`, see `seglab.data.files.masks.read_mask`.
         notes: Sentences the user should read: what was inferred, chosen or left out.
         sources: What was looked at to find the samples (`seglab.data.importers.listing`).
         mask_values: What the values in the masks were taken to mean and why, in one sentence; empty
