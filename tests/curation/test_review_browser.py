@@ -108,7 +108,7 @@ def test_keyboard_from_first_to_last_and_the_file_read_back(
     opened.refresh()  # what was decided is still there
     expect(opened, "said", "All 8 decided: save them.")
     opened.find_element(By.ID, "save").click()
-    # The browser holds the name by an empty file until what it loaded is whole.
+    # The browser reserves the name by an empty file until the download is whole.
     wait_for(lambda: any(one.stat().st_size for one in downloads.glob("decisions-*.json")))
     (saved,) = downloads.glob("decisions-*.json")
     decisions = read_saved(saved)

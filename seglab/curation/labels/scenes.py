@@ -45,18 +45,18 @@ def image_scores(images: Sequence[ImageNumbers], groups: Sequence[str] | None = 
     Args:
         images: Numbers of each. Of scores the logarithm counts.
         groups: The scene of each image, if known. One with fewer than three images is none: there the
-            first opinion counts alone, by the median of all images. A mistake that is repeated in most
-            frames of a scene does not stand out.
+            first opinion counts alone, by the median of all images. A mistake that is repeated does not
+            stand out: by the first opinion one in most frames of a scene, by the second one in two.
     """
     if not images:
         return np.zeros(0)
     columns = {"score": [one.score for one in images], "outline": [one.outline for one in images]}
     table = pd.DataFrame(columns, dtype=np.float64)
     table["score"] = np.log1p(table["score"])
-    names = np.zeros(len(table)) if groups is None else np.array(groups, dtype=object)
+    # Without groups each image is a scene of its own.
+    names = np.array(range(len(table)) if groups is None else groups, dtype=object)
     scenes = table.groupby(names)
-    frames = scenes["score"].transform("size").to_numpy()
-    is_known = (frames >= _LEAST_FRAMES) & (groups is not None)
+    is_known = scenes["score"].transform("size").to_numpy() >= _LEAST_FRAMES
     middle = scenes.transform("median")
     middle.loc[~is_known] = table.median().to_numpy()
     among_scene = table - middle
