@@ -45,7 +45,8 @@ def is_open(name: str) -> bool:
 def read_lock(text: str) -> dict[str, str]:
     """Return version by package of the text of a lock."""
     lines = (line for line in text.splitlines() if line and not line.startswith("#"))
-    return dict(line.split("==", 1) for line in lines)
+    pairs = (line.split("==", 1) for line in lines)
+    return {normal(name): version for name, version in pairs}
 
 
 def write_lock(versions: dict[str, str]) -> str:

@@ -129,14 +129,21 @@ class TestLock:
         ]
         assert problems == []
 
+    def test_all_installs_every_extra_so_that_the_tests_of_each_run(self) -> None:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        extras = project["optional-dependencies"]
+        (everything,) = (Requirement(line) for line in extras.pop("all"))
+        assert everything.extras == extras.keys()
+
     def test_what_depends_on_the_machine_stays_open(self) -> None:
         assert not {"torch", "torchvision", "triton", "seglab"} & self.LOCKED.keys()
         assert not [name for name in self.LOCKED if name.startswith(("nvidia", "cuda"))]
         assert set(lock.BUILD_TOOLS) <= self.LOCKED.keys()
 
     def test_text_and_versions_go_both_ways(self) -> None:
-        versions = {"b": "1", "a": "2.0.post1"}
+        versions = {"b-c": "1", "a": "2.0.post1"}
         assert lock.read_lock(lock.write_lock(versions)) == versions
+        assert lock.read_lock("# written by hand\nB_c==1\n") == {"b-c": "1"}
         assert lock.differences({"a": "1", "c": "3"}, {"a": "2", "b": "1", "torch": "9"}) == [
             "a: 1 -> 2",
             "b: not locked -> 1",
