@@ -72,13 +72,10 @@ def write_instructions(
     table = manifest.table[manifest.table["keep"] & manifest.table["mask"].notna()]
     if table.empty:
         raise DataError(f"{manifest.name} has no mask to show")
-    everything = [
-        {str(name): value for name, value in row.items()}
-        for row in table.sort_values("sample_id").to_dict(orient="records")
-    ]
-    rows = [everything[index] for index in rng.permutation(len(everything))[:images]]
+    drawn = table.sort_values("sample_id").iloc[rng.permutation(len(table))[:images]]
+    rows = [{str(name): value for name, value in row.items()} for row in drawn.to_dict("records")]
+    pixels = (drawn["height"] * drawn["width"]).to_numpy()
     parts = find_parts(manifest, rows)
-    pixels = np.array([row["height"] * row["width"] for row in rows])
     parts["speck"] = parts["area"].to_numpy() < _SPECK * pixels[parts["row"].to_numpy(dtype=int)]
     names = manifest.labels.class_names
     cutter = Cutter(manifest, rows)
@@ -96,7 +93,7 @@ def write_instructions(
         ],
         classes=classes,
         images=len(rows),
-        total=len(everything),
+        total=len(table),
         speck_px=round(_SPECK * float(np.median(pixels))),
         ignored=_ignored_share(table),
         fingerprint=manifest.fingerprint,

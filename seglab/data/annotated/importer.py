@@ -106,32 +106,23 @@ def import_annotated(
     counts = _survey(root, found)
     _require_readable(found)
     labels, meaning = _label_space(found, counts, chosen)
-    folder = root / chosen.masks / f"{name}-{hash_json(chosen.to_dict())[:8]}"
+    place = Path(chosen.masks) / f"{name}-{hash_json(chosen.to_dict())[:8]}"
     drawn, left_out = {}, 0
     for one in found.images:
-        if one.annotated and one.image not in found.faults:
+        if _is_readable(one, found):
             canvas = annotation.canvas(*image_size(root / one.image), meaning[UNLABELLED])
             left_out += _draw(canvas, one, meaning)
-            path = folder / f"{one.image}.png"
-            write_mask(path, canvas.pixels, labels.palette)
-            drawn[one.image] = path.relative_to(root)
-    try:
-        samples = _samples(found, drawn, chosen, paths)
-    except DataError as error:
-        if not found.faults:
-            raise
-        # What is broken may be why too few are left to share out.
-        broken = list_problems("these annotations cannot be read", list(found.faults.values()))
-        raise DataError(f"{error}\n{broken}") from error
-    notes = [*found.notes, f"masks are in {folder}"]
+            drawn[one.image] = place / f"{one.image}.png"
+            write_mask(root / drawn[one.image], canvas.pixels, labels.palette)
+    samples = _samples(found, drawn, chosen, paths)
+    notes = [*found.notes, f"masks are in {root / place}"]
     notes += [f"{left_out} shapes are of a kind without area and not drawn"] if left_out else []
-    meant = _in_words(name, chosen.unlabelled)
     return ImportedFiles(
         samples,
         labels,
         notes=notes,
         sources=listing.sources,
-        mask_values=meant,
+        mask_values=_in_words(name, chosen.unlabelled),
         faults=dict(found.faults),
         are_upright=True,
         draw=None if any(one.split for one in found.images) else _split_draw(chosen),
@@ -144,19 +135,22 @@ def _require_readable(found: Annotations) -> None:
     Raises:
         DataError: With what is wrong with each.
     """
-    readable = any(one.annotated and one.image not in found.faults for one in found.images)
-    if found.faults and not readable:
+    if found.faults and not any(_is_readable(one, found) for one in found.images):
         raise DataError(
             list_problems("no annotation can be read", list(found.faults.values()))
             + "\nmend the files, or check the folder and the format"
         )
 
 
+def _is_readable(one: AnnotatedImage, found: Annotations) -> bool:
+    return one.annotated and one.image not in found.faults
+
+
 def _survey(root: Path, found: Annotations) -> Counter[str]:
     """Count the shapes of every name; what cannot be read joins the faults."""
     counts: Counter[str] = Counter()
     for one in found.images:
-        if not one.annotated or one.image in found.faults:
+        if not _is_readable(one, found):
             continue
         try:
             size = image_size(root / one.image)
@@ -231,12 +225,8 @@ def _samples(
     images = sorted({one.image for one in found.images} | (found.faults.keys() & set(paths)))
     groups = dict(zip(images, group_by_pattern(images, chosen.group_pattern), strict=True))
     stated = {one.image: one.split for one in found.images if one.split}
-    splits = dict(stated)
-    labelled = [image for image in images if image in drawn]
-    if not stated and labelled:
-        draw = _split_draw(chosen)
-        places = draw.groups([groups[image] for image in labelled], draw.shares, draw.seed)
-        splits = dict(zip(labelled, places, strict=True))
+    labelled = {image: groups[image] for image in images if image in drawn}
+    splits = stated or _drawn_splits(found, labelled, chosen)
     return [
         SampleFiles(
             Path(image).with_suffix("").as_posix(),
@@ -247,6 +237,24 @@ def _samples(
         )
         for image in images
     ]
+
+
+def _drawn_splits(
+    found: Annotations, groups: Mapping[str, str], chosen: AnnotatedOptions
+) -> dict[str, str]:
+    """Return the split of each labelled image by its group."""
+    if not groups:
+        return {}
+    draw = _split_draw(chosen)
+    try:
+        places = draw.groups(list(groups.values()), draw.shares, draw.seed)
+    except DataError as error:
+        if not found.faults:
+            raise
+        # What is broken may be why too few are left to share out.
+        broken = list_problems("these annotations cannot be read", list(found.faults.values()))
+        raise DataError(f"{error}\n{broken}") from error
+    return dict(zip(groups, places, strict=True))
 
 
 def _split_draw(chosen: AnnotatedOptions) -> Draw:

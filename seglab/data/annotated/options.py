@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator
 
 from seglab.annotations.options import (
     CityscapesJsonOptions,
@@ -15,12 +17,18 @@ from seglab.annotations.options import (
     SuperviselyOptions,
     YoloOptions,
 )
-from seglab.core.options import Name, NotNegative, ProperFraction
+from seglab.core.options import Name, NotNegative, ProperFraction, broken_rule
 from seglab.core.parts.components import component
 from seglab.data.importers.options import Colour, ImporterOptions
 
 IGNORE = "ignore"
 VOID = "void"
+
+
+def _below_the_root(folder: str) -> str:
+    if Path(folder).is_absolute() or ".." in Path(folder).parts:
+        raise broken_rule(f"expected a folder below the root, such as .seglab-masks, got {folder!r}")
+    return folder
 
 
 class AnnotatedOptions(ImporterOptions):
@@ -39,7 +47,7 @@ class AnnotatedOptions(ImporterOptions):
     """One RGB triple a class."""
     images: str = "."
     """Folder (with its sub-folders) or glob pattern of the images below the root."""
-    masks: str = ".seglab-masks"
+    masks: Annotated[str, AfterValidator(_below_the_root)] = ".seglab-masks"
     """Folder below the root in which the masks are written, in one of its own for these options."""
     val_fraction: ProperFraction = 0.2
     """Share of the annotated images for validation, where the files name no splits."""

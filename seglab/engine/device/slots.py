@@ -61,28 +61,34 @@ def make_slots(
         raise ConfigError(
             f"hydra.launcher.trials_per_gpu={per_gpu}: expected GPUs and one of them a process, got {got}"
         )
-    if gpus:
-        groups = [
-            gpus[start : start + devices_each]
-            for start in range(0, len(gpus) - devices_each + 1, devices_each)
-            for _ in range(per_gpu)
-        ]
-        count = len(groups) if workers == "auto" else int(workers)
-        if count > len(groups) or not groups:
-            raise ConfigError(
-                f"expected at most {len(groups)} processes with {devices_each} GPUs each (visible: "
-                f"{', '.join(gpus)}), got {max(count, 1)}; hydra.launcher.trials_per_gpu lets several "
-                "trials share one"
-            )
-        # Each has its own part of the memory: what one trial leaves free the other would run out of.
-        share = {GPU_SHARE: str(1 / per_gpu)} if per_gpu > 1 else {}
-        return [
-            Slot(
-                f"gpu {','.join(group)}" + (f" part {place % per_gpu + 1}" if share else ""),
-                {VISIBLE: ",".join(group), **share},
-            )
-            for place, group in enumerate(groups[:count])
-        ]
+    return _gpu_slots(gpus, workers, devices_each, per_gpu) if gpus else _cpu_slots(workers)
+
+
+def _gpu_slots(gpus: list[str], workers: int | str, devices_each: int, per_gpu: int) -> list[Slot]:
+    groups = [
+        gpus[start : start + devices_each]
+        for start in range(0, len(gpus) - devices_each + 1, devices_each)
+        for _ in range(per_gpu)
+    ]
+    count = len(groups) if workers == "auto" else int(workers)
+    if count > len(groups) or not groups:
+        raise ConfigError(
+            f"expected at most {len(groups)} processes with {devices_each} GPUs each (visible: "
+            f"{', '.join(gpus)}), got {max(count, 1)}; hydra.launcher.trials_per_gpu lets several "
+            "trials share one"
+        )
+    # Each has its own part of the memory: what one trial leaves free the other would run out of.
+    share = {GPU_SHARE: str(1 / per_gpu)} if per_gpu > 1 else {}
+    return [
+        Slot(
+            f"gpu {','.join(group)}" + (f" part {place % per_gpu + 1}" if share else ""),
+            {VISIBLE: ",".join(group), **share},
+        )
+        for place, group in enumerate(groups[:count])
+    ]
+
+
+def _cpu_slots(workers: int | str) -> list[Slot]:
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     total = len(cores) or os.cpu_count() or 1
     count = 1 if workers == "auto" else int(workers)

@@ -11,6 +11,7 @@ from seglab.core.errors import ConfigError
 from seglab.core.text.shell import shell_command
 
 if TYPE_CHECKING:
+    from seglab.curation.audit import Audit
     from seglab.data.manifest import Manifest
 
 _FAILING = "error"
@@ -75,10 +76,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def work(args: argparse.Namespace) -> int:
     """Audit, write findings and flags, print a summary; return 1 where `--fail-on` says so."""
-    from seglab.curation.audit import audit, failing, flag, summary
-    from seglab.curation.findings import write_findings
-    from seglab.curation.labels.ranking import write_ranking
-    from seglab.curation.page.findings_page import write_findings_page
+    from seglab.curation.audit import audit, failing, summary
     from seglab.curation.registry import AuditInputs, all_kinds, choose_kinds
     from seglab.data.manifest import Manifest
     from seglab.data.splits.scenes import scenes_in_names
@@ -109,24 +107,38 @@ def work(args: argparse.Namespace) -> int:
     if scenes is not None:
         split = shell_command("seglab", "data", "split", args.manifest, "--out", "FOLDER")
         sys.stdout.write(f"\nnote: {scenes.sentence(f'`{split}`')}\n")
-    place = write_findings(found.table, args.out or folder / "audit")
+    _write_pages(found, args.out or folder / "audit")
+    if not args.no_flags:
+        _write_flags(found, folder)
+    failed = failing(found, fail_on)
+    if failed:
+        sys.stderr.write(f"seglab data audit: failed on {', '.join(failed)}\n")
+    return 1 if failed else 0
+
+
+def _write_pages(found: Audit, folder: Path) -> None:
+    from seglab.curation.findings import write_findings
+    from seglab.curation.labels.ranking import write_ranking
+    from seglab.curation.page.findings_page import write_findings_page
+
+    place = write_findings(found.table, folder)
     page = place.with_name("index.html")
     size = write_findings_page(found, page)
     sys.stdout.write(f"findings  {place}\npage      {page}, {size / 1e6:.1f} MB\n")
     if found.label_ranking is not None:
         sys.stdout.write(f"ranking   {write_ranking(found.label_ranking, place.parent)}\n")
-    if not args.no_flags:
-        flagged = flag(found)
-        if flagged.fingerprint != manifest.fingerprint:
-            flagged.write(folder)
-            sys.stdout.write(
-                f"manifest  {folder}: flags written, fingerprint {flagged.fingerprint} (was "
-                f"{manifest.fingerprint}, kept as manifest.{manifest.fingerprint}.parquet)\n"
-            )
-    failed = failing(found, fail_on)
-    if failed:
-        sys.stderr.write(f"seglab data audit: failed on {', '.join(failed)}\n")
-    return 1 if failed else 0
+
+
+def _write_flags(found: Audit, folder: Path) -> None:
+    from seglab.curation.audit import flag
+
+    flagged, former = flag(found), found.manifest.fingerprint
+    if flagged.fingerprint != former:
+        flagged.write(folder)
+        sys.stdout.write(
+            f"manifest  {folder}: flags written, fingerprint {flagged.fingerprint} (was {former}, kept "
+            f"as manifest.{former}.parquet)\n"
+        )
 
 
 def _of_run(run_dir: Path, manifest: Manifest) -> dict[str, Any]:
