@@ -10,7 +10,7 @@ import numpy as np
 from seglab.core.errors import DataError, RunNotFoundError
 from seglab.data.folds.plan import FoldPlan
 from seglab.data.manifest import Manifest
-from seglab.runs.folds import fold_dirs
+from seglab.runs.folds import model_dirs
 from seglab.runs.predictions import PREDICTIONS, read_probabilities
 
 _PLAN = "folds.parquet"
@@ -27,13 +27,11 @@ def kept_predictions(run_dir: Path, manifest: Manifest) -> Callable[[str], np.nd
 
     Raises:
         RunNotFoundError: There is no such folder.
-        DataError: It holds no predictions.
+        DataError: It holds no predictions, or is a cross-validation that is not finished.
     """
     if not run_dir.is_dir():
         raise RunNotFoundError(f"--run: there is no folder {run_dir}")
-    folders = [
-        place for place in (fold_dirs(run_dir) or [run_dir]) if (place / PREDICTIONS).is_dir()
-    ]
+    folders = [place for place in model_dirs(run_dir) if (place / PREDICTIONS).is_dir()]
     if not folders:
         raise DataError(
             f"--run: {run_dir} kept no predictions; give a cross-validation, or evaluate the run with "

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from seglab.core.errors import DataError
+from seglab.core.text.shell import shell_command
+
 SCORES_FILE = "fold_scores.parquet"
 FOLDS = "folds"
 
@@ -23,3 +26,18 @@ def fold_dirs(cv_dir: Path) -> list[Path]:
         return []
     # An absolute path stays as it is.
     return [cv_dir / str(kept) for kept in pd.read_parquet(path, columns=["run_dir"])["run_dir"]]
+
+
+def model_dirs(run_dir: Path) -> list[Path]:
+    """Return the folder of each model of a run: of a cross-validation those of its folds, else its own.
+
+    Raises:
+        DataError: It is a cross-validation that is not finished.
+    """
+    folders = fold_dirs(run_dir)
+    if not folders and (run_dir / FOLDS).is_dir():
+        command = shell_command("seglab", "train", f"resume={run_dir}")
+        raise DataError(
+            f"{run_dir} is a cross-validation that is not finished; go on with it: `{command}`"
+        )
+    return folders or [run_dir]

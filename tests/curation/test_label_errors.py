@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -239,6 +240,10 @@ def test_audit_ranks_the_planted_image_first_and_names_what_was_not_predicted(
     alone = rank_labels(manifest, kept_predictions(tmp_path / "run", manifest))
     assert alone["sample_id"].tolist() == ranking["sample_id"].tolist()
     with pytest.raises(DataError, match="kept no predictions"):
+        kept_predictions(tmp_path, manifest)
+    (tmp_path / "folds").mkdir()
+    told = f"not finished; go on with it: `seglab train resume={tmp_path}`"
+    with pytest.raises(DataError, match=re.escape(told)):
         kept_predictions(tmp_path, manifest)
 
 

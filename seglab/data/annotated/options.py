@@ -27,7 +27,9 @@ VOID = "void"
 
 def _below_the_root(folder: str) -> str:
     if Path(folder).is_absolute() or ".." in Path(folder).parts:
-        raise broken_rule(f"expected a folder below the root, such as .seglab-masks, got {folder!r}")
+        raise broken_rule(
+            f"expected a folder below the root, such as .seglab-masks, got {folder!r}"
+        )
     return folder
 
 

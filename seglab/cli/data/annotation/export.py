@@ -167,12 +167,12 @@ def _predicted(run_dir: Path, manifest: Manifest) -> MaskOf:
 
     from seglab.core.labels import LabelSpace
     from seglab.data.files.masks import read_mask
-    from seglab.runs.folds import fold_dirs
+    from seglab.runs.folds import model_dirs
     from seglab.runs.predictions import prediction_path, read_probabilities
 
     if not run_dir.is_dir():
         raise ConfigError(f"--predictions: there is no folder {run_dir}")
-    folders = fold_dirs(run_dir) or [run_dir]
+    folders = model_dirs(run_dir)
     _require_same_classes(run_dir, folders, manifest)
     known = manifest.labels
     labels = LabelSpace(known.class_names, ignore_index=known.ignore_index)
