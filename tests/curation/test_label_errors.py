@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter, label
 
 from seglab.core.errors import DataError, ShapeError
 from seglab.curation.audit import audit
@@ -162,29 +163,54 @@ def test_a_confusion_that_no_other_frame_has_stands_out_in_a_scene_that_is_hard_
     np.testing.assert_array_equal(image_scores(images, list("abcd")), 0)
 
 
-def test_confusions_share_out_the_score_by_given_class_and_what_it_looks_like() -> None:
-    pairs = [noisy(0), noisy(1, (7, 15))]
-    usual = usual_of(pairs, 4)
-    for mask, shares in pairs:
-        mask[0, :3] = 255
-        found = score_labels(mask, shares, usual)
-        parts = np.array([*found.confusions.values()])
-        assert np.sqrt((parts**2).sum()) == pytest.approx(found.score)
-        assert (np.diff(parts) <= 0).all()
-        assert all(given != other for given, other in found.confusions)
-        above = np.maximum(found.surprise, 0) / usual.surprise[np.minimum(mask, 3)]
-        expected: dict[tuple[int, int], float] = {}
-        for y, x in zip(*np.nonzero(mask < 4), strict=True):
-            other = max((c for c in range(4) if c != mask[y, x]), key=lambda c: shares[c, y, x])
-            key = (int(mask[y, x]), other)
-            expected[key] = expected.get(key, 0.0) + float(above[y, x]) ** 2
-        for key, value in found.confusions.items():
-            assert value == pytest.approx(np.sqrt(expected[key]), rel=1e-5)
+@pytest.mark.parametrize("seed", range(4))
+def test_confusions_are_those_of_objects_hardly_labelled_as_what_they_look_like(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = gaussian_filter(rng.normal(size=(5, 48, 64)), (0, 3, 3)) * 40
+    shares = (np.exp(logits) / np.exp(logits).sum(axis=0)).astype(np.float32)
+    mask = shares.argmax(axis=0).astype(np.uint8)
+    mask[:, 20:44], mask[40:, :8] = rng.integers(0, 5), 255
+    found = score_labels(mask, shares, usual_of([(mask, shares)], 5))
+    expected: dict[tuple[int, int], float] = {}
+    for other in range(5):
+        looks = (shares.argmax(axis=0) == other) & (mask < 5)
+        parts, count = label(looks, np.ones((3, 3)))
+        for part in range(1, count + 1):
+            wrong = (parts == part) & (mask != other)
+            if (parts == part).sum() >= 6 and wrong.sum() >= 0.8 * (parts == part).sum():
+                given = int(np.bincount(mask[wrong]).argmax())
+                above = np.square(np.maximum(found.surprise[wrong], 0), dtype=float)
+                expected[given, other] = expected.get((given, other), 0) + above.sum()
+    assert len(expected) >= 2
+    assert found.confusions == pytest.approx({pair: v**0.5 for pair, v in expected.items()})
+    assert (np.diff([*found.confusions.values()]) <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "labelled", "counts"), [(20, 0, True), (20, 4, True), (20, 5, False), (5, 0, False)]
+)
+def test_an_object_counts_from_six_pixels_on_if_a_fifth_at_most_is_labelled_so(
+    size: int, labelled: int, counts: bool
+) -> None:
+    truth = np.zeros((9, 40), np.uint8)
+    truth[4, 10 : 10 + size] = 2
+    shares = np.where(np.arange(3)[:, None, None] == truth, 0.9, 0.05).astype(np.float32)
+    mask = np.zeros_like(truth)
+    mask[4, 10 : 10 + labelled] = 2
+    found = score_labels(mask, shares, usual_of([(truth, shares)], 3))
+    assert list(found.confusions) == ([(0, 2)] if counts else [])
 
 
 def test_an_image_of_many_classes_keeps_its_largest_confusions_alone() -> None:
-    mask, shares = noisy(3, (40, 40), 12)
-    found = score_labels(mask, shares, usual_of([(mask, shares)], 12))
+    mask, truth = np.zeros((40, 96), np.uint8), np.zeros((40, 96), np.uint8)
+    for place in range(48):
+        cut = np.s_[
+            5 * (place // 8) : 5 * (place // 8) + 4, 12 * (place % 8) : 12 * (place % 8) + 9
+        ]
+        mask[cut], truth[cut] = place // 8, 6 + place % 8
+    shares = np.where(np.arange(14)[:, None, None] == truth, 0.87, 0.01).astype(np.float32)
+    found = score_labels(mask, shares, usual_of([(mask, shares)], 14))
+    assert len(set(zip(mask[truth > 0].tolist(), truth[truth > 0].tolist(), strict=True))) == 48
     assert len(found.confusions) == 32
 
 

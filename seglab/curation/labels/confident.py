@@ -11,7 +11,8 @@ is unsure, as along borders and on classes it never learnt, it expects to be wro
 Over an image it is summed in units of what is usual for the given class: a model that often takes poles
 for buildings says little where it does so once more. Outlines that are drawn too wide, too tight or
 ragged are wrong in few pixels; they are told by the share of border pixels that surely belong to their
-neighbour. `seglab.curation.labels.scenes` makes a ranking of these numbers.
+neighbour. An object of which nothing is labelled as what it looks like is told by its own surprise, however
+much goes on elsewhere in the image. `seglab.curation.labels.scenes` makes a ranking of these numbers.
 
 References:
     Northcutt, Jiang, Chuang (2021), Confident learning: https://arxiv.org/abs/1911.00068
@@ -39,6 +40,8 @@ _SURE, _TIMES = 0.5, 2.0
 # In nats; that of a class which is always right.
 _LEAST_SURPRISE = 0.1
 _LEAST_REGION_PX = 6
+# Of an object that is not labelled as what it looks like at most this share is: its rim.
+_LABELLED = 0.2
 # So many numbers are kept of an image, however many classes there are.
 _MOST_CONFUSIONS = 32
 
@@ -72,8 +75,10 @@ class LabelScore:
         score: Root of the summed squares of what surprise is above 0, each in units of what is usual for its
             class. Many pixels count as well as very wrong ones. 0 without a valid pixel.
         outline: Share of the pixels beside another class that are surely of that one. 0 without such pixels.
-        confusions: The same root of the pixels of a class that look most like one other class, by `(given,
-            other)`; the 32 largest above 0.
+        confusions: What looks like an object of which nothing is labelled so: by `(given, other)`, the class
+            that most of it is labelled as and the one it looks like, the root of the summed squares of what
+            surprise is above 0, in nats. An object is at least six connected pixels to which one class is
+            the most probable; at most a fifth of it may be labelled so. The 32 largest.
         issue_share: Share of valid pixels that are issues.
         surprise: Float32 `(H, W)`, 0 on void.
         issues: Bool `(H, W)`, pixels whose label confident learning calls wrong.
@@ -170,7 +175,7 @@ def score_labels(mask: np.ndarray, probabilities: np.ndarray, usual: Usual) -> L
     return LabelScore(
         score=float(np.sqrt(above.sum())),
         outline=_outline(given, valid, probabilities),
-        confusions=_confusions(given, valid, probabilities, above),
+        confusions=_confusions(given, valid, probabilities, surprise),
         issue_share=float(issues.sum() / max(valid.sum(), 1)),
         surprise=surprise,
         issues=issues,
@@ -180,15 +185,32 @@ def score_labels(mask: np.ndarray, probabilities: np.ndarray, usual: Usual) -> L
 
 
 def _confusions(
-    given: np.ndarray, valid: np.ndarray, probabilities: np.ndarray, above: np.ndarray
+    given: np.ndarray, valid: np.ndarray, probabilities: np.ndarray, surprise: np.ndarray
 ) -> dict[Confusion, float]:
-    others = probabilities.copy()
-    np.put_along_axis(others, given[None], -1, axis=0)
-    num_classes = len(probabilities)
-    codes = given * num_classes + others.argmax(axis=0)
-    sums = np.bincount(codes[valid], above[valid], minlength=num_classes**2)
-    order = np.argsort(-sums, kind="stable")[:_MOST_CONFUSIONS].tolist()
-    return {divmod(code, num_classes): float(np.sqrt(sums[code])) for code in order if sums[code]}
+    looks = np.where(valid, probabilities.argmax(axis=0), -1)
+    squares = np.square(np.maximum(surprise, 0), dtype=np.float64)
+    sums: dict[Confusion, float] = {}
+    for other in np.unique(looks[valid]).tolist():
+        parts = _unlabelled_objects(looks == other, given != other)
+        inside = (parts > 0) & (given != other)
+        shape = (int(parts.max()) + 1, len(probabilities))
+        codes = parts[inside] * shape[1] + given[inside]
+        pixels = np.bincount(codes, minlength=shape[0] * shape[1]).reshape(shape)
+        surprising = np.bincount(parts[inside], squares[inside], minlength=shape[0])
+        for most, value in zip(pixels[1:].argmax(axis=1).tolist(), surprising[1:], strict=True):
+            sums[most, other] = sums.get((most, other), 0.0) + float(value)
+    largest = sorted(sums.items(), key=lambda item: -item[1])[:_MOST_CONFUSIONS]
+    return {pair: value**0.5 for pair, value in largest if value}
+
+
+def _unlabelled_objects(looks: np.ndarray, is_other: np.ndarray) -> np.ndarray:
+    """Number what is connected in `looks` and hardly labelled so, from 1; int64 `(H, W)`, 0 elsewhere."""
+    count, parts = cv2.connectedComponents(looks.astype(np.uint8), connectivity=8)
+    pixels = np.bincount(parts.ravel(), minlength=count)
+    wrong = np.bincount(parts[is_other], minlength=count)
+    kept = (wrong >= (1 - _LABELLED) * pixels) & (pixels >= _LEAST_REGION_PX)
+    kept[0] = False
+    return np.asarray(np.where(kept, np.cumsum(kept), 0)[parts])
 
 
 def _outline(given: np.ndarray, valid: np.ndarray, probabilities: np.ndarray) -> float:

@@ -2,10 +2,10 @@
 
 A model fails alike on the frames of a scene, and a wrong label stands in one of them. Two opinions are
 averaged. By the first an image is as odd as its surprise is high: above the median of its scene, whatever is
-confused in it. By the second it is as odd as its newest confusion: a pair of classes, the one given and the
-one it looks like, that surprises more than in any other frame of the scene. The first finds what is large;
-the second finds something small in a scene that is hard throughout. By either, outlines that surely belong
-to their neighbours count where they are more.
+confused in it. By the second it is as odd as its newest confusion: an object of one class labelled as another
+that surprises more than such an object in any other frame of the scene. The first finds what is large; the
+second finds something small in a scene that is hard throughout. By either, outlines that surely belong to
+their neighbours count where they are more.
 """
 
 from __future__ import annotations
