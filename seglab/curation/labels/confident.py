@@ -11,8 +11,8 @@ is unsure, as along borders and on classes it never learnt, it expects to be wro
 Over an image it is summed in units of what is usual for the given class: a model that often takes poles
 for buildings says little where it does so once more. Outlines that are drawn too wide, too tight or
 ragged are wrong in few pixels; they are told by the share of border pixels that surely belong to their
-neighbour. An object of which nothing is labelled as what it looks like is told by its own surprise, however
-much goes on elsewhere in the image. `seglab.curation.labels.scenes` makes a ranking of these numbers.
+neighbour. An object of which hardly anything is labelled as what it looks like is told by its own surprise,
+however much goes on elsewhere in the image. `seglab.curation.labels.scenes` makes a ranking of these numbers.
 
 References:
     Northcutt, Jiang, Chuang (2021), Confident learning: https://arxiv.org/abs/1911.00068
@@ -75,10 +75,11 @@ class LabelScore:
         score: Root of the summed squares of what surprise is above 0, each in units of what is usual for its
             class. Many pixels count as well as very wrong ones. 0 without a valid pixel.
         outline: Share of the pixels beside another class that are surely of that one. 0 without such pixels.
-        confusions: What looks like an object of which nothing is labelled so: by `(given, other)`, the class
-            that most of it is labelled as and the one it looks like, the root of the summed squares of what
-            surprise is above 0, in nats. An object is at least six connected pixels to which one class is
-            the most probable; at most a fifth of it may be labelled so. The 32 largest.
+        confusions: Surprise of the objects that are hardly labelled as what they look like, by `(given,
+            other)`: the class that most of an object is labelled as, and the one it looks like. Root of the
+            summed squares of what surprise is above 0 on the wrong pixels, in nats; the 32 largest. An
+            object is at least six connected pixels to which `other` is the most probable class, at most a
+            fifth of them labelled so.
         issue_share: Share of valid pixels that are issues.
         surprise: Float32 `(H, W)`, 0 on void.
         issues: Bool `(H, W)`, pixels whose label confident learning calls wrong.
@@ -191,26 +192,36 @@ def _confusions(
     squares = np.square(np.maximum(surprise, 0), dtype=np.float64)
     sums: dict[Confusion, float] = {}
     for other in np.unique(looks[valid]).tolist():
-        parts = _unlabelled_objects(looks == other, given != other)
-        inside = (parts > 0) & (given != other)
-        shape = (int(parts.max()) + 1, len(probabilities))
-        codes = parts[inside] * shape[1] + given[inside]
-        pixels = np.bincount(codes, minlength=shape[0] * shape[1]).reshape(shape)
-        surprising = np.bincount(parts[inside], squares[inside], minlength=shape[0])
-        for most, value in zip(pixels[1:].argmax(axis=1).tolist(), surprising[1:], strict=True):
-            sums[most, other] = sums.get((most, other), 0.0) + float(value)
+        here = looks == other
+        _, parts = cv2.connectedComponents(here.astype(np.uint8), connectivity=8)
+        # Of these pixels alone: over all classes one pass over the image.
+        found = _unlabelled_objects(parts[here], given[here], squares[here], other)
+        for most, value in zip(*found, strict=True):
+            sums[most, other] = sums.get((most, other), 0.0) + value
     largest = sorted(sums.items(), key=lambda item: -item[1])[:_MOST_CONFUSIONS]
     return {pair: value**0.5 for pair, value in largest if value}
 
 
-def _unlabelled_objects(looks: np.ndarray, is_other: np.ndarray) -> np.ndarray:
-    """Number what is connected in `looks` and hardly labelled so, from 1; int64 `(H, W)`, 0 elsewhere."""
-    count, parts = cv2.connectedComponents(looks.astype(np.uint8), connectivity=8)
-    pixels = np.bincount(parts.ravel(), minlength=count)
-    wrong = np.bincount(parts[is_other], minlength=count)
-    kept = (wrong >= (1 - _LABELLED) * pixels) & (pixels >= _LEAST_REGION_PX)
-    kept[0] = False
-    return np.asarray(np.where(kept, np.cumsum(kept), 0)[parts])
+def _unlabelled_objects(
+    parts: np.ndarray, given: np.ndarray, squares: np.ndarray, other: int
+) -> tuple[list[int], list[float]]:
+    """Return of each part that is hardly labelled `other` its usual label, and the sum of its squares.
+
+    Args:
+        parts: Number of the part that each pixel belongs to, from 1, int `(N,)`.
+        given: The class that each is labelled as, int `(N,)`.
+        squares: Squared surprise of each, float `(N,)`.
+        other: The class that all look like.
+    """
+    wrong = given != other
+    pixels, wrong_pixels = np.bincount(parts), np.bincount(parts[wrong], minlength=parts.max() + 1)
+    kept = (wrong_pixels >= (1 - _LABELLED) * pixels) & (pixels >= _LEAST_REGION_PX)
+    inside = kept[parts] & wrong
+    numbers, labels, count = np.cumsum(kept)[parts[inside]] - 1, given[inside], int(kept.sum())
+    classes = int(given.max()) + 1
+    table = np.bincount(numbers * classes + labels, minlength=count * classes)
+    sums = np.bincount(numbers, squares[inside], minlength=count)
+    return table.reshape(count, classes).argmax(axis=1).tolist(), sums.tolist()
 
 
 def _outline(given: np.ndarray, valid: np.ndarray, probabilities: np.ndarray) -> float:
