@@ -98,3 +98,20 @@ def test_command_writes_flags_and_fails_on_what_it_was_told(
     with pytest.raises(ConfigError, match="has no limit"):
         seglab_data(["audit", str(place), "--limit", "exact_duplicate=1"])
     np.testing.assert_equal(len(list(place.glob("manifest.*.parquet"))), 1)
+
+
+def test_what_is_in_quarantine_is_told_and_fails_nothing(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "m"
+    manifest = make({name: picture(number) for number, name in enumerate("abc")})
+    for name in "ab":
+        (tmp_path / f"{name}.png").write_bytes(b"<html>")
+    quarantined = manifest.table.assign(keep=[False, True, True], flags=[["corrupt_image"], [], []])
+    manifest.with_table(quarantined).write(place)
+    command = ["audit", str(place), "--only", "corrupt_image", "--no-flags"]
+    assert seglab_data(command) == 1
+    assert "corrupt_image, 2 samples, 1 of them in quarantine (" in capsys.readouterr().out
+    (tmp_path / "b.png").write_bytes((tmp_path / "c.png").read_bytes())
+    assert seglab_data(command) == 0
+    assert "corrupt_image, 1 sample, 1 of them in quarantine (" in capsys.readouterr().out

@@ -65,8 +65,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--fail-on",
         default=_FAILING,
         metavar="KIND,...",
-        help="kinds or severities (error, warning, note) that give exit code 1; 'error' by default, "
-        "'none' for nothing",
+        help="kinds or severities (error, warning, note) that give exit code 1 where a sample that is not "
+        "in quarantine has them; 'error' by default, 'none' for nothing",
     )
     parser.add_argument(
         "--no-flags", action="store_true", help="leave the flags of the manifest as they are"
