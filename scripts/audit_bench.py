@@ -38,6 +38,7 @@ from seglab.curation.labels.confident import ClassStatistics, score_labels
 from seglab.curation.labels.scenes import ImageNumbers, image_scores
 from seglab.curation.predictions import kept_predictions
 from seglab.curation.registry import AuditInputs, choose_kinds
+from seglab.curation.review.sampling import share_of
 from seglab.data.files.masks import read_mask
 from seglab.data.importers import import_dataset
 from seglab.data.manifest import Manifest
@@ -149,25 +150,26 @@ def bench_labels(runs: list[Path], manifests: list[Path], cleanlab: str | None) 
 
     Data sets differ much from each other: of several, that all of their errors together reach it.
     """
-    planted = found = others = 0
-    for run, manifest in zip(runs, manifests, strict=True):
-        data = Manifest.read(manifest)
-        predictions = kept_predictions(run, data)
-        counts = _rank(data, partial(_predicted, predictions=predictions), cleanlab)
-        planted, found, others = planted + counts[0], found + counts[1], others + counts[2]
+    counts = [_rank_run(*pair, cleanlab) for pair in zip(runs, manifests, strict=True)]
+    planted, found, others = (sum(column) for column in zip(*counts, strict=True))
     if len(runs) > 1:
-        beside = f", cleanlab {others / planted:.2f}" if cleanlab else ""
-        print(f"together  seglab {found / planted:.2f}{beside} of {planted} planted errors")
+        share = share_of(found, planted, 0.95)
+        beside = f"; cleanlab {others / planted:.2f} ({others})" if cleanlab else ""
+        print(
+            f"together  seglab {found / planted:.2f} ({found} of {planted}), 95 % interval "
+            f"{share.low:.2f} to {share.high:.2f}{beside}"
+        )
     reached = found >= _LABEL_BAR * planted and (not cleanlab or found > others)
     if not reached:
-        print(f"MISSED: {_LABEL_BAR:.2f} is asked for, and more than cleanlab's")
+        beside = ", and more than cleanlab's" if cleanlab else ""
+        print(f"MISSED: {_LABEL_BAR:.2f} is asked for{beside}")
     return reached
 
 
-def _predicted(
-    row: dict, _: np.ndarray, predictions: Callable[[str], np.ndarray | None]
-) -> np.ndarray | None:
-    return predictions(row["sample_id"])
+def _rank_run(run: Path, manifest: Path, cleanlab: str | None) -> tuple[int, int, int]:
+    data = Manifest.read(manifest)
+    predictions = kept_predictions(run, data)
+    return _rank(data, lambda row, _: predictions(row["sample_id"]), cleanlab)
 
 
 def bench_ranking(images: int, seeds: list[int], cleanlab: str | None) -> None:
@@ -248,8 +250,8 @@ def _tell_ranking(name: str, scores: np.ndarray, bad: np.ndarray) -> int:
     auroc = float(((wrong[:, None] > good) + 0.5 * (wrong[:, None] == good)).mean())
     found = int(bad[order[:top]].sum())
     print(
-        f"{name:<9} {found / bad.sum():.2f} of {bad.sum()} planted errors in the first {_TOP:.0%} "
-        f"of {len(bad)} images, AUROC {auroc:.3f}"
+        f"{name:<9} {found / bad.sum():.2f} ({found} of {bad.sum()}) of the planted errors in the first "
+        f"{_TOP:.0%} ({top} of {len(bad)} images), AUROC {auroc:.3f}"
     )
     return found
 

@@ -47,6 +47,12 @@ class Audit:
         found = Counter(pairs["kind"])
         return {name: found[name] for name in self.kinds if found[name]}
 
+    def without_quarantine(self) -> Audit:
+        """Return it with the findings on kept samples alone: nothing learns from the others."""
+        samples = self.manifest.table
+        kept = samples.loc[samples["keep"], "sample_id"]
+        return replace(self, table=self.table[self.table["sample_id"].isin(kept)])
+
 
 def audit(
     inputs: AuditInputs, only: Collection[str] = (), limits: Mapping[str, float] | None = None
@@ -126,11 +132,12 @@ def summary(audited: Audit) -> str:
         f"{audited.manifest.name}: {audited.num_samples} samples looked at for "
         f"{len(audited.kinds)} kinds of fault"
     ]
+    kept = audited.without_quarantine().counts()
     for name, count in audited.counts().items():
         kind = audited.kinds[name]
         rows = audited.table[audited.table["kind"] == name]
         noun = "sample" if count == 1 else "samples"
-        away = count - _found_on_kept(audited)[name]
+        away = count - kept.get(name, 0)
         quarantined = f", {away} of them in quarantine" if away else ""
         lines.append(
             f"\n{kind.severity}: {name}, {count} {noun}{quarantined} "
@@ -154,16 +161,5 @@ def _line(row: Mapping[Any, Any]) -> str:
 
 
 def failing(audited: Audit, kinds: Sequence[str]) -> list[str]:
-    """Return those of the kinds that were found on samples that splits can hold.
-
-    What the import has put into quarantine is told, but nothing learns from it.
-    """
-    on_kept = _found_on_kept(audited)
-    return [name for name in audited.kinds if name in kinds and on_kept[name]]
-
-
-def _found_on_kept(audited: Audit) -> Counter[str]:
-    table = audited.manifest.table
-    kept = set(table.loc[table["keep"].astype(bool), "sample_id"])
-    pairs = audited.table[["kind", "sample_id"]].drop_duplicates()
-    return Counter(pairs.loc[pairs["sample_id"].isin(kept), "kind"])
+    """Return those of the kinds that were found on samples that are not in quarantine."""
+    return [name for name in audited.without_quarantine().counts() if name in kinds]

@@ -39,11 +39,17 @@ def with_swapped_labels(manifest: Path, folder: Path) -> Path:
 
 
 def with_broken_masks(manifest: Path, count: int) -> None:
-    """Overwrite masks of the training split as an upload that broke off leaves them."""
+    """Overwrite training masks as an upload that broke off leaves them; one more is in quarantine."""
     found = Manifest.read(manifest)
-    for name in found.split("train")["mask"][:count]:
+    broken = found.split("train")[: count + 1]
+    for name in broken["mask"]:
         path = found.path(name)
         path.write_bytes(path.read_bytes()[:60])
+    rows = found.table.to_dict(orient="records")
+    for row in rows:
+        if row["sample_id"] == broken["sample_id"].iloc[-1]:
+            row.update(keep=False, flags=["corrupt_mask"])
+    found.with_table(pd.DataFrame(rows)).write(manifest)
 
 
 def with_images_of(manifest: Path, other: Path, folder: Path) -> Path:

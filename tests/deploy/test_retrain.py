@@ -116,6 +116,7 @@ def test_trains_nothing_on_spoilt_data(again: Retrain, world: Path, tmp_path: Pa
     outcome = again(data=str(broken))
     assert outcome.verdict == NOT_PROMOTED
     assert "audit: corrupt_mask in 3 samples" in outcome.text
+    assert "audit: 1 faulty sample in quarantine, not trained on" in outcome.report.read_text()
     leaking = drawn(tmp_path / "leaking", seed=19)
     with_images_of(leaking, world / "holdout/manifest", leaking)
     outcome = again(data=str(leaking))

@@ -194,7 +194,7 @@ def _confusions(
     for other in np.unique(looks[valid]).tolist():
         here = looks == other
         _, parts = cv2.connectedComponents(here.astype(np.uint8), connectivity=8)
-        # Of these pixels alone: over all classes one pass over the image.
+        # Counted on these pixels alone, so that all classes together take one pass over the image.
         found = _unlabelled_objects(parts[here], given[here], squares[here], other)
         for most, value in zip(*found, strict=True):
             sums[most, other] = sums.get((most, other), 0.0) + value
@@ -205,7 +205,7 @@ def _confusions(
 def _unlabelled_objects(
     parts: np.ndarray, given: np.ndarray, squares: np.ndarray, other: int
 ) -> tuple[list[int], list[float]]:
-    """Return of each part that is hardly labelled `other` its usual label, and the sum of its squares.
+    """Return the most common label, and the sum of the squares, of each part that is hardly labelled `other`.
 
     Args:
         parts: Number of the part that each pixel belongs to, from 1, int `(N,)`.

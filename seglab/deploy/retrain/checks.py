@@ -91,7 +91,11 @@ def _audit_files(options: RetrainOptions, manifest: Manifest, found: Checked) ->
     if not kinds:
         found.notes.append("the data was not audited (audit=none)")
         return
-    result = audit(AuditInputs(manifest), kinds)
+    everything = audit(AuditInputs(manifest), kinds)
+    result = everything.without_quarantine()
+    away = everything.table["sample_id"].nunique() - result.table["sample_id"].nunique()
+    if away:
+        found.notes.append(f"audit: {plural(away, 'faulty sample')} in quarantine, not trained on")
     for kind, count in result.counts().items():
         rows = result.table[result.table["kind"] == kind]
         names = joined(rows["sample_id"].drop_duplicates(), 3)
@@ -101,7 +105,7 @@ def _audit_files(options: RetrainOptions, manifest: Manifest, found: Checked) ->
     if not result.counts():
         found.notes.append(
             f"audit: {plural(result.num_samples, 'sample')} looked at for {plural(len(kinds), 'kind')} "
-            "of fault, nothing found"
+            f"of fault, nothing{' else' if away else ''} found"
         )
 
 
