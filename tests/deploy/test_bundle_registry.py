@@ -214,9 +214,10 @@ def test_reads_without_torch_and_onnxruntime() -> None:
 
 @pytest.mark.slow
 def test_mlflow_shows_what_the_folder_says(
-    registry: Registry, names: list[str], tmp_path: Path
+    registry: Registry, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mlflow = pytest.importorskip("mlflow", reason="seglab[mlflow] is not installed")
+    monkeypatch.chdir(tmp_path)  # beside a database MLflow keeps artifacts in the working directory
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     words = ["registry", "publish", f"registry={registry.folder}", f"mlflow={uri}", "name=road"]
     for _ in range(2):  # again changes nothing
