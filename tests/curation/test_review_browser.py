@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from seglab.curation.cleaning.decisions import Decision
 from seglab.curation.review.conclude import conclude, for_cleaning, read_key
 from seglab.curation.review.decisions import read_saved
 from seglab.curation.review.sheet import Review, ReviewPlan, write_review
+from seglab.data.manifest import Manifest
 from tests.annotators import scene, write_annotator
 from tests.browser import NEEDS_BROWSER, ActionChains, By, Keys, open_browser
+from tests.waiting import wait_for
 
 # A name that would be a tag and end the script, were it not escaped.
 _NASTY = LabelSpace(("ground", "</script><img src=x onerror=alert(1)>", "car & 'bus'"))
@@ -31,11 +33,16 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def review(tmp_path_factory: pytest.TempPathFactory) -> Review:
-    folder = tmp_path_factory.mktemp("data")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     masks = {f"s{number}": scene(number, 48, 64) for number in range(12)}
-    manifest = write_annotator(folder, "anna", masks, labels=_NASTY)
-    return write_review(manifest, folder / "review", ReviewPlan(number=6, planted=2, seed=3))
+    return write_annotator(tmp_path_factory.mktemp("data"), "anna", masks, labels=_NASTY)
+
+
+@pytest.fixture
+def review(manifest: Manifest, tmp_path: Path, request: pytest.FixtureRequest) -> Review:
+    """A sheet of the test's own: the browser remembers nothing of it."""
+    seed = zlib.crc32(request.node.name.encode())
+    return write_review(manifest, tmp_path / "review", ReviewPlan(number=6, planted=2, seed=seed))
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +54,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterat
 
 @pytest.fixture
 def opened(browser: Any, review: Review) -> Iterator[Any]:
-    """The sheet, fresh, on a desktop; the test fails if the console has an error."""
+    """The sheet, on a desktop; the test fails if the console has an error."""
     resize(browser, 1280)
     browser.get(review.page.as_uri())
-    browser.execute_script("localStorage.clear()")
-
-    def has_forgotten() -> bool:
-        # A fresh page may be drawn by another process, which hears of it a moment later.
-        browser.refresh()
-        return bool(browser.execute_script("return localStorage.length === 0"))
-
-    wait_for(has_forgotten)
+    expect(browser, "place", "1 of 8")
     yield browser
     bad = [one for one in browser.get_log("browser") if one["level"] in ("SEVERE", "WARNING")]
     assert bad == []
@@ -68,15 +68,8 @@ def resize(browser: Any, width: int) -> None:
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
-def wait_for(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10.0
-    while not holds():
-        assert time.monotonic() < end, "not within 10 seconds"
-        time.sleep(0.02)
-
-
 def expect(browser: Any, name: str, text: str) -> None:
-    wait_for(lambda: browser.find_element(By.ID, name).text == text)
+    wait_for(lambda: browser.find_element(By.ID, name).text, 10.0, equals=text)
 
 
 def press(browser: Any, *keys: str) -> None:
@@ -109,7 +102,7 @@ def test_keyboard_from_first_to_last_and_the_file_read_back(
     expect(opened, "said", "All 8 decided: save them.")
     opened.find_element(By.ID, "save").click()
     # The browser reserves the name by an empty file until the download is whole.
-    wait_for(lambda: any(one.stat().st_size for one in downloads.glob("decisions-*.json")))
+    wait_for(lambda: any(one.stat().st_size for one in downloads.glob("decisions-*.json")), 10.0)
     (saved,) = downloads.glob("decisions-*.json")
     decisions = read_saved(saved)
     assert [one.sample_id for one in decisions] == [one.id for one in review.items]
@@ -173,7 +166,14 @@ def test_phone(opened: Any) -> None:
     reject = opened.find_element(By.CSS_SELECTOR, '[data-decision="relabel"]')
     reject.click()
     expect(opened, "place", "2 of 8")
-    expect(opened, "said", "1 of 8 decided")
+    expect(opened, "said", "1 of 8 decided.")
+    free = opened.execute_script(
+        "const save = document.getElementById('save');"
+        "save.focus();"
+        "return document.querySelector('.choices').getBoundingClientRect().top"
+        " - save.getBoundingClientRect().bottom"
+    )
+    assert free > 0, "what has the focus is not under the bar of buttons"
 
 
 def test_screenshots_show_image_and_mask(opened: Any, tmp_path: Path) -> None:
@@ -188,3 +188,44 @@ def test_screenshots_show_image_and_mask(opened: Any, tmp_path: Path) -> None:
         with Image.open(path) as picture:
             assert picture.width == width
             assert np.asarray(picture.convert("RGB")).std() > 20, "not an empty page"
+
+
+def test_browser_that_forbids_storage_is_said_all_along(browser: Any, review: Review) -> None:
+    refuse = (
+        "Object.defineProperty(window, 'indexedDB',"
+        " {get() { throw new DOMException('not from a disk', 'SecurityError'); }})"
+    )
+    added = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": refuse})
+    resize(browser, 1280)
+    try:
+        browser.get(review.page.as_uri())
+        keeps_nothing = "This browser keeps nothing: save before you close the page."
+        expect(browser, "said", f"0 of 8 decided. {keeps_nothing}")
+        assert not asks_before_it_closes(browser)
+        press(browser, "a")
+        expect(browser, "said", f"1 of 8 decided. {keeps_nothing}")
+        assert asks_before_it_closes(browser)
+        browser.find_element(By.ID, "save").click()
+        expect(browser, "said", "1 of 8 decisions saved.")
+        assert not asks_before_it_closes(browser)
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+
+def test_decisions_come_back_however_often_the_page_is_loaded_anew(opened: Any) -> None:
+    for number in range(1, 8):
+        press(opened, "r")
+        opened.refresh()
+        expect(opened, "said", f"{number} of 8 decided.")
+        expect(opened, "place", f"{number + 1} of 8")
+    assert not asks_before_it_closes(opened)
+
+
+def asks_before_it_closes(browser: Any) -> bool:
+    return bool(
+        browser.execute_script(
+            "const leaving = new Event('beforeunload', {cancelable: true});"
+            "dispatchEvent(leaving);"
+            "return leaving.defaultPrevented"
+        )
+    )

@@ -22,7 +22,7 @@ from seglab.deploy.predict.options import PredictFilesOptions
 from seglab.deploy.registry.log import LOG
 from seglab.deploy.registry.registry import Registry
 from tests.bundle.tiny import write_tiny_bundle
-from tests.serve.processes import wait_for
+from tests.waiting import wait_for
 
 KILLS = Path(__file__).with_name("registry_kills.py")
 

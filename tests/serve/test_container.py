@@ -13,9 +13,10 @@ import pytest
 
 from tests.serve.conftest import pixels, png
 from tests.serve.images import BASE, Container, Images, first_of, skip_without_means
-from tests.serve.processes import free_port, wait_for
+from tests.serve.processes import free_port
 from tests.serve.runtime_api import RuntimeApi
 from tests.serve.test_awslambda import mask_of, url_event
+from tests.waiting import wait_for
 
 # Making a base and filling an image take minutes, where nothing is kept of an earlier run.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

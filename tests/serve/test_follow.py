@@ -11,7 +11,8 @@ from seglab.cli.main import run
 from seglab.deploy.registry.registry import Registry
 from tests.bundle.tiny import write_tiny_bundle
 from tests.serve.conftest import brightest, pixels, png
-from tests.serve.processes import server, wait_for
+from tests.serve.processes import server
+from tests.waiting import wait_for
 
 
 @pytest.mark.slow

@@ -20,7 +20,8 @@ from seglab.monitor.options import LogOptions
 from seglab.monitor.samples import logged_sample
 from tests.bundle.tiny import write_tiny_bundle
 from tests.serve.conftest import Served, brightest, pixels, png
-from tests.serve.processes import server, wait_for
+from tests.serve.processes import server
+from tests.waiting import wait_for
 
 Run = Callable[..., None]
 

@@ -24,8 +24,9 @@ from seglab.bundle.loader import Bundle
 from tests.bundle.tiny import write_tiny_bundle
 from tests.monitor.report.service import refer
 from tests.serve.conftest import brightest, pixels, png
-from tests.serve.processes import ROOT, Server, free_port, server, wait_for
+from tests.serve.processes import ROOT, Server, free_port, server
 from tests.serve.test_container_files import DASHBOARD, FILES, tool
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,8 @@ import pytest
 from seglab.serve.keys import new_key
 from tests.browser import NEEDS_BROWSER, By, Keys, open_browser
 from tests.serve.conftest import pixels, png
-from tests.serve.processes import Server, server, wait_for
+from tests.serve.processes import Server, server
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
 

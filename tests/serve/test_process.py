@@ -18,7 +18,8 @@ import pytest
 from seglab.serve.keys import new_key
 from tests.bundle.tiny import write_tiny_bundle
 from tests.serve.conftest import SLOW_SIDE, brightest, pixels, png
-from tests.serve.processes import Server, launch, server, wait_for
+from tests.serve.processes import Server, launch, server
+from tests.waiting import wait_for
 
 SMALL = png(pixels(16, 16))
 SLOW = png(pixels(SLOW_SIDE, SLOW_SIDE))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.browser import NEEDS_BROWSER, By, Keys, open_browser
+from tests.waiting import wait_for
 
 pytestmark = NEEDS_BROWSER
 
@@ -53,13 +53,6 @@ def opened(browser: Any, full_page: Path) -> Iterator[Any]:
 def resize(browser: Any, width: int) -> None:
     metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5.0
-    while not holds():
-        assert time.monotonic() < end, "not within 5 seconds"
-        time.sleep(0.02)
 
 
 def names(browser: Any) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from seglab.analysis.report.study_page import write_study_page
 from seglab.analysis.study import write_figures
 from seglab.runs.studies.study import StudyFolder
 from tests.browser import NEEDS_BROWSER, By, open_browser
+from tests.waiting import wait_for
 
 # Parallel coordinates are drawn by WebGL, here in software.
 _WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
@@ -55,10 +56,7 @@ def severe(browser: Any) -> list[Any]:
 @pytest.mark.parametrize("name", NAMES)
 def test_figure_is_drawn(browser: Any, figures: Path, name: str) -> None:
     open_page(browser, figures / f"{name}.html")
-    end = time.monotonic() + 30.0
-    while not browser.find_elements(By.CSS_SELECTOR, ".gtitle"):
-        assert time.monotonic() < end, "no figure within 30 seconds"
-        time.sleep(0.1)
+    wait_for(lambda: browser.find_elements(By.CSS_SELECTOR, ".gtitle"))
     title = browser.find_element(By.CSS_SELECTOR, ".gtitle").text
     assert title.startswith("lr_batch: ")
     assert not browser.find_elements(By.CSS_SELECTOR, ".no-webgl")
@@ -86,10 +84,7 @@ def test_page_of_the_study(browser: Any, swept: StudyFolder, tmp_path: Path, wid
     assert len(pictures) == 7
     for picture in pictures:
         browser.execute_script("arguments[0].scrollIntoView()", picture)
-        end = time.monotonic() + 10.0
-        while not browser.execute_script("return arguments[0].naturalWidth", picture):
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        wait_for(partial(browser.execute_script, "return arguments[0].naturalWidth", picture))
     box = browser.find_element(By.CSS_SELECTOR, "[data-filter=trials-table]")
     box.send_keys("failed")
     rows = browser.find_elements(By.CSS_SELECTOR, "#trials-table tbody tr")

@@ -25,7 +25,8 @@ from seglab.monitor.alerts.book import AlertBook
 from seglab.monitor.alerts.channels import deliver, open_channels
 from seglab.monitor.alerts.findings import Finding, Judged
 from seglab.monitor.alerts.options import EmailOptions, WandbOptions, WebhookOptions
-from tests.serve.processes import free_port, wait_for
+from tests.serve.processes import free_port
+from tests.waiting import wait_for
 
 HOOK, NONE = "HOOK", "NO_SUCH_VARIABLE"  # names of environment variables
 DRIFT = Judged([Finding("drift", "page", "b", "they drifted", 2.0, 1.0)], frozenset({"drift"}))

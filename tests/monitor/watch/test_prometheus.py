@@ -14,9 +14,10 @@ import pytest
 
 from tests.monitor.alerts.test_channels import webhook
 from tests.monitor.rows import camera, known_bundle, write_rows
-from tests.serve.processes import ROOT, free_port, wait_for
+from tests.serve.processes import ROOT, free_port
 from tests.serve.test_container_files import ALERTS
 from tests.serve.test_monitoring import running
+from tests.waiting import wait_for
 
 
 @pytest.mark.slow

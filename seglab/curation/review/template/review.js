@@ -1,26 +1,60 @@
 "use strict";
 const sheet = JSON.parse(document.getElementById("sheet").textContent);
 const items = sheet.items;
-const stored = `seglab-review-${sheet.id}`;
 const at = (id) => document.getElementById(id);
 const buttons = [...document.querySelectorAll("[data-decision]")];
-let decided = {};
+// Items whose decision lies in this page alone, neither in the browser nor in a saved file.
+const unwritten = new Set();
+const decided = {};
 let place = 0;
+let memory = null;
+let forgets = false;
 
-function recall() {
+// IndexedDB, an entry for each item. Of localStorage, Chromium shows a page that is reloaded an older
+// state now and then; whoever went on from there would write over what was decided since.
+function openMemory() {
+  const request = indexedDB.open("seglab-review", 1);
+  request.onupgradeneeded = () => request.result.createObjectStore("decisions");
+  return result(request);
+}
+
+function result(request) {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
+
+async function recall() {
   // A browser may forbid storage to pages from a disk; the sheet then works until it is closed.
   try {
-    decided = JSON.parse(localStorage.getItem(stored)) || {};
+    memory = await openMemory();
+    const entries = memory.transaction("decisions").objectStore("decisions");
+    const stored = await Promise.all(items.map((item) => result(entries.get([sheet.id, item.id]))));
+    items.forEach((item, number) => {
+      if (stored[number]) {
+        decided[item.id] = stored[number];
+      }
+    });
   } catch {
-    decided = {};
+    forgets = true;
   }
 }
 
-function keepInBrowser() {
+async function remember(item) {
+  unwritten.add(item.id);
   try {
-    localStorage.setItem(stored, JSON.stringify(decided));
+    const writing = memory.transaction("decisions", "readwrite");
+    writing.objectStore("decisions").put(decided[item.id], [sheet.id, item.id]);
+    writing.commit(); // at once, should the page be closed in this moment
+    await new Promise((resolve, reject) => {
+      writing.oncomplete = resolve;
+      writing.onabort = () => reject(writing.error);
+    });
+    unwritten.delete(item.id);
   } catch {
-    say("This browser keeps nothing: save before you close the page.");
+    forgets = true;
+    refresh();
   }
 }
 
@@ -51,14 +85,15 @@ function refresh() {
   }
   at("progress").value = count();
   const left = items.length - count();
-  say(left ? `${count()} of ${items.length} decided` : `All ${items.length} decided: save them.`);
+  const done = left ? `${count()} of ${items.length} decided.` : `All ${items.length} decided: save them.`;
+  say(forgets ? `${done} This browser keeps nothing: save before you close the page.` : done);
 }
 
 function decide(decision) {
   const item = items[place];
   decided[item.id] = { ...entry(item), decision };
   refresh();
-  keepInBrowser();
+  remember(item);
   if (place < items.length - 1) {
     show(place + 1);
   }
@@ -84,6 +119,7 @@ function save() {
   link.href = url;
   link.download = `decisions-${sheet.id}.json`;
   link.click();
+  decisions.forEach((one) => unwritten.delete(one.sample));
   setTimeout(() => URL.revokeObjectURL(url), 10000);
   say(`${decisions.length} of ${items.length} decisions saved.`);
 }
@@ -113,32 +149,45 @@ const keys = {
   u: nextUndecided,
 };
 
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && event.target === at("note")) {
-    at("note").blur();
-    return;
+function listen() {
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && event.target === at("note")) {
+      at("note").blur();
+      return;
+    }
+    const typing = event.target === at("note") || event.ctrlKey || event.metaKey || event.altKey;
+    if (!typing && Object.hasOwn(keys, event.key)) {
+      event.preventDefault();
+      keys[event.key]();
+    }
+  });
+  for (const button of buttons) {
+    button.addEventListener("click", () => decide(button.dataset.decision));
   }
-  const typing = event.target === at("note") || event.ctrlKey || event.metaKey || event.altKey;
-  if (!typing && Object.hasOwn(keys, event.key)) {
-    event.preventDefault();
-    keys[event.key]();
+  at("back").addEventListener("click", () => show(place - 1));
+  at("next").addEventListener("click", () => show(place + 1));
+  at("save").addEventListener("click", save);
+  at("opacity").addEventListener("input", () => setOpacity(Number(at("opacity").value)));
+  at("note").addEventListener("input", () => {
+    const item = items[place];
+    decided[item.id] = { ...entry(item), note: at("note").value };
+    remember(item);
+  });
+  addEventListener("beforeunload", (event) => {
+    if (unwritten.size) {
+      event.preventDefault();
+    }
+  });
+}
+
+async function start() {
+  await recall();
+  setOpacity(50);
+  show(0);
+  if (entry(items[0]).decision) {
+    nextUndecided();
   }
-});
-for (const button of buttons) {
-  button.addEventListener("click", () => decide(button.dataset.decision));
+  listen();
 }
-at("back").addEventListener("click", () => show(place - 1));
-at("next").addEventListener("click", () => show(place + 1));
-at("save").addEventListener("click", save);
-at("opacity").addEventListener("input", () => setOpacity(Number(at("opacity").value)));
-at("note").addEventListener("input", () => {
-  const item = items[place];
-  decided[item.id] = { ...entry(item), note: at("note").value };
-  keepInBrowser();
-});
-recall();
-setOpacity(50);
-show(0);
-if (entry(items[0]).decision) {
-  nextUndecided();
-}
+
+start();
