@@ -36,6 +36,8 @@ from seglab.bundle.loader import Bundle, load
 
 # Answers that a server may give to any request: refusals, and what it was asked for.
 _RIGHT = {200, 400, 401, 403, 404, 405, 406, 408, 413, 415, 422, 429, 503, 504}
+# What requests under way hold, and nothing else.
+_HELD = ("seglab_held_bytes", "seglab_queue_images")
 
 
 class Attack:
@@ -168,17 +170,24 @@ class Attack:
     def judge(self, most_memory: int) -> list[str]:
         """Return what was not as it should be."""
         found = list(self.wrong)
-        metrics = httpx.get(f"{self.target.url}/metrics", timeout=60).text.splitlines()
-        values = dict(line.rsplit(" ", 1) for line in metrics if not line.startswith("#"))
+        values = self._at_rest()
         if values["seglab_worker_starts_total"] != values["seglab_workers"]:
             found.append(f"workers were started {values['seglab_worker_starts_total']} times")
         found += [f"{name} is {value}" for name, value in values.items() if 'status="500"' in name]
-        for name in ("seglab_held_bytes", "seglab_queue_images"):
-            if float(values[name]):
-                found.append(f"{name} is {values[name]} at the end")
+        found += [f"{name} is {values[name]} at the end" for name in _HELD if float(values[name])]
         if self.peak > most_memory:
             found.append(f"{self.peak >> 20} MiB were resident, of {most_memory >> 20} allowed")
         return found + ["something was unpickled"] * UNPICKLED.exists()
+
+    def _at_rest(self) -> dict[str, str]:
+        """Return the server's numbers, once it is done with callers that left; after 30 s in any case."""
+        end = time.monotonic() + 30
+        while True:
+            metrics = httpx.get(f"{self.target.url}/metrics", timeout=60).text.splitlines()
+            values = dict(line.rsplit(" ", 1) for line in metrics if not line.startswith("#"))
+            if not any(float(values[name]) for name in _HELD) or time.monotonic() > end:
+                return values
+            time.sleep(0.1)
 
 
 def _schemathesis(program: str, url: str) -> tuple[int, list[str]]:
