@@ -36,7 +36,7 @@ from seglab.bundle.loader import Bundle, load
 
 # Answers that a server may give to any request: refusals, and what it was asked for.
 _RIGHT = {200, 400, 401, 403, 404, 405, 406, 408, 413, 415, 422, 429, 503, 504}
-# What requests under way hold, and nothing else.
+# Numbers that are above zero only while a request is under way.
 _HELD = ("seglab_held_bytes", "seglab_queue_images")
 
 
@@ -174,20 +174,19 @@ class Attack:
         if values["seglab_worker_starts_total"] != values["seglab_workers"]:
             found.append(f"workers were started {values['seglab_worker_starts_total']} times")
         found += [f"{name} is {value}" for name, value in values.items() if 'status="500"' in name]
-        found += [f"{name} is {values[name]} at the end" for name in _HELD if float(values[name])]
+        found += [f"{name} is {values[name]} at the end" for name in _HELD if values[name]]
         if self.peak > most_memory:
             found.append(f"{self.peak >> 20} MiB were resident, of {most_memory >> 20} allowed")
         return found + ["something was unpickled"] * UNPICKLED.exists()
 
-    def _at_rest(self) -> dict[str, str]:
+    def _at_rest(self) -> dict[str, float]:
         """Return the server's numbers, once it is done with callers that left; after 30 s in any case."""
         end = time.monotonic() + 30
-        while True:
-            metrics = httpx.get(f"{self.target.url}/metrics", timeout=60).text.splitlines()
-            values = dict(line.rsplit(" ", 1) for line in metrics if not line.startswith("#"))
-            if not any(float(values[name]) for name in _HELD) or time.monotonic() > end:
-                return values
+        values = _metrics(self.target.url)
+        while any(values[name] for name in _HELD) and time.monotonic() < end:
             time.sleep(0.1)
+            values = _metrics(self.target.url)
+        return values
 
 
 def _schemathesis(program: str, url: str) -> tuple[int, list[str]]:
@@ -205,10 +204,14 @@ def _schemathesis(program: str, url: str) -> tuple[int, list[str]]:
 
 
 def _requests(url: str) -> int:
-    lines = httpx.get(f"{url}/metrics").text.splitlines()
-    return int(
-        sum(float(one.split()[-1]) for one in lines if one.startswith("seglab_requests_total"))
-    )
+    values = _metrics(url)
+    return int(sum(n for name, n in values.items() if name.startswith("seglab_requests_total")))
+
+
+def _metrics(url: str) -> dict[str, float]:
+    lines = httpx.get(f"{url}/metrics", timeout=60).text.splitlines()
+    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name: float(number) for name, number in pairs}
 
 
 def main() -> int:

@@ -101,9 +101,9 @@ def test_keyboard_from_first_to_last_and_the_file_read_back(
     opened.refresh()  # what was decided is still there
     expect(opened, "said", "All 8 decided: save them.")
     opened.find_element(By.ID, "save").click()
+    saved = downloads / f"decisions-{review.items[0].id.split('-')[1]}.json"
     # The browser reserves the name by an empty file until the download is whole.
-    wait_for(lambda: any(one.stat().st_size for one in downloads.glob("decisions-*.json")), 10.0)
-    (saved,) = downloads.glob("decisions-*.json")
+    wait_for(lambda: saved.is_file() and saved.stat().st_size, 10.0)
     decisions = read_saved(saved)
     assert [one.sample_id for one in decisions] == [one.id for one in review.items]
     assert decisions[real[0]].note == 'the tree, "half" <b> missing'
@@ -152,6 +152,7 @@ def test_opacity_legend_and_names_as_they_are(opened: Any, review: Review) -> No
 def test_phone(opened: Any) -> None:
     resize(opened, 390)
     opened.refresh()
+    expect(opened, "place", "1 of 8")
     width = opened.execute_script("return document.documentElement.scrollWidth")
     assert width == 390, "nothing reaches beyond the screen"
     for button in opened.find_elements(By.CSS_SELECTOR, "[data-decision]"):
@@ -190,7 +191,7 @@ def test_screenshots_show_image_and_mask(opened: Any, tmp_path: Path) -> None:
             assert np.asarray(picture.convert("RGB")).std() > 20, "not an empty page"
 
 
-def test_browser_that_forbids_storage_is_said_all_along(browser: Any, review: Review) -> None:
+def test_sheet_keeps_saying_that_the_browser_forbids_storage(browser: Any, review: Review) -> None:
     refuse = (
         "Object.defineProperty(window, 'indexedDB',"
         " {get() { throw new DOMException('not from a disk', 'SecurityError'); }})"

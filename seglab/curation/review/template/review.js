@@ -10,8 +10,8 @@ let place = 0;
 let memory = null;
 let forgets = false;
 
-// IndexedDB, an entry for each item. Of localStorage, Chromium shows a page that is reloaded an older
-// state now and then; whoever went on from there would write over what was decided since.
+// IndexedDB, an entry for each item, and not localStorage: of that, Chromium sometimes shows a reloaded
+// page an older state, and a reviewer who went on from there would overwrite later decisions.
 function openMemory() {
   const request = indexedDB.open("seglab-review", 1);
   request.onupgradeneeded = () => request.result.createObjectStore("decisions");
